@@ -246,7 +246,7 @@ def check(claim_id: str, measured: float, *, detail: str = "") -> Verdict:
         raise TypeError(f"measured: expected a number, got {measured!r}")
     try:
         value = float(measured)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"measured: expected a number, got {type(measured).__name__}") from error
     if not math.isfinite(value):
         raise ValueError(f"measured: expected a finite number, got {value}")
