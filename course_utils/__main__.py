@@ -1,0 +1,93 @@
+"""`python3 -m course_utils TARGET`: what `make TARGET` runs, in one line of plain Python."""
+
+import sys
+
+if sys.version_info < (3, 11):  # before any import, so that an old Python can say so
+    sys.exit("The course needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])
+
+import os
+import subprocess
+
+from course_utils import environment
+
+TARGETS = {
+    "course": "run every lecture, then print which of the deck's statements hold",
+    "lab": "open JupyterLab on the lectures",
+    "test": "run the tests, and re-run every lecture against its stored outputs",
+    "train": "train every checkpoint anew and compare it with the shipped one",
+    "notebooks": "for maintainers: execute lectures anew, in place (all, or those named)",
+    "bench": "time our attacks beside other libraries' (they get an environment of their own)",
+    "setup": "only make or update the environment in .venv",
+}
+
+
+def run(*command: str, python: str = sys.executable, **settings: str) -> int:
+    """Run `python command...` at the root of the repository; return its exit status."""
+    env = os.environ | settings
+    return subprocess.run([python, *command], cwd=environment.ROOT, env=env).returncode
+
+
+def course() -> int:
+    from course_utils import lectures
+
+    return lectures.course()
+
+
+def lab() -> int:
+    return run("-m", "jupyterlab", "notebooks")
+
+
+def test() -> int:
+    threads = str(max(1, (os.cpu_count() or 2) // 2))  # two workers share the processor
+    return run(
+        "-m", "pytest", "-n", "2", "--dist", "loadfile",
+        "--nbval", "--nbval-current-env", "tests", "notebooks",
+        OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", threads),
+    )  # fmt: skip
+
+
+def train() -> int:
+    from course_utils import zoo
+
+    return zoo.retrain_all() or 0
+
+
+def notebooks(*names: str) -> int:
+    from course_utils import lectures
+
+    return lectures.remake(*names)
+
+
+def bench() -> int:
+    python = str(environment.ensure_bench())
+    scripts = sorted((environment.ROOT / "tests" / "benchmarks").glob("bench_*.py"))
+    return max([run(str(script), python=python) for script in scripts], default=0)
+
+
+def setup() -> int:
+    print(f"The environment is ready: {sys.prefix}")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Set up what is missing, enter the environment, and run one target there."""
+    target, names = (arguments or [""])[0], arguments[1:]
+    if target not in TARGETS or (names and target != "notebooks"):
+        print("usage: python3 -m course_utils TARGET\n")
+        print("\n".join(f"  {name:10} {meaning}" for name, meaning in TARGETS.items()))
+        return 2
+    try:
+        python = environment.ensure()
+        if not environment.is_running(python):
+            return environment.enter(python, "-m", "course_utils", *arguments)
+        return globals()[target](*names)
+    except environment.SetupError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
