@@ -55,7 +55,11 @@ def train() -> int:
 def notebooks(*names: str) -> int:
     from course_utils import lectures
 
-    return lectures.remake(*names)
+    try:
+        return lectures.remake(*names)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def bench() -> int:

@@ -3,7 +3,6 @@
 `notebooks/NN_name.ipynb` is what people open; `notebooks/src/NN_name.py` is what we edit.
 """
 
-import copy
 import os
 import re
 import shutil
@@ -170,7 +169,7 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
             old = nbformat.read(path, as_version=4)
             notebook = combine_inputs_with_outputs(notebook, old, "py:percent")
         try:
-            write(execute(copy.deepcopy(notebook), name=path.stem, folder=folder), path)
+            write(execute(notebook, name=path.stem, folder=folder), path)
         except LectureError as error:
             print(f"\n{error}\n\n{path.name} is left as it was.")
             return 1
@@ -197,8 +196,9 @@ def badges(address: str | None) -> str:
     colab, binder = "https://colab.research.google.com", "https://mybinder.org"
     return (
         f"[![Open in Colab]({colab}/assets/colab-badge.svg)]"
-        f"({colab}/github/{place}/tree/HEAD/notebooks)\n"
-        f"[![Open in Binder]({binder}/badge_logo.svg)]({binder}/v2/gh/{place}/HEAD?labpath=notebooks)"
+        f"({colab}/github/{place})\n"
+        f"[![Open in Binder]({binder}/badge_logo.svg)]"
+        f"({binder}/v2/gh/{place}/HEAD?urlpath=lab/tree/notebooks)"
     )
 
 
