@@ -1,0 +1,258 @@
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from course_utils import exercises
+from course_utils.exercises import EXERCISES, WrongAnswer, check, hint, lecture1, solution
+from course_utils.exercises.framework import agree, call, difference
+
+
+def one_by_one(function, batched):
+    """`function` called image by image: its first `batched` arguments are cut into rows."""
+
+    def loop(*arguments):
+        n = len(arguments[0])
+        rows = [
+            function(*(a[i : i + 1] for a in arguments[:batched]), *arguments[batched:])
+            for i in range(n)
+        ]
+        return torch.cat(rows)
+
+    return loop
+
+
+def scan(adversarial, tolerance):
+    t = 0.0
+    while t < 1 and not adversarial(t):
+        t += tolerance / 2
+    return min(t, 1.0)
+
+
+def bisect(adversarial, tolerance, *, end="high", swapped=False, steps=None, zero=True):
+    if zero and adversarial(0.0):
+        return 0.0
+    low, high = 0.0, 1.0
+    while high - low > tolerance if steps is None else (steps := steps - 1) >= 0:
+        middle = (low + high) / 2
+        if bool(adversarial(middle)) != swapped:
+            high = middle
+        else:
+            low = middle
+    return {"low": low, "high": high, "middle": (low + high) / 2}[end]
+
+
+def never_ends(adversarial, tolerance):
+    while True:
+        adversarial(0.5)
+
+
+def changes_x(x, r):
+    return x.add_(r).clamp_(0, 1) - x
+
+
+def flat_softmax_gradient(r, x, targets, weight, bias, c):
+    """The second way to write it: the one-hot vector subtracted in place of an index."""
+    probabilities = torch.softmax(torch.einsum("nd,kd->nk", x + r, weight) + bias, dim=-1)
+    for i, target in enumerate(targets.tolist()):
+        probabilities[i, target] -= 1
+    return torch.einsum("nk,kd->nd", probabilities, weight) + (c + c) * r
+
+
+RIGHT = [
+    ("distortion", lambda r: r.flatten(1).norm(dim=1) / math.sqrt(r[0].numel())),
+    ("distortion", lambda r: torch.stack([(row**2).mean() ** 0.5 for row in r])),
+    ("objective", lambda z, r, t, c: torch.stack([
+        c[i] * (r[i] ** 2).sum() - z[i].log_softmax(0)[t[i]] for i in range(len(z))])),
+    ("gradient", lecture1._autograd),
+    ("gradient", flat_softmax_gradient),
+    ("gradient", one_by_one(lecture1.gradient, 3)),
+    ("projection", lambda x, r: torch.maximum(torch.minimum(r, 1 - x), -x)),
+    ("projection", one_by_one(lecture1.projection, 2)),
+    ("bisection", bisect),
+    ("bisection", lambda adversarial, tolerance: torch.tensor(
+        bisect(adversarial, tolerance), dtype=torch.float64)),
+    ("closed-form", lambda x, w, b: -torch.outer((x @ w + b) / (w @ w), w)),
+    ("closed-form", one_by_one(lecture1.closed_form, 1)),
+]
+
+WRONG = [
+    ("distortion", lambda r: (r**2).flatten(1).sum(1).sqrt(), "a sum over the pixels"),
+    ("distortion", lambda r: (r**2).flatten(1).mean(1), "the root is missing"),
+    ("distortion", lambda r: (r**2).mean().sqrt(), "one for each image"),
+    ("distortion", lambda r: r.flatten(1).std(1), "std subtracts the mean"),
+    ("distortion", lambda r: r.square().mean(dim=(1, 2, 3)).sqrt(), "raised IndexError"),
+    ("distortion", lambda r: r.flatten(1).square().mean(1).sqrt().float(), "torch.float64"),
+    ("distortion", lambda r: r.flatten(1).square().mean(1, keepdim=True).sqrt(), "(5, 1)"),
+    ("distortion", lambda r: r.flatten(1).amax(1), "At [0]: expected"),
+    ("distortion", lambda r: r.flatten(1).square().mean(1).sqrt().numpy(), "got a ndarray"),
+    ("distortion", lambda r: r.flatten(1).square().mean(1).log(), "NaN or infinity"),
+    ("objective", lambda z, r, t, c: c * r.flatten(1).square().sum(1) + cross_entropy(z, t),
+     'reduction="none"'),
+    ("objective", lambda z, r, t, c: c * r.flatten(1).norm(dim=1)
+     + cross_entropy(z, t, reduction="none"), "the norm is to be squared"),
+    ("objective", lambda z, r, t, c: c * r.flatten(1).square().sum(1)
+     - cross_entropy(z, t, reduction="none"), "wrong sign"),
+    ("objective", lambda z, r, t, c: c * r.flatten(1).square().mean(1)
+     + cross_entropy(z, t, reduction="none"), "is their sum"),
+    ("gradient", lambda r, x, t, w, b, c: c * r
+     + (((x + r) @ w.T + b).softmax(1) - torch.eye(len(w), dtype=w.dtype)[t]) @ w,
+     "the 2 is missing"),
+    ("gradient", lambda r, x, t, w, b, c: 2 * c * r
+     + (torch.eye(len(w), dtype=w.dtype)[t] - ((x + r) @ w.T + b).softmax(1)) @ w, "wrong sign"),
+    ("gradient", lambda r, x, t, w, b, c: 2 * c * r
+     + ((x @ w.T + b).softmax(1) - torch.eye(len(w), dtype=w.dtype)[t]) @ w, "wanted at x + r"),
+    ("projection", lambda x, r: r.clamp(0, 1), "You clamp r itself to [0, 1]"),
+    ("projection", lambda x, r: (x + r).clamp(0, 1), "That is the image"),
+    ("projection", lambda x, r: r, "Nothing is clamped"),
+    ("projection", changes_x, "changes its argument number 1 in place"),
+    ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, end="low"),
+     "Return the upper end"),
+    ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, end="middle"),
+     "Return the upper end"),
+    ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, swapped=True),
+     "ran to the wrong end"),
+    ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, steps=8),
+     "off by more than the tolerance"),
+    ("bisection", scan, "calls of adversarial. Halving"),
+    ("bisection", never_ends, "does not end"),
+    ("bisection", lambda adversarial, tolerance: 0.5, "without a call"),
+    ("bisection", lambda adversarial, tolerance: 2.0, "a number in [0, 1]"),
+    ("bisection", lambda adversarial, tolerance: "0.5x", "Expected a float"),
+    ("closed-form", lambda x, w, b: (x @ w + b)[:, None] * w / w.norm() ** 2, "The sign is wrong"),
+    ("closed-form", lambda x, w, b: -(x @ w + b)[:, None] * w / w.norm(), "You divide by ||w||"),
+    ("closed-form", lambda x, w, b: -(x @ w)[:, None] * w / w.norm() ** 2, "b is missing"),
+    ("closed-form", lambda x, w: x, "raised TypeError"),
+]
+
+MISTAKES = [
+    (exercise.id, mistake)
+    for exercise in EXERCISES.values()
+    if exercise.id != "bisection"
+    for mistake in exercise.diagnose.args[2]
+]
+
+
+@pytest.mark.parametrize("exercise_id", list(EXERCISES))
+def test_the_solution_is_right(exercise_id, capsys):
+    check(exercise_id, EXERCISES[exercise_id].solution, strict=True)
+    assert capsys.readouterr().out == f"Right. {EXERCISES[exercise_id].right}\n"
+
+
+@pytest.mark.parametrize(("exercise_id", "answer"), RIGHT)
+def test_other_right_answers(exercise_id, answer):
+    check(exercise_id, answer, strict=True)
+
+
+@pytest.mark.parametrize(("exercise_id", "answer", "said"), WRONG)
+def test_wrong_answers_get_their_diagnosis(exercise_id, answer, said, capsys):
+    check(exercise_id, answer, strict=False)
+    output = capsys.readouterr().out
+    assert output.startswith("Not yet right. ") and said in output
+    with pytest.raises(WrongAnswer) as raised:
+        check(exercise_id, answer, strict=True)
+    assert said in str(raised.value)
+    assert not isinstance(raised.value, exercises.NotAnswered)
+
+
+@pytest.mark.parametrize(("exercise_id", "mistake"), MISTAKES)
+def test_each_known_mistake_is_told_apart(exercise_id, mistake, capsys):
+    check(exercise_id, mistake.function, strict=False)
+    assert capsys.readouterr().out == f"Not yet right. {mistake.says}\n"
+
+
+def stub(*arguments):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("answer", [None, ..., lambda *a: None, lambda *a: ..., stub])
+@pytest.mark.parametrize("exercise_id", list(EXERCISES))
+def test_not_answered_yet(exercise_id, answer, capsys, monkeypatch):
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    check(exercise_id, answer)
+    assert capsys.readouterr().out == f"Not answered yet. Stuck? Try hint({exercise_id!r}).\n"
+    with pytest.raises(WrongAnswer, match="Not answered yet"):
+        check(exercise_id, answer, strict=True)
+
+
+def test_the_environment_makes_check_strict(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    with pytest.raises(AssertionError, match="distortion: Not yet right"):
+        check("distortion", lambda r: r)
+    check("distortion", lambda r: r, strict=False)
+    monkeypatch.setenv("COURSE_STRICT", "0")
+    check("distortion", lambda r: r)
+    assert capsys.readouterr().out.count("Not yet right") == 2
+
+
+def test_an_answer_that_is_no_function(capsys):
+    check("distortion", torch.zeros(3), strict=False)
+    assert capsys.readouterr().out == "Not yet right. Expected a function, got a Tensor.\n"
+
+
+@pytest.mark.parametrize("function", [lambda i: check(i, None), hint, solution])
+def test_unknown_exercise(function):
+    with pytest.raises(ValueError, match="distortion"):
+        function("no such exercise")
+
+
+@pytest.mark.parametrize("exercise_id", list(EXERCISES))
+def test_hints_in_turn(exercise_id, capsys):
+    hints = EXERCISES[exercise_id].hints
+    hint(exercise_id)
+    for number in range(1, len(hints) + 1):
+        hint(exercise_id, number)
+    lines = [f"Hint {i} of {len(hints)}: {text}" for i, text in enumerate(hints, start=1)]
+    assert capsys.readouterr().out.splitlines() == [lines[0], *lines]
+    for number in (0, len(hints) + 1):
+        with pytest.raises(ValueError, match="number"):
+            hint(exercise_id, number)
+
+
+@pytest.mark.parametrize("exercise_id", list(EXERCISES))
+def test_the_printed_solution_runs_and_is_right(exercise_id, capsys):
+    solution(exercise_id)
+    source = capsys.readouterr().out
+    names = {"torch": torch, "cross_entropy": cross_entropy}
+    exec(source, names)
+    function = names[EXERCISES[exercise_id].solution.__name__]
+    assert "Returns" in function.__doc__
+    check(exercise_id, function, strict=True)
+
+
+def test_solutions_by_hand():
+    """The solutions against numbers worked out on paper."""
+    close = torch.testing.assert_close
+    close(lecture1.distortion(torch.tensor([[3.0, 4.0], [0.0, 0.0]])),
+          torch.tensor([math.sqrt(12.5), 0.0]))
+    close(lecture1.objective(torch.zeros(1, 4), torch.tensor([[1.0, 2.0]]), torch.tensor([3]),
+                             torch.tensor([0.5])), torch.tensor([2.5 + math.log(4)]))
+    close(lecture1.projection(torch.tensor([[0.9, 0.2, 0.5]]), torch.tensor([[0.5, -0.5, 0.1]])),
+          torch.tensor([[0.1, -0.2, 0.1]]))
+    close(lecture1.closed_form(torch.tensor([[1.0, 1.0]]), torch.tensor([3.0, 4.0]), 3.0),
+          torch.tensor([[-1.2, -1.6]]))
+    assert lecture1.bisection(lambda t: t >= 0.625, 0.25) == 0.75
+
+
+def test_checking_is_deterministic(capsys):
+    outputs = set()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        check("distortion", lambda r: r.flatten(1).amax(1), strict=False)
+        outputs.add(capsys.readouterr().out)
+    assert len(outputs) == 1
+
+
+def test_call_keeps_the_callers_tensors():
+    x = torch.ones(2)
+    with pytest.raises(WrongAnswer, match="in place"):
+        call(lambda x: x.zero_(), x)
+    assert x.tolist() == [1, 1]
+
+
+def test_comparison_is_neither_blind_nor_strict():
+    right = torch.tensor([1.0, 2.0])
+    assert agree(right * (1 + 1e-6), right) and difference(right * (1 + 1e-6), right) is None
+    assert not agree(right * 1.001, right)
+    assert "1 of 2 numbers differ" in difference(right + torch.tensor([0.0, 0.1]), right)
