@@ -1,0 +1,198 @@
+"""The deck's networks by the deck's names, trained and ready to load."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import nn
+
+from course_utils import data
+from course_utils.device import get_device
+from course_utils.models import fully_connected
+from course_utils.training import error_rate, fit, fit_full_batch, predict
+
+CHECKPOINTS = Path(__file__).with_name("checkpoints")
+TINY = 1e-20  # weights below this are kept as zero: as denormals they would slow every product
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is built and trained."""
+
+    widths: tuple[int, ...]
+    train: Callable[..., pd.DataFrame]
+    options: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 0
+
+
+def _linear(weight_decay: float) -> Recipe:
+    return Recipe((10,), fit_full_batch, {"weight_decay": weight_decay})
+
+
+def _sigmoid(*widths: int) -> Recipe:
+    return Recipe(widths, fit, {"weight_decay": [1e-5, 1e-5, 1e-6], "epochs": 25})
+
+
+ZOO: dict[str, Recipe] = {
+    "FC10(1e-4)": _linear(1e-4),
+    "FC10(1e-2)": _linear(1e-2),
+    "FC10(1)": _linear(1.0),
+    "FC100-100-10": _sigmoid(100, 100, 10),
+    "FC200-200-10": _sigmoid(200, 200, 10),
+}
+
+
+def model_names() -> list[str]:
+    """Return the names that `load_model` knows."""
+    return list(ZOO)
+
+
+def load_model(
+    name: str, *, retrain: bool = False, device: str | torch.device | None = None
+) -> nn.Module:
+    """Return a trained network: images (N, 1, 28, 28) in [0, 1] to logits (N, 10), in eval mode.
+
+    Args:
+        name: one of `model_names()`, such as "FC100-100-10".
+        retrain: train it anew on MNIST, showing progress, instead of reading the checkpoint;
+            the shipped checkpoint stays as it is.
+        device: where to put it (and to train it); None for the CPU.
+
+    Raises:
+        ValueError: the name or the device is unknown.
+        RuntimeError: the checkpoint is missing, damaged or does not belong to this network.
+    """
+    recipe = _recipe(name)
+    place = get_device(str(device or "cpu"))
+    if retrain:
+        return _train(recipe, place)[0]
+    return _read(name, CHECKPOINTS).to(place)
+
+
+def load_record(name: str) -> dict:
+    """Return what is recorded about the shipped checkpoint of a network.
+
+    Architecture, data, seed, options of the training, train and test error in percent, versions.
+    """
+    _recipe(name)
+    return _read_record(name, CHECKPOINTS)
+
+
+def retrain_all(folder: Path = CHECKPOINTS) -> pd.DataFrame:
+    """Retrain every network, write the checkpoints, and report how they compare with the old.
+
+    Returns:
+        One row a network: train and test error in percent, as shipped and as retrained; the
+        percentage of the test images on which both agree; the seconds that training took.
+    """
+    test_images, _ = data.load_mnist("test")
+    rows = {}
+    for name, recipe in ZOO.items():
+        print(f"training {name}", flush=True)
+        model, record = _train(recipe, get_device("cpu"))
+        row = {"train error": record["train_error"], "test error": record["test_error"]}
+        try:
+            old, old_record = _read(name, folder), _read_record(name, folder)
+        except RuntimeError as error:
+            print(f"nothing to compare {name} with: {error}")
+        else:
+            row["shipped train error"] = old_record["train_error"]
+            row["shipped test error"] = old_record["test_error"]
+            same = predict(model, test_images) == predict(old, test_images)
+            row["agreement"] = 100 * same.double().mean().item()
+        rows[name] = row
+        _write(name, model, record, folder)
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    print(table.to_string(float_format="{:.2f}".format))
+    return table
+
+
+def _recipe(name: str) -> Recipe:
+    if name not in ZOO:
+        raise ValueError(f"name: got {name!r}, expected one of {', '.join(ZOO)}")
+    return ZOO[name]
+
+
+def _train(recipe: Recipe, device: torch.device) -> tuple[nn.Module, dict]:
+    """Train a network; return it with the record of how it was trained and what it reaches."""
+    images, labels = (tensor.to(device) for tensor in data.load_mnist("train"))
+    test_images, test_labels = (tensor.to(device) for tensor in data.load_mnist("test"))
+    model = fully_connected(*recipe.widths, seed=recipe.seed).to(device)
+    options = dict(recipe.options)
+    if recipe.train is fit:
+        options["seed"] = recipe.seed
+    recipe.train(model, images, labels, **options)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter[parameter.abs() < TINY] = 0.0
+    model.eval()
+    record = {
+        "architecture": {"widths": list(recipe.widths), "hidden": "sigmoid"},
+        "training": {"function": recipe.train.__name__, "options": options, "seed": recipe.seed},
+        "data": {"name": "MNIST, all of its training set", "sha256": data.MNIST_SHA256},
+        "train_error": error_rate(model, images, labels),
+        "test_error": error_rate(model, test_images, test_labels),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
+    return model, record
+
+
+def _path(name: str, folder: Path, suffix: str) -> Path:
+    """Return a checkpoint's path; its file name does without characters that need quoting."""
+    return folder / (name.replace("(", "_").replace(")", "") + suffix)
+
+
+def _read(name: str, folder: Path) -> nn.Module:
+    record = _read_record(name, folder)
+    path = _path(name, folder, ".safetensors")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RuntimeError(f"{path}: cannot be read ({error}). {_advice(name)}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != record["sha256"]:
+        raise RuntimeError(
+            f"{path}: damaged, its SHA-256 is {found}, the record beside it says "
+            f"{record['sha256']}. {_advice(name)}"
+        )
+    model = fully_connected(*ZOO[name].widths)
+    model.load_state_dict(safetensors.torch.load(content))
+    return model.eval()
+
+
+def _read_record(name: str, folder: Path) -> dict:
+    path = _path(name, folder, ".json")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"{path}: cannot be read ({error}). {_advice(name)}") from error
+    widths = record["architecture"]["widths"]
+    if widths != list(ZOO[name].widths):
+        raise RuntimeError(
+            f"{path}: of a network with layers of {widths} units, "
+            f"{name} has {list(ZOO[name].widths)}. {_advice(name)}"
+        )
+    return record
+
+
+def _advice(name: str) -> str:
+    return f"Install the course anew, or train it: load_model({name!r}, retrain=True)"
+
+
+def _write(name: str, model: nn.Module, record: dict, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    content = safetensors.torch.save(model.state_dict())
+    record = {"name": name, **record, "sha256": hashlib.sha256(content).hexdigest()}
+    text = json.dumps(record, indent=2) + "\n"
+    for suffix, written in ((".safetensors", content), (".json", text.encode())):
+        path = _path(name, folder, suffix)
+        beside = path.with_name(path.name + ".part")
+        beside.write_bytes(written)
+        os.replace(beside, path)
