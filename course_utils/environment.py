@@ -1,23 +1,19 @@
 """The course's environment: `.venv` at the root of the repository, made once by a bare Python.
 
-Standard library only. An environment in which somebody installed the course by hand (conda,
+Standard library only, and what only a set-up needs is imported there: a second run costs hundredths
+of a second. An environment in which somebody installed the course by hand (conda,
 Colab, a container) is used as it is. The stamp in the folder is written last, and by a rename:
 a set-up that was interrupted is never taken for a finished one.
 """
 
 import hashlib
-import http.client
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tomllib
-import urllib.request
 from collections.abc import Callable
-from importlib.metadata import distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,6 +73,8 @@ def ensure_bench() -> Path:
 
 def installed_by_hand() -> bool:
     """Whether `pip install -e .` put this very checkout into the Python that runs this line."""
+    from importlib.metadata import distributions
+
     # The checkout itself is on the path too, and setuptools leaves its egg-info there.
     path = [entry for entry in sys.path if entry and Path(entry).resolve() != ROOT]
     found = [place.read_text("direct_url.json") for place in distributions(name=PROJECT, path=path)]
@@ -163,6 +161,8 @@ def version_of(python: Path) -> str | None:
 
 def create(folder: Path) -> None:
     """Make an empty virtual environment, with virtualenv where venv is not whole (Debian)."""
+    import importlib.util
+
     command, env = [sys.executable, "-m", "venv", str(folder)], dict(os.environ)
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         tool = str(ROOT / "build" / "virtualenv")
@@ -191,6 +191,8 @@ def install_course(folder: Path) -> None:
 
 def install_peers(folder: Path) -> None:
     """Let the benchmarks see this environment's packages; add the libraries they compare with."""
+    import tomllib
+
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     paths = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(ROOT)])
     (site / "course.pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
@@ -202,6 +204,9 @@ def install_peers(folder: Path) -> None:
 
 def answers(address: str) -> bool:
     """Whether a web address answers within five seconds."""
+    import http.client
+    import urllib.request
+
     try:
         request = urllib.request.Request(address, method="HEAD")
         urllib.request.urlopen(request, timeout=5).close()
@@ -221,11 +226,11 @@ def pip(python: Path, *arguments: str) -> None:
     ) as process:  # fmt: skip
         for line in process.stdout:
             said.append(line)
-            line = line.strip()[:76]
+            line = line.strip()
             if terminal:
-                print(f"\r  {line:76}", end="", flush=True)
-            elif line.startswith(("Downloading", "Installing")):
-                print(f"  {line}", flush=True)
+                print(f"\r  {line[:76]:76}", end="", flush=True)
+            elif line.endswith("MB)") or line.startswith("Installing collected"):
+                print(f"  {line[:76]}", flush=True)
     if terminal:
         print(f"\r{'':78}\r", end="", flush=True)
     if process.returncode:

@@ -19,6 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
+from traitlets.config import Config
 
 from course_utils.environment import ROOT
 
@@ -87,6 +88,8 @@ def execute(notebook: NotebookNode, *, name: str, folder: Path = NOTEBOOKS) -> N
             store_widget_state=False,
             record_timing=False,
             coalesce_streams=True,
+            # Keep what the kernel says from others on this machine, where jupyter_client can.
+            config=Config(KernelManager={"transport_encryption": "auto"}),
             resources={"metadata": {"path": str(folder)}},
             on_cell_start=on_cell_start,
         )
@@ -127,7 +130,8 @@ def course(folder: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
     for split in ("train", "test"):
         print(f"MNIST, {split}: {len(data.load_mnist(split)[1]):,} digits", flush=True)
     notebooks, problems, minutes = [], [], []
-    for path in lectures(folder):
+    paths = lectures(folder)
+    for path in paths:
         started = time.perf_counter()
         notebooks.append(nbformat.read(path, as_version=4))
         for cell in notebooks[-1].cells:  # a verdict stored earlier must not count as today's
@@ -139,11 +143,13 @@ def course(folder: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
             problems.append(str(error))
         write(notebooks[-1], executed / path.name)
         minutes.append(f"  {path.stem}: {(time.perf_counter() - started) / 60:.1f} min")
-    table = claims.report(notebooks)
-    print(f"\n{table.to_string(index=False)}\n\nTime taken:", *minutes, sep="\n")
-    problems += claims.failures(table)
-    print("\n", "\n\n".join(problems) or "Every claim that should hold does.", sep="")
-    return 1 if problems else 0
+    table = claims.report(notebooks, lectures=[int(path.name[:2]) for path in paths])
+    print(f"\n{claims.format_report(table)}\n\nTime taken:", *minutes, "", sep="\n")
+    failures = claims.failures(table)
+    print("\n\n".join(problems), end="\n" if problems else "")
+    if not problems and not failures:
+        print("Every claim that should hold does.")
+    return 1 if problems or failures else 0
 
 
 def remake(*names: str, folder: Path = NOTEBOOKS) -> int:

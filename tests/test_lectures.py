@@ -1,0 +1,224 @@
+"""Every lecture is in step with its source, and executing one does what it says."""
+
+import shutil
+import sys
+import types
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from jupytext.config import load_jupytext_configuration_file
+from jupytext.formats import long_form_multiple_formats
+from jupytext.paired_paths import paired_paths
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from course_utils import lectures
+from course_utils.lectures import LectureError, difference, execute, remake, source_of, write
+
+LONGEST_CELL = 12
+PAIR = """# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A small lecture
+
+# %% tags=["claim", "claim:small"]
+print("the answer is", 42)
+
+# %%
+# %matplotlib inline
+print("the end")
+"""
+
+
+def problems(path):
+    """What is wrong with an executed notebook as it is stored."""
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = [output for cell in code for output in cell.outputs]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        yield "not every code cell was executed once, in order"
+    if any(output.output_type == "error" for output in outputs):
+        yield "an error is among the outputs"
+    for cell in code:
+        if len(cell.source.splitlines()) > LONGEST_CELL:
+            yield f"a cell of more than {LONGEST_CELL} lines: {cell.source[:60]!r}"
+    if found := difference(path):
+        yield f"not in step with {source_of(path).name} (make notebooks): {found}"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with one small lecture, its notebook made from the source."""
+    folder = tmp_path_factory.mktemp("made") / "notebooks"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "01_small.py").write_text(PAIR)
+    assert remake(folder=folder) == 0
+    return folder
+
+
+@pytest.fixture
+def small(made, tmp_path):
+    """The notebook in a copy of that folder."""
+    return shutil.copytree(made, tmp_path / "notebooks") / "01_small.ipynb"
+
+
+@pytest.mark.parametrize("path", lectures.lectures(), ids=lambda path: path.stem)
+def test_lecture_is_executed_and_in_step(path):
+    assert not list(problems(path))
+
+
+@pytest.mark.parametrize("path", lectures.lectures(), ids=lambda path: path.stem)
+def test_lecture_begins_with_the_set_up_cell(path):
+    notebook = nbformat.read(path, as_version=4)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    assert first.source == lectures.setup_cell(lectures.repository())
+
+
+def test_no_notebook_without_source_nor_source_without_notebook():
+    notebooks = {path.stem for path in lectures.NOTEBOOKS.glob("*.ipynb")}
+    assert notebooks == {path.stem for path in (lectures.NOTEBOOKS / "src").glob("*.py")}
+    assert notebooks == {path.stem for path in lectures.lectures()}
+
+
+def test_a_new_lecture_is_made_from_its_source_alone(small):
+    notebook = nbformat.read(small, as_version=4)
+    assert not list(problems(small))
+    assert notebook.cells[1].outputs[0].text == "the answer is 42\n"
+    assert notebook.cells[1].metadata == {"tags": ["claim", "claim:small"]}
+    assert notebook.cells[2].source.startswith("%matplotlib")
+    assert notebook.metadata == {
+        "kernelspec": lectures.KERNEL,
+        "language_info": {"name": "python"},
+    }
+
+
+def change(path, alter):
+    notebook = nbformat.read(path, as_version=4)
+    alter(notebook.cells)
+    write(notebook, path)
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda cells: cells[1].update(source="print('the answer is', 43)"),
+        lambda cells: cells[0].update(source="# Another title"),
+        lambda cells: cells[1].metadata.update(tags=["claim"]),
+        lambda cells: cells.pop(),
+        lambda cells: cells.append(new_markdown_cell("one more")),
+        lambda cells: cells.reverse(),
+        lambda cells: cells[1].update(execution_count=None),
+        lambda cells: cells[1].update(execution_count=3),
+        lambda cells: cells[1].outputs.append(new_output("error", ename="E", evalue="e")),
+    ],
+)
+def test_the_checks_notice_a_change(small, alter):
+    change(small, alter)
+    assert list(problems(small))
+
+
+def test_the_checks_notice_a_long_cell(tmp_path):
+    cell = new_code_cell("\n".join(["1"] * (LONGEST_CELL + 1)), execution_count=1)
+    write(new_notebook(cells=[cell], metadata={"kernelspec": lectures.KERNEL}), tmp_path / "a.ipynb")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("# %%\n" + cell.source)
+    assert any("lines" in problem for problem in problems(tmp_path / "a.ipynb"))
+
+
+def test_remaking_keeps_the_ids_of_unchanged_cells(small):
+    ids = [cell.id for cell in nbformat.read(small, as_version=4).cells]
+    source = source_of(small)
+    new_cell = '# %%\nprint("new")\n\n# %%\n# %matplotlib'
+    source.write_text(PAIR.replace("# %%\n# %matplotlib", new_cell).replace("42", "6 * 7"))
+    assert difference(small)
+    assert remake("01", folder=small.parent) == 0
+    cells = nbformat.read(small, as_version=4).cells
+    assert not list(problems(small))
+    assert [cells[i].id for i in (0, 1, 3)] == ids and cells[2].id not in ids
+    assert cells[1].outputs[0].text == "the answer is 42\n"
+
+
+def test_remaking_keeps_a_notebook_whose_edits_would_be_lost(small, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(lectures, "ROOT", tmp_path)
+    change(small, lambda cells: cells[1].update(source="print('edited in JupyterLab')"))
+    assert remake(folder=small.parent) == 0
+    assert "edited in JupyterLab" not in small.read_text()
+    kept = tmp_path / "build" / "replaced" / small.name
+    assert "edited in JupyterLab" in kept.read_text() and str(kept) in capsys.readouterr().out
+
+
+def test_a_lecture_that_fails_is_left_as_it_was(small, capsys):
+    before = small.read_bytes()
+    source_of(small).write_text(PAIR.replace('"the answer is", 42', "1 / 0"))
+    assert remake(folder=small.parent) == 1
+    assert small.read_bytes() == before
+    said = capsys.readouterr().out
+    assert "cell 2 of 3" in said and "print(1 / 0)" in said and "ZeroDivisionError" in said
+    assert sorted(path.name for path in small.parent.iterdir()) == ["01_small.ipynb", "src"]
+
+
+def test_an_unknown_lecture_lists_the_known_ones(small):
+    with pytest.raises(ValueError, match="called 02; there are: 01_small"):
+        remake("02", folder=small.parent)
+
+
+def test_a_kernel_that_dies_is_reported(tmp_path):
+    notebook = new_notebook(cells=[new_code_cell("import os\nos._exit(1)")])
+    with pytest.raises(LectureError, match="fatal, cell 1 of 1"):
+        execute(notebook, name="fatal", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "says"),
+    [
+        ("claims.check('classifier', 1.6)", 0, "Every claim that should hold does"),
+        ("claims.check('classifier', 99.0)", 1, "classifier"),
+        ("raise ValueError('no such digit')", 1, "ValueError: no such digit"),
+    ],
+)
+def test_course_reports_what_today_showed(tmp_path, monkeypatch, capsys, source, status, says):
+    from course_utils import claims, data
+
+    monkeypatch.setattr(data, "load_mnist", lambda split: ([], []))
+    monkeypatch.setattr(claims, "CLAIMS", {"classifier": claims.CLAIMS["classifier"]})
+    cell = new_code_cell(source, metadata={"tags": ["claim", "claim:classifier"]})
+    folder = tmp_path / "notebooks"
+    imports = new_code_cell("from course_utils import claims")
+    write(new_notebook(cells=[imports, cell]), folder / "01_small.ipynb")
+    before = (folder / "01_small.ipynb").read_bytes()
+    assert lectures.course(folder, tmp_path / "build") == status
+    said = capsys.readouterr().out
+    assert says in said and "01_small: 0." in said
+    assert (folder / "01_small.ipynb").read_bytes() == before
+    assert (tmp_path / "build" / "01_small.ipynb").exists()
+
+
+def test_the_set_up_cell_does_nothing_here_and_installs_on_colab(monkeypatch):
+    ran = []
+    shell = types.SimpleNamespace(run_line_magic=lambda *words: ran.append(words))
+    for address in (None, "https://github.com/somebody/course"):
+        cell = lectures.setup_cell(address)
+        assert len(cell.splitlines()) <= 5
+        names = {"get_ipython": lambda: shell, "input": lambda _: "https://typed.by/reader"}
+        monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+        exec(TransformerManager().transform_cell(cell), names)
+        assert not ran
+        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+        exec(TransformerManager().transform_cell(cell), names)
+        name, arguments = ran.pop()
+        assert name == "pip" and arguments == 'install --quiet "git+{address}"'
+        assert names["address"] == (address or "https://typed.by/reader")
+
+
+def test_jupyterlab_finds_the_pair(small):
+    shutil.copy(lectures.NOTEBOOKS / "jupytext.toml", small.parent)
+    config = load_jupytext_configuration_file(str(small.parent / "jupytext.toml"))
+    formats = long_form_multiple_formats(config.default_formats(str(small)))
+    found = [path for path, _ in paired_paths(str(small), "ipynb", formats)]
+    assert found == [str(small), str(source_of(small))]
