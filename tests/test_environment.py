@@ -1,0 +1,300 @@
+"""Setting up: once, never half, and never over what is somebody else's."""
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from course_utils import __main__ as entry
+from course_utils import environment
+from course_utils.environment import SetupError, prepare, python_in, read_stamp
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A checkout of its own, in which creating an environment takes no time."""
+    (tmp_path / "pyproject.toml").write_text("one")
+    (tmp_path / "constraints.txt").write_text("two")
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(environment, "create", put_python_into)
+    return tmp_path
+
+
+def put_python_into(folder):
+    python_in(folder).parent.mkdir(parents=True)
+    python_in(folder).symlink_to(sys.executable)
+
+
+class Install:
+    """Counts its calls; fails on those that it is told to fail on."""
+
+    def __init__(self, *failing):
+        self.calls, self.failing = 0, failing
+
+    def __call__(self, folder):
+        self.calls += 1
+        if self.calls in self.failing:
+            raise KeyboardInterrupt
+
+
+def test_second_set_up_does_nothing(root, capsys):
+    install, folder = Install(), root / ".venv"
+    assert prepare(folder, install) == python_in(folder)
+    assert "Making .venv" in capsys.readouterr().out
+    assert prepare(folder, install) == python_in(folder)
+    assert install.calls == 1 and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("file", ["pyproject.toml", "constraints.txt"])
+def test_changed_requirements_update_in_place(root, file, capsys):
+    install, folder = Install(), root / ".venv"
+    prepare(folder, install)
+    (folder / "kept").touch()
+    (root / file).write_text("three")
+    prepare(folder, install)
+    assert install.calls == 2 and (folder / "kept").exists()
+    assert "requirements changed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stage", ["creating", "installing", "updating"])
+def test_half_finished_set_up_is_made_anew(root, monkeypatch, capsys, stage):
+    folder = root / ".venv"
+    if stage == "updating":
+        prepare(folder, Install())
+        (root / "pyproject.toml").write_text("three")
+    if stage == "creating":
+        stopped = Install(1)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(environment, "create", stopped)
+            prepare(folder, Install())
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder, Install(1))
+    (folder / "rubble").touch()
+    install = Install()
+    prepare(folder, install)
+    assert install.calls == 1 and not (folder / "rubble").exists()
+    assert "making it anew" in capsys.readouterr().out
+
+
+def test_stopped_while_writing_the_stamp(root, monkeypatch):
+    folder = root / ".venv"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    install = Install()
+    write_stamp = environment.write_stamp
+    finished = lambda folder, stamp: stop() if install.calls else write_stamp(folder, stamp)  # noqa: E731
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(environment, "write_stamp", finished)
+        prepare(folder, install)
+    prepare(folder, install)
+    assert install.calls == 2
+
+
+@pytest.mark.parametrize("change", ["moved", "other Python", "Python gone"])
+def test_environment_that_cannot_work_is_made_anew(root, monkeypatch, capsys, change):
+    folder = root / ".venv"
+    prepare(folder, Install())
+    (folder / "rubble").touch()
+    if change == "moved":
+        folder = folder.rename(root / "elsewhere")
+    elif change == "other Python":
+        monkeypatch.setattr(environment, "PYTHON", "3.99")
+    else:
+        python_in(folder).unlink()
+        python_in(folder).symlink_to(root / "uninstalled")
+    prepare(folder, Install())
+    assert not (folder / "rubble").exists()
+    assert "moved, or made by another Python" in capsys.readouterr().out
+
+
+def test_working_environment_of_the_readers_is_added_to(root, capsys):
+    folder, install = root / ".venv", Install(1)
+    put_python_into(folder)
+    (folder / "theirs").touch()
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, install)
+    prepare(folder, install)
+    prepare(folder, install)
+    assert (folder / "theirs").exists() and install.calls == 2
+    assert "not made by the course" in capsys.readouterr().out
+    assert read_stamp(folder)["made_here"] is False
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_broken_environment_of_the_readers_is_left_alone(root, stamped):
+    folder = root / ".venv"
+    if stamped:
+        put_python_into(folder)
+        prepare(folder, Install())
+        python_in(folder).unlink()
+    folder.mkdir(exist_ok=True)
+    (folder / "theirs").touch()
+    with pytest.raises(SetupError, match="move it away or delete it"):
+        prepare(folder, Install())
+    assert (folder / "theirs").exists()
+
+
+@pytest.mark.parametrize("stamp", ["", "[]", "not json", '{"path": "/"}'])
+def test_damaged_stamp_is_never_taken_for_a_good_one(root, stamp):
+    folder = root / ".venv"
+    prepare(folder, Install())
+    (folder / environment.STAMP).write_text(stamp)
+    install = Install()
+    prepare(folder, install)
+    assert install.calls == 1
+
+
+def test_environment_is_not_deleted_from_under_a_running_python(root, monkeypatch):
+    folder = root / ".venv"
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, Install(1))
+    monkeypatch.setattr(sys, "prefix", str(folder))
+    with pytest.raises(SetupError, match="deactivate"):
+        prepare(folder, Install())
+    assert python_in(folder).exists()
+
+
+def test_course_installed_by_hand_is_used_as_it_is(root, monkeypatch):
+    site, elsewhere = root / "site", root.parent / "another-checkout"
+    place = site / "adversarial_examples_course-0.1.0.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Name: adversarial-examples-course\nVersion: 0.1.0\n")
+    (root / "adversarial_examples_course.egg-info").mkdir()
+    (root / "adversarial_examples_course.egg-info" / "PKG-INFO").write_text(
+        "Name: adversarial-examples-course\nVersion: 0.1.0\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(root), str(site)])
+    for source, by_hand in ((None, False), (elsewhere, False), (root, True)):
+        if source is not None:
+            (place / "direct_url.json").write_text(json.dumps({"url": source.as_uri()}))
+        assert environment.installed_by_hand() is by_hand
+    monkeypatch.setattr(environment, "prepare", lambda *_: pytest.fail("a second environment"))
+    assert environment.ensure() == Path(sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("platform", "choice", "answer", "asks_for_cpu"),
+    [
+        ("linux", "", True, True),
+        ("linux", "", False, False),
+        ("linux", "cuda", True, False),
+        ("darwin", "", True, False),
+    ],
+)
+def test_torch_without_cuda(root, monkeypatch, platform, choice, answer, asks_for_cpu):
+    commands = []
+    monkeypatch.setattr(environment, "pip", lambda python, *arguments: commands.append(arguments))
+    monkeypatch.setattr(environment, "answers", lambda address: answer)
+    monkeypatch.setattr(environment.sys, "platform", platform)
+    monkeypatch.setenv("COURSE_TORCH", choice)
+    environment.install_course(root / ".venv")
+    assert commands[-1][-2:] == ("-e", f"{root}[test]")
+    assert all(str(root / "constraints.txt") in command for command in commands)
+    assert (len(commands) == 2 and environment.CPU_TORCH in commands[0]) is asks_for_cpu
+
+
+def test_unreachable_index_costs_no_time():
+    assert not environment.answers("http://127.0.0.1:9/torch/")  # port 9: nobody listens
+
+
+def test_without_venv_virtualenv_takes_its_place(root, monkeypatch):
+    monkeypatch.undo()  # the true create
+    installed, made = [], []
+    monkeypatch.setattr(environment, "ROOT", root)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else 1)
+    monkeypatch.setattr(environment, "pip", lambda python, *arguments: installed.append(arguments))
+
+    def run(command, *, env, **_):
+        made.append((command[1:3], env.get("PYTHONPATH")))
+        return types.SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    environment.create(root / ".venv")
+    tool = str(root / "build" / "virtualenv")
+    assert installed == [("install", "--upgrade", "--target", tool, "virtualenv")]
+    assert made == [(["-m", "virtualenv"], tool)]
+
+
+def test_pip_that_fails_is_quoted(root):
+    with pytest.raises(SetupError, match="(?s)no such option: --nonsense.*What to do"):
+        environment.pip(Path(sys.executable), "install", "--nonsense")
+
+
+def test_pip_that_works_shows_what_it_does(root, capsys, monkeypatch):
+    said = "Collecting a\n  Downloading a.whl (9 kB)\n  Downloading b.whl (1.2 MB)\n"
+    fake = root / "fake"
+    fake.write_text(f"#!{sys.executable}\nprint({said!r})\n")
+    fake.chmod(0o755)
+    environment.pip(fake, "install", "a")
+    assert capsys.readouterr().out == "  Downloading b.whl (1.2 MB)\n"
+
+
+def test_old_python_gets_one_clear_line(monkeypatch):
+    text = Path(entry.__file__).read_text()
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0))
+    with pytest.raises(SystemExit) as stopped:
+        exec(compile(text, "__main__", "exec"), {"__name__": "__main__"})
+    assert stopped.value.code == "The course needs Python 3.11 or newer; this is Python 3.9."
+
+
+def test_a_target_runs_inside_the_environment(monkeypatch):
+    entered, ran = [], []
+    other = Path(sys.executable).parent / "not" / "this" / "python"
+    monkeypatch.setattr(environment, "ensure", lambda: other)
+    monkeypatch.setattr(environment, "enter", lambda *command: entered.append(command) or 3)
+    monkeypatch.setattr(entry, "notebooks", lambda *names: ran.append(names) or 4)
+    assert entry.main(["notebooks", "01"]) == 3
+    assert entered == [(other, "-m", "course_utils", "notebooks", "01")] and not ran
+    monkeypatch.setattr(environment, "ensure", lambda: Path(sys.executable))
+    assert entry.main(["notebooks", "01"]) == 4
+    assert len(entered) == 1 and ran == [("01",)]
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["course", "01"], ["TARGETS"]])
+def test_usage_lists_the_targets(arguments, capsys, monkeypatch):
+    monkeypatch.setattr(environment, "ensure", lambda: pytest.fail("set up for nothing"))
+    assert entry.main(arguments) == 2
+    said = capsys.readouterr().out
+    assert all(f"  {target} " in said for target in entry.TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [(SetupError("it broke"), 1, "it broke"), (KeyboardInterrupt(), 130, "Stopped.")],
+)
+def test_failed_set_up_ends_in_words(monkeypatch, capsys, error, status, says):
+    def ensure():
+        raise error
+
+    monkeypatch.setattr(environment, "ensure", ensure)
+    assert entry.main(["course"]) == status
+    assert says in capsys.readouterr().err
+
+
+def test_every_target_has_its_function():
+    assert all(callable(getattr(entry, target)) for target in entry.TARGETS)
+
+
+def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
+    commands = []
+    monkeypatch.setattr(environment, "pip", lambda python, *arguments: commands.append(arguments))
+    (root / "pyproject.toml").write_text(
+        '[project]\nname = "x"\n[project.optional-dependencies]\nbench = ["peer>=1"]\n'
+    )
+    folder = root / "build" / "bench-venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    environment.install_peers(folder)
+    assert commands[0][:2] == ("install", "--no-deps") and commands[0][-1] == "peer>=1"
+    code = "import sys, numpy; print(sys.prefix, sys.path, sep='\\n')"
+    run = subprocess.run(
+        [str(python_in(folder)), "-c", code], capture_output=True, text=True, check=True
+    )
+    prefix, path = run.stdout.splitlines()
+    assert Path(prefix) == folder and str(root) in path
