@@ -162,6 +162,8 @@ def pip_download(requirement: str, sha256: str, size: int, folder: Path) -> Path
     if process.returncode or not wheels:
         lines = log.read_text(errors="replace").splitlines()
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
+        if any("connection broken" in line for line in lines):  # pip then says "no such version"
+            errors.insert(0, "no connection to the package index.")
         raise RuntimeError(" ".join(errors) or f"pip ended with {process.returncode}")
     return wheels[0]
 

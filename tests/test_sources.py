@@ -385,7 +385,8 @@ def test_pip_is_asked_for_that_one_wheel_by_its_hash(pip, capfd):
     "code, words",
     [
         ("raise SystemExit('No module named pip')", "No module named pip"),
-        ("print('Looking'); print('ERROR: none'); print('hint'); raise SystemExit(1)", "ERROR: none"),
+        ("print('Hm'); print('ERROR: none'); print('hint'); raise SystemExit(1)", "^ERROR: none$"),
+        ("raise SystemExit('connection broken')", "^no connection to the package index"),
         ("raise SystemExit(3)", "pip ended with 3"),
         ("pass", "pip ended with 0"),
     ],
