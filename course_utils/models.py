@@ -1,5 +1,8 @@
 """The networks of the course: modules that take images in [0, 1] and give logits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -49,3 +52,15 @@ def fully_connected(*widths: int, inputs: int = 28 * 28, seed: int = 0) -> nn.Se
 def linear_layers(model: nn.Module) -> list[nn.Linear]:
     """Return the fully connected layers of a model, from the first to the last."""
     return [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
+    """Put a model in eval mode for a `with` block; afterwards each part is as it was before."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield model
+    finally:
+        for module, training in before:
+            module.training = training

@@ -1,0 +1,280 @@
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+from torch import nn
+
+from course_utils import training
+from course_utils.models import fully_connected, linear_layers
+from course_utils.training import error_rate, fit, fit_linear, predict, weight_decay_term
+
+INF = float("inf")
+
+
+def examples(count: int = 90, classes: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (count, 1, 3, 4) of noisy classes: learnable, but not separable by a plane."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % classes
+    centres = torch.rand(classes, 12, generator=generator)
+    noise = 0.4 * torch.randn(count, 12, generator=generator)
+    return (centres[labels] + noise).clamp(0, 1).view(count, 1, 3, 4), labels
+
+
+def objective(weight, bias, images, labels, decay):
+    """The softmax regression's loss and its gradients, in numpy."""
+    pixels = images.numpy().reshape(len(images), -1).astype(np.float64)
+    truth = np.eye(len(bias))[labels.numpy()]
+    logits = pixels @ weight.T + bias
+    logits -= logits.max(1, keepdims=True)
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    residual = (np.exp(log_p) - truth) / len(labels)
+    loss = -(log_p * truth).sum() / len(labels) + decay / 2 * (weight**2).sum()
+    return loss, residual.T @ pixels + decay * weight, residual.sum(0)
+
+
+def parameters_of(model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(p.detach().double().numpy().copy() for p in model[1].parameters())
+
+
+def state_of(model: nn.Module) -> list[torch.Tensor]:
+    return [value.clone() for value in model.state_dict().values()]
+
+
+def same(states: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(states, others, strict=True))
+
+
+@pytest.mark.parametrize("decay", [0.3, [0.1, 0.2, 0.0]])
+def test_weight_decay_is_half_lambda_times_the_squares(decay):
+    model = fully_connected(4, 5, 3, inputs=6)
+    lambdas = decay if isinstance(decay, list) else [decay] * 3
+    squares = [float((w.weight.detach().double().numpy() ** 2).sum()) for w in linear_layers(model)]
+    expected = sum(each / 2 * square for each, square in zip(lambdas, squares))
+    assert weight_decay_term(model, decay).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("decay", [-1.0, INF, float("nan"), [1e-5], [1e-5, -1e-5], []])
+def test_bad_weight_decay_is_refused(decay):
+    with pytest.raises(ValueError, match="weight_decay: got"):
+        weight_decay_term(fully_connected(4, 3), decay)
+
+
+@pytest.mark.parametrize("decay", [1e-2, 1.0])
+def test_linear_fit_finds_the_optimum_of_its_problem(decay):
+    images, labels = examples()
+    model = fully_connected(3, inputs=12)
+    history = fit_linear(model, images, labels, weight_decay=decay, progress=False)
+    weight, bias = parameters_of(model)
+    loss, *gradients = objective(weight, bias, images, labels, decay)
+    assert max(np.abs(gradient).max() for gradient in gradients) < 3e-6
+    assert history["loss"].iloc[-1] == pytest.approx(loss, abs=1e-7)
+    assert history["gradient"].iloc[-1] <= 1e-6
+    assert history["error"].iloc[-1] == pytest.approx(error_rate(model, images, labels))
+
+    def flat(vector):
+        value, by_weight, by_bias = objective(
+            vector[:36].reshape(3, 12), vector[36:], images, labels, decay
+        )
+        return value, np.concatenate([by_weight.ravel(), by_bias])
+
+    peer = scipy.optimize.minimize(flat, np.zeros(39), jac=True, options={"gtol": 1e-9})
+    assert loss == pytest.approx(peer.fun, abs=1e-9)
+    np.testing.assert_allclose(weight.ravel(), peer.x[:36], atol=1e-4)
+
+
+def test_the_numpy_objective_has_the_gradient_it_claims():
+    images, labels = examples()
+    generator = np.random.default_rng(0)
+    weight, bias, step = generator.normal(size=(3, 12)), generator.normal(size=3), 1e-6
+    _, by_weight, by_bias = objective(weight, bias, images, labels, 0.1)
+    direction, turn = generator.normal(size=(3, 12)), generator.normal(size=3)
+    ahead, behind = (
+        objective(weight + h * direction, bias + h * turn, images, labels, 0.1)[0]
+        for h in (step, -step)
+    )
+    expected = (by_weight * direction).sum() + (by_bias * turn).sum()
+    assert (ahead - behind) / (2 * step) == pytest.approx(expected, rel=1e-6)
+
+
+def test_linear_fit_ends_in_the_same_place_from_anywhere():
+    images, labels = examples()
+    ends = []
+    for seed in (0, 1):
+        model = fully_connected(3, inputs=12, seed=seed)
+        fit_linear(model, images, labels, weight_decay=1e-2, tolerance=1e-8, progress=False)
+        ends.append(parameters_of(model)[0])
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-5)
+
+
+def test_linear_fit_interrupted_keeps_the_best_so_far(monkeypatch):
+    images, labels = examples()
+    model = fully_connected(3, inputs=12)
+    losses = []
+
+    def interrupt(loss, *_):
+        if len(losses) == 7:
+            raise KeyboardInterrupt
+        losses.append(loss)
+
+    monkeypatch.setattr(training, "_check_finite", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit_linear(model, images, labels, weight_decay=1e-2, progress=False)
+    loss = objective(*parameters_of(model), images, labels, 1e-2)[0]
+    assert loss == pytest.approx(min(losses), abs=1e-6)
+    assert loss < losses[0] - 0.01
+
+
+def test_linear_fit_takes_only_linear_models():
+    with pytest.raises(ValueError, match="model: got"):
+        fit_linear(fully_connected(4, 3, inputs=12), *examples(), progress=False)
+
+
+def test_sigmoid_fit_learns_and_reports_it():
+    images, labels = examples()
+    model = fully_connected(20, 3, inputs=12)
+    history = fit(model, images, labels, epochs=40, batch_size=20, learning_rate=0.05)
+    assert list(history.columns) == ["epoch", "loss", "error"]
+    assert list(history["epoch"]) == list(range(1, 41))
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
+    assert error_rate(model, images, labels) < 10 < history["error"].iloc[0]
+
+
+def test_fit_counts_every_image_once_an_epoch():
+    # With a step too small to change anything, the report is of the untrained network.
+    images, labels = examples(count=50)
+    model = fully_connected(4, 3, inputs=12)
+    with torch.no_grad():
+        loss = nn.functional.cross_entropy(model(images), labels).item()
+    error = error_rate(model, images, labels)
+    row = fit(
+        model, images, labels, epochs=1, batch_size=15, learning_rate=1e-12, progress=False
+    ).iloc[0]
+    assert row["loss"] == pytest.approx(loss, rel=1e-5)
+    assert row["error"] == pytest.approx(error)
+
+
+def test_fit_minimises_the_decay_too():
+    images, labels = examples()
+    norms = []
+    for decay in ([0.0, 0.0], [0.1, 0.0], [0.0, 0.1]):
+        model = fully_connected(8, 3, inputs=12)
+        fit(model, images, labels, weight_decay=decay, learning_rate=0.05, progress=False)
+        norms.append([layer.weight.norm().item() for layer in linear_layers(model)])
+    free, first, second = norms
+    assert first[0] < free[0] / 2
+    assert second[1] < free[1] / 2
+
+
+def test_fit_follows_its_seed():
+    images, labels = examples()
+    ends = []
+    for seed in (0, 0, 1):
+        model = fully_connected(4, 3, inputs=12)
+        fit(model, images, labels, epochs=2, batch_size=10, seed=seed, progress=False)
+        ends.append(state_of(model))
+    assert same(ends[0], ends[1])
+    assert not same(ends[0], ends[2])
+
+
+def test_fit_leaves_mode_and_gradients_as_it_found_them():
+    images, labels = examples()
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(12, 3)).eval()
+    fit(model, images, labels, epochs=1, progress=False)
+    assert not any(module.training for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    linear = fully_connected(3, inputs=12)
+    fit_linear(linear, images, labels, weight_decay=1.0, progress=False)
+    assert all(parameter.grad is None for parameter in linear.parameters())
+    assert all(parameter.dtype == torch.float32 for parameter in linear.parameters())
+
+
+class InterruptedAt(nn.Module):
+    """A linear classifier on which the reader presses Ctrl-C at one forward pass."""
+
+    def __init__(self, call: int):
+        super().__init__()
+        self.layer, self.calls, self.call, self.seen = nn.Linear(12, 3), 0, call, []
+
+    def forward(self, images):
+        self.seen.append(self.layer.weight.detach().clone())
+        if len(self.seen) == self.call:
+            raise KeyboardInterrupt
+        return self.layer(images.flatten(1))
+
+
+def test_fit_interrupted_keeps_the_last_whole_epoch():
+    images, labels = examples(count=60)  # 3 steps an epoch; the 8th pass is the 2nd of epoch 3
+    model = InterruptedAt(call=8)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, images, labels, epochs=5, batch_size=20, progress=False)
+    assert torch.equal(model.layer.weight, model.seen[6])
+    assert not torch.equal(model.layer.weight, model.seen[7])
+    assert model.training
+
+
+def test_divergence_names_the_step_and_what_to_try():
+    images, labels = examples()
+    model = fully_connected(3, inputs=12)
+    with torch.no_grad():
+        model[1].weight[0, 0] = INF
+    before = state_of(model)
+    with pytest.raises(FloatingPointError, match="step 1 of epoch 1.*smaller learning_rate"):
+        fit(model, images, labels, progress=False)
+    assert same(state_of(model), before)
+    with pytest.raises(FloatingPointError, match="evaluation 1.*smaller weight_decay"):
+        fit_linear(model, images, labels, weight_decay=1.0, progress=False)
+    assert torch.equal(model[1].weight, before[0])
+
+
+def test_predict_is_the_largest_logit_batch_by_batch_in_eval_mode(monkeypatch):
+    monkeypatch.setattr(training, "BATCH", 7)
+    images, labels = examples()
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(12, 3)).train()
+    predicted = predict(model, images)
+    pixels = images.flatten(1).double().numpy()
+    logits = pixels @ model[2].weight.detach().double().numpy().T + model[2].bias.detach().numpy()
+    assert predicted.tolist() == logits.argmax(1).tolist()
+    assert model.training and model[1].training
+    expected = 100 * np.mean(logits.argmax(1) != labels.numpy())
+    assert error_rate(model, images, labels) == pytest.approx(expected)
+    assert 0 < expected < 100
+
+
+def test_error_rate_is_a_percentage():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[-1.0], [1.0]]))  # class 1 wherever the pixel is lit
+    images = torch.full((4, 1, 1, 1), 0.5)
+    assert error_rate(model, images, torch.tensor([1, 1, 1, 0])) == 25.0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda x, y: (x * 255, y), ValueError, r"images: got values from .* in \[0, 1\]"),
+        (lambda x, y: (x - 0.5, y), ValueError, "images: got values"),
+        (lambda x, y: (x.where(x > 0.5, INF - INF), y), ValueError, "images: got values"),
+        (lambda x, y: ((x * 255).byte(), y), TypeError, "images: got torch.uint8"),
+        (lambda x, y: (x.numpy(), y), TypeError, "images: got ndarray"),
+        (lambda x, y: (x[:0], y[:0]), ValueError, "images: got shape"),
+        (lambda x, y: (x, y[:-1]), ValueError, "labels: got shape"),
+        (lambda x, y: (x, y[:, None]), ValueError, "labels: got shape"),
+        (lambda x, y: (x, y.int()), TypeError, "labels: got torch.int32"),
+        (lambda x, y: (x, y.tolist()), TypeError, "labels: got list"),
+    ],
+)
+def test_bad_examples_are_refused_before_any_work(change, error, message):
+    images, labels = change(*examples())
+    model = fully_connected(3, inputs=12)
+    before = state_of(model)
+    for function in (fit, fit_linear, error_rate):
+        with pytest.raises(error, match=message):
+            function(model, images, labels)
+    assert same(state_of(model), before)
+
+
+@pytest.mark.parametrize("option", ["epochs", "batch_size"])
+@pytest.mark.parametrize("value", [0, -1, 2.5, True])
+def test_bad_counts_are_refused(option, value):
+    with pytest.raises(ValueError, match=f"{option}: got"):
+        fit(fully_connected(3, inputs=12), *examples(), **{option: value})
