@@ -82,16 +82,15 @@ def test_half_finished_set_up_is_made_anew(root, monkeypatch, capsys, stage):
 
 
 def test_stopped_while_writing_the_stamp(root, monkeypatch):
-    folder = root / ".venv"
+    folder, install, replace = root / ".venv", Install(), environment.os.replace
 
-    def stop(*_):
-        raise KeyboardInterrupt
+    def stop_after_installing(*paths):
+        if install.calls:
+            raise KeyboardInterrupt
+        replace(*paths)
 
-    install = Install()
-    write_stamp = environment.write_stamp
-    finished = lambda folder, stamp: stop() if install.calls else write_stamp(folder, stamp)  # noqa: E731
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(environment, "write_stamp", finished)
+        patch.setattr(environment.os, "replace", stop_after_installing)
         prepare(folder, install)
     prepare(folder, install)
     assert install.calls == 2

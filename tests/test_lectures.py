@@ -125,7 +125,8 @@ def test_the_checks_notice_a_change(small, alter):
 
 def test_the_checks_notice_a_long_cell(tmp_path):
     cell = new_code_cell("\n".join(["1"] * (LONGEST_CELL + 1)), execution_count=1)
-    write(new_notebook(cells=[cell], metadata={"kernelspec": lectures.KERNEL}), tmp_path / "a.ipynb")
+    kernel = {"kernelspec": lectures.KERNEL}
+    write(new_notebook(cells=[cell], metadata=kernel), tmp_path / "a.ipynb")
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.py").write_text("# %%\n" + cell.source)
     assert any("lines" in problem for problem in problems(tmp_path / "a.ipynb"))

@@ -1,0 +1,191 @@
+"""The files around the code agree with each other and with the code."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from course_utils import lectures
+from course_utils.__main__ import TARGETS
+from course_utils.environment import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+# A module imports only from those to its left.
+ORDER = (
+    "__init__ environment device vision sources data models training zoo attacks published claims "
+    "figures widgets exercises lectures __main__"
+).split()
+
+
+def requirements():
+    lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    return {canonicalize_name(r.name): r for r in map(Requirement, sum(lists, []))}
+
+
+def pins():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in wanted}
+
+
+def tracked():
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    paths = (ROOT / name for name in listed.split("\0") if name)
+    return [path for path in paths if path.is_file()]
+
+
+def test_makefile_runs_one_line_for_each_target():
+    lines = re.findall(r"^(\w+): ; (.*)$", MAKEFILE, flags=re.MULTILINE)
+    extra = {"notebooks": " $(LECTURES)"}
+    assert dict(lines) == {t: f"$(PYTHON) -m course_utils {t}{extra.get(t, '')}" for t in TARGETS}
+
+
+def test_readme_names_every_command_and_no_other():
+    assert set(re.findall(r"`make ([a-z]+)|^ *make ([a-z]+)", README, flags=re.MULTILINE)) <= {
+        pair for target in TARGETS for pair in ((target, ""), ("", target))
+    }
+    for target in TARGETS:
+        assert f"| `make {target}` | `python3 -m course_utils {target}` |" in README
+    assert set(re.findall(r"-m course_utils (\w+)", README)) == set(TARGETS)
+
+
+def test_readme_links_lead_somewhere():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert "LICENSE" in links
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("__main__", "The course needs Python 3.11 or newer"),
+        ("environment", "No virtual environment could be made"),
+        ("environment", "was not made by the course and has no working Python"),
+        ("sources", "could not be had"),
+        ("sources", "cannot be written"),
+        ("vision", "operator torchvision::nms does not exist"),
+        ("claims", "FAILS "),
+        ("data", "COURSE_DATA"),
+        ("sources", "COURSE_CACHE"),
+        ("environment", "COURSE_TORCH"),
+    ],
+)
+def test_readme_quotes_what_the_code_says(module, words):
+    assert words in README
+    assert words in (ROOT / "course_utils" / f"{module}.py").read_text(encoding="utf-8")
+
+
+def test_readme_shows_badges_exactly_when_there_is_an_address():
+    badges = lectures.badges(lectures.repository())
+    if badges:
+        assert badges in README
+    else:
+        assert "colab.research.google.com" not in README and "mybinder.org/v2" not in README
+
+
+def test_badges_lead_to_the_repository():
+    badges = lectures.badges("https://github.com/somebody/course.git")
+    assert "https://colab.research.google.com/github/somebody/course)" in badges
+    assert "https://mybinder.org/v2/gh/somebody/course/HEAD?" in badges
+
+
+def test_constraints_pin_what_pyproject_names_within_its_ranges():
+    assert set(pins()) == set(requirements())
+    for name, pin in pins().items():
+        assert requirements()[name].specifier.contains(pin), name
+        assert requirements()[name].specifier, f"{name} has no range"
+
+
+def test_conda_environment_agrees_with_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *packages, by_pip = environment["dependencies"]
+    assert environment["channels"][0] == "conda-forge"
+    assert by_pip == {"pip": ["-e .[test]"]} and "pip" in packages
+    assert "python=3.12" in packages  # repo2docker reads no other spelling
+    assert SpecifierSet(PROJECT["requires-python"]).contains("3.12")
+    for package in set(packages) - {"pip", "python=3.12"}:
+        wanted = Requirement(package.replace("pytorch-cpu", "torch"))
+        assert wanted.specifier == requirements()[wanted.name].specifier, package
+
+
+def test_workflow_runs_what_the_readme_says():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    job = workflow["jobs"]["course"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert ".ci/run" in commands and "make course" in commands
+    for version in job["strategy"]["matrix"]["python"]:
+        assert SpecifierSet(PROJECT["requires-python"]).contains(version)
+    assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+def test_citation_is_valid_and_of_this_version():
+    from course_utils import __version__
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0" and citation["version"] == __version__
+    assert {"message", "title", "authors"} <= set(citation)
+    assert citation.get("repository-code") == lectures.repository()
+    assert " AND ".join(citation["license"]) == PROJECT["license"]
+
+
+def test_no_tracked_file_names_a_place_on_one_machine():
+    somewhere = re.compile(r"(?<![\w.])/(?:root|home|Users|work|opt|workspace)/[\w.]|[A-Z]:\\Users")
+    here = {str(ROOT), sys.prefix}
+    for path in tracked():
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        assert not any(place in text for place in here), path
+        if path.suffix not in {".png", ".safetensors"}:
+            assert not (found := somewhere.search(text)), f"{path}: {found}"
+
+
+@pytest.mark.parametrize("module", ["course_utils", "course_utils.__main__"])
+def test_starting_imports_the_standard_library_only(module):
+    code = (
+        "import sys; before = set(sys.modules); import " + module + "\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(new - set(sys.stdlib_module_names) - {'course_utils'}))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == []
+
+
+def imported(path):
+    """The modules of the package that a file imports, by their first name within it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "course_utils":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("course_utils."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("course_utils."):
+                    yield alias.name.split(".")[1]
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
+
+
+def test_modules_import_only_from_their_left():
+    seen = 0
+    for path in sorted((ROOT / "course_utils").rglob("*.py")):
+        name = path.relative_to(ROOT / "course_utils").parts[0].removesuffix(".py")
+        assert name in ORDER, f"{path}: say where {name} stands in ORDER"
+        for other in set(imported(path)) - {name}:
+            seen += 1
+            assert ORDER.index(other) < ORDER.index(name), f"{path} imports {other}"
+    assert seen > 5
