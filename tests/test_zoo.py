@@ -1,0 +1,237 @@
+import json
+import re
+import shutil
+
+import pytest
+import torch
+
+from course_utils import data, zoo
+from course_utils.models import linear_layers
+from course_utils.published import szegedy_models
+from course_utils.sources import DataUnavailable
+from course_utils.training import error_rate, fit, fit_linear
+from course_utils.zoo import Recipe, load_model, load_record, model_names, retrain_all
+
+NAMES = ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10"]
+
+@pytest.fixture(scope="module")
+def mnist():
+    try:
+        return {split: data.load_mnist(split) for split in ("train", "test")}
+    except DataUnavailable as error:
+        pytest.skip(f"MNIST is not here: {error}")
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """Stand in for MNIST with 60 training and 30 test images, for the tests that retrain."""
+    generator = torch.Generator().manual_seed(0)
+    splits = {
+        split: (torch.rand(n, 1, 28, 28, generator=generator), torch.arange(n) % 10)
+        for split, n in (("train", 60), ("test", 30))
+    }
+    monkeypatch.setattr(data, "load_mnist", splits.__getitem__)
+    monkeypatch.setattr(
+        zoo,
+        "ZOO",
+        {
+            "FC10(1)": Recipe((10,), fit_linear, {"weight_decay": 1.0}),
+            "FC7-10'": Recipe((7, 10), fit, {"weight_decay": 1e-5, "epochs": 2}, seed=5),
+        },
+    )
+    return splits
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the checkpoints that a test may damage."""
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(zoo.CHECKPOINTS, folder)
+    monkeypatch.setattr(zoo, "CHECKPOINTS", folder)
+    return folder
+
+
+def state_of(model):
+    return list(model.state_dict().values())
+
+
+def same(model, other):
+    return all(torch.equal(a, b) for a, b in zip(state_of(model), state_of(other), strict=True))
+
+
+def test_the_names_are_the_decks():
+    assert model_names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_models_load_ready_to_use(name):
+    model = load_model(name)
+    assert [layer.out_features for layer in linear_layers(model)] == [
+        int(width) for width in name.split("(")[0].removeprefix("FC").split("-")
+    ]
+    logits = model(torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (3, 10) and logits.isfinite().all()
+    assert not model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_record_says_what_the_network_does(name, mnist):
+    model, record = load_model(name), load_record(name)
+    assert record["name"] == name
+    assert record["data"]["sha256"] == data.MNIST_SHA256
+    train_error, test_error = error_rate(model, *mnist["train"]), error_rate(model, *mnist["test"])
+    # An image on the border between two classes may fall either way on another processor.
+    assert record["train_error"] == pytest.approx(train_error, abs=0.01)
+    assert record["test_error"] == pytest.approx(test_error, abs=0.02)
+    paper = szegedy_models().loc[name]
+    assert train_error == pytest.approx(paper["train error"], rel=0.1, abs=0.05)
+    assert test_error == pytest.approx(paper["test error"], rel=0.1, abs=0.3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_record_says_how_the_network_was_trained(name):
+    recipe, training = zoo.ZOO[name], load_record(name)["training"]
+    assert training["function"] == recipe.train.__name__
+    assert training["seed"] == recipe.seed
+    assert training["options"].items() >= json.loads(json.dumps(dict(recipe.options))).items()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("FC10(")])
+def test_linear_checkpoints_are_optimal_on_mnist(name, mnist):
+    images, labels = mnist["train"]
+    layer = load_model(name).double()[1]
+    decay = zoo.ZOO[name].options["weight_decay"]
+    by_weight, by_bias = decay * layer.weight.detach(), torch.zeros(10, dtype=torch.float64)
+    for some, truth in zip(images.split(20_000), labels.split(20_000)):
+        pixels = some.flatten(1).double()
+        residual = layer(pixels).detach().softmax(1)
+        residual[torch.arange(len(truth)), truth] -= 1
+        by_weight += residual.T @ pixels / len(labels)
+        by_bias += residual.sum(0) / len(labels)
+    assert max(by_weight.abs().max().item(), by_bias.abs().max().item()) < 5e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_weights_hold_no_denormals(name):
+    for value in state_of(load_model(name)):
+        small = value[value.abs() < zoo.TINY]
+        assert value.dtype == torch.float32
+        assert (small.view(torch.int32) << 1 == 0).all()  # bits: comparing would flush them
+
+
+def test_the_folder_holds_these_checkpoints_and_is_small():
+    files = sorted(zoo.CHECKPOINTS.iterdir())
+    assert len(files) == 2 * len(NAMES)
+    assert sum(file.stat().st_size for file in files) < 8e6
+    assert all(re.fullmatch(r"[\w.-]+", file.name) for file in files)
+
+
+@pytest.mark.parametrize("function", [load_model, load_record])
+def test_an_unknown_name_lists_the_known(function):
+    with pytest.raises(ValueError, match=r"name: got 'FC10'.*FC10\(1e-4\), .*FC200-200-10"):
+        function("FC10")
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(ValueError, match="name: got 'abacus'"):
+        load_model("FC10(1)", device="abacus")
+
+
+def test_a_damaged_checkpoint_is_refused(copied):
+    path = copied / "FC10_1.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RuntimeError, match="FC10_1.safetensors: damaged.*retrain=True"):
+        load_model("FC10(1)")
+    load_model("FC10(1e-2)")
+
+
+def test_another_networks_checkpoint_is_refused(copied):
+    shutil.copy(copied / "FC10_1e-2.safetensors", copied / "FC10_1.safetensors")
+    with pytest.raises(RuntimeError, match="damaged"):
+        load_model("FC10(1)")
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(copied / f"FC10_1e-2{suffix}", copied / f"FC10_1{suffix}")
+    with pytest.raises(RuntimeError, match=r"record of 'FC10\(1e-2\)'"):
+        load_model("FC10(1)")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b'{"name": "FC10(1)"}'])
+def test_a_missing_or_damaged_record_is_refused(copied, content):
+    path = copied / "FC10_1.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RuntimeError, match="FC10_1.json.*retrain=True"):
+        load_model("FC10(1)")
+
+
+def test_a_missing_checkpoint_is_refused(copied):
+    (copied / "FC10_1.safetensors").unlink()
+    with pytest.raises(RuntimeError, match="FC10_1.safetensors: cannot be read.*retrain=True"):
+        load_model("FC10(1)")
+
+
+def test_a_record_of_other_widths_is_refused(copied, monkeypatch):
+    monkeypatch.setitem(zoo.ZOO, "FC10(1)", Recipe((20, 10), fit))
+    with pytest.raises(RuntimeError, match=r"\[10\].*\[20, 10\]"):
+        load_model("FC10(1)")
+
+
+def test_retraining_leaves_the_shipped_checkpoint_alone(copied, few_digits):
+    before = {path.name: path.read_bytes() for path in copied.iterdir()}
+    model = load_model("FC10(1)", retrain=True)
+    assert not same(model, load_model("FC10(1)"))
+    assert not model.training
+    assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
+
+
+def test_retraining_all_writes_what_it_reports(tmp_path, few_digits, capsys):
+    folder = tmp_path / "new"
+    first = retrain_all(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "FC10_1.json",
+        "FC10_1.safetensors",
+        "FC7-10-prime.json",
+        "FC7-10-prime.safetensors",
+    ]
+    assert list(first.index) == ["FC10(1)", "FC7-10'"]
+    assert "nothing to compare FC10(1) with" in capsys.readouterr().out
+    second = retrain_all(folder)
+    assert "agreement" not in first and (second["agreement"] == 100).all()
+    assert second["test error"].equals(second["shipped test error"])
+    assert "agreement" in capsys.readouterr().out
+    for name in second.index:
+        model = zoo._read(name, folder)
+        assert error_rate(model, *few_digits["train"]) == second["train error"][name]
+        assert error_rate(model, *few_digits["test"]) == second["test error"][name]
+    assert json.loads((folder / "FC7-10-prime.json").read_text())["training"]["seed"] == 5
+
+
+def test_tiny_weights_are_saved_as_zero(tmp_path, few_digits, monkeypatch):
+    few_digits["train"][0][..., :4, :] = 0  # black pixels: here only decay moves the weights
+
+    def train(model, images, labels):
+        with torch.no_grad():
+            model[1].weight[:, :112] *= 1e-25
+
+    monkeypatch.setitem(zoo.ZOO, "FC10(1)", Recipe((10,), train))
+    weight = load_model("FC10(1)", retrain=True)[1].weight
+    assert (weight[:, :112] == 0).all() and (weight[:, 112:] != 0).all()
+
+
+def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, monkeypatch):
+    retrain_all(tmp_path)
+    old = zoo._read("FC10(1)", tmp_path)
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(zoo.os, "replace", fail)
+    few_digits["train"][0].mul_(0.5)
+    with pytest.raises(OSError, match="no space"):
+        retrain_all(tmp_path)
+    assert same(zoo._read("FC10(1)", tmp_path), old)
+    assert not list(tmp_path.glob("unfinished*"))
