@@ -75,9 +75,8 @@ def installed_by_hand() -> bool:
     """Whether `pip install -e .` put this very checkout into the Python that runs this line."""
     from importlib.metadata import distributions
 
-    # The checkout itself is on the path too, and setuptools leaves its egg-info there.
-    path = [entry for entry in sys.path if entry and Path(entry).resolve() != ROOT]
-    found = [place.read_text("direct_url.json") for place in distributions(name=PROJECT, path=path)]
+    # (The egg-info that setuptools leaves in the checkout has no such file.)
+    found = [place.read_text("direct_url.json") for place in distributions(name=PROJECT)]
     return any(json.loads(text or "{}").get("url") == ROOT.as_uri() for text in found)
 
 

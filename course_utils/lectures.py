@@ -179,7 +179,6 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
         except LectureError as error:
             print(f"\n{error}\n\n{path.name} is left as it was.")
             return 1
-        os.utime(source)  # JupyterLab refuses a source that is older than its notebook
     return 0
 
 

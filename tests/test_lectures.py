@@ -176,26 +176,34 @@ def test_a_kernel_that_dies_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "status", "says"),
+    ("first", "measured", "status", "says"),
     [
-        ("claims.check('classifier', 1.6)", 0, "Every claim that should hold does"),
-        ("claims.check('classifier', 99.0)", 1, "classifier"),
-        ("raise ValueError('no such digit')", 1, "ValueError: no such digit"),
+        ("", 1.6, 0, "Every claim that should hold does"),
+        ("", 99.0, 1, "classifier: does not hold here"),
+        ("raise ValueError('no such digit')", 1.6, 1, "ValueError: no such digit"),
     ],
 )
-def test_course_reports_what_today_showed(tmp_path, monkeypatch, capsys, source, status, says):
+def test_course_reports_what_today_showed(
+    tmp_path, monkeypatch, capsys, first, measured, status, says
+):
     from course_utils import claims, data
 
     monkeypatch.setattr(data, "load_mnist", lambda split: ([], []))
     monkeypatch.setattr(claims, "CLAIMS", {"classifier": claims.CLAIMS["classifier"]})
-    cell = new_code_cell(source, metadata={"tags": ["claim", "claim:classifier"]})
+    cell = new_code_cell(
+        f"claims.check('classifier', {measured})",
+        metadata={"tags": ["claim", "claim:classifier"]},
+        execution_count=2,
+        outputs=[new_output("display_data", claims.check("classifier", 1.6)._repr_mimebundle_())],
+    )
     folder = tmp_path / "notebooks"
-    imports = new_code_cell("from course_utils import claims")
+    imports = new_code_cell(f"from course_utils import claims\n{first}", execution_count=1)
     write(new_notebook(cells=[imports, cell]), folder / "01_small.ipynb")
     before = (folder / "01_small.ipynb").read_bytes()
     assert lectures.course(folder, tmp_path / "build") == status
     said = capsys.readouterr().out
     assert says in said and "01_small: 0." in said
+    assert ("classifier: missing" in said) is bool(first)  # what was stored earlier doesn't count
     assert (folder / "01_small.ipynb").read_bytes() == before
     assert (tmp_path / "build" / "01_small.ipynb").exists()
 
