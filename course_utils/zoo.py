@@ -39,7 +39,8 @@ def _linear(weight_decay: float) -> Recipe:
 
 
 def _sigmoid(*widths: int) -> Recipe:
-    return Recipe(widths, fit, {"weight_decay": [1e-5, 1e-5, 1e-6], "epochs": 30})
+    options = {"weight_decay": [1e-5, 1e-5, 1e-6], "epochs": 40, "learning_rate": 0.01}
+    return Recipe(widths, fit, options)
 
 
 ZOO: dict[str, Recipe] = {
@@ -72,7 +73,10 @@ def load_model(
         RuntimeError: the checkpoint is missing, damaged or does not belong to this network.
     """
     recipe = _recipe(name)
-    place = get_device(str(device or "cpu"))
+    try:
+        place = get_device(str(device or "cpu"))
+    except ValueError as error:
+        raise ValueError(str(error).replace("name:", "device:", 1)) from None
     if retrain:
         return _train(recipe, place)[0]
     return _read(name, CHECKPOINTS).to(place)

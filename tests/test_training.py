@@ -176,6 +176,17 @@ def test_fit_follows_its_seed():
     assert not same(ends[0], ends[2])
 
 
+def test_the_step_falls_to_zero():
+    images, labels = examples(count=60)
+    model = InterruptedAt(call=0)  # never
+    fit(model, images, labels, epochs=10, batch_size=20, learning_rate=0.01, progress=False)
+    weights = [*model.seen, model.layer.weight.detach()]
+    steps = [(new - old).abs().max().item() for old, new in zip(weights, weights[1:])]
+    assert len(steps) == 30
+    assert steps[0] == pytest.approx(0.01, rel=1e-3)  # Adam's first step is the rate itself
+    assert steps[-1] < 0.01 / 10
+
+
 def test_fit_leaves_mode_and_gradients_as_it_found_them():
     images, labels = examples()
     model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(12, 3)).eval()
@@ -193,7 +204,7 @@ class InterruptedAt(nn.Module):
 
     def __init__(self, call: int):
         super().__init__()
-        self.layer, self.calls, self.call, self.seen = nn.Linear(12, 3), 0, call, []
+        self.layer, self.call, self.seen = fully_connected(3, inputs=12)[1], call, []
 
     def forward(self, images):
         self.seen.append(self.layer.weight.detach().clone())

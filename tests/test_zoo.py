@@ -134,7 +134,7 @@ def test_an_unknown_name_lists_the_known(function):
 
 
 def test_an_unknown_device_is_refused():
-    with pytest.raises(ValueError, match="name: got 'abacus'"):
+    with pytest.raises(ValueError, match="device: got 'abacus'"):
         load_model("FC10(1)", device="abacus")
 
 
