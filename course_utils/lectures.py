@@ -168,7 +168,7 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
         notebook = read_source(path)
         if path.exists():
             if difference(path):
-                keep = ROOT / "build" / "replaced" / path.name
+                keep = folder.parent / "build" / "replaced" / path.name
                 keep.parent.mkdir(parents=True, exist_ok=True)
                 print(f"{path.name} differs from its source; the old one is kept as {keep}")
                 shutil.copy(path, keep)

@@ -145,8 +145,7 @@ def test_remaking_keeps_the_ids_of_unchanged_cells(small):
     assert cells[1].outputs[0].text == "the answer is 42\n"
 
 
-def test_remaking_keeps_a_notebook_whose_edits_would_be_lost(small, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(lectures, "ROOT", tmp_path)
+def test_remaking_keeps_a_notebook_whose_edits_would_be_lost(small, tmp_path, capsys):
     change(small, lambda cells: cells[1].update(source="print('edited in JupyterLab')"))
     assert remake(folder=small.parent) == 0
     assert "edited in JupyterLab" not in small.read_text()
