@@ -129,7 +129,7 @@ def fit_linear(
     *,
     weight_decay: float = 0.0,
     iterations: int = 500,
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-7,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train a linear classifier in place with L-BFGS on all images at once, to convergence.
@@ -206,7 +206,6 @@ def fit_linear(
 
     try:
         optimizer.step(closure)
-        best = best[0], weight.detach(), bias.detach()
     finally:
         bar.close()
         with torch.no_grad():
