@@ -6,8 +6,11 @@
 import os
 import re
 import shutil
+import signal
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 import jupytext
@@ -94,7 +97,7 @@ def execute(notebook: NotebookNode, *, name: str, folder: Path = NOTEBOOKS) -> N
             on_cell_start=on_cell_start,
         )
         try:
-            client.execute()
+            run(client)
             bar.update(len(cells) - bar.n)
         except (CellExecutionError, DeadKernelError) as error:
             words = re.sub(r"\x1b\[[0-9;]*m", "", getattr(error, "traceback", "") or str(error))
@@ -104,6 +107,26 @@ def execute(notebook: NotebookNode, *, name: str, folder: Path = NOTEBOOKS) -> N
         finally:
             tidy(notebook)
     return notebook
+
+
+def run(client: NotebookClient) -> None:
+    """Execute the client's notebook; Ctrl-C ends the kernel and raises KeyboardInterrupt.
+
+    In the main thread nbclient would handle Ctrl-C itself, and end in an AssertionError.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(client.execute)
+        try:
+            while not wait([future], timeout=0.5).done:  # Windows sees Ctrl-C between two waits
+                pass
+        except KeyboardInterrupt:
+            while not wait([future], timeout=0.2).done:
+                kernel = getattr(client.km, "provisioner", None)
+                if getattr(kernel, "pid", None):
+                    with suppress(OSError):  # it is gone already
+                        os.kill(kernel.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            raise
+        future.result()
 
 
 def tidy(notebook: NotebookNode) -> None:

@@ -1,7 +1,11 @@
 """Every lecture is in step with its source, and executing one does what it says."""
 
+import _thread
+import os
 import shutil
 import sys
+import threading
+import time
 import types
 
 import nbformat
@@ -172,6 +176,24 @@ def test_a_kernel_that_dies_is_reported(tmp_path):
     notebook = new_notebook(cells=[new_code_cell("import os\nos._exit(1)")])
     with pytest.raises(LectureError, match="fatal, cell 1 of 1"):
         execute(notebook, name="fatal", folder=tmp_path)
+
+
+def test_ctrl_c_ends_the_kernel(tmp_path):
+    cells = ["import os, time; open('pid', 'w').write(str(os.getpid()))", "time.sleep(60)"]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    began = time.monotonic()
+
+    def press_ctrl_c():
+        while not (tmp_path / "pid").exists() and time.monotonic() < began + 50:
+            time.sleep(0.1)
+        _thread.interrupt_main()
+
+    threading.Thread(target=press_ctrl_c, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        execute(notebook, name="endless", folder=tmp_path)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert time.monotonic() < began + 40
 
 
 @pytest.mark.parametrize(
