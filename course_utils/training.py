@@ -129,7 +129,7 @@ def fit_linear(
     *,
     weight_decay: float = 0.0,
     iterations: int = 500,
-    tolerance: float = 1e-7,
+    tolerance: float = 1e-6,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train a linear classifier in place with L-BFGS on all images at once, to convergence.
@@ -145,7 +145,8 @@ def fit_linear(
         labels: (N,), int64.
         weight_decay: see `weight_decay_term`.
         iterations: after which it stops at the latest.
-        tolerance: stops when no entry of the gradient is larger (the pixels centred).
+        tolerance: stops when no entry of the gradient is larger (the pixels centred). Over
+            `weight_decay`, it bounds how far an entry of the weights is from the solution, roughly.
         progress: whether to show a bar.
 
     Returns:
