@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_utils import data, zoo
-from course_utils.models import linear_layers
+from course_utils.models import fully_connected, linear_layers
 from course_utils.published import szegedy_models
 from course_utils.sources import DataUnavailable
 from course_utils.training import error_rate, fit, fit_linear
@@ -186,6 +186,12 @@ def test_retraining_leaves_the_shipped_checkpoint_alone(copied, few_digits):
     assert not same(model, load_model("FC10(1)"))
     assert not model.training
     assert {path.name: path.read_bytes() for path in copied.iterdir()} == before
+
+
+def test_retraining_is_building_and_fitting_with_the_recipes_seed(few_digits):
+    by_hand = fully_connected(7, 10, seed=5)
+    fit(by_hand, *few_digits["train"], weight_decay=1e-5, epochs=2, seed=5, progress=False)
+    assert same(load_model("FC7-10'", retrain=True), by_hand)
 
 
 def test_retraining_all_writes_what_it_reports(tmp_path, few_digits, capsys):
