@@ -11,9 +11,7 @@ import types
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
-from jupytext.config import load_jupytext_configuration_file
-from jupytext.formats import long_form_multiple_formats
-from jupytext.paired_paths import paired_paths
+from jupytext import TextFileContentsManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_utils import lectures
@@ -246,9 +244,15 @@ def test_the_set_up_cell_does_nothing_here_and_installs_on_colab(monkeypatch):
         assert names["address"] == (address or "https://typed.by/reader")
 
 
-def test_jupyterlab_finds_the_pair(small):
+@pytest.mark.parametrize("older", [".py", ".ipynb"])
+def test_jupyterlab_opens_and_saves_the_pair(small, older):
+    source = source_of(small)
     shutil.copy(lectures.NOTEBOOKS / "jupytext.toml", small.parent)
-    config = load_jupytext_configuration_file(str(small.parent / "jupytext.toml"))
-    formats = long_form_multiple_formats(config.default_formats(str(small)))
-    found = [path for path, _ in paired_paths(str(small), "ipynb", formats)]
-    assert found == [str(small), str(source_of(small))]
+    os.utime(source if older == ".py" else small, (1e9, 1e9))  # as a clone may leave them
+    manager = TextFileContentsManager(root_dir=str(small.parent))
+    model = manager.get(small.name)
+    assert model["content"].cells[1].outputs[0].text == "the answer is 42\n"
+    model["content"].cells[0].source = "# Edited in JupyterLab"
+    manager.save({key: model[key] for key in ("type", "format", "content")}, small.name)
+    assert source.read_text() == PAIR.replace("A small lecture", "Edited in JupyterLab")
+    assert not list(problems(small))
