@@ -1,0 +1,773 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lecture 1: Intriguing properties of neural networks
+#
+# A network that knows every digit it was trained on can be made to call a seven a three, by a
+# change of the picture that you would hardly notice. Szegedy and others found this in 2013 [1].
+# In this lecture you build such pictures yourself, on all of real MNIST, and measure how small the
+# change can be.
+#
+# **After this lecture you can**
+#
+# - say what the *smoothness assumption* is, and why it was believed;
+# - state the search for an adversarial example as an optimisation problem, and explain each part;
+# - carry it out with box-constrained L-BFGS, and explain why it needs a search over a constant $c$;
+# - measure the size of a perturbation, compare it with noise of the same size, and say how far an
+#   attack is from the best possible one.
+#
+# **You need** gradient descent, and enough Python to read ten lines. The lecture runs in one or two
+# minutes. Whatever the slides claim, we check: a cell that ends in a line with *Verdict* compares a
+# statement of the slides with what was measured just now.
+#
+# The next cell does nothing unless you are on Colab.
+
+# %%
+# On Colab, install the course first; everywhere else this cell does nothing.
+import sys
+if "google.colab" in sys.modules:
+    address = input("Address of the course's repository: ")
+    # %pip install --quiet "git+{address}"
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import minimize
+from torch.nn.functional import cross_entropy
+
+from course_utils import claims, figures, published
+
+figures.use_style()
+
+# %% [markdown]
+# ## 1. The smoothness assumption
+#
+# Take a picture $x$ that a classifier labels correctly, and change it a little: add $r$. Surely the
+# label stays. In symbols: for a small enough radius $\epsilon > 0$,
+#
+# $$\|r\| < \epsilon \quad\Longrightarrow\quad x + r \text{ gets the correct class, as } x \text{ does.}$$
+#
+# This is the **smoothness assumption**. Hardly anybody wrote it down, because nobody doubted it:
+#
+# - *Older methods have it built in.* A nearest-neighbour classifier or a kernel machine decides by
+#   distance, so pictures that are close are treated alike.
+# - *It seems to be tested all the time.* Networks are right about new pictures, which differ from
+#   the training pictures far more than by a faint change. They put up with noise, blur and JPEG.
+# - *It is how we see.* Two pictures that look the same to us show the same thing.
+#
+# Note what the second argument does *not* say. A test set, and noise, try **random** changes. The
+# assumption is about **every** change of a given size. In a space of 784 dimensions these are very
+# different statements, and this lecture is about the difference.
+#
+# ## 2. The definition
+#
+# A classifier is a function $f: \mathbb{R}^m \to \{1 \dots k\}$. It takes a picture of $m$ numbers
+# (for MNIST $28 \times 28 = 784$ pixels, 0 is black and 1 is white) and returns one of $k$ classes
+# (ten digits). Inside, a network computes one number for each class, the **logits**; the softmax
+# turns them into probabilities, and $f$ picks the largest.
+#
+# Choose a picture $x$ and any wrong class $l$, the **target**. Szegedy and others ask for the
+# smallest change that makes the network answer $l$:
+#
+# $$\text{minimise } \|r\|_2 \quad\text{subject to}\quad
+#   \text{(1) } f(x + r) = l, \qquad \text{(2) } x + r \in [0, 1]^m .$$
+#
+# - $\|r\|_2 = \sqrt{r_1^2 + \dots + r_m^2}$ is the length of the **perturbation** $r$.
+# - Constraint (1): the network is fooled, and into the class that *we* chose.
+# - Constraint (2): every pixel stays between black and white, so $x + r$ is still a picture. The set
+#   $[0, 1]^m$ is called the **box**.
+#
+# A solution $x + r$ is an **adversarial example**. As a measure of size we use the **distortion**,
+# $\sqrt{\frac1m \sum_i r_i^2}$: the root mean square of the change per pixel, which does not depend
+# on how many pixels there are. For MNIST it is $\|r\|_2 / 28$.
+#
+# So the smoothness assumption became a number that can be computed: if the smallest $r$ is tiny,
+# the assumption is wrong.
+
+# %% [markdown]
+# ## 3. The data and the network
+#
+# All 60,000 training digits and 10,000 test digits. The first run fetches them.
+
+# %%
+from course_utils.data import load_mnist
+
+images, labels = load_mnist("train")
+test_images, test_labels = load_mnist("test")
+print("training", tuple(images.shape), "test", tuple(test_images.shape))
+print("pixels from", images.min().item(), "to", images.max().item())
+
+# %% mystnb={"image": {"alt": "Ten handwritten digits in a row, white on black: 5, 0, 4, 1, 9, 2, 1, 3, 1, 4, each with its label beneath."}}
+figures.digits([images[:10]], titles=[[str(label.item()) for label in labels[:10]]])
+plt.show()
+
+# %% [markdown]
+# **Figure 1.** The first ten training digits and their labels.
+#
+# The slides' networks are named by their layers. **FC100-100-10** is *fully connected*: two hidden
+# layers of 100 sigmoid units, then ten logits. It was trained by this course's own code on all
+# 60,000 digits, and its weights come with the course.
+#
+# > **Before you run the next cell:** this is a small network from before 2013, with no
+# > convolutions. How many of the 10,000 test digits will it get wrong, in percent? And of the
+# > 60,000 that it was trained on?
+
+# %%
+from course_utils.training import error_rate
+from course_utils.zoo import load_model
+
+network = load_model("FC100-100-10")
+print(f"wrong on the training set: {error_rate(network, images, labels):.2f} %")
+
+# %% tags=["claim", "claim:classifier"]
+claims.check("classifier", error_rate(network, test_images, test_labels))
+
+# %% [markdown]
+# A good classifier, then: on the digits that it was trained on it makes no mistake at all. Remember
+# that, since these are the very digits that we shall attack.
+#
+# ### See one being trained
+#
+# The simplest networks of the slides have no hidden layer: **FC10($\lambda$)** is ten logits
+# $w_j \cdot x + b_j$ and a softmax, with **weight decay** $\lambda$, which adds
+# $\frac{\lambda}{2} \sum w^2$ to the loss and so keeps the weights small. Here is FC10(1e-2) learning
+# from all 60,000 digits, now, on your machine.
+#
+# > **Before you run:** a straight line between classes is all that this model can draw. Guess its
+# > test error.
+
+# %%
+from course_utils.models import fully_connected
+from course_utils.training import fit_linear
+
+linear = fully_connected(10)
+history = fit_linear(linear, images, labels, weight_decay=1e-2)
+print(f"test error: {error_rate(linear, test_images, test_labels):.1f} %")
+print(f"paper: {published.szegedy_models().loc['FC10(1e-2)', 'test error']:.1f} %")
+
+# %% mystnb={"image": {"alt": "A curve that falls steeply during the first ten evaluations of the loss and is flat for the rest."}}
+figures.training(history)
+plt.show()
+
+# %% [markdown]
+# **Figure 2.** The loss of FC10(1e-2) during training. Most is gained in the first ten evaluations;
+# the rest is polish. With weight decay this loss has a single lowest point, so every machine arrives
+# at the same model. What trained it is L-BFGS, the method of section 5; there it will change
+# pictures instead of weights.
+
+# %% [markdown]
+# ## 4. From constraint to penalty
+#
+# The problem of section 2 is awkward: $f(x + r) = l$ is true or false, and has no slope to follow.
+# So we trade the constraint for something smooth. The **cross-entropy** toward the target,
+# $\text{loss}(x + r, l) = -\log p_l(x + r)$, is large where the network finds $l$ unlikely and falls
+# as the probability $p_l$ rises. We minimise a sum of two wishes,
+#
+# $$\text{minimise } \; c\,\|r\|_2^2 + \text{loss}(x + r,\, l)
+#   \quad\text{subject to}\quad x + r \in [0, 1]^m ,$$
+#
+# *be small* and *be an $l$*; the number $c > 0$ says how much the first one counts.
+#
+# **Why search over $c$?** If $c$ is large, smallness wins: $r$ stays near zero and the label does not
+# change. If $c$ is small, the loss wins: the network is fooled, but by a longer $r$ than necessary.
+# Between them lies a value at which the minimiser only just reaches $l$, and there $r$ is the
+# shortest that this path offers. It is another value for every picture and every target, so it
+# has to be searched for.
+#
+# > **A remark on the paper's wording.** The paper puts $c$ on the norm, as we do (with $|r|$ instead
+# > of our smooth $\|r\|_2^2$), and asks for the *minimum* $c > 0$ at which the minimiser is adversarial.
+# > Taken literally, that would give the longest $r$. With $c$ on the norm it is the **largest** such
+# > $c$ that is wanted; the smallest, if $c$ stands on the loss. Later authors read it so, too. You will
+# > see it in the table of section 6.
+#
+# The cross-entropy of a network with hidden layers is not convex, so a minimiser is the best point
+# *nearby*, and the answer an upper bound of the smallest distortion. For a linear network it is
+# convex, and section 10 compares with the exact answer.
+
+# %% [markdown]
+# ## 5. L-BFGS in one picture
+#
+# Gradient descent sees only the slope. In a long narrow valley the slope points across, not along,
+# and it bounces from wall to wall. *Newton's method* knows the curvature as well and jumps to where
+# the slope would vanish; but for 784 pixels the curvature is a matrix of $784^2 = 614{,}656$ numbers,
+# and you would have to compute and solve with it at each step.
+#
+# **L-BFGS** gets most of that for nearly nothing. It remembers its last few steps $s$, and by how
+# much the gradient changed along each, $y$. A change of gradient along a step *is* curvature, so
+# these pairs describe the valley well enough for a near-Newton step, made from a few inner products.
+# (The L is for *limited memory*; B, F, G and S are Broyden, Fletcher, Goldfarb and Shanno.)
+#
+# **With a box**, two things are added. Pixels that lie on a wall and would be pushed through it are
+# held fast; the others take the step, and what still sticks out is clipped back, which is called
+# *projection*.
+#
+# Here is the idea for a picture of two pixels. The function is a narrow valley whose bottom lies
+# outside the box.
+
+# %%
+valley = np.array([[11.0, -9.0], [-9.0, 9.0]])
+bottom = np.array([1.2, 0.9])
+
+def height(p):
+    return ((p - bottom) @ valley * (p - bottom)).sum(-1) / 2
+
+def slope(p):
+    return (p - bottom) @ valley
+
+# %% [markdown]
+# Both methods start at the same point and stop when they are within 0.001 of the lowest point of
+# the box. Projected gradient descent takes a step and clips; for L-BFGS with a box we call SciPy's
+# well-known L-BFGS-B.
+#
+# > **Before you run:** how many steps will each of them take?
+
+# %%
+start = np.array([0.05, 0.6])
+found = [start]
+minimize(height, start, jac=slope, method="L-BFGS-B", bounds=[(0, 1)] * 2, tol=1e-12,
+         callback=lambda p: found.append(p.copy()))
+descent = [start]
+while np.linalg.norm(descent[-1] - found[-1]) > 1e-3:
+    descent.append(np.clip(descent[-1] - 0.1 * slope(descent[-1]), 0, 1))
+near = [np.linalg.norm(p - found[-1]) <= 1e-3 for p in found].index(True)
+paths = {"gradient descent": np.array(descent), "L-BFGS": np.array(found[: near + 1])}
+
+# %% mystnb={"image": {"alt": "Contours of a narrow slanting valley with a square box. The path of gradient descent bounces between the valley's walls in many short steps; the path of L-BFGS reaches the lowest point on the box's right edge in a few long ones."}}
+figures.descent_paths(height, paths)
+plt.show()
+
+# %% [markdown]
+# **Figure 3.** A narrow valley (grey contours) and the box. Gradient descent bounces from wall to
+# wall. L-BFGS learns the valley's direction after its first step, meets the wall of
+# the box and follows it to the lowest point that the box allows. The legend counts the steps.
+
+# %% [markdown]
+# ## 6. One digit, step by step
+#
+# We take the first seven of the training set and ask for a three. First the objective of section 4,
+# with its gradient. It is the gradient in the *pixels*: the weights stay as they are. SciPy works in
+# double precision, so the network does too, here.
+
+# %%
+seven = images[labels == 7][:1]
+x = seven.double()
+target = torch.tensor([3])
+precise = load_model("FC100-100-10").double()
+
+def penalty(r, c):
+    r = torch.tensor(r.reshape(x.shape), requires_grad=True)
+    value = c * r.square().sum() + cross_entropy(precise(x + r), target)
+    (gradient,) = torch.autograd.grad(value, r)
+    return value.item(), gradient.numpy().ravel()
+
+# %% [markdown]
+# The box for $x + r$ is a box for $r$: pixel $i$ of the perturbation lies between $-x_i$ and
+# $1 - x_i$. Then one call minimises, for one $c$, from $r = 0$.
+
+# %%
+pixels = x.numpy().ravel()
+bounds = np.stack([-pixels, 1 - pixels], axis=1)
+
+def minimiser(c):
+    found = minimize(
+        penalty, np.zeros(784), args=(c,), jac=True, method="L-BFGS-B", bounds=bounds
+    )
+    return torch.tensor(found.x).reshape(x.shape)
+
+# %%
+r = minimiser(1.0)
+print(f"||r|| = {r.norm():.3f}")
+print("the network says:", precise(x).argmax().item(), "before,",
+      precise(x + r).argmax().item(), "after")
+
+# %% [markdown]
+# One optimisation, and a digit that the network was trained on, and knew, has become a three. But is
+# this the *smallest* such $r$? That depends on $c$.
+#
+# > **Before you run:** in the table below $c$ falls from 10 to 0.01. What will $\|r\|$ do from row to
+# > row? Where is the best of these perturbations: at the top, at the bottom, or between?
+
+# %%
+rows = []
+for c in [10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]:
+    r = minimiser(c)
+    logits = precise(x + r)
+    chance = 100 * logits.softmax(1)[0, 3].item()
+    rows.append([c, r.norm().item(), chance, logits.argmax().item() == 3])
+search = pd.DataFrame(rows, columns=["c", "||r||", "P(target)", "reached"])
+search.round(3)
+
+# %% mystnb={"image": {"alt": "Two panels over c, which falls to the right. Left: the length of r rises. Right: the probability of the target rises from nearly 0 to nearly 100 percent. The first points are hollow, where the target is not reached, the others filled."}}
+figures.penalty_search(search)
+plt.show()
+
+# %% [markdown]
+# **Figure 4.** As $c$ falls, $r$ grows and so does the probability of the target. The best
+# perturbation is the *first* filled point: the largest $c$ that reaches the target. At the bottom of
+# the table the network is very sure of its three, and we paid for it with a longer $r$.
+#
+# So close in on that $c$. One end reaches the target and the other does not: halve the interval (on
+# the scale of $\log c$), keep the half that has the change in it, and repeat.
+
+# %%
+low, high = 0.1, 10.0
+for _ in range(10):
+    middle = (low * high) ** 0.5
+    if precise(x + minimiser(middle)).argmax() == 3:
+        low = middle
+    else:
+        high = middle
+r = minimiser(low)
+print(f"c = {low:.2f}  ||r|| = {r.norm():.3f}  distortion = {r.norm() / 28:.4f}")
+
+# %% [markdown]
+# This *is* the attack of the paper, but done like this, one picture and one $c$ at a time, it is
+# slow: a thousand pictures would take minutes. The course's `lbfgs_attack` does the same for all
+# pictures at once, in two phases:
+#
+# 1. **Walk in.** Start with a large $c$, where $r$ is tiny, and lower it in small steps. Each time a
+#    step or two of projected L-BFGS leads from the last minimiser to the next, which is near. As
+#    soon as a picture crosses into its target class, its walk ends: it has met the largest $c$ that
+#    works, or nearly.
+# 2. **Settle.** Now replace the search for $c$ by an equation. At the best $r$ the target's logit is
+#    exactly level with the strongest rival's. Each step treats both as simple functions, the
+#    objective as a quadratic one with the curvature that L-BFGS has learnt, that condition as a
+#    linear one, and solves for $r$ and $c$ together. This is Newton's method, and a few steps do.
+#
+# At the end the returned pictures themselves are shown to the network once more: that alone decides
+# about success.
+
+# %%
+from course_utils.attacks import lbfgs_attack
+
+result = lbfgs_attack(network, seven, target, progress=False)
+print("reached the target:", result.success.item())
+print(f"distortion = {result.distortion.item():.4f}")
+
+# %% [markdown]
+# Is it the same perturbation as before, or better? Compare the two printed distortions. And here it
+# is.
+
+# %% mystnb={"image": {"alt": "A seven, plus a grey picture of faint dark and light strokes, equals a picture that still looks like the same seven. Beneath it: the network says 3."}}
+captions = ["the network says 7", "r, magnified 4 times", "the network says 3"]
+figures.equation(
+    [seven[0], result.perturbation[0], result.images[0]], captions, factor=4
+)
+plt.show()
+
+# %% [markdown]
+# **Figure 5.** A training digit, the perturbation (grey is no change, dark is darker, light is
+# lighter; magnified 4 times, or you would see little), and their sum. To us it is the same seven.
+
+# %% [markdown]
+# ## 7. A thousand digits
+#
+# One digit may be a freak. So: the first thousand training digits, each with a wrong target drawn at
+# random. All of them were classified correctly.
+#
+# > **Before you run:** for how many of the thousand will the attack reach the class that was drawn?
+# > And the average distortion: more or less than that of our seven?
+
+# %%
+from course_utils.training import predict
+
+originals, digits = images[:1000], labels[:1000]
+generator = torch.Generator().manual_seed(1)
+targets = (digits + torch.randint(1, 10, (1000,), generator=generator)) % 10
+result = lbfgs_attack(network, originals, targets, progress=True)
+print("reached their targets:", result.success.sum().item(), "of", len(targets))
+
+# %% [markdown]
+# The slides' statement about smoothness: some small $r$ makes the model err. We count the pictures
+# whose class is no longer the true one, by asking the network anew.
+
+# %% tags=["claim", "claim:smoothness-disproved"]
+changed = (predict(network, originals) == digits) & (predict(network, result.images) != digits)
+claims.check("smoothness-disproved", 100 * changed.double().mean())
+
+# %% [markdown]
+# And the three parts of the definition, one by one: the target, the box, and the size.
+
+# %% tags=["claim", "claim:target-reached"]
+reached = predict(network, result.images) == targets
+claims.check("target-reached", 100 * reached.double().mean())
+
+# %% tags=["claim", "claim:box-constraint"]
+inside = ((result.images >= 0) & (result.images <= 1)).flatten(1).all(dim=1)
+claims.check("box-constraint", 100 * inside.double().mean())
+
+# %% tags=["claim", "claim:imperceptible"]
+distortion = (result.images - originals).square().mean(dim=(1, 2, 3)).sqrt()
+claims.check("imperceptible", distortion.mean())
+
+# %% [markdown]
+# "Imperceptible" is a matter for eyes, so look. One picture for each digit:
+
+# %% mystnb={"image": {"alt": "Three rows of ten pictures. Top: the digits 0 to 9. Middle: their perturbations, magnified, faint dark and light strokes on grey. Bottom: the adversarial images, which look like the digits of the top row with a little grey haze; beneath each the wrong class that the network gives it."}}
+one_each = [(digits == digit).nonzero()[0].item() for digit in range(10)]
+factor = 4
+figures.digits(
+    [originals[one_each], factor * result.perturbation[one_each], result.images[one_each]],
+    names=["original", f"r, magnified\n{factor} times", "adversarial"],
+    titles=[digits[one_each].tolist(), None, predict(network, result.images[one_each]).tolist()],
+    signed=[1],
+)
+plt.show()
+
+# %% [markdown]
+# **Figure 6.** Top: training digits and their labels. Middle: the perturbations, magnified by the
+# factor printed beside them. Bottom: the adversarial images, and under each what the network takes it
+# for. Look for the places where ink is added or removed: now and then they make sense
+# (part of a stroke is filled in), more often they don't.
+
+# %% [markdown]
+# ## 8. Noise of the same size does nothing
+#
+# Perhaps these networks are simply fragile, and any change of this size upsets them? For each of the
+# thousand pictures we draw random noise and give it exactly the length of *that picture's* adversarial
+# perturbation. Clipping to the box shortens the noise, so we lengthen and clip it a few times.
+#
+# > **Before you run:** the adversarial perturbations fooled the network every time. How often will
+# > noise of the same length?
+
+# %%
+noise = torch.randn(originals.shape, generator=generator)
+for _ in range(20):
+    noise *= (distortion / noise.square().mean(dim=(1, 2, 3)).sqrt()).view(-1, 1, 1, 1)
+    noise = (originals + noise).clamp(0, 1) - originals
+size = noise.square().mean(dim=(1, 2, 3)).sqrt()
+print(f"mean distortion: noise {size.mean():.4f}, attack {distortion.mean():.4f}")
+
+# %% tags=["claim", "claim:noise-harmless"]
+claims.check("noise-harmless", error_rate(network, originals + noise, digits))
+
+# %% mystnb={"image": {"alt": "Three rows of ten pictures: digits, the same with the attack's perturbation, and the same with noise. The second and third row differ little from the first; beneath the second row stand wrong classes, beneath the third the right ones."}}
+noisy = (originals + noise)[one_each]
+shown = [originals[one_each], result.images[one_each], noisy]
+answers = [predict(network, row).tolist() for row in shown]
+figures.digits(shown, names=["original", "attack", "noise of the\nsame size"], titles=answers)
+plt.show()
+
+# %% [markdown]
+# **Figure 7.** What the network says stands under each picture. Noise of the same length leaves the
+# answers alone.
+#
+# This is why nobody had noticed. The assumption is true for nearly all directions and false for a few,
+# and who tries directions at random never meets those. You have to *look* for them, and the gradient
+# tells you where to look. In 784 dimensions, a random direction is almost at right angles to the one
+# that matters: it spends only about $1/\sqrt{784} = 1/28$ of its length along it.
+
+# %% [markdown]
+# ## 9. How distortion is spread
+#
+# The mean hides a lot. For a yardstick, we ask how far away the nearest *real* picture of the target
+# class is, among all 60,000.
+#
+# > **Before you run:** how many times further is it to the nearest real picture of the target class
+# > than to the adversarial one? Twice? Five times? Twenty?
+
+# %%
+flat = images.flatten(1)
+distances = torch.cdist(flat[:300], flat) / 28
+wrong_class = labels[None] != targets[:300, None]
+to_real = distances.masked_fill(wrong_class, torch.inf).amin(dim=1)
+print(f"nearest real picture of the target class: {to_real.mean():.3f}")
+print(f"adversarial picture:                      {distortion[:300].mean():.3f}")
+
+# %% mystnb={"image": {"alt": "Two histograms. That of the adversarial images is narrow and close to zero; that of the distance to the nearest training image of the target class lies several times further to the right. They hardly overlap."}}
+figures.histograms(
+    {"adversarial image": distortion[:300], "nearest real image of the target class": to_real},
+    xlabel="distortion (root mean square per pixel)",
+)
+plt.show()
+
+# %% [markdown]
+# **Figure 8.** Distance from a digit to its adversarial image (solid) and to the nearest real
+# image of the target class (dashed, hatched); the vertical lines are the means. The network's border
+# with another class is much closer than anything that belongs to that class.
+#
+# Are some digits nearer to some targets? Average over all pairs.
+#
+# > **Before you run:** which two digits do you expect to be the easiest to turn into one another?
+
+# %%
+total, count = torch.zeros(10, 10), torch.zeros(10, 10)
+total.index_put_((digits, targets), distortion, accumulate=True)
+count.index_put_((digits, targets), torch.ones(1000), accumulate=True)
+pairs = total / count
+easiest = pairs.nan_to_num(torch.inf).argmin().item()
+print(f"nearest: from {easiest // 10} to {easiest % 10}, {pairs.flatten()[easiest]:.4f}")
+
+# %% mystnb={"image": {"alt": "A table of ten digits by ten targets, shaded by mean distortion, with the number printed in each cell and an empty diagonal."}}
+figures.class_matrix(1000 * pairs, label="mean distortion, in thousandths")
+plt.show()
+
+# %% [markdown]
+# **Figure 9.** Mean distortion, in thousandths, from each digit (row) to each target (column), about
+# ten pictures a cell. Read it by rows and by columns: which digit is hard to leave, and which target is
+# hard to enter? Pairs that look alike to us tend to be near to each other, but none is far.
+
+# %% [markdown]
+# ## 10. For a linear model: the exact answer
+#
+# How do we know that there is no shorter $r$ that the attack misses? For FC10 we can tell.
+# Its logits are $w_j \cdot x + b_j$, so "the target $l$ beats every rival $j$" is a list of nine linear
+# inequalities:
+#
+# $$\text{minimise } \tfrac12 \|r\|^2 \quad\text{subject to}\quad
+#   (w_l - w_j) \cdot (x + r) + b_l - b_j \ge 0 \;\; (j \ne l), \qquad x + r \in [0, 1]^m .$$
+#
+# This is a **quadratic program**: a convex problem, with one solution. *Duality* makes it small. Put
+# a price $\mu_j \ge 0$ on each inequality and minimise $\frac12\|r\|^2$ plus the prices times the
+# shortfalls over the box: the pixels part company, and the answer is
+# $r = \text{clip}\big(\sum_j \mu_j (w_l - w_j)\big)$. For *any* prices the value of that minimum is at
+# most $\frac12$ of the true smallest $\|r\|^2$ (an $r$ that meets all inequalities pays nothing, or
+# less), so whatever the search for the best nine prices gives is a length that **no** $r$ can beat.
+
+# %%
+def shortest(x, target, weight, bias):
+    """A length that no r reaching the target can go below."""
+    normals = np.delete(weight[target] - weight, target, axis=0)
+    needed = np.delete(bias - bias[target], target) - normals @ x
+    def negative_dual(prices):
+        r = np.clip(normals.T @ prices, -x, 1 - x)
+        shortfall = needed - normals @ r
+        return -(r @ r / 2 + prices @ shortfall), -shortfall
+    best = minimize(negative_dual, np.zeros(9), jac=True, method="L-BFGS-B",
+                    bounds=[(0, None)] * 9, options={"ftol": 1e-15, "gtol": 1e-9})
+    return np.sqrt(max(0, -2 * best.fun))
+
+# %% [markdown]
+# We let the attack loose on FC10(1e-4), and compare on the first 200 digits.
+#
+# > **Before you run:** the attack knows nothing of quadratic programs. By how many percent will its
+# > perturbations be too long? Can the difference be negative?
+
+# %%
+model = load_model("FC10(1e-4)")
+ours = lbfgs_attack(model, originals[:200], targets[:200], progress=False).distortion
+weight, bias = (p.detach().double().numpy() for p in model.parameters())
+inputs = originals[:200].double().flatten(1).numpy()
+lengths = [shortest(x, l, weight, bias) for x, l in zip(inputs, targets[:200].tolist())]
+exact = torch.tensor(lengths) / 28
+print(f"mean distortion: exact {exact.mean():.4f}, ours {ours.mean():.4f}")
+
+# %% tags=["claim", "claim:minimal-norm"]
+claims.check("minimal-norm", 100 * (ours.double().mean() / exact.mean() - 1))
+
+# %% mystnb={"image": {"alt": "A scatter plot of 200 small circles, our distortion over the exact one; all lie on the diagonal."}}
+figures.agreement(exact, ours, label="distortion")
+plt.show()
+
+# %% [markdown]
+# **Figure 10.** Each circle is one image. On the dashed line the attack's perturbation is as short as
+# any can be. (At zero: images that the linear model already took for their target.)
+#
+# ### Weight decay makes a linear model harder to fool
+#
+# The slides give the average distortion of three linear networks. They differ in the weight decay
+# $\lambda$ alone. The distance from $x$ to a border is the margin divided by $\|w_l - w_j\|$, and
+# weight decay keeps the weights small.
+#
+# > **Before you run:** so will a larger $\lambda$ make the needed distortion larger or smaller? And
+# > the test error?
+
+# %%
+names = ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)"]
+attacks = {
+    name: lbfgs_attack(load_model(name), originals, targets, progress=False) for name in names
+}
+table = published.szegedy_models().loc[names, ["av. distortion", "test error"]]
+table.columns = ["paper: distortion", "paper: test error"]
+table["distortion"] = [attacks[name].distortion.mean().item() for name in names]
+table["test error"] = [error_rate(load_model(n), test_images, test_labels) for n in names]
+table.round(3)
+
+# %% tags=["claim", "claim:linear-distortions"]
+steps = table["distortion"].to_numpy()[1:] / table["distortion"].to_numpy()[:-1]
+claims.check("linear-distortions", steps.min(), detail=f"both steps: {steps.round(2).tolist()}")
+
+# %% mystnb={"image": {"alt": "Four rows of ten pictures: digits, and their perturbations for three linear networks. For small weight decay the perturbation is fine-grained speckle, for large weight decay broad smooth strokes."}}
+row = {name: 4 * attacks[name].perturbation[one_each] for name in names}
+figures.digits(
+    [originals[one_each], *row.values()],
+    names=["original", *row],
+    titles=[None, None, None, targets[one_each].tolist()],
+    signed=[1, 2, 3],
+)
+plt.show()
+
+# %% [markdown]
+# **Figure 11.** Perturbations of the same digits for the three linear networks, all magnified 4
+# times; under the last row the targets. With little weight decay they are fine speckle; with
+# much, broad strokes that begin to look like the parts of the digits that tell one from another. A
+# model that is harder to fool is fooled by something that makes more sense. It is a worse classifier,
+# though.
+
+# %% [markdown]
+# ## 11. Try it yourself
+#
+# Choose a digit and a target, and drag the slider: it scales the perturbation, $x + t\,r$. On the left
+# is $t\,r$, then the picture, then the network's probabilities. (This needs a running notebook.
+# If you are only reading, Figure 12 shows the same for one digit.)
+#
+# > **Before you drag:** $r$ is the *shortest* perturbation that reaches the target. What will the
+# > probabilities be at $t = 1$? And at $t = 0.9$?
+
+# %%
+from course_utils.widgets import perturbation_explorer
+
+perturbation_explorer(network, originals[one_each], digits[one_each])
+
+# %% mystnb={"image": {"alt": "Seven pictures of a seven under a growing perturbation, t from 0 to 1.5, and below them curves of probability over t: that of 7 falls from 100 percent, that of 3 rises, and they cross at t = 1."}}
+r = lbfgs_attack(network, seven, target, progress=False).perturbation
+figures.probability_strip(network, seven[0], r[0], label=7, target=3)
+plt.show()
+
+# %% [markdown]
+# **Figure 12.** The seven of section 6 and the probabilities as $r$ is scaled. At $t = 1$ the two
+# curves meet: the shortest $r$ stops right on the border, where the target is only just ahead. A
+# little further and the network is sure of its three, while the picture has hardly changed.
+
+# %% [markdown]
+# ## 12. Exercises
+#
+# Six small functions; together they are most of an attack. Replace `...` by your code, run the cell,
+# then the one with `check`, which tells you what is wrong. When you are stuck, `hint("distortion")` gives
+# a first hint, `hint("distortion", 2)` a plainer one, and `solution("distortion")` prints a solution.
+
+# %%
+from course_utils.exercises import check, hint, solution
+
+# %% [markdown]
+# **Exercise 1: distortion** (section 2). How large is a perturbation?
+
+# %%
+def distortion(perturbation):
+    """Root mean square per pixel of each perturbation.
+
+    perturbation: float (N, ...), any number of dimensions after the first.
+    Returns float (N,) of the same dtype, 0 or above.
+    """
+    ...
+
+# %%
+check("distortion", distortion)
+
+# %% [markdown]
+# **Exercise 2: the objective** (section 4), for a whole batch, every image with its own $c$.
+
+# %%
+def objective(logits, perturbation, targets, c):
+    """c * ||r||^2 + cross-entropy toward the target, one number for each image.
+
+    logits: float (N, K), the network's output for x + r; perturbation: float (N, ...), r;
+    targets: int64 (N,), the classes to reach; c: float (N,), above 0.
+    Returns float (N,) of the logits' dtype.
+    """
+    ...
+
+# %%
+check("objective", objective)
+
+# %% [markdown]
+# **Exercise 3: its gradient by hand** (section 6), for a linear network. Check what autograd did for us.
+
+# %%
+def gradient(r, x, targets, weight, bias, c):
+    """Gradient in r of c * ||r||^2 + cross-entropy toward the target, for a linear network.
+
+    The logits are (x + r) @ weight.T + bias. r, x: float (N, D); targets: int64 (N,);
+    weight: float (K, D); bias: float (K,); c: a number above 0.
+    Returns float (N, D), without autograd. Row i is the gradient of image i's own objective.
+    """
+    ...
+
+# %%
+check("gradient", gradient)
+
+# %% [markdown]
+# **Exercise 4: projection onto the box** (section 5).
+
+# %%
+def projection(x, r):
+    """The perturbation nearest to r for which x + perturbation lies in the box [0, 1]^m.
+
+    x: float (N, ...) in [0, 1]; r: float of the same shape, any values.
+    Returns the perturbation (not the image), the same shape and dtype. x and r stay as they are.
+    """
+    ...
+
+# %%
+check("projection", projection)
+
+# %% [markdown]
+# **Exercise 5: bisection** (section 6), along $t$ instead of $c$: shorten a perturbation that overshoots.
+
+# %%
+def bisection(adversarial, tolerance):
+    """The smallest t in [0, 1], to within `tolerance`, for which adversarial(t) is True.
+
+    adversarial: takes a float t and says whether x + t * r is adversarial. It is True at 1, and
+    from some t on; it may cost a pass through the network, so call it sparingly.
+    tolerance: float above 0. Returns a float for which adversarial(t) is True.
+    """
+    ...
+
+# %%
+check("bisection", bisection)
+
+# %% [markdown]
+# **Exercise 6: the exact answer for two classes** (section 10). With a single border and no box there is a formula.
+
+# %%
+def closed_form(x, w, b):
+    """The smallest r, in the 2-norm, that takes each x to the boundary w . (x + r) + b = 0.
+
+    x: float (N, D); w: float (D,), not all zero; b: a number. There is no box here.
+    Returns float (N, D) of x's dtype.
+    """
+    ...
+
+# %%
+check("closed-form", closed_form)
+
+# %% [markdown]
+# ## Summary
+#
+# - The **smoothness assumption**, that a small enough change cannot alter the class, is false for
+#   networks that classify well: for every picture that we tried there is a change, far smaller than
+#   the distance to any real picture of the other class, that leads to a class of our choice.
+# - Finding it is an **optimisation problem** over the pixels: the smallest $\|r\|_2$ with
+#   $f(x + r) = l$ and $x + r$ in the box.
+# - In practice: minimise $c\,\|r\|^2 + \text{loss}$ by **box-constrained L-BFGS**, and find the
+#   **largest** $c$ whose minimiser still reaches the target.
+# - **Noise** of the same size is harmless. The dangerous directions are rare, and found by following a
+#   gradient.
+# - For **linear** networks the answer can be checked against the exact optimum, and weight decay
+#   makes them harder to fool.
+#
+# **What comes next.** These pictures were made for one network. What does *another* network make of
+# them, one with other layers, or trained on other digits? If each network had blind spots of its
+# own, the others would see through. Lecture 2 looks.
+#
+# ## References
+#
+# 1. C. Szegedy, W. Zaremba, I. Sutskever, J. Bruna, D. Erhan, I. Goodfellow, R. Fergus, *Intriguing
+#    properties of neural networks*, 2013, [arXiv:1312.6199](https://arxiv.org/abs/1312.6199). Section
+#    4.1 has the problem and the penalty form.
+# 2. R. H. Byrd, P. Lu, J. Nocedal, C. Zhu, *A limited memory algorithm for bound constrained
+#    optimization*, SIAM Journal on Scientific Computing 16 (5), 1995: L-BFGS-B.
+# 3. N. Carlini, D. Wagner, *Towards evaluating the robustness of neural networks*, 2017,
+#    [arXiv:1608.04644](https://arxiv.org/abs/1608.04644): the same problem with other losses, and a
+#    search over the constant by bisection.
+# 4. Y. LeCun, C. Cortes, C. J. C. Burges, *The MNIST database of handwritten digits*.
+# 5. L. Nayak, *Advanced Machine Learning: Adversarial Examples*, the slides that this course follows.
