@@ -1,0 +1,252 @@
+"""Box-constrained L-BFGS: the smallest change of an image that gives it another label.
+
+Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.1: minimise ||r||_2 subject to
+f(x + r) = l and x + r in [0, 1]^m, by minimising c ||r||^2 + loss(x + r, l) in the box and
+searching over c. Here every image has its own c, and all images advance together.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from course_utils.attacks.checks import (
+    AttackResult,
+    check_images,
+    check_labels,
+    check_logits,
+    logits_of,
+)
+from course_utils.attacks.quasi_newton import Memory, Model
+from course_utils.models import eval_mode
+
+PAIRS = 5  # of the L-BFGS memory
+LOWER_C = 0.85  # c falls by this factor at each step, until the image has its target
+SLACK = 0.05  # share by which a step may raise what it minimises and still be taken
+JUMP = 4  # most that a Newton step for c may multiply or divide it by
+SHARPEN = 1.25  # growth of the smooth maximum's sharpness, a step beside the boundary
+PATIENCE = 8  # steps beside the boundary without a gain, before an image is done
+GAIN = 1e-4  # share of ||r||^2 that counts as a gain
+
+
+def lbfgs_attack(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    max_steps: int = 100,
+    chunk: int = 500,
+    progress: bool = False,
+) -> AttackResult:
+    """Find, for each image, a small r such that the model gives x + r the target label.
+
+    Two stages, both on 1/2 ||r||^2 + w * loss with w = 1 / (2 c), both by L-BFGS steps that
+    stay in the box:
+
+    1. c starts large, so that r stays near 0, and falls at each step until the image crosses
+       into its target's region: near the largest c whose minimiser is adversarial. The loss is
+       the cross-entropy, as in the paper.
+    2. From there c is found by Newton's method. The loss is now the margin, the best rival's
+       logit less the target's (the maximum over rivals smoothed). Each step minimises the
+       quadratic model of 1/2 ||r||^2 + w * margin where the linearised margin is zero; w is the
+       multiplier of that condition.
+
+    Args:
+        model: gives logits (N, k) for images (N, ...). Its mode and gradients are left alone.
+        images: float (N, ...) in [0, 1], on the model's device.
+        targets: int64 (N,), the label wanted for each image.
+        max_steps: of either stage, for an image.
+        chunk: images that advance together; memory grows with it.
+        progress: show a bar.
+
+    Returns:
+        An AttackResult, detached. An image that already has its target comes back as it is, at
+        no evaluations; so does one for which nothing was found, with success False.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described above, or the model gives logits
+            that are not finite.
+    """
+    check_images(images)
+    check_labels(targets, images, name="targets")
+    for name, value in (("max_steps", max_steps), ("chunk", chunk)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
+    images, targets = images.detach(), targets.to(images.device)
+    with eval_mode(model):
+        logits = logits_of(model, images)
+        check_logits(logits, images, targets, name="targets")
+        adversarial = images.clone()
+        evaluations = torch.zeros_like(targets)
+        todo = (logits.argmax(1) != targets).nonzero()[:, 0]
+        with tqdm(total=len(todo), desc="L-BFGS attack", unit="image", disable=not progress) as bar:
+            for rows in todo.split(chunk):
+                r, evaluations[rows] = _smallest_perturbation(
+                    model, images[rows], targets[rows], logits[rows], max_steps
+                )
+                adversarial[rows] = (images[rows] + r).clamp(0, 1)
+                bar.update(len(rows))
+        success = logits_of(model, adversarial).argmax(1) == targets
+    perturbation = adversarial - images
+    distortion = perturbation.flatten(1).square().mean(1).sqrt()
+    return AttackResult(adversarial, perturbation, distortion, success, evaluations)
+
+
+def _smallest_perturbation(
+    model: nn.Module, images: Tensor, targets: Tensor, logits: Tensor, max_steps: int
+) -> tuple[Tensor, Tensor]:
+    """Return r like `images`, zero where nothing was found, and the evaluations it took."""
+    best = torch.zeros_like(images.flatten(1))
+    evaluations = torch.zeros_like(targets)
+    weight = torch.zeros_like(best[:, 0])
+    for crossed in (False, True):
+        rows = best.any(1).nonzero()[:, 0] if crossed else torch.arange(len(best)).to(targets)
+        if not len(rows):
+            break
+        search = _Search(model, images, targets, logits, best, weight, rows, crossed=crossed)
+        for _ in range(max_steps):
+            trial, found, done = search.step()
+            best[search.row[found]] = trial[found]
+            weight[search.row[found]] = search.weight[found]
+            evaluations[search.row] += 1
+            # Taking images out costs a copy of the rest, so wait until a quarter is done.
+            if 4 * done.sum() >= len(done):
+                search.keep((~done).nonzero()[:, 0])
+            if not len(search.row):
+                break
+        evaluations[rows] += 1  # the one with which the stage began
+    return best.view_as(images), evaluations
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.linalg.vecdot(a, b)
+
+
+def _margin(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the margin (B,), the target's logit (B,) and the rivals' (B, k), its own at -inf."""
+    wanted = logits.gather(1, targets[:, None])
+    rivals = logits.scatter(1, targets[:, None], -torch.inf)
+    return rivals.amax(1) - wanted[:, 0], wanted[:, 0], rivals
+
+
+class _Search:
+    """The images that are still under way: every tensor has one row for each of them."""
+
+    def __init__(self, model, images, targets, logits, r, weight, rows, *, crossed: bool):
+        self.model, self.shape, self.crossed = model, images.shape[1:], crossed
+        self.row, self.target = rows, targets[rows]
+        self.x, self.r = images.flatten(1)[rows], r[rows]
+        self.memory = Memory(self.x, PAIRS)
+        # Measured against the margin at the start, so that scaling the logits changes nothing;
+        # but never finer than float32 computes them.
+        margin, coarse = _margin(logits, targets)[0][rows], logits[rows].abs().amax(1)
+        self.sharpness = 40 / torch.maximum(margin, 1e-3 * coarse)
+        self.sharpest = 8 * self.sharpness
+        self.depth = torch.maximum(1e-4 * margin, 1e-5 * coarse)  # aimed at, behind the boundary
+        self.beside = torch.maximum(0.03 * margin, self.depth)
+        self.scale = torch.ones_like(margin)  # of the next step: each image's own line search
+        self.margin, self.loss, self.gradient = self.evaluate(self.r)
+        if crossed:
+            # On the boundary the margin's slope is about twice the cross-entropy's.
+            self.weight = weight[rows] / 2
+        else:
+            # The first step goes a quarter of the way to where the linearised loss vanishes.
+            squares = _dot(self.gradient, self.gradient).clamp_min(1e-30)
+            self.weight = (self.loss / (4 * squares)).clamp(0, 1e12)
+        # Of stage 2: the price of being outside, the smallest ||r||^2, steps without a gain.
+        self.price = 1.5 * self.weight
+        self.least = _dot(self.r, self.r)
+        self.idle = torch.zeros_like(rows)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value[rows])
+        self.memory.keep(rows)
+
+    def evaluate(self, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the margin (B,), the loss (B,) and the loss's gradient (B, n) at x + r."""
+        with torch.enable_grad():
+            points = (self.x + r).view(-1, *self.shape).requires_grad_()
+            logits = self.model(points)
+            margin, wanted, rivals = _margin(logits.detach(), self.target)
+            if self.crossed:
+                sharp = self.sharpness[:, None] * rivals
+                loss, slopes = sharp.logsumexp(1) / self.sharpness - wanted, sharp.softmax(1)
+            else:
+                loss = logits.detach().logsumexp(1) - wanted
+                slopes = logits.detach().softmax(1)
+            slopes.scatter_add_(1, self.target[:, None], -torch.ones_like(slopes[:, :1]))
+            (gradient,) = torch.autograd.grad(logits, points, slopes)
+        return margin, loss, gradient.flatten(1)
+
+    def step(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Try one step each; return the trial r (B, n), which of them to keep, and who is done."""
+        return self.along_the_boundary() if self.crossed else self.towards_the_target()
+
+    def towards_the_target(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Stage 1: step with the c of the moment, then lower c."""
+
+        def objective(r: Tensor, loss: Tensor) -> Tensor:
+            return 0.5 * _dot(r, r) + self.weight * loss
+
+        self.try_step(self.quasi_newton().direction(self.weight), objective)
+        self.weight = (self.weight / LOWER_C).clamp_max(1e12)
+        found = self.margin < 0
+        return self.r, found, found
+
+    def along_the_boundary(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Stage 2: minimise the quadratic model where loss + gradient'd = -depth."""
+        model = self.quasi_newton()
+        products = model.products()
+        residual = self.loss + self.depth - products[:, 0, 1]
+        newton = residual / products[:, 0, 0].clamp_min(1e-30)
+        self.weight = newton.clamp(self.weight / JUMP, JUMP * self.weight)
+        self.price = torch.maximum(0.95 * self.price, 1.5 * self.weight)
+
+        def merit(r: Tensor, loss: Tensor) -> Tensor:
+            return 0.5 * _dot(r, r) + self.price * (loss + self.depth).clamp_min(0)
+
+        trial, margin, loss = self.try_step(model.direction(self.weight), merit)
+        size = _dot(trial, trial)
+        record = (margin < -0.1 * self.depth) & (size < self.least)
+        gained = record & (size < (1 - GAIN) * self.least)
+        beside = (loss + self.depth).abs() < self.beside
+        self.idle = torch.where(gained, 0, self.idle + beside)
+        sharper = torch.minimum(SHARPEN * self.sharpness, self.sharpest)
+        self.sharpness = torch.where(beside, sharper, self.sharpness)
+        self.least = torch.where(record, size, self.least)
+        return trial, record, self.idle >= PATIENCE
+
+    def quasi_newton(self) -> Model:
+        """Return the model of 1/2 ||r||^2 + weight * loss on the pixels that are free to move."""
+        slope = self.r + self.weight[:, None] * self.gradient
+        held = ((self.r <= -self.x) & (slope > 0)) | ((self.r >= 1 - self.x) & (slope < 0))
+        return Model(self.memory, self.weight, (~held).to(self.r), self.gradient, self.r)
+
+    def try_step(
+        self, direction: Tensor, merit: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Step into the box; stay, with a shorter step next time, where merit(r, loss) rises.
+
+        A step that is refused still teaches the memory something, and costs the batch no
+        evaluation of its own. Returns the trial r, its margin and its loss.
+        """
+        trial = self.r + self.scale[:, None] * direction
+        trial = torch.maximum(torch.minimum(trial, 1 - self.x), -self.x)
+        trial = torch.where(trial.isfinite(), trial, self.r)
+        margin, loss, gradient = self.evaluate(trial)
+        finite = _dot(gradient, gradient).isfinite() & loss.isfinite()
+        self.memory.push(
+            torch.where(finite[:, None], trial - self.r, 0),
+            torch.where(finite[:, None], gradient - self.gradient, 0),
+        )
+        taken = finite & (merit(trial, loss) <= (1 + SLACK) * merit(self.r, self.loss))
+        self.scale = torch.where(taken, 1.0, 0.35 * self.scale)
+        self.margin = torch.where(taken, margin, self.margin)
+        self.loss = torch.where(taken, loss, self.loss)
+        self.r = torch.where(taken[:, None], trial, self.r)
+        self.gradient = torch.where(taken[:, None], gradient, self.gradient)
+        return trial, margin, loss
