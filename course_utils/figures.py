@@ -106,7 +106,7 @@ def equation(
 
 def _picture(ax: Axes, picture: torch.Tensor, *, signed: bool = False) -> None:
     low = -1 if signed else 0
-    ax.imshow(picture.detach().cpu().squeeze(0), vmin=low, vmax=1, interpolation="nearest")
+    ax.imshow(picture.detach().cpu().squeeze(0).numpy(), vmin=low, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
@@ -116,9 +116,8 @@ def training(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """The loss that `course_utils.training.fit_linear` met, evaluation by evaluation."""
     ax = ax or plt.subplots(figsize=(6, 3.2))[1]
     ax.plot(history["evaluation"], history["loss"], **STYLES[0])
-    ax.set(xlabel="evaluation of the loss", ylabel="loss with weight decay", yscale="log")
-    ax.yaxis.set_major_formatter("{x:.1f}")
-    ax.yaxis.set_minor_formatter("{x:.1f}")
+    ax.set(xlabel="evaluation of the loss", ylabel="loss with weight decay")
+    ax.set_ylim(bottom=0)
     return ax
 
 
@@ -135,12 +134,12 @@ def descent_paths(
         paths: for each name, its points (steps, 2) from the start to the end.
     """
     ax = ax or plt.subplots(figsize=(6.4, 4.6))[1]
-    side = np.linspace(-0.25, 1.25, 201)
+    side = np.linspace(-0.15, 1.15, 201)
     grid = np.stack(np.meshgrid(side, side), axis=-1)
     values = function(grid)
     levels = values.min() + np.ptp(values) * np.linspace(0.02, 1, 14) ** 2
     ax.contour(*grid.transpose(2, 0, 1), values, levels, colors="0.75", linewidths=0.8)
-    ax.add_patch(plt.Rectangle((0, 0), 1, 1, fill=False, hatch="", linewidth=2))
+    ax.add_patch(plt.Rectangle((0, 0), 1, 1, fill=False, linewidth=2))
     ax.annotate("the box", (0.02, 0.03), fontsize=10)
     for (name, path), style in zip(paths.items(), STYLES):
         label = f"{name}: {len(path) - 1} steps"
@@ -149,6 +148,7 @@ def descent_paths(
     ax.plot(*start, "D", color="black", markersize=8, label="start")
     ax.plot(*end, "*", color="black", markersize=15, label="lowest point of the box")
     ax.set(xlabel="first pixel", ylabel="second pixel", aspect="equal")
+    ax.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     ax.grid(False)
     ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return ax
@@ -167,7 +167,8 @@ def penalty_search(table: pd.DataFrame) -> Figure:
             some = table[table["reached"] == reached]
             ax.scatter(some["c"], some[column], facecolor=face, edgecolor="black", s=45,
                        label=f"target {label}", zorder=2)
-        ax.set(xscale="log", xlabel="c (falling to the right)")
+        ax.set(xscale="log", xlabel="c (falls to the right)")
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.invert_xaxis()
         ax.set_ylim(bottom=0)
     axes[0].set_ylabel("||r|| of the minimiser")
@@ -191,7 +192,7 @@ def histograms(
         ax.axvline(array.mean(), **line)
     ax.set(xlabel=xlabel, ylabel="images")
     ax.set_xlim(left=0)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     return ax
 
 
@@ -200,17 +201,15 @@ def class_matrix(matrix: torch.Tensor, *, label: str, ax: Axes | None = None) ->
 
     `matrix`: float (10, 10), NaN where there is none; `label`: what the numbers are.
     """
-    ax = ax or plt.subplots(figsize=(7, 5.6))[1]
+    ax = ax or plt.subplots(figsize=(5.8, 5.4))[1]
     values = np.asarray(matrix, dtype=float)
-    shown = ax.imshow(values, cmap="Greys")
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    ax.imshow(values, cmap="Greys", vmin=0, vmax=1.7 * np.nanmax(values))  # black text on all
     for (row, column), value in np.ndenumerate(values):
-        if not math.isnan(value):
-            ax.text(column, row, f"{value:.0f}", ha="center", va="center",
-                    color="white" if value > middle else "black", fontsize=10)
-    ax.set(xlabel="target", ylabel="digit", xticks=range(len(values)), yticks=range(len(values)))
+        text = "-" if math.isnan(value) else f"{value:.0f}"
+        ax.text(column, row, text, ha="center", va="center")
+    ax.set(title=label, xlabel="target", ylabel="digit")
+    ax.set(xticks=range(len(values)), yticks=range(len(values)))
     ax.grid(False)
-    ax.figure.colorbar(shown, label=label)
     return ax
 
 

@@ -1,0 +1,167 @@
+"""The figures show the numbers they are given, and can be read without colour."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from course_utils import figures
+from course_utils.models import fully_connected
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    with plt.rc_context():
+        yield
+    plt.close("all")
+
+
+def pictures(figure):
+    """Every picture drawn, as (array, colour limits), by rows."""
+    return [(ax.images[0].get_array(), ax.images[0].get_clim()) for ax in figure.axes if ax.images]
+
+
+def told_apart(lines):
+    """Whether the lines differ in dashes and in markers, so that colour is not needed."""
+    return all(
+        len({getattr(line, what)() for line in lines}) == len(lines)
+        for what in ("get_linestyle", "get_marker")
+    )
+
+
+def test_style_is_set_only_when_asked_for():
+    before = dict(plt.rcParams)
+    figures.digits([torch.rand(2, 1, 4, 4)])
+    assert dict(plt.rcParams) == before
+    figures.use_style()
+    assert plt.rcParams["image.cmap"] == "gray" and plt.rcParams["font.size"] >= 10
+
+
+def test_digits_draws_rows_with_grey_for_no_change():
+    figures.use_style()
+    rows = [torch.rand(3, 1, 5, 5), torch.rand(3, 1, 5, 5) - 0.5]
+    figure = figures.digits(rows, names=["image", "r"], titles=[None, [7, 3, 5]], signed=[1])
+    drawn = pictures(figure)
+    assert len(drawn) == 6
+    for (array, _), picture in zip(drawn, torch.cat(rows), strict=True):
+        assert np.array_equal(array, picture[0])
+    assert [limits for _, limits in drawn] == 3 * [(0, 1)] + 3 * [(-1, 1)]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["image", "", "", "r", "", ""]
+    assert [ax.get_xlabel() for ax in figure.axes] == ["", "", "", "7", "3", "5"]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "options", "says"),
+    [
+        ([2, 3], {}, r"rows: got \[2, 3\]"),
+        ([0], {}, r"rows: got \[0\]"),
+        ([2], {"names": ["a", "b"]}, "names: got 2, expected one for each of 1"),
+        ([2, 2], {"titles": [None]}, "titles: got 1, expected one for each of 2"),
+    ],
+)
+def test_digits_refuses_what_does_not_fit(lengths, options, says):
+    with pytest.raises(ValueError, match=says):
+        figures.digits([torch.rand(n, 1, 4, 4) for n in lengths], **options)
+    assert not plt.get_fignums()
+
+
+def test_equation_magnifies_the_perturbation_only():
+    image, r = torch.rand(1, 5, 5), 0.1 * torch.randn(1, 5, 5)
+    figure = figures.equation([image, r, image + r], ["a", "b", "c"], factor=4)
+    drawn = pictures(figure)
+    assert np.array_equal(drawn[0][0], image[0])
+    assert np.allclose(drawn[1][0], 4 * r[0]) and drawn[1][1] == (-1, 1)
+    assert np.array_equal(drawn[2][0], (image + r)[0])
+    assert [ax.get_xlabel() for ax in figure.axes if ax.images] == ["a", "b", "c"]
+    assert [ax.texts[0].get_text() for ax in figure.axes if ax.texts] == ["+", "="]
+
+
+def test_training_draws_the_history():
+    history = pd.DataFrame({"evaluation": [1, 2, 3], "loss": [2.0, 1.0, 0.5]})
+    ax = figures.training(history)
+    assert ax.lines[0].get_xydata().tolist() == [[1, 2.0], [2, 1.0], [3, 0.5]]
+    assert ax.get_xlabel() and ax.get_ylabel()
+
+
+def test_descent_paths_counts_the_steps_and_marks_the_end():
+    paths = {"a": np.array([[0.1, 0.2], [0.5, 0.5], [1.0, 0.7]]), "b": np.array([[0.1, 0.2], [1, 0.7]])}
+    ax = figures.descent_paths(lambda p: (p**2).sum(-1), paths)
+    first, second, start, end = ax.lines
+    assert np.array_equal(first.get_xydata(), paths["a"])
+    assert np.array_equal(second.get_xydata(), paths["b"])
+    assert start.get_xydata().tolist() == [[0.1, 0.2]] and end.get_xydata().tolist() == [[1, 0.7]]
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts[:2] == ["a: 2 steps", "b: 1 steps"]
+    assert told_apart([first, second])
+    assert ax.patches[0].get_bbox().bounds == (0, 0, 1, 1)
+
+
+def test_penalty_search_fills_the_points_that_reach_the_target():
+    table = pd.DataFrame({
+        "c": [10, 1, 0.1], "||r||": [1.0, 2.0, 3.0], "P(target)": [1.0, 60.0, 99.0],
+        "reached": [False, True, True],
+    })
+    for ax, column in zip(figures.penalty_search(table).axes, ("||r||", "P(target)"), strict=True):
+        hollow, filled = ax.collections
+        assert hollow.get_offsets().tolist() == table[["c", column]].to_numpy()[:1].tolist()
+        assert filled.get_offsets().tolist() == table[["c", column]].to_numpy()[1:].tolist()
+        assert hollow.get_facecolor()[0, 0] == 1 and filled.get_facecolor()[0, 0] == 0
+        assert ax.xaxis_inverted() and ax.get_xscale() == "log"
+
+
+def test_histograms_count_every_image_and_mark_the_means():
+    values = {"near": torch.linspace(0.01, 0.1, 30), "far": torch.linspace(0.2, 0.4, 50)}
+    ax = figures.histograms(values, xlabel="distortion")
+    near, far = ax.lines
+    assert near.get_xdata()[0] == pytest.approx(0.055) and far.get_xdata()[0] == pytest.approx(0.3)
+    assert near.get_linestyle() != far.get_linestyle()
+    assert ax.patches[0].get_hatch() != ax.patches[1].get_hatch()
+    for patch, value in zip(ax.patches, values.values(), strict=True):
+        x, y = patch.get_xy().T
+        area = abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2
+        assert area / (0.4 / 49) == pytest.approx(len(value))  # 49 bins from 0 to the largest
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+        "near (mean 0.055)", "far (mean 0.300)"
+    ]
+
+
+def test_class_matrix_prints_each_number_in_its_row_and_column():
+    matrix = torch.arange(100.0).view(10, 10)
+    matrix.fill_diagonal_(torch.nan)
+    ax = figures.class_matrix(matrix, label="thousandths")
+    texts = {text.get_position(): text.get_text() for text in ax.texts}
+    assert len(texts) == 100
+    assert texts[(5, 2)] == "25" and texts[(2, 5)] == "52" and texts[(3, 3)] == "-"
+    assert ax.get_title() == "thousandths"
+
+
+def test_agreement_puts_equal_values_on_the_diagonal():
+    exact, ours = torch.tensor([0.1, 0.2]), torch.tensor([0.1, 0.25])
+    diagonal, points = figures.agreement(exact, ours, label="distortion").lines
+    assert np.allclose(points.get_xydata(), [[0.1, 0.1], [0.2, 0.25]])
+    assert (diagonal.get_xdata() == diagonal.get_ydata()).all()
+
+
+def test_probability_strip_shows_the_models_probabilities():
+    model = fully_connected(10, inputs=16).train()
+    image, r = torch.rand(1, 4, 4), 2 * torch.randn(1, 4, 4)
+    figure = figures.probability_strip(model, image, r, label=2, target=6)
+    assert model.training
+    *strip, ax = figure.axes
+    assert [small.get_title() for small in strip] == [
+        f"t = {t:g}" for t in (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5)
+    ]
+    assert np.array_equal(strip[0].images[0].get_array(), image[0])
+    assert np.allclose(strip[4].images[0].get_array(), (image + r).clamp(0, 1)[0])
+    *curves, at_one = ax.lines
+    assert told_apart(curves) and set(at_one.get_xdata()) == {1}
+    for t in (0.0, 0.6, 1.5):
+        chances = 100 * model((image + t * r).clamp(0, 1)[None]).softmax(1)[0].detach()
+        own, target = chances[2].item(), chances[6].item()
+        at = np.abs(curves[0].get_xdata() - t).argmin()
+        shown = [curve.get_ydata()[at].item() for curve in curves]
+        assert shown == pytest.approx([own, target, 100 - own - target], abs=1e-2)
