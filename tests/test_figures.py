@@ -88,7 +88,8 @@ def test_training_draws_the_history():
 
 
 def test_descent_paths_counts_the_steps_and_marks_the_end():
-    paths = {"a": np.array([[0.1, 0.2], [0.5, 0.5], [1.0, 0.7]]), "b": np.array([[0.1, 0.2], [1, 0.7]])}
+    start, middle, end = [0.1, 0.2], [0.5, 0.5], [1.0, 0.7]
+    paths = {"a": np.array([start, middle, end]), "b": np.array([start, end])}
     ax = figures.descent_paths(lambda p: (p**2).sum(-1), paths)
     first, second, start, end = ax.lines
     assert np.array_equal(first.get_xydata(), paths["a"])

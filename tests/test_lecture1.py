@@ -37,7 +37,8 @@ def test_every_figure_has_a_caption_beneath_and_a_description(cells):
 def test_each_result_is_asked_for_first(cells):
     """Between two claims' cells, or before one, the reader was asked to predict something."""
     text = "\n".join(cell.source for cell in cells)
-    for heading in ("3. The data", "6. One digit", "7. A thousand", "8. Noise", "9. How", "10. For"):
+    headings = "3. The data", "6. One digit", "7. A thousand", "8. Noise", "9. How", "10. For"
+    for heading in headings:
         section = text.partition(f"## {heading}")[2].partition("\n## ")[0]
         asked, answered = section.find("> **Before you"), section.find("claims.check(")
         assert asked >= 0 and (answered < 0 or asked < answered), heading
@@ -45,8 +46,8 @@ def test_each_result_is_asked_for_first(cells):
 
 def test_every_claim_of_the_lecture_has_its_cell(cells):
     tagged = [tag for cell in cells for tag in cell.metadata.get("tags", [])]
-    claims = [tag.removeprefix("claim:") for tag in tagged if tag.startswith("claim:")]
-    assert sorted(claims) == sorted(id for id, claim in CLAIMS.items() if claim.lecture == 1)
+    shown = [tag.removeprefix("claim:") for tag in tagged if tag.startswith("claim:")]
+    assert sorted(shown) == sorted(c.id for c in CLAIMS.values() if c.lecture == 1)
 
 
 def test_the_stubs_are_the_exercises_specification(cells):
@@ -59,6 +60,7 @@ def test_the_stubs_are_the_exercises_specification(cells):
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     for exercise in EXERCISES.values():
         stub = stubs[exercise.solution.__name__]
-        assert [a.arg for a in stub.args.args] == list(inspect.signature(exercise.solution).parameters)
+        arguments = list(inspect.signature(exercise.solution).parameters)
+        assert [argument.arg for argument in stub.args.args] == arguments
         assert ast.get_docstring(stub) == inspect.getdoc(exercise.solution)
         assert f'check("{exercise.id}", {stub.name})' in code

@@ -44,7 +44,7 @@ class Explorer:
         pixels = np.asarray(Image.open(io.BytesIO(self.picture.value)))
         assert pixels.shape == (28 * ZOOM, 2 * 28 * ZOOM + GAP)
         left, right = pixels[:, : 28 * ZOOM], pixels[:, -28 * ZOOM :]
-        return left[ZOOM // 2 :: ZOOM, ZOOM // 2 :: ZOOM], right[ZOOM // 2 :: ZOOM, ZOOM // 2 :: ZOOM]
+        return [side[ZOOM // 2 :: ZOOM, ZOOM // 2 :: ZOOM] for side in (left, right)]
 
     def probabilities(self):
         return [float(p) for p in re.findall(r">([\d.]+) %<", self.chances.value)]
@@ -84,6 +84,15 @@ def test_slider_shows_what_the_model_says(explorer, model, images, digit, scale)
     )
 
 
+def test_each_menu_shows_its_choice_at_once(explorer, model, images):
+    target = explorer.target.value
+    explorer.digit.value = 1
+    assert np.abs(explorer.pictures()[1] - expected(model, images, 1, target, 1.0)[1]).max() <= 1.5
+    target = (target + 3) % 10
+    explorer.target.value = target
+    assert np.abs(explorer.pictures()[1] - expected(model, images, 1, target, 1.0)[1]).max() <= 1.5
+
+
 def test_every_move_changes_the_picture_and_the_probabilities(explorer):
     seen = set()
     for scale in (0.0, 0.5, 0.95, 1.0, 1.05, 1.5):
@@ -99,10 +108,10 @@ def test_at_one_the_target_is_on_top_and_before_it_is_not(explorer, model, image
     for scale, says in ((0.0, int(labels[0])), (1.0, target)):
         explorer.scale.value = scale
         assert f"Prediction: <b>{says}</b>" in explorer.chances.value
-    rows = re.findall(r"<tr.*?</tr>", explorer.chances.value)
-    assert len(rows) == 10
-    assert [i for i, row in enumerate(rows) if ">target<" in row] == [target]
-    assert [i for i, row in enumerate(rows) if "font-weight:bold" in row] == [target]
+        rows = re.findall(r"<tr.*?</tr>", explorer.chances.value)
+        assert len(rows) == 10 and target != int(labels[0])
+        assert [i for i, row in enumerate(rows) if ">target<" in row] == [target]
+        assert [i for i, row in enumerate(rows) if "font-weight:bold" in row] == [says]
 
 
 def test_a_digit_that_is_its_own_target_stays_as_it_is(explorer, images, labels):

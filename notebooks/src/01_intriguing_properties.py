@@ -82,8 +82,8 @@ figures.use_style()
 #
 # - $\|r\|_2 = \sqrt{r_1^2 + \dots + r_m^2}$ is the length of the **perturbation** $r$.
 # - Constraint (1): the network is fooled, and into the class that *we* chose.
-# - Constraint (2): every pixel stays between black and white, so $x + r$ is still a picture. The set
-#   $[0, 1]^m$ is called the **box**.
+# - Constraint (2): every pixel stays between black and white, so $x + r$ is still a picture. The
+#   set $[0, 1]^m$ is called the **box**.
 #
 # A solution $x + r$ is an **adversarial example**. As a measure of size we use the **distortion**,
 # $\sqrt{\frac1m \sum_i r_i^2}$: the root mean square of the change per pixel, which does not depend
@@ -136,10 +136,10 @@ claims.check("classifier", error_rate(network, test_images, test_labels))
 #
 # ### See one being trained
 #
-# The simplest networks of the slides have no hidden layer: **FC10($\lambda$)** is ten logits
-# $w_j \cdot x + b_j$ and a softmax, with **weight decay** $\lambda$, which adds
-# $\frac{\lambda}{2} \sum w^2$ to the loss and so keeps the weights small. Here is FC10(1e-2) learning
-# from all 60,000 digits, now, on your machine.
+# The simplest networks of the slides have no hidden layer: **FC10($\lambda$)** is ten logits $w_j
+# \cdot x + b_j$ and a softmax, with **weight decay** $\lambda$, which adds $\frac{\lambda}{2}
+# \sum w^2$ to the loss and so keeps the weights small. Here is FC10(1e-2) learning from all
+# 60,000 digits, now, on your machine.
 #
 # > **Before you run:** a straight line between classes is all that this model can draw. Guess its
 # > test error.
@@ -158,35 +158,35 @@ figures.training(history)
 plt.show()
 
 # %% [markdown]
-# **Figure 2.** The loss of FC10(1e-2) during training. Most is gained in the first ten evaluations;
-# the rest is polish. With weight decay this loss has a single lowest point, so every machine arrives
-# at the same model. What trained it is L-BFGS, the method of section 5; there it will change
-# pictures instead of weights.
+# **Figure 2.** The loss of FC10(1e-2) during training. Most is gained in the first ten
+# evaluations; the rest is polish. With weight decay this loss has a single lowest point, so every
+# machine arrives at the same model. What trained it is L-BFGS, the method of section 5; there it
+# will change pictures instead of weights.
 
 # %% [markdown]
 # ## 4. From constraint to penalty
 #
-# The problem of section 2 is awkward: $f(x + r) = l$ is true or false, and has no slope to follow.
-# So we trade the constraint for something smooth. The **cross-entropy** toward the target,
-# $\text{loss}(x + r, l) = -\log p_l(x + r)$, is large where the network finds $l$ unlikely and falls
-# as the probability $p_l$ rises. We minimise a sum of two wishes,
+# The problem of section 2 is awkward: $f(x + r) = l$ is true or false, and has no slope to
+# follow. So we trade the constraint for something smooth. The **cross-entropy** toward the
+# target, $\text{loss}(x + r, l) = -\log p_l(x + r)$, is large where the network finds $l$
+# unlikely and falls as the probability $p_l$ rises. We minimise a sum of two wishes,
 #
 # $$\text{minimise } \; c\,\|r\|_2^2 + \text{loss}(x + r,\, l)
 #   \quad\text{subject to}\quad x + r \in [0, 1]^m ,$$
 #
 # *be small* and *be an $l$*; the number $c > 0$ says how much the first one counts.
 #
-# **Why search over $c$?** If $c$ is large, smallness wins: $r$ stays near zero and the label does not
-# change. If $c$ is small, the loss wins: the network is fooled, but by a longer $r$ than necessary.
-# Between them lies a value at which the minimiser only just reaches $l$, and there $r$ is the
-# shortest that this path offers. It is another value for every picture and every target, so it
-# has to be searched for.
+# **Why search over $c$?** If $c$ is large, smallness wins: $r$ stays near zero and the label does
+# not change. If $c$ is small, the loss wins: the network is fooled, but by a longer $r$ than
+# necessary. Between them lies a value at which the minimiser only just reaches $l$, and there $r$
+# is the shortest that this path offers. It is another value for every picture and every target,
+# so it has to be searched for.
 #
-# > **A remark on the paper's wording.** The paper puts $c$ on the norm, as we do (with $|r|$ instead
-# > of our smooth $\|r\|_2^2$), and asks for the *minimum* $c > 0$ at which the minimiser is adversarial.
-# > Taken literally, that would give the longest $r$. With $c$ on the norm it is the **largest** such
-# > $c$ that is wanted; the smallest, if $c$ stands on the loss. Later authors read it so, too. You will
-# > see it in the table of section 6.
+# > **A remark on the paper's wording.** The paper puts $c$ on the norm, as we do (with $|r|$
+# > instead of our smooth $\|r\|_2^2$), and asks for the *minimum* $c > 0$ at which the minimiser
+# > is adversarial. Taken literally, that would give the longest $r$. With $c$ on the norm it is
+# > the **largest** such $c$ that is wanted; the smallest, if $c$ stands on the loss. Later
+# > authors read it so, too. You will see it in the table of section 6.
 #
 # The cross-entropy of a network with hidden layers is not convex, so a minimiser is the best point
 # *nearby*, and the answer an upper bound of the smallest distortion. For a linear network it is
@@ -195,15 +195,16 @@ plt.show()
 # %% [markdown]
 # ## 5. L-BFGS in one picture
 #
-# Gradient descent sees only the slope. In a long narrow valley the slope points across, not along,
-# and it bounces from wall to wall. *Newton's method* knows the curvature as well and jumps to where
-# the slope would vanish; but for 784 pixels the curvature is a matrix of $784^2 = 614{,}656$ numbers,
-# and you would have to compute and solve with it at each step.
+# Gradient descent sees only the slope. In a long narrow valley the slope points across, not
+# along, and it bounces from wall to wall. *Newton's method* knows the curvature as well and jumps
+# to where the slope would vanish; but for 784 pixels the curvature is a matrix of $784^2 =
+# 614{,}656$ numbers, and you would have to compute and solve with it at each step.
 #
 # **L-BFGS** gets most of that for nearly nothing. It remembers its last few steps $s$, and by how
 # much the gradient changed along each, $y$. A change of gradient along a step *is* curvature, so
-# these pairs describe the valley well enough for a near-Newton step, made from a few inner products.
-# (The L is for *limited memory*; B, F, G and S are Broyden, Fletcher, Goldfarb and Shanno.)
+# these pairs describe the valley well enough for a near-Newton step, made from a few inner
+# products. (The L is for *limited memory*; B, F, G and S are Broyden, Fletcher, Goldfarb and
+# Shanno.)
 #
 # **With a box**, two things are added. Pixels that lie on a wall and would be pushed through it are
 # held fast; the others take the step, and what still sticks out is clipped back, which is called
@@ -246,15 +247,15 @@ plt.show()
 
 # %% [markdown]
 # **Figure 3.** A narrow valley (grey contours) and the box. Gradient descent bounces from wall to
-# wall. L-BFGS has learnt the valley's direction after its first steps, follows it to the wall of the
-# box, and there, held fast in one pixel, finds the lowest point. The legend counts the steps.
+# wall. L-BFGS has learnt the valley's direction after its first steps, follows it to the wall of
+# the box, and there, held fast in one pixel, finds the lowest point. The legend counts the steps.
 
 # %% [markdown]
 # ## 6. One digit, step by step
 #
-# We take the first seven of the training set and ask for a three. First the objective of section 4,
-# with its gradient. It is the gradient in the *pixels*: the weights stay as they are. SciPy works in
-# double precision, so the network does too, here.
+# We take the first seven of the training set and ask for a three. First the objective of section
+# 4, with its gradient. It is the gradient in the *pixels*: the weights stay as they are. SciPy
+# works in double precision, so the network does too, here.
 
 # %%
 seven = images[labels == 7][:1]
@@ -289,11 +290,11 @@ print("the network says:", precise(x).argmax().item(), "before,",
       precise(x + r).argmax().item(), "after")
 
 # %% [markdown]
-# One optimisation, and a digit that the network was trained on, and knew, has become a three. But is
-# this the *smallest* such $r$? That depends on $c$.
+# One optimisation, and a digit that the network was trained on, and knew, has become a three. But
+# is this the *smallest* such $r$? That depends on $c$.
 #
-# > **Before you run:** in the table below $c$ falls from 10 to 0.01. What will $\|r\|$ do from row to
-# > row? Where is the best of these perturbations: at the top, at the bottom, or between?
+# > **Before you run:** in the table below $c$ falls from 10 to 0.01. What will $\|r\|$ do from
+# > row to row? Where is the best of these perturbations: at the top, at the bottom, or between?
 
 # %%
 rows = []
@@ -311,8 +312,8 @@ plt.show()
 
 # %% [markdown]
 # **Figure 4.** As $c$ falls, $r$ grows and so does the probability of the target. The best
-# perturbation is the *first* filled point: the largest $c$ that reaches the target. At the bottom of
-# the table the network is very sure of its three, and we paid for it with a longer $r$.
+# perturbation is the *first* filled point: the largest $c$ that reaches the target. At the bottom
+# of the table the network is very sure of its three, and we paid for it with a longer $r$.
 #
 # So close in on that $c$. One end reaches the target and the other does not: halve the interval (on
 # the scale of $\log c$), keep the half that has the change in it, and repeat.
@@ -333,12 +334,12 @@ print(f"c = {low:.2f}  ||r|| = {r.norm():.3f}  distortion = {r.norm() / 28:.4f}"
 # slow: a thousand pictures would take minutes. The course's `lbfgs_attack` does the same for all
 # pictures at once, in two phases:
 #
-# 1. **Walk in.** Start with a large $c$, where $r$ is tiny, and lower it in small steps. Each time a
-#    step or two of projected L-BFGS leads from the last minimiser to the next, which is near. As
-#    soon as a picture crosses into its target class, its walk ends: it has met the largest $c$ that
-#    works, or nearly.
-# 2. **Settle.** Now replace the search for $c$ by an equation. At the best $r$ the target's logit is
-#    exactly level with the strongest rival's. Each step treats both as simple functions, the
+# 1. **Walk in.** Start with a large $c$, where $r$ is tiny, and lower it in small steps. Each
+#    time a step or two of projected L-BFGS leads from the last minimiser to the next, which is
+#    near. As soon as a picture crosses into its target class, its walk ends: it has met the
+#    largest $c$ that works, or nearly.
+# 2. **Settle.** Now replace the search for $c$ by an equation. At the best $r$ the target's logit
+#    is exactly level with the strongest rival's. Each step treats both as simple functions, the
 #    objective as a quadratic one with the curvature that L-BFGS has learnt, that condition as a
 #    linear one, and solves for $r$ and $c$ together. This is Newton's method, and a few steps do.
 #
@@ -353,10 +354,10 @@ print("reached the target:", result.success.item())
 print(f"distortion = {result.distortion.item():.4f}")
 
 # %% [markdown]
-# Compare the two printed distortions. Where ours is a little shorter, this is why: the cross-entropy
-# also rewards pushing down digits that are no rivals any more, and pays for it in $\|r\|$; the
-# condition of phase 2 asks for the one thing that counts, that the three overtakes its strongest
-# rival. Here is the perturbation:
+# Compare the two printed distortions. Where ours is a little shorter, this is why: the
+# cross-entropy also rewards pushing down digits that are no rivals any more, and pays for it in
+# $\|r\|$; the condition of phase 2 asks for the one thing that counts, that the three overtakes
+# its strongest rival. Here is the perturbation:
 
 # %% mystnb={"image": {"alt": "A seven, plus a grey picture of faint dark and light strokes, equals a picture that still looks like the same seven. Beneath it: the network says 3."}}
 captions = ["the network says 7", "r, magnified 4 times", "the network says 3"]
@@ -372,8 +373,8 @@ plt.show()
 # %% [markdown]
 # ## 7. A thousand digits
 #
-# One digit may be a freak. So: the first thousand training digits, each with a wrong target drawn at
-# random. All of them were classified correctly.
+# One digit may be a freak. So: the first thousand training digits, each with a wrong target drawn
+# at random. All of them were classified correctly.
 #
 # > **Before you run:** for how many of the thousand will the attack reach the class that was drawn?
 # > And the average distortion: more or less than that of our seven?
@@ -426,16 +427,17 @@ plt.show()
 
 # %% [markdown]
 # **Figure 6.** Top: training digits and their labels. Middle: the perturbations, magnified by the
-# factor printed beside them. Bottom: the adversarial images, and under each what the network takes it
-# for. Look for the places where ink is added or removed: now and then they make sense
+# factor printed beside them. Bottom: the adversarial images, and under each what the network
+# takes it for. Look for the places where ink is added or removed: now and then they make sense
 # (part of a stroke is filled in), more often they don't.
 
 # %% [markdown]
 # ## 8. Noise of the same size does nothing
 #
-# Perhaps these networks are simply fragile, and any change of this size upsets them? For each of the
-# thousand pictures we draw random noise and give it exactly the length of *that picture's* adversarial
-# perturbation. Clipping to the box shortens the noise, so we lengthen and clip it a few times.
+# Perhaps these networks are simply fragile, and any change of this size upsets them? For each of
+# the thousand pictures we draw random noise and give it exactly the length of *that picture's*
+# adversarial perturbation. Clipping to the box shortens the noise, so we lengthen and clip it a
+# few times.
 #
 # > **Before you run:** the adversarial perturbations fooled the network every time. How often will
 # > noise of the same length?
@@ -462,16 +464,17 @@ plt.show()
 # **Figure 7.** What the network says stands under each picture. Noise of the same length leaves the
 # answers alone.
 #
-# This is why nobody had noticed. The assumption is true for nearly all directions and false for a few,
-# and who tries directions at random never meets those. You have to *look* for them, and the gradient
-# tells you where to look. In 784 dimensions, a random direction is almost at right angles to the one
-# that matters: it spends only about $1/\sqrt{784} = 1/28$ of its length along it.
+# This is why nobody had noticed. The assumption is true for nearly all directions and false for a
+# few, and who tries directions at random never meets those. You have to *look* for them, and the
+# gradient tells you where to look. In 784 dimensions, a random direction is almost at right
+# angles to the one that matters: it spends only about $1/\sqrt{784} = 1/28$ of its length along
+# it.
 
 # %% [markdown]
 # ## 9. How distortion is spread
 #
-# The mean hides a lot. For a yardstick, we ask how far away the nearest *real* picture of the target
-# class is, among all 60,000.
+# The mean hides a lot. For a yardstick, we ask how far away the nearest *real* picture of the
+# target class is, among all 60,000.
 #
 # > **Before you run:** how many times further is it to the nearest real picture of the target class
 # > than to the adversarial one? Twice? Five times? Twenty?
@@ -493,8 +496,8 @@ plt.show()
 
 # %% [markdown]
 # **Figure 8.** Distance from a digit to its adversarial image (solid) and to the nearest real
-# image of the target class (dashed, hatched); the vertical lines are the means. The network's border
-# with another class is much closer than anything that belongs to that class.
+# image of the target class (dashed, hatched); the vertical lines are the means. The network's
+# border with another class is much closer than anything that belongs to that class.
 #
 # Are some digits nearer to some targets? Average over all pairs.
 #
@@ -513,27 +516,28 @@ figures.class_matrix(1000 * pairs, label="mean distortion, in thousandths")
 plt.show()
 
 # %% [markdown]
-# **Figure 9.** Mean distortion, in thousandths, from each digit (row) to each target (column), about
-# ten pictures a cell. Read it by rows and by columns: which digit is hard to leave, and which target is
-# hard to enter? Pairs that look alike to us tend to be near to each other, but even the most distant is
-# much nearer than a real picture.
+# **Figure 9.** Mean distortion, in thousandths, from each digit (row) to each target (column),
+# about ten pictures a cell. Read it by rows and by columns: which digit is hard to leave, and
+# which target is hard to enter? Pairs that look alike to us tend to be near to each other, but
+# even the most distant is much nearer than a real picture.
 
 # %% [markdown]
 # ## 10. For a linear model: the exact answer
 #
-# How do we know that there is no shorter $r$ that the attack misses? For FC10 we can tell.
-# Its logits are $w_j \cdot x + b_j$, so "the target $l$ beats every rival $j$" is a list of nine linear
-# inequalities:
+# How do we know that there is no shorter $r$ that the attack misses? For FC10 we can tell. Its
+# logits are $w_j \cdot x + b_j$, so "the target $l$ beats every rival $j$" is a list of nine
+# linear inequalities:
 #
 # $$\text{minimise } \tfrac12 \|r\|^2 \quad\text{subject to}\quad
 #   (w_l - w_j) \cdot (x + r) + b_l - b_j \ge 0 \;\; (j \ne l), \qquad x + r \in [0, 1]^m .$$
 #
-# This is a **quadratic program**: a convex problem, with one solution. *Duality* makes it small. Put
-# a price $\mu_j \ge 0$ on each inequality and minimise $\frac12\|r\|^2$ plus the prices times the
-# shortfalls over the box: the pixels part company, and the answer is
-# $r = \text{clip}\big(\sum_j \mu_j (w_l - w_j)\big)$. For *any* prices the value of that minimum is at
-# most $\frac12$ of the true smallest $\|r\|^2$ (an $r$ that meets all inequalities pays nothing, or
-# less), so whatever the search for the best nine prices gives is a length that **no** $r$ can beat.
+# This is a **quadratic program**: a convex problem, with one solution. *Duality* makes it small.
+# Put a price $\mu_j \ge 0$ on each inequality and minimise $\frac12\|r\|^2$ plus the prices times
+# the shortfalls over the box: the pixels part company, and the answer is $r =
+# \text{clip}\big(\sum_j \mu_j (w_l - w_j)\big)$. For *any* prices the value of that minimum is at
+# most $\frac12$ of the true smallest $\|r\|^2$ (an $r$ that meets all inequalities pays nothing,
+# or less), so whatever the search for the best nine prices gives is a length that **no** $r$ can
+# beat.
 
 # %%
 def shortest(x, target, weight, bias):
@@ -571,8 +575,8 @@ figures.agreement(exact, ours, label="distortion")
 plt.show()
 
 # %% [markdown]
-# **Figure 10.** Each circle is one image. On the dashed line the attack's perturbation is as short as
-# any can be. (At zero: images that the linear model already took for their target.)
+# **Figure 10.** Each circle is one image. On the dashed line the attack's perturbation is as
+# short as any can be. (At zero: images that the linear model already took for their target.)
 #
 # ### Weight decay makes a linear model harder to fool
 #
@@ -612,16 +616,16 @@ plt.show()
 # %% [markdown]
 # **Figure 11.** Perturbations of the same digits for the three linear networks, all magnified 4
 # times; under the last row the targets. With little weight decay they are fine speckle; with
-# much, broad strokes that begin to look like the parts of the digits that tell one from another. A
-# model that is harder to fool is fooled by something that makes more sense. It is a worse classifier,
-# though.
+# much, broad strokes that begin to look like the parts of the digits that tell one from another.
+# A model that is harder to fool is fooled by something that makes more sense. It is a worse
+# classifier, though.
 
 # %% [markdown]
 # ## 11. Try it yourself
 #
-# Choose a digit and a target, and drag the slider: it scales the perturbation, $x + t\,r$. On the left
-# is $t\,r$, then the picture, then the network's probabilities. (This needs a running notebook.
-# If you are only reading, Figure 12 shows the same for one digit.)
+# Choose a digit and a target, and drag the slider: it scales the perturbation, $x + t\,r$. On the
+# left is $t\,r$, then the picture, then the network's probabilities. (This needs a running
+# notebook. If you are only reading, Figure 12 shows the same for one digit.)
 #
 # > **Before you drag:** $r$ is the *shortest* perturbation that reaches the target. What will the
 # > probabilities be at $t = 1$? And at $t = 0.9$?
@@ -638,16 +642,17 @@ plt.show()
 
 # %% [markdown]
 # **Figure 12.** The seven of section 6 and the probabilities as $r$ is scaled. At $t = 1$ the two
-# curves of 7 and of 3 meet: the shortest $r$ stops right on the border, where the target is only just
-# ahead. A little further and the seven is gone. Yet the network does not become sure of its three:
-# other digits take their share, since this $r$ was made to be short, not to convince.
+# curves of 7 and of 3 meet: the shortest $r$ stops right on the border, where the target is only
+# just ahead. A little further and the seven is gone. Yet the network does not become sure of its
+# three: other digits take their share, since this $r$ was made to be short, not to convince.
 
 # %% [markdown]
 # ## 12. Exercises
 #
-# Six small functions; together they are most of an attack. Replace `...` by your code, run the cell,
-# then the one with `check`, which tells you what is wrong. When you are stuck, `hint("distortion")` gives
-# a first hint, `hint("distortion", 2)` a plainer one, and `solution("distortion")` prints a solution.
+# Six small functions; together they are most of an attack. Replace `...` by your code, run the
+# cell, then the one with `check`, which tells you what is wrong. When you are stuck,
+# `hint("distortion")` gives a first hint, `hint("distortion", 2)` a plainer one, and
+# `solution("distortion")` prints a solution.
 
 # %%
 from course_utils.exercises import check, hint, solution
@@ -684,7 +689,8 @@ def objective(logits, perturbation, targets, c):
 check("objective", objective)
 
 # %% [markdown]
-# **Exercise 3: its gradient by hand** (section 6), for a linear network. Check what autograd did for us.
+# **Exercise 3: its gradient by hand** (section 6), for a linear network. Check what autograd did
+# for us.
 
 # %%
 def gradient(r, x, targets, weight, bias, c):
@@ -715,7 +721,8 @@ def projection(x, r):
 check("projection", projection)
 
 # %% [markdown]
-# **Exercise 5: bisection** (section 6), along $t$ instead of $c$: shorten a perturbation that overshoots.
+# **Exercise 5: bisection** (section 6), along $t$ instead of $c$: shorten a perturbation that
+# overshoots.
 
 # %%
 def bisection(adversarial, tolerance):
@@ -731,7 +738,8 @@ def bisection(adversarial, tolerance):
 check("bisection", bisection)
 
 # %% [markdown]
-# **Exercise 6: the exact answer for two classes** (section 10). With a single border and no box there is a formula.
+# **Exercise 6: the exact answer for two classes** (section 10). With a single border and no box
+# there is a formula.
 
 # %%
 def closed_form(x, w, b):
@@ -755,8 +763,8 @@ check("closed-form", closed_form)
 #   $f(x + r) = l$ and $x + r$ in the box.
 # - In practice: minimise $c\,\|r\|^2 + \text{loss}$ by **box-constrained L-BFGS**, and find the
 #   **largest** $c$ whose minimiser still reaches the target.
-# - **Noise** of the same size is harmless. The dangerous directions are rare, and found by following a
-#   gradient.
+# - **Noise** of the same size is harmless. The dangerous directions are rare, and found by
+#   following a gradient.
 # - For **linear** networks the answer can be checked against the exact optimum, and weight decay
 #   makes them harder to fool.
 #
@@ -766,13 +774,15 @@ check("closed-form", closed_form)
 #
 # ## References
 #
-# 1. C. Szegedy, W. Zaremba, I. Sutskever, J. Bruna, D. Erhan, I. Goodfellow, R. Fergus, *Intriguing
-#    properties of neural networks*, 2013, [arXiv:1312.6199](https://arxiv.org/abs/1312.6199). Section
-#    4.1 has the problem and the penalty form.
+# 1. C. Szegedy, W. Zaremba, I. Sutskever, J. Bruna, D. Erhan, I. Goodfellow, R. Fergus,
+#    *Intriguing properties of neural networks*, 2013,
+#    [arXiv:1312.6199](https://arxiv.org/abs/1312.6199). Section 4.1 has the problem and the
+#    penalty form.
 # 2. R. H. Byrd, P. Lu, J. Nocedal, C. Zhu, *A limited memory algorithm for bound constrained
 #    optimization*, SIAM Journal on Scientific Computing 16 (5), 1995: L-BFGS-B.
 # 3. N. Carlini, D. Wagner, *Towards evaluating the robustness of neural networks*, 2017,
 #    [arXiv:1608.04644](https://arxiv.org/abs/1608.04644): the same problem with other losses, and a
 #    search over the constant by bisection.
 # 4. Y. LeCun, C. Cortes, C. J. C. Burges, *The MNIST database of handwritten digits*.
-# 5. L. Nayak, *Advanced Machine Learning: Adversarial Examples*, the slides that this course follows.
+# 5. L. Nayak, *Advanced Machine Learning: Adversarial Examples*, the slides that this course
+#    follows.
