@@ -35,7 +35,7 @@ def test_every_figure_has_a_caption_beneath_and_a_description(cells):
 
 
 def test_each_result_is_asked_for_first(cells):
-    """Between two claims' cells, or before one, the reader was asked to predict something."""
+    """In every section with results, a prediction is asked for before the first verdict."""
     text = "\n".join(cell.source for cell in cells)
     headings = "3. The data", "6. One digit", "7. A thousand", "8. Noise", "9. How", "10. For"
     for heading in headings:
