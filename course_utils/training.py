@@ -5,7 +5,8 @@ weights of each fully connected layer (see `weight_decay_term`); biases are free
 networks are convex problems and go to `fit_linear`, the others to `fit`.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
@@ -80,46 +81,24 @@ def fit(
     _check_examples(images, labels)
     _at_least_one(epochs=epochs, batch_size=batch_size)
     weight_decay_term(model, weight_decay)
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    steps = epochs * -(-len(images) // batch_size)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
-    history = []
-    saved = _copy_of_state(model)
-    training = model.training
-    model.train()
-    bar = tqdm(total=epochs, desc="training", unit="epoch", disable=not progress)
-    try:
-        for epoch in range(1, epochs + 1):
-            total_loss = mistakes = 0.0
-            order = torch.randperm(len(images), generator=generator).to(images.device)
-            for step, batch in enumerate(order.split(batch_size), start=1):
-                optimizer.zero_grad()
-                logits = model(images[batch])
-                loss = F.cross_entropy(logits, labels[batch])
-                (loss + weight_decay_term(model, weight_decay)).backward()
-                _check_finite(loss.item(), f"step {step} of epoch {epoch}", "learning_rate")
-                optimizer.step()
-                schedule.step()
-                total_loss += loss.item() * len(batch)
-                mistakes += (logits.argmax(1) != labels[batch]).sum().item()
-            row = {
-                "epoch": epoch,
-                "loss": total_loss / len(images),
-                "error": 100 * mistakes / len(images),
-            }
-            history.append(row)
-            saved = _copy_of_state(model)
-            bar.update()
-            bar.set_postfix_str(f"loss {row['loss']:.4f}, error {row['error']:.2f} %")
-    except BaseException:
-        model.load_state_dict(saved)
-        raise
-    finally:
-        bar.close()
-        optimizer.zero_grad()
-        model.train(training)
-    return pd.DataFrame(history)
+
+    def objective(batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        logits = model(images[batch])
+        loss = F.cross_entropy(logits, labels[batch])
+        mistakes = logits.detach().argmax(1) != labels[batch]
+        report = {"loss": loss.detach(), "error": 100 * mistakes.float().mean()}
+        return loss + weight_decay_term(model, weight_decay), report
+
+    return _adam(
+        model,
+        objective,
+        images,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def fit_linear(
@@ -233,6 +212,57 @@ def error_rate(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> 
     """
     _check_examples(images, labels)
     return 100 * (predict(model, images) != labels).sum().item() / len(labels)
+
+
+def _adam(
+    module: nn.Module,
+    objective: Callable[[torch.Tensor], tuple[torch.Tensor, dict[str, torch.Tensor]]],
+    images: torch.Tensor,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    progress: bool,
+) -> pd.DataFrame:
+    """Minimise an objective of a batch's indices by Adam, the step falling linearly to zero.
+
+    The objective gives what to minimise, and the means over the batch to report for each epoch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate)
+    steps = epochs * -(-len(images) // batch_size)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+    history = []
+    saved = _copy_of_state(module)
+    training = module.training
+    module.train()
+    bar = tqdm(total=epochs, desc="training", unit="epoch", disable=not progress)
+    try:
+        for epoch in range(1, epochs + 1):
+            totals = Counter()
+            order = torch.randperm(len(images), generator=generator).to(images.device)
+            for step, batch in enumerate(order.split(batch_size), start=1):
+                optimizer.zero_grad()
+                loss, report = objective(batch)
+                loss.backward()
+                _check_finite(loss.item(), f"step {step} of epoch {epoch}", "learning_rate")
+                optimizer.step()
+                schedule.step()
+                totals.update({name: value.item() * len(batch) for name, value in report.items()})
+            row = {name: total / len(images) for name, total in totals.items()}
+            history.append({"epoch": epoch, **row})
+            saved = _copy_of_state(module)
+            bar.update()
+            bar.set_postfix_str(", ".join(f"{name} {value:.4f}" for name, value in row.items()))
+    except BaseException:
+        module.load_state_dict(saved)
+        raise
+    finally:
+        bar.close()
+        optimizer.zero_grad()
+        module.train(training)
+    return pd.DataFrame(history)
 
 
 def _check_examples(images: torch.Tensor, labels: torch.Tensor) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shutil
@@ -7,12 +8,23 @@ import torch
 
 from course_utils import data, zoo
 from course_utils.models import fully_connected, linear_layers
-from course_utils.published import szegedy_models
+from course_utils.published import cross_training_errors, szegedy_models
 from course_utils.sources import DataUnavailable
 from course_utils.training import error_rate, fit, fit_linear
 from course_utils.zoo import Recipe, load_model, load_record, model_names, retrain_all
 
-NAMES = ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10"]
+NAMES = [
+    "FC10(1e-4)",
+    "FC10(1e-2)",
+    "FC10(1)",
+    "FC100-100-10",
+    "FC200-200-10",
+    "FC100-100-10(P1)",
+    "FC123-456-10",
+    "FC100-100-10'",
+]
+HALF = {"FC100-100-10(P1)": "P1", "FC123-456-10": "P1", "FC100-100-10'": "P2"}
+
 
 @pytest.fixture(scope="module")
 def mnist():
@@ -36,7 +48,7 @@ def few_digits(monkeypatch):
         "ZOO",
         {
             "FC10(1)": Recipe((10,), fit_linear, {"weight_decay": 1.0}),
-            "FC7-10'": Recipe((7, 10), fit, {"weight_decay": 1e-5, "epochs": 2}, seed=5),
+            "FC7-10'": Recipe((7, 10), fit, {"weight_decay": 1e-5, "epochs": 2}, seed=5, half="P2"),
         },
     )
     return splits
@@ -67,7 +79,7 @@ def test_the_names_are_the_decks():
 def test_models_load_ready_to_use(name):
     model = load_model(name)
     assert [layer.out_features for layer in linear_layers(model)] == [
-        int(width) for width in name.split("(")[0].removeprefix("FC").split("-")
+        int(width) for width in re.fullmatch(r"[A-Z]+([\d-]+)('|\(.*\))?", name)[1].split("-")
     ]
     logits = model(torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
     assert logits.shape == (3, 10) and logits.isfinite().all()
@@ -80,13 +92,50 @@ def test_the_record_says_what_the_network_does(name, mnist):
     model, record = load_model(name), load_record(name)
     assert record["name"] == name
     assert record["data"]["sha256"] == data.MNIST_SHA256
-    train_error, test_error = error_rate(model, *mnist["train"]), error_rate(model, *mnist["test"])
+    images, labels = mnist["train"]
+    if name in HALF:
+        indices = zoo.halves()[HALF[name]]
+        images, labels = images[indices], labels[indices]
+    train_error, test_error = error_rate(model, images, labels), error_rate(model, *mnist["test"])
     # An image on the border between two classes may fall either way on another processor.
     assert record["train_error"] == pytest.approx(train_error, abs=0.01)
     assert record["test_error"] == pytest.approx(test_error, abs=0.02)
-    paper = szegedy_models().loc[name]
-    assert train_error == pytest.approx(paper["train error"], rel=0.1, abs=0.05)
-    assert test_error == pytest.approx(paper["test error"], rel=0.1, abs=0.3)
+    if name in HALF:
+        assert train_error < 0.05
+        paper = cross_training_errors()[name.removesuffix("(P1)")]
+        assert test_error == pytest.approx(paper, abs=1.0)
+    else:
+        paper = szegedy_models().loc[name]
+        assert train_error == pytest.approx(paper["train error"], rel=0.1, abs=0.05)
+        assert test_error == pytest.approx(paper["test error"], rel=0.1, abs=0.3)
+
+
+def test_the_halves_part_the_training_set():
+    halves = zoo.halves()
+    assert list(halves) == ["P1", "P2"]
+    assert [len(indices) for indices in halves.values()] == [30_000, 30_000]
+    assert torch.equal(torch.cat(list(halves.values())).sort().values, torch.arange(60_000))
+    for indices in halves.values():
+        assert (indices.diff() > 0).all()
+        # A fair draw: of any 10,000 neighbours about half, give or take six standard deviations.
+        assert (indices.bincount(minlength=60_000).view(6, -1).sum(1) - 5000).abs().max() < 300
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_record_names_the_images_trained_on(name):
+    source = load_record(name)["data"]
+    if name not in HALF:
+        assert "split" not in source and "all of its training set" in source["name"]
+        return
+    assert HALF[name] in source["name"]
+    indices = zoo.halves()[HALF[name]].numpy().astype("<i8")
+    found = hashlib.sha256(indices.tobytes()).hexdigest()
+    assert source["split"] == {"seed": zoo.SPLIT_SEED, "indices_sha256": found}
+
+
+def test_networks_with_hidden_layers_start_from_seeds_of_their_own():
+    seeds = [recipe.seed for recipe in zoo.ZOO.values() if len(recipe.widths) > 1]
+    assert len(set(seeds)) == len(seeds) >= 5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -190,7 +239,9 @@ def test_retraining_leaves_the_shipped_checkpoint_alone(copied, few_digits):
 
 def test_retraining_is_building_and_fitting_with_the_recipes_seed(few_digits):
     by_hand = fully_connected(7, 10, seed=5)
-    fit(by_hand, *few_digits["train"], weight_decay=1e-5, epochs=2, seed=5, progress=False)
+    half = zoo.halves(60)["P2"]
+    images, labels = (tensor[half] for tensor in few_digits["train"])
+    fit(by_hand, images, labels, weight_decay=1e-5, epochs=2, seed=5, progress=False)
     assert same(load_model("FC7-10'", retrain=True), by_hand)
 
 
@@ -211,7 +262,11 @@ def test_retraining_all_writes_what_it_reports(tmp_path, few_digits, capsys):
     assert "agreement" in capsys.readouterr().out
     for name in second.index:
         model = zoo._read(name, folder)
-        assert error_rate(model, *few_digits["train"]) == second["train error"][name]
+        images, labels = few_digits["train"]
+        if zoo.ZOO[name].half:
+            indices = zoo.halves(60)[zoo.ZOO[name].half]
+            images, labels = images[indices], labels[indices]
+        assert error_rate(model, images, labels) == second["train error"][name]
         assert error_rate(model, *few_digits["test"]) == second["test error"][name]
     assert json.loads((folder / "FC7-10-prime.json").read_text())["training"]["seed"] == 5
 

@@ -1,0 +1,336 @@
+"""Do images made for one network fool another? The deck's tables, and what may explain them.
+
+Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils.models import eval_mode
+from course_utils.training import predict
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferTable:
+    """Error rates in percent, and the ends of each one's 95 % Wilson interval.
+
+    Each is a DataFrame with the sets of images as rows and the networks as columns, as in the
+    deck's "Cross-model generalization".
+    """
+
+    errors: pd.DataFrame
+    low: pd.DataFrame
+    high: pd.DataFrame
+
+
+def transfer_table(
+    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
+) -> TransferTable:
+    """Show each set of images to each network, and count how many it misclassifies.
+
+    Args:
+        models: name to network, from images (N, ...) to logits (N, classes).
+        adversarial: name to images (N, ...), floating point; usually the name of the network
+            that they were made for. They may leave [0, 1], as unclipped noise does.
+        labels: (N,), int64, the true classes; the same N images in each set.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described.
+    """
+    _check_sets(models, adversarial, labels)
+    mistakes = pd.DataFrame(
+        {
+            name: {row: (predict(model, x) != labels).sum().item() for row, x in adversarial.items()}
+            for name, model in models.items()
+        }
+    )
+    ends = mistakes.map(lambda count: wilson_interval(count, len(labels)))
+    low, high = (ends.map(lambda pair, end=end: pair[end]) for end in (0, 1))
+    return TransferTable(100 * mistakes / len(labels), low, high)
+
+
+def wilson_interval(errors: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the ends, in percent, of Wilson's interval for an error rate.
+
+    It is the range of the true rates that lie within the normal quantile's number of their own
+    standard deviations of the rate seen; unlike the usual "plus or minus", it stays inside 0 to
+    100 % and has a width at 0 %.
+
+    Args:
+        errors: how many of the images were misclassified, 0 to n.
+        n: how many images, at least 1.
+        confidence: between 0 and 1.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    if not (n >= 1 and 0 <= errors <= n):
+        raise ValueError(f"errors: got {errors!r} of n = {n!r}, expected 0 to n, n at least 1")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: got {confidence!r}, expected a number between 0 and 1")
+    interval = scipy.stats.binomtest(errors, n).proportion_ci(confidence, method="wilson")
+    return 100 * interval.low, 100 * interval.high
+
+
+def distortion(perturbation: Tensor) -> Tensor:
+    """Return the root mean square per pixel (N,) of perturbations (N, ...), in pixel units."""
+    _check_images(perturbation, "perturbation")
+    return perturbation.flatten(1).square().mean(1).sqrt()
+
+
+def gaussian_noise(
+    images: Tensor, stddev: float, generator: torch.Generator, *, clip: bool = False
+) -> Tensor:
+    """Return images (N, ...) with independent Gaussian noise of this stddev added to each pixel.
+
+    The paper seems not to have clipped: beside its noise rows it prints the stddev itself as the
+    distortion, and on MNIST, whose pixels are mostly black, clipping takes a quarter of it away.
+
+    Args:
+        images: floating point, in pixel units.
+        stddev: in pixel units, at least 0.
+        generator: of the noise.
+        clip: whether to cut the result off at 0 and 1.
+    """
+    _check_images(images, "images")
+    _check_stddev(stddev)
+    noise = torch.randn(
+        images.shape, generator=generator, device=generator.device, dtype=images.dtype
+    )
+    noisy = images + stddev * noise.to(images.device)
+    return noisy.clamp(0, 1) if clip else noisy
+
+
+def amplify(
+    images: Tensor, perturbation: Tensor, stddev: float, *, clip: bool = False
+) -> Tensor:
+    """Return images plus their perturbations, each scaled to a distortion of `stddev`.
+
+    An image whose perturbation is zero stays as it is: there is no direction to go in.
+
+    Args:
+        images: (N, ...), the originals.
+        perturbation: (N, ...), what was added to them.
+        stddev: root mean square per pixel that each perturbation gets, in pixel units.
+        clip: whether to cut the result off at 0 and 1, which lowers its distortion. As with
+            `gaussian_noise`, the paper seems not to have clipped.
+    """
+    _check_images(images, "images")
+    _check_stddev(stddev)
+    size = distortion(perturbation)
+    if perturbation.shape != images.shape:
+        raise ValueError(
+            f"perturbation: got shape {tuple(perturbation.shape)}, "
+            f"expected that of images, {tuple(images.shape)}"
+        )
+    factor = torch.where(size > 0, stddev / size, 0).view(-1, *[1] * (images.ndim - 1))
+    amplified = images + factor * perturbation
+    return amplified.clamp(0, 1) if clip else amplified
+
+
+def random_targets(labels: Tensor, generator: torch.Generator, *, classes: int = 10) -> Tensor:
+    """Draw for each image one of the classes other than its own, all equally likely.
+
+    Args:
+        labels: (N,), int64, 0 to classes - 1.
+        generator: of the draw.
+        classes: how many there are, at least 2.
+
+    Returns:
+        Targets (N,), int64.
+    """
+    _check_labels(labels, classes)
+    steps = torch.randint(
+        1, classes, labels.shape, generator=generator, device=generator.device
+    )
+    return (labels + steps.to(labels.device)) % classes
+
+
+def runner_up_targets(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Return for each image the wrong class that the model finds likeliest, int64 (N,).
+
+    For an image that the model misclassifies this is the class it gives already.
+    """
+    _check_images(images, "images", labels)
+    with eval_mode(model), torch.no_grad():
+        logits = model(images)
+    _check_labels(labels, logits.shape[1])
+    return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
+
+
+def easiest_targets(
+    attack: Callable, model: nn.Module, images: Tensor, labels: Tensor, *, classes: int = 10
+) -> tuple[Tensor, object]:
+    """Attack each image towards every wrong class, and keep the attempt of least distortion.
+
+    Args:
+        attack: such as `lbfgs_attack`: called with (model, images, targets), it gives an
+            AttackResult or a dataclass of tensors like it.
+        model, images, labels: as for the attack; int64 labels (N,), 0 to classes - 1.
+
+    Returns:
+        The targets (N,), int64, and the attack's result for them; its `evaluations` are those of
+        all attempts. Where none succeeded, the first is kept.
+    """
+    _check_images(images, "images", labels)
+    _check_labels(labels, classes)
+    targets, best = None, None
+    for step in range(1, classes):
+        aims = (labels + step) % classes
+        result = attack(model, images, aims)
+        if best is None:
+            targets, best = aims, result
+            continue
+        size = torch.where(result.success, result.distortion, torch.inf)
+        better = size < torch.where(best.success, best.distortion, torch.inf)
+        targets = torch.where(better, aims, targets)
+        fields = {
+            field.name: _where(better, getattr(result, field.name), getattr(best, field.name))
+            for field in dataclasses.fields(result)
+        }
+        fields["evaluations"] = best.evaluations + result.evaluations
+        best = dataclasses.replace(best, **fields)
+    return targets, best
+
+
+def same_mistakes(
+    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of the images that fool two networks, how many do both give the same class?
+
+    Args:
+        models, adversarial, labels: as for `transfer_table`. The sets that are not named after
+            one of the models, such as noise, are left out.
+
+    Returns:
+        Two DataFrames, rows the sets and columns the models. The first has the percentage, among
+        the images that both the network they were made for and the column's misclassify, of
+        those to which both give one class; NaN where there are no such images. The second has
+        the number of images that it is a percentage of. Two networks that chose among the nine
+        wrong classes blindly would agree on 11 %.
+    """
+    _check_sets(models, adversarial, labels)
+    sources = [name for name in adversarial if name in models]
+    if not sources:
+        raise ValueError(
+            f"adversarial: got {', '.join(adversarial)}, expected sets named after models"
+        )
+    share, count = (pd.DataFrame(index=sources, columns=[*models], dtype=float) for _ in range(2))
+    for source in sources:
+        given = {name: predict(model, adversarial[source]) for name, model in models.items()}
+        for name, classes in given.items():
+            both = (classes != labels) & (given[source] != labels)
+            agreed = (both & (classes == given[source])).sum().item()
+            count.loc[source, name] = n = both.sum().item()
+            share.loc[source, name] = 100 * agreed / n if n else np.nan
+    return share, count.astype(int)
+
+
+def gradient_cosines(
+    models: Mapping[str, nn.Module], images: Tensor, labels: Tensor
+) -> pd.DataFrame:
+    """Return the mean cosine between two networks' gradients of the loss at the same images.
+
+    The loss is the cross-entropy of the true class; a step along one network's gradient raises
+    another's loss in proportion to the cosine between them, as far as both are linear.
+
+    Args:
+        models: name to network.
+        images: (N, ...), floating point.
+        labels: (N,), int64, the true classes.
+
+    Returns:
+        A symmetric DataFrame, rows and columns the models, values in [-1, 1]. An image at which
+        a gradient is exactly zero counts as a cosine of zero.
+    """
+    _check_sets(models, {"images": images}, labels)
+    # Where a network is sure, 1 - p is lost in float32 and the gradient turns to noise.
+    dtype = torch.float32 if images.device.type == "mps" else torch.float64
+    directions = {}
+    for name, model in models.items():
+        with eval_mode(model), torch.enable_grad():
+            points = images.detach().requires_grad_()
+            loss = F.cross_entropy(model(points).to(dtype), labels, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, points)
+        directions[name] = F.normalize(gradient.flatten(1).to(dtype), dim=1, eps=1e-300)
+    cosines = {
+        name: {other: (one * two).sum(1).mean().item() for other, two in directions.items()}
+        for name, one in directions.items()
+    }
+    return pd.DataFrame(cosines)
+
+
+def rank_correlation(ours: pd.DataFrame, paper: pd.DataFrame) -> float:
+    """Return Spearman's rank correlation between the cells of two tables of the same layout.
+
+    The cells in which a network meets the images made for itself are left out.
+
+    Raises:
+        ValueError: the tables differ in their rows or columns.
+    """
+    if not (ours.index.equals(paper.index) and ours.columns.equals(paper.columns)):
+        raise ValueError("paper: got other rows or columns than those of ours, expected the same")
+    others = ours.index.to_numpy()[:, None] != ours.columns.to_numpy()
+    return scipy.stats.spearmanr(ours.to_numpy()[others], paper.to_numpy()[others]).statistic
+
+
+def _where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def _check_images(images: Tensor, name: str, labels: Tensor | None = None) -> None:
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"{name}: got {kind}, expected a tensor of a floating point type")
+    if images.ndim < 2 or not images.numel():
+        raise ValueError(
+            f"{name}: got shape {tuple(images.shape)}, expected (N, ...) with N at least 1"
+        )
+    if not images.isfinite().all():
+        raise ValueError(f"{name}: got values that are NaN or infinite, expected finite ones")
+    if labels is not None:
+        _check_labels(labels)
+        if len(labels) != len(images):
+            raise ValueError(
+                f"{name}: got {len(images)} images, expected {len(labels)}, one for each label"
+            )
+
+
+def _check_labels(labels: Tensor, classes: int | None = None) -> None:
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"labels: got {kind}, expected a tensor of int64")
+    if labels.ndim != 1 or not len(labels):
+        raise ValueError(
+            f"labels: got shape {tuple(labels.shape)}, expected (N,) with N at least 1"
+        )
+    if classes is not None:
+        low, high = labels.min().item(), labels.max().item()
+        if classes < 2 or low < 0 or high >= classes:
+            raise ValueError(
+                f"labels: got {low} to {high}, expected 0 to {classes - 1}, at least two classes"
+            )
+
+
+def _check_sets(
+    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
+) -> None:
+    for name, value in (("models", models), ("adversarial", adversarial)):
+        if not isinstance(value, Mapping) or not value:
+            raise TypeError(f"{name}: got {value!r}, expected a mapping from at least one name")
+    for name, model in models.items():
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"models: got {type(model).__name__} for {name!r}, expected a module")
+    for name, images in adversarial.items():
+        _check_images(images, f"adversarial[{name!r}]", labels)
+
+
+def _check_stddev(stddev: float) -> None:
+    if not 0 <= stddev < float("inf"):
+        raise ValueError(f"stddev: got {stddev!r}, expected a finite number of at least 0")
