@@ -55,21 +55,47 @@ def check_labels(labels: Tensor, images: Tensor, *, name: str) -> None:
             f"{name}: got shape {tuple(labels.shape)}, expected ({len(images)},), "
             "one for each image"
         )
+    if labels.min() < 0:
+        raise ValueError(f"{name}: got {labels.min().item()}, expected classes from 0 on")
 
 
-def check_logits(logits: Tensor, images: Tensor, labels: Tensor, *, name: str) -> None:
-    """Raise unless the model's answer is finite logits (N, k) with every label below k."""
+def check_model(model: nn.Module) -> None:
+    """Raise unless `model` is a torch module."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: got {type(model).__name__}, expected a torch.nn.Module")
+
+
+def first_logits(model: nn.Module, images: Tensor, labels: Tensor, *, name: str) -> Tensor:
+    """Return the model's logits (N, k), without gradients.
+
+    Raises a ValueError where the model does not take such images, does not give finite logits,
+    or has fewer classes than `labels` name; all that one image can show is seen on one image.
+    """
+    try:
+        with torch.no_grad():
+            logits = model(images[:1])
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"images: got {images.dtype} of shape {tuple(images.shape)} on {images.device}, "
+            f"which the model does not take: {error}"
+        ) from error
+    _check_logits(logits, images[:1])
+    if labels.max() >= logits.shape[1]:
+        raise ValueError(
+            f"{name}: got {labels.max().item()}, "
+            f"expected 0 to {logits.shape[1] - 1}, the model's classes"
+        )
+    logits = logits_of(model, images)
+    _check_logits(logits, images)
+    return logits
+
+
+def _check_logits(logits: Tensor, images: Tensor) -> None:
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"model: gave {got}, expected logits ({len(images)}, classes)")
     if not logits.isfinite().all():
         raise ValueError("model: gave logits that are NaN or infinite, expected finite ones")
-    low, high = labels.min().item(), labels.max().item()
-    if low < 0 or high >= logits.shape[1]:
-        raise ValueError(
-            f"{name}: got labels from {low} to {high}, "
-            f"expected 0 to {logits.shape[1] - 1}, the model's classes"
-        )
 
 
 def logits_of(model: nn.Module, images: Tensor, *, batch: int = 1000) -> Tensor:

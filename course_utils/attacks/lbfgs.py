@@ -15,7 +15,8 @@ from course_utils.attacks.checks import (
     AttackResult,
     check_images,
     check_labels,
-    check_logits,
+    check_model,
+    first_logits,
     logits_of,
 )
 from course_utils.attacks.quasi_newton import Memory, Model
@@ -68,15 +69,16 @@ def lbfgs_attack(
         TypeError, ValueError: an argument is not as described above, or the model gives logits
             that are not finite.
     """
+    check_model(model)
     check_images(images)
     check_labels(targets, images, name="targets")
     for name, value in (("max_steps", max_steps), ("chunk", chunk)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
-    images, targets = images.detach(), targets.to(images.device)
-    with eval_mode(model):
-        logits = logits_of(model, images)
-        check_logits(logits, images, targets, name="targets")
+    with torch.inference_mode(False), eval_mode(model):
+        # Copies: inference mode's own tensors do not take part in gradients.
+        images, targets = images.detach().clone(), targets.to(images.device, copy=True)
+        logits = first_logits(model, images, targets, name="targets")
         adversarial = images.clone()
         evaluations = torch.zeros_like(targets)
         todo = (logits.argmax(1) != targets).nonzero()[:, 0]
@@ -179,7 +181,11 @@ class _Search:
                 loss = logits.detach().logsumexp(1) - wanted
                 slopes = logits.detach().softmax(1)
             slopes.scatter_add_(1, self.target[:, None], -torch.ones_like(slopes[:, :1]))
-            (gradient,) = torch.autograd.grad(logits, points, slopes)
+            if not logits.requires_grad:
+                raise ValueError("model: its logits carry no gradient back to the images")
+            (gradient,) = torch.autograd.grad(
+                logits, points, slopes, allow_unused=True, materialize_grads=True
+            )
         return margin, loss, gradient.flatten(1)
 
     def step(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_utils.attacks.quasi_newton import LEAST_CURVATURE, Memory, Model
+
+
+def inverse_bfgs(pairs, weight: float, free: np.ndarray) -> np.ndarray:
+    """The textbook's inverse BFGS matrix (Nocedal and Wright, equation 6.17), dense."""
+    used = []
+    for s, loss_change in pairs:
+        s, y = s * free, (s + weight * loss_change) * free
+        if s @ s > 0 and s @ y > LEAST_CURVATURE * (s @ s):
+            used.append((s, y))
+    identity = np.eye(len(free))
+    if not used:
+        return identity / (1 + weight)
+    s, y = used[-1]
+    h = identity * (s @ y) / (y @ y)
+    for s, y in used:
+        left = identity - np.outer(s, y) / (s @ y)
+        h = left @ h @ left.T + np.outer(s, s) / (s @ y)
+    return h
+
+
+@st.composite
+def problems(draw):
+    """A filled memory and everything a Model takes, for a batch of problems."""
+    batch, size = draw(st.integers(1, 3)), draw(st.integers(1, 7))
+    capacity, pushed = draw(st.integers(1, 4)), draw(st.integers(0, 9))
+    random = np.random.default_rng(draw(st.integers(0, 10_000)))
+    convexity = draw(st.sampled_from([-1.0, 0.0, 1.0]))  # of the loss: some pairs are skipped
+    bend = random.normal(size=(batch, size, size)) + convexity * np.eye(size)
+    bend = bend + bend.transpose(0, 2, 1)
+    pairs = []
+    for _ in range(pushed):
+        s = random.normal(size=(batch, size)) * (random.random((batch, 1)) > 0.2)  # some zero
+        pairs.append((s, np.einsum("bij,bj->bi", bend, s)))
+    weight = random.uniform(0, 2, batch)
+    free = (random.random((batch, size)) > draw(st.sampled_from([0.0, 0.3, 1.0]))).astype(float)
+    gradient, r = random.normal(size=(2, batch, size))
+    memory = Memory(torch.from_numpy(r), capacity)
+    for s, change in pairs:
+        memory.push(torch.from_numpy(s), torch.from_numpy(change))
+    return memory, pairs[-capacity:], weight, free, gradient, r
+
+
+def model_of(memory, weight, free, gradient, r) -> Model:
+    return Model(memory, *map(torch.from_numpy, (weight, free, gradient, r)))
+
+
+@settings(max_examples=200)
+@given(problems(), st.sampled_from([0.0, 0.4, 3.0]))
+def test_against_dense_matrices(problem, other):
+    memory, pairs, weight, free, gradient, r = problem
+    model = model_of(memory, weight, free, gradient, r)
+    direction = model.direction(torch.from_numpy(weight + other)).numpy()
+    products = model.products().numpy()
+    for row in range(len(weight)):
+        mine = [(s[row], change[row]) for s, change in pairs]
+        h = inverse_bfgs(mine, weight[row], free[row])
+        g, rest = gradient[row] * free[row], r[row] * free[row]
+        close = {"rtol": 1e-7, "atol": 1e-9 * max(1, np.abs(h).max())}
+        np.testing.assert_allclose(direction[row], -h @ (rest + (weight[row] + other) * g), **close)
+        both = np.stack([g, rest])
+        np.testing.assert_allclose(products[row], both @ h @ both.T, **close)
+
+
+@settings(max_examples=30)
+@given(problems())
+def test_held_pixels_do_not_move_and_the_direction_descends(problem):
+    memory, _, weight, free, gradient, r = problem
+    direction = model_of(memory, weight, free, gradient, r).direction(torch.from_numpy(weight))
+    slope = r + weight[:, None] * gradient
+    assert (direction.numpy()[free == 0] == 0).all()
+    assert ((direction.numpy() * slope).sum(1) <= 0).all()
+
+
+@pytest.mark.parametrize("rows", [[1], [2, 0], []])
+def test_keeping_some_rows_is_as_if_the_others_had_never_been(rows):
+    random = np.random.default_rng(0)
+    memory = Memory(torch.zeros(3, 4, dtype=torch.float64), 2)
+    for _ in range(3):
+        s = torch.from_numpy(random.normal(size=(3, 4)))
+        memory.push(s, s * torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    weight, free = np.array([0.5, 1.0, 2.0]), np.ones((3, 4))
+    gradient, r = random.normal(size=(2, 3, 4))
+    whole = model_of(memory, weight, free, gradient, r).direction(torch.from_numpy(weight))
+    memory.keep(torch.tensor(rows, dtype=torch.int64))
+    some = model_of(memory, weight[rows], free[rows], gradient[rows], r[rows])
+    direction = some.direction(torch.from_numpy(weight[rows]))
+    torch.testing.assert_close(direction, whole[rows], rtol=1e-12, atol=1e-12)
+
+
+def test_on_a_quadratic_with_as_many_pairs_as_pixels_it_is_newtons_method():
+    # Exact line searches on a quadratic: BFGS ends in one step for each pixel, and one more.
+    curvature = torch.tensor([1.0, 3.0, 10.0], dtype=torch.float64)
+    centre = torch.tensor([[0.3, -0.2, 0.5]], dtype=torch.float64)
+    weight = torch.tensor([0.7], dtype=torch.float64)
+    r = torch.zeros(1, 3, dtype=torch.float64)
+    memory = Memory(r, 3)
+    for _ in range(3):
+        gradient = curvature * (r - centre)
+        step = Model(memory, weight, torch.ones_like(r), gradient, r).direction(weight)
+        slope = r + weight * gradient
+        bend = step * (1 + weight * curvature)
+        step = step * -(slope * step).sum() / (bend * step).sum()
+        memory.push(step, curvature * step)
+        r = r + step
+    optimum = weight * curvature * centre / (1 + weight * curvature)
+    torch.testing.assert_close(r, optimum, rtol=1e-10, atol=1e-12)
