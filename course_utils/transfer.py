@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.models import eval_mode
-from course_utils.training import predict
+from course_utils.training import BATCH, predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ def transfer_table(
             for name, model in models.items()
         }
     )
-    ends = mistakes.map(lambda count: wilson_interval(count, len(labels)))
+    ends = mistakes.map(lambda count: wilson_interval(int(count), len(labels)))
     low, high = (ends.map(lambda pair, end=end: pair[end]) for end in (0, 1))
     return TransferTable(100 * mistakes / len(labels), low, high)
 
@@ -70,8 +70,8 @@ def wilson_interval(errors: int, n: int, *, confidence: float = 0.95) -> tuple[f
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
-    if not (n >= 1 and 0 <= errors <= n):
-        raise ValueError(f"errors: got {errors!r} of n = {n!r}, expected 0 to n, n at least 1")
+    if type(errors) is not int or type(n) is not int or not 0 <= errors <= n or n < 1:
+        raise ValueError(f"errors: got {errors!r} of n = {n!r}, expected whole numbers, 0 <= errors <= n")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: got {confidence!r}, expected a number between 0 and 1")
     interval = scipy.stats.binomtest(errors, n).proportion_ci(confidence, method="wilson")
@@ -134,34 +134,45 @@ def amplify(
     return amplified.clamp(0, 1) if clip else amplified
 
 
-def random_targets(labels: Tensor, generator: torch.Generator, *, classes: int = 10) -> Tensor:
-    """Draw for each image one of the classes other than its own, all equally likely.
+def draw_targets(
+    labels: Tensor,
+    *,
+    how: str,
+    generator: torch.Generator | None = None,
+    model: nn.Module | None = None,
+    images: Tensor | None = None,
+    classes: int = 10,
+) -> Tensor:
+    """Choose for each image a wrong class to aim at; the paper does not say how it chose.
 
     Args:
-        labels: (N,), int64, 0 to classes - 1.
-        generator: of the draw.
+        labels: (N,), int64, the true classes, 0 to classes - 1.
+        how: "random", one of the wrong classes, all equally likely, from `generator`; or
+            "runner-up", the wrong class that `model` finds likeliest for each of `images`,
+            (N, ...): for an image that it misclassifies that is the class it gives already. A
+            third way, the least distortion of all, is `easiest_targets`.
         classes: how many there are, at least 2.
 
     Returns:
         Targets (N,), int64.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described, or one that `how` needs is None.
     """
     _check_labels(labels, classes)
-    steps = torch.randint(
-        1, classes, labels.shape, generator=generator, device=generator.device
-    )
-    return (labels + steps.to(labels.device)) % classes
-
-
-def runner_up_targets(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Return for each image the wrong class that the model finds likeliest, int64 (N,).
-
-    For an image that the model misclassifies this is the class it gives already.
-    """
-    _check_images(images, "images", labels)
-    with eval_mode(model), torch.no_grad():
-        logits = model(images)
-    _check_labels(labels, logits.shape[1])
-    return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
+    if how == "random":
+        _check_given(how, generator=generator)
+        steps = torch.randint(
+            1, classes, labels.shape, generator=generator, device=generator.device
+        )
+        return (labels + steps.to(labels.device)) % classes
+    if how == "runner-up":
+        _check_given(how, model=model, images=images)
+        _check_images(images, "images", labels)
+        with eval_mode(model), torch.no_grad():
+            logits = torch.cat([model(some) for some in images.split(BATCH)])
+        return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
+    raise ValueError(f"how: got {how!r}, expected 'random' or 'runner-up'")
 
 
 def easiest_targets(
@@ -237,8 +248,10 @@ def gradient_cosines(
 ) -> pd.DataFrame:
     """Return the mean cosine between two networks' gradients of the loss at the same images.
 
-    The loss is the cross-entropy of the true class; a step along one network's gradient raises
-    another's loss in proportion to the cosine between them, as far as both are linear.
+    The loss is the cross-entropy, log(1 + exp(m)) with m the log-odds of the wrong classes
+    against the true one. The gradient computed is that of m: it points the same way, and does
+    not vanish where a network is sure of itself. A step along one network's gradient raises
+    another's m in proportion to the cosine between them, as far as both are linear.
 
     Args:
         models: name to network.
@@ -250,15 +263,15 @@ def gradient_cosines(
         a gradient is exactly zero counts as a cosine of zero.
     """
     _check_sets(models, {"images": images}, labels)
-    # Where a network is sure, 1 - p is lost in float32 and the gradient turns to noise.
-    dtype = torch.float32 if images.device.type == "mps" else torch.float64
     directions = {}
     for name, model in models.items():
         with eval_mode(model), torch.enable_grad():
-            points = images.detach().requires_grad_()
-            loss = F.cross_entropy(model(points).to(dtype), labels, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, points)
-        directions[name] = F.normalize(gradient.flatten(1).to(dtype), dim=1, eps=1e-300)
+            points = images.detach().clone().requires_grad_()
+            logits = model(points)
+            rivals = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
+            odds = (rivals - logits.gather(1, labels[:, None])[:, 0]).sum()
+            (gradient,) = torch.autograd.grad(odds, points)
+        directions[name] = F.normalize(gradient.flatten(1), dim=1)
     cosines = {
         name: {other: (one * two).sum(1).mean().item() for other, two in directions.items()}
         for name, one in directions.items()
@@ -329,6 +342,12 @@ def _check_sets(
             raise TypeError(f"models: got {type(model).__name__} for {name!r}, expected a module")
     for name, images in adversarial.items():
         _check_images(images, f"adversarial[{name!r}]", labels)
+
+
+def _check_given(how: str, **needed: object) -> None:
+    for name, value in needed.items():
+        if value is None:
+            raise ValueError(f"{name}: got None, expected one, since how is {how!r}")
 
 
 def _check_stddev(stddev: float) -> None:
