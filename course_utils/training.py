@@ -2,7 +2,8 @@
 
 Every network minimises the mean cross-entropy of the softmax plus one quadratic term for the
 weights of each fully connected layer (see `weight_decay_term`); biases are free. The linear
-networks are convex problems and go to `fit_linear`, the others to `fit`.
+networks are convex problems and go to `fit_linear`, the others to `fit`; `fit_sparse_features`
+trains the layer below the softmax without the labels.
 """
 
 from collections import Counter
@@ -11,10 +12,11 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import torch
 from torch import nn
+from torch.distributions import Bernoulli, kl_divergence
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.models import eval_mode, linear_layers
+from course_utils.models import eval_mode, fully_connected, linear_layers
 
 BATCH = 10_000  # images that pass through a network at once where they are only classified
 
@@ -192,6 +194,108 @@ def fit_linear(
             layer.weight.copy_(best[1])
             layer.bias.copy_(best[2] - best[1] @ mean)
     return pd.DataFrame(history)
+
+
+def fit_sparse_features(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    sparsity: float = 0.1,
+    penalty: float = 0.2,
+    autoencoder_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    epochs: int = 20,
+    batch_size: int = 500,
+    learning_rate: float = 0.005,
+    iterations: int = 500,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train a network of one hidden layer in place: first its features, unseen by the labels.
+
+    The hidden layer is trained as a sparse autoencoder: a second layer, dropped afterwards, has
+    to rebuild the images from its units, and a unit whose mean over a batch differs from
+    `sparsity` costs `penalty` times the Kullback-Leibler divergence between the two. Then this
+    layer stays as it is, and the softmax on top of it is trained on the labels by `fit_linear`.
+
+    Ctrl-C, or any other error, leaves the model as it stood after the last whole epoch, or at
+    the softmax's lowest loss met.
+
+    Args:
+        model: as `fully_connected(400, 10)` gives it.
+        images: (N, ...), floating point, in [0, 1], on the model's device.
+        labels: (N,), int64.
+        sparsity: the mean wanted of each unit, between 0 and 1.
+        penalty: its weight against the reconstruction error (see below), at least 0.
+        autoencoder_decay: weight decay of the autoencoder's two layers.
+        weight_decay: of the softmax layer; both as in `weight_decay_term`.
+        epochs, batch_size, learning_rate, seed: of the autoencoder, as in `fit`.
+        iterations, tolerance: of the softmax layer, as in `fit_linear`.
+        progress: whether to show bars.
+
+    Returns:
+        `fit_linear`'s report, after the autoencoder's, one row an epoch: "epoch",
+        "reconstruction" (half the squared error of an image) and "divergence" (sum over units).
+
+    Raises:
+        ValueError, TypeError: an argument is not as described.
+        FloatingPointError: the loss is no longer finite.
+
+    Source: AE400-10 of Szegedy et al. 2013 (arXiv:1312.6199), section 4.2, which gives no more
+    than the 400 sigmoids and the softmax's weight decay of 1e-6; the penalty is that of Lee,
+    Ekanadham and Ng 2008 in the form of Ng's lecture notes CS294A (2011).
+    """
+    _check_examples(images, labels)
+    _at_least_one(epochs=epochs, batch_size=batch_size, iterations=iterations)
+    expected = [nn.Flatten, nn.Linear, nn.Sigmoid, nn.Linear]
+    if not (isinstance(model, nn.Sequential) and [type(layer) for layer in model] == expected):
+        raise ValueError(f"model: got {model}, expected one layer of sigmoids under a Linear")
+    if not 0 < sparsity < 1:
+        raise ValueError(f"sparsity: got {sparsity!r}, expected a share between 0 and 1")
+    if not 0 <= penalty < float("inf"):
+        raise ValueError(f"penalty: got {penalty!r}, expected a number of at least 0")
+    hidden, softmax = model[:3], model[3:]
+    encoder = model[1]
+    decoder = fully_connected(encoder.in_features, inputs=encoder.out_features, seed=seed + 1)[1]
+    autoencoder = nn.Sequential(hidden, decoder.to(images.device)).train(model.training)
+    weight_decay_term(autoencoder, autoencoder_decay)
+    weight_decay_term(softmax, weight_decay)
+    wanted = Bernoulli(probs=torch.full((encoder.out_features,), sparsity).to(images))
+
+    def objective(batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        pixels = images[batch].flatten(1)
+        codes = hidden(pixels)
+        rebuilt = decoder(codes).sigmoid()
+        error = (rebuilt - pixels).square().sum(1).mean() / 2
+        divergence = kl_divergence(wanted, Bernoulli(probs=codes.mean(0))).sum()
+        report = {"reconstruction": error.detach(), "divergence": divergence.detach()}
+        decay = weight_decay_term(autoencoder, autoencoder_decay)
+        return error + penalty * divergence + decay, report
+
+    report = _adam(
+        autoencoder,
+        objective,
+        images,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        progress=progress,
+    )
+    with torch.no_grad():
+        features = torch.cat([hidden(some) for some in images.split(BATCH)])
+    fitted = fit_linear(
+        nn.Sequential(nn.Flatten(), softmax[0]),
+        features,
+        labels,
+        weight_decay=weight_decay,
+        iterations=iterations,
+        tolerance=tolerance,
+        progress=progress,
+    )
+    return pd.concat([report, fitted], ignore_index=True)
 
 
 def predict(model: nn.Module, images: torch.Tensor) -> torch.Tensor:

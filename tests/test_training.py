@@ -6,7 +6,14 @@ from torch import nn
 
 from course_utils import training
 from course_utils.models import fully_connected, linear_layers
-from course_utils.training import error_rate, fit, fit_linear, predict, weight_decay_term
+from course_utils.training import (
+    error_rate,
+    fit,
+    fit_linear,
+    fit_sparse_features,
+    predict,
+    weight_decay_term,
+)
 
 INF = float("inf")
 
@@ -201,6 +208,92 @@ def test_fit_leaves_mode_and_gradients_as_it_found_them():
     assert all(parameter.dtype == torch.float32 for parameter in linear.parameters())
 
 
+def test_the_autoencoder_reports_its_two_errors():
+    # With a step too small to change anything, the report is of the untrained layers.
+    images, labels = examples()
+    model = fully_connected(5, 3, inputs=12)
+    decoder = fully_connected(12, inputs=5, seed=7)[1].weight.detach().double().numpy()
+    encoder = model[1].weight.detach().double().numpy()
+    report = fit_sparse_features(
+        model, images, labels, sparsity=0.2, weight_decay=1e-2, epochs=1, batch_size=90,
+        learning_rate=1e-12, seed=6, progress=False,
+    )  # fmt: skip
+    pixels = images.flatten(1).double().numpy()
+    codes = 1 / (1 + np.exp(-pixels @ encoder.T))
+    rebuilt = 1 / (1 + np.exp(-codes @ decoder.T))
+    reconstruction = ((rebuilt - pixels) ** 2).sum() / 2 / len(pixels)
+    share = codes.mean(0)
+    divergence = sum(0.2 * np.log(0.2 / q) + 0.8 * np.log(0.8 / (1 - q)) for q in share)
+    assert report["epoch"].notna().sum() == 1
+    assert report["reconstruction"].iloc[0] == pytest.approx(reconstruction, rel=1e-5)
+    assert report["divergence"].iloc[0] == pytest.approx(divergence, rel=1e-5)
+
+
+def sparse_fit(labels: torch.Tensor | None = None, **options) -> nn.Module:
+    images, true_labels = examples()
+    model = fully_connected(6, 3, inputs=12).eval()
+    settings = {"weight_decay": 1e-2, "epochs": 60, "learning_rate": 0.05, "batch_size": 30}
+    labels = true_labels if labels is None else labels
+    fit_sparse_features(model, images, labels, **settings | options, progress=False)
+    assert not any(module.training for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    return model
+
+
+def test_sparse_features_never_see_the_labels():
+    images, labels = examples()
+    one, other = sparse_fit(labels), sparse_fit(labels.roll(1))
+    assert torch.equal(one[1].weight, other[1].weight) and torch.equal(one[1].bias, other[1].bias)
+    assert not torch.equal(one[3].weight, other[3].weight)
+    assert not torch.equal(one[1].weight, fully_connected(6, 3, inputs=12)[1].weight)
+    assert not torch.equal(one[1].weight, sparse_fit(labels, seed=1)[1].weight)
+
+
+def test_the_softmax_on_sparse_features_is_optimal():
+    images, labels = examples()
+    model = sparse_fit()
+    features = model[:3](images).detach()
+    weight, bias = (parameter.detach().double().numpy() for parameter in model[3].parameters())
+    _, *gradients = objective(weight, bias, features, labels, 1e-2)
+    assert max(np.abs(gradient).max() for gradient in gradients) < 3e-6
+
+
+@pytest.mark.parametrize("sparsity", [0.1, 0.7])
+def test_units_of_the_autoencoder_are_as_active_as_asked(sparsity):
+    model = sparse_fit(sparsity=sparsity, penalty=10.0)
+    means = model[:3](examples()[0]).detach().mean(0)
+    np.testing.assert_allclose(means, sparsity, atol=0.05)
+
+
+def test_the_autoencoder_rebuilds_better_as_it_learns_and_decays():
+    images, labels = examples()
+    report = fit_sparse_features(
+        fully_connected(6, 3, inputs=12), images, labels, weight_decay=1e-2, epochs=60,
+        learning_rate=0.05, penalty=0.0, progress=False,
+    )  # fmt: skip
+    errors = report["reconstruction"].dropna()
+    assert len(errors) == 60 and errors.iloc[-1] < 0.75 * errors.iloc[0]
+    norms = [sparse_fit(autoencoder_decay=decay)[1].weight.norm() for decay in (0.0, 1.0)]
+    assert norms[1] < norms[0] / 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("sparsity", 0.0), ("sparsity", 1.0), ("penalty", -1.0), ("penalty", INF), ("epochs", 0),
+     ("autoencoder_decay", -1.0), ("weight_decay", -1.0), ("iterations", 0)],
+)  # fmt: skip
+def test_bad_options_of_the_autoencoder_are_refused_before_any_work(option, value):
+    images, labels = examples()
+    model = fully_connected(6, 3, inputs=12)
+    before = state_of(model)
+    name = "weight_decay" if "decay" in option else option
+    with pytest.raises(ValueError, match=f"{name}: got"):
+        fit_sparse_features(model, images, labels, **{option: value})
+    with pytest.raises(ValueError, match="model: got"):
+        fit_sparse_features(fully_connected(3, inputs=12), images, labels)
+    assert same(state_of(model), before)
+
+
 class InterruptedAt(nn.Module):
     """A linear classifier on which the reader presses Ctrl-C at one forward pass."""
 
@@ -280,7 +373,7 @@ def test_bad_examples_are_refused_before_any_work(change, error, message):
     images, labels = change(*examples())
     model = fully_connected(3, inputs=12)
     before = state_of(model)
-    for function in (fit, fit_linear, error_rate):
+    for function in (fit, fit_linear, fit_sparse_features, error_rate):
         with pytest.raises(error, match=message):
             function(model, images, labels)
     assert same(state_of(model), before)
