@@ -1,6 +1,7 @@
 """Setting up: once, never half, and never over what is somebody else's."""
 
 import json
+import os
 import subprocess
 import sys
 import types
@@ -297,3 +298,18 @@ def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
     )
     prefix, path = run.stdout.splitlines()
     assert Path(prefix) == folder and str(root) in path
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])
+def test_what_is_started_lets_waiting_threads_sleep_unless_told_otherwise(
+    monkeypatch, before, after
+):
+    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
+    if before is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    seen = []
+    monkeypatch.setattr(entry.environment, "ensure", lambda: "python")
+    monkeypatch.setattr(entry.environment, "is_running", lambda python: True)
+    monkeypatch.setattr(entry, "setup", lambda: seen.append(os.environ["OMP_WAIT_POLICY"]) or 0)
+    assert entry.main(["setup"]) == 0
+    assert seen == [after]
