@@ -45,13 +45,17 @@ def transfer_table(
         TypeError, ValueError: an argument is not as described.
     """
     _check_sets(models, adversarial, labels)
+
+    def count(model: nn.Module, images: Tensor) -> int:
+        return (predict(model, images) != labels).sum().item()
+
     mistakes = pd.DataFrame(
         {
-            name: {row: (predict(model, x) != labels).sum().item() for row, x in adversarial.items()}
+            name: {row: count(model, images) for row, images in adversarial.items()}
             for name, model in models.items()
         }
     )
-    ends = mistakes.map(lambda count: wilson_interval(int(count), len(labels)))
+    ends = mistakes.map(lambda errors: wilson_interval(errors, len(labels)))
     low, high = (ends.map(lambda pair, end=end: pair[end]) for end in (0, 1))
     return TransferTable(100 * mistakes / len(labels), low, high)
 
@@ -59,9 +63,9 @@ def transfer_table(
 def wilson_interval(errors: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Return the ends, in percent, of Wilson's interval for an error rate.
 
-    It is the range of the true rates that lie within the normal quantile's number of their own
-    standard deviations of the rate seen; unlike the usual "plus or minus", it stays inside 0 to
-    100 % and has a width at 0 %.
+    These are the true rates p from which the rate seen is at most z standard deviations,
+    sqrt(p (1 - p) / n), away, with z the normal quantile. Unlike the usual "plus or minus", the
+    interval stays inside 0 to 100 %, and has a width where no error was seen.
 
     Args:
         errors: how many of the images were misclassified, 0 to n.
@@ -70,8 +74,11 @@ def wilson_interval(errors: int, n: int, *, confidence: float = 0.95) -> tuple[f
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
-    if type(errors) is not int or type(n) is not int or not 0 <= errors <= n or n < 1:
-        raise ValueError(f"errors: got {errors!r} of n = {n!r}, expected whole numbers, 0 <= errors <= n")
+    whole = all(isinstance(value, int | np.integer) for value in (errors, n))
+    if not whole or not 0 <= errors <= n or n < 1:
+        raise ValueError(
+            f"errors: got {errors!r} of n = {n!r}, expected whole numbers, 0 <= errors <= n"
+        )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: got {confidence!r}, expected a number between 0 and 1")
     interval = scipy.stats.binomtest(errors, n).proportion_ci(confidence, method="wilson")
@@ -90,7 +97,7 @@ def gaussian_noise(
     """Return images (N, ...) with independent Gaussian noise of this stddev added to each pixel.
 
     The paper seems not to have clipped: beside its noise rows it prints the stddev itself as the
-    distortion, and on MNIST, whose pixels are mostly black, clipping takes a quarter of it away.
+    distortion. On MNIST, whose pixels are mostly black, clipping takes over a quarter of it away.
 
     Args:
         images: floating point, in pixel units.

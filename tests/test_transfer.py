@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils import transfer
 from course_utils.models import fully_connected, linear_layers
 from course_utils.transfer import (
     amplify,
@@ -83,8 +82,10 @@ def test_every_cell_is_the_count_of_mistakes():
     assert table.errors.to_numpy().std() > 1
 
 
-@given(st.integers(1, 70_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
-       st.floats(0.5, 0.999))
+@given(
+    st.integers(1, 70_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    st.floats(0.5, 0.999),
+)
 def test_wilson_ends_solve_the_quadratic(pair, confidence):
     errors, n = pair
     low, high = wilson_interval(errors, n, confidence=confidence)
@@ -98,9 +99,9 @@ def test_wilson_of_one_worked_example():
     assert wilson_interval(0, 300)[0] == 0 and wilson_interval(300, 300)[1] == 100
 
 
-@pytest.mark.parametrize("pair", [(-1, 3), (4, 3), (0, 0), (0.5, 2), (True, 2)])
+@pytest.mark.parametrize("pair", [(-1, 3), (4, 3), (0, 0), (0.5, 2), (1, 2.0)])
 def test_impossible_counts_are_refused(pair):
-    with pytest.raises((ValueError, TypeError), match="errors: got"):
+    with pytest.raises(ValueError, match="errors: got"):
         wilson_interval(*pair)
 
 
@@ -352,7 +353,3 @@ def test_a_perturbation_of_another_shape_is_refused():
         amplify(torch.zeros(2, 3), torch.zeros(2, 4), 0.1)
     with pytest.raises(TypeError, match="perturbation: got torch.int64"):
         distortion(torch.zeros(2, 3, dtype=torch.int64))
-
-
-def test_the_module_knows_no_attack():
-    assert "lbfgs" not in vars(transfer) and not hasattr(transfer, "attacks")
