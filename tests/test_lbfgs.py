@@ -283,6 +283,29 @@ def test_gradients_that_are_never_finite():
     assert result.success.tolist() == [False, True]
 
 
+def test_gradients_that_are_not_finite_on_the_way():
+    class Cliff(nn.Module):
+        def forward(self, images):  # beyond 0.6 the value stays finite and the slope does not
+            rise = -(0.6 - images.flatten(1)).clamp_min(0).sqrt().sum(1)
+            return torch.stack([torch.zeros_like(rise), rise + 0.1], 1)
+
+    images, targets = 0.5 * random_images(20, 3), torch.ones(20, dtype=torch.int64)
+    result = lbfgs_attack(Cliff(), images, targets)
+    for value in vars(result).values():
+        assert value.isfinite().all()
+    assert result.success.any()
+
+
+def test_evaluations_are_those_that_the_model_saw(digits):
+    images, targets = (tensor[:50] for tensor in digits)
+    model, seen = load_model("FC10(1e-4)"), []
+    model.register_forward_hook(
+        lambda _, inputs, __: seen.append(len(inputs[0]) * torch.is_grad_enabled())
+    )
+    result = lbfgs_attack(model, images, targets, chunk=20)
+    assert result.evaluations.sum().item() == sum(seen)
+
+
 # On whom the result depends.
 
 
@@ -423,20 +446,41 @@ def test_progress_is_shown_only_where_it_is_asked_for(capsys):
     assert "L-BFGS attack: 100%" in capsys.readouterr().err
 
 
-# The objective of each stage.
+# The objective of each stage, and one step.
+
+
+def search_of(model, images, targets, r, *, crossed: bool):
+    with torch.no_grad():
+        logits = model(images)
+    rows, weight = torch.arange(len(r)), torch.ones(len(r), dtype=r.dtype)
+    return lbfgs._Search(model, images, targets, logits, r, weight, rows, crossed=crossed)
+
+
+def test_a_step_that_does_not_help_is_taken_back_and_tried_shorter():
+    model, images = random_network(5, 4, 4), random_images(3, 5)
+    search = search_of(model, images, torch.arange(3), torch.zeros(3, 5), crossed=False)
+    loss = search.loss.clone()
+    direction = torch.full((3, 5), 0.01)
+    direction[2, 1] = torch.nan
+
+    def rises_for_the_first(r, _):
+        return 1 + r.abs().sum(1) * torch.tensor([100.0, -1.0, -1.0])
+
+    for times in (1, 2):
+        trial, *_ = search.try_step(direction, rises_for_the_first)
+        assert trial.isfinite().all()
+        assert not search.r[0].any() and search.loss[0] == loss[0]
+        assert search.r[1:].any(1).all() and (search.loss[1:] != loss[1:]).all()
+        torch.testing.assert_close(search.scale, torch.tensor([0.35**times, 1, 1]))
+    torch.testing.assert_close(trial[0], (0.35 * direction[0]).clamp(-images[0], 1 - images[0]))
 
 
 @pytest.mark.parametrize("crossed", [False, True])
 def test_gradients_against_differences(crossed):
     model = random_network(5, 4, 4, hidden=6).double()
     images, targets = random_images(3, 5).double(), torch.arange(3)
-    with torch.no_grad():
-        logits = model(images)
     r = 0.1 * random_images(3, 5, seed=1).double()
-    weight = torch.ones(3, dtype=torch.float64)
-    search = lbfgs._Search(
-        model, images, targets, logits, r, weight, torch.arange(3), crossed=crossed
-    )
+    search = search_of(model, images, targets, r, crossed=crossed)
     margin, loss, gradient = search.evaluate(r)
     step = 1e-6
     for pixel in range(5):

@@ -133,17 +133,19 @@ def many() -> None:
     """Print the time per image of 10,000 beside that of 1,000, and the memory it all took."""
     torch.set_num_threads(2)
     model, (images, targets) = load_model("FC100-100-10"), examples(MANY)
-    few = []
-    for _ in range(ROUNDS + 1):  # the first one warms up
+
+    def ms_an_image(count: int) -> float:
         start = time.perf_counter()
-        lbfgs_attack(model, images[:IMAGES], targets[:IMAGES])
-        few.append((time.perf_counter() - start) / IMAGES)
-    start = time.perf_counter()
-    lbfgs_attack(model, images, targets)
-    seconds = (time.perf_counter() - start) / MANY
+        lbfgs_attack(model, images[:count], targets[:count])
+        return 1e3 * (time.perf_counter() - start) / count
+
+    # Before and after, so that a machine whose load changes misleads less; the first warms up.
+    few = [ms_an_image(IMAGES) for _ in range(ROUNDS)][1:]
+    lot = ms_an_image(MANY)
+    few += [ms_an_image(IMAGES) for _ in range(ROUNDS)]
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    print(1e3 * np.median(few[1:]), 1e3 * seconds, peak)
+    print(np.median(few), lot, peak)
 
 
 def main() -> int:
