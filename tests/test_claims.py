@@ -143,7 +143,8 @@ def test_the_band_decides(claim):
     low, high = claim.band
     for value in (low, inside(claim), high):
         assert check(claim.id, value).holds
-    for value in (math.nextafter(low, -math.inf), math.nextafter(high, math.inf), high + 1):
+    # Not the next float, which beside 0 is a denormal: the course's guard rounds it away.
+    for value in (low - 1e-9, high + 1e-9, high + 1):
         verdict = check(claim.id, value)
         assert not verdict.holds
         assert "Verdict: does not hold here" in repr(verdict)
