@@ -283,17 +283,24 @@ def test_gradients_that_are_never_finite():
     assert result.success.tolist() == [False, True]
 
 
-def test_gradients_that_are_not_finite_on_the_way():
-    class Cliff(nn.Module):
-        def forward(self, images):  # beyond 0.6 the value stays finite and the slope does not
-            rise = -(0.6 - images.flatten(1)).clamp_min(0).sqrt().sum(1)
-            return torch.stack([torch.zeros_like(rise), rise + 0.1], 1)
+class Cliff(nn.Module):
+    """Class 1 near 0.6; from there on its logit stays finite and the slope of it does not."""
 
+    def forward(self, images):
+        gap = 0.6 - images.flatten(1)
+        rise = -(gap * (gap > 0)).sqrt().sum(1)
+        return torch.stack([torch.zeros_like(rise), rise + 1], 1)
+
+
+def test_gradients_that_are_not_finite_on_the_way():
     images, targets = 0.5 * random_images(20, 3), torch.ones(20, dtype=torch.int64)
     result = lbfgs_attack(Cliff(), images, targets)
     for value in vars(result).values():
         assert value.isfinite().all()
     assert result.success.any()
+    search = search_of(Cliff(), images, targets, torch.zeros(20, 3), crossed=False)
+    search.try_step(torch.full((20, 3), 0.7), lambda r, loss: loss)
+    assert not search.r.any() and search.gradient.isfinite().all()
 
 
 def test_evaluations_are_those_that_the_model_saw(digits):
@@ -473,6 +480,24 @@ def test_a_step_that_does_not_help_is_taken_back_and_tried_shorter():
         assert search.r[1:].any(1).all() and (search.loss[1:] != loss[1:]).all()
         torch.testing.assert_close(search.scale, torch.tensor([0.35**times, 1, 1]))
     torch.testing.assert_close(trial[0], (0.35 * direction[0]).clamp(-images[0], 1 - images[0]))
+
+
+def test_only_smaller_perturbations_are_kept():
+    model = random_network(20, 4, 4, hidden=8)
+    images, targets = random_images(30, 20), torch.arange(30) % 4
+    start = 1.05 * lbfgs_attack(model, images, targets).perturbation
+    start = torch.maximum(torch.minimum(start, 1 - images), -images)
+    search = search_of(model, images, targets, start, crossed=True)
+    least, found = start.square().sum(1), []
+    for _ in range(30):
+        trial, record, _ = search.step()
+        size = trial.square().sum(1)
+        assert (size < least)[record].all()
+        with torch.no_grad():
+            assert torch.equal(model(images + trial).argmax(1)[record], targets[record])
+        least = torch.where(record, size, least)
+        found.append(record)
+    assert torch.stack(found).any(0).sum() >= 10
 
 
 @pytest.mark.parametrize("crossed", [False, True])
