@@ -10,7 +10,7 @@ from course_utils import data, zoo
 from course_utils.models import fully_connected, linear_layers
 from course_utils.published import cross_training_errors, szegedy_models
 from course_utils.sources import DataUnavailable
-from course_utils.training import error_rate, fit, fit_linear
+from course_utils.training import error_rate, fit, fit_linear, fit_sparse_features
 from course_utils.zoo import Recipe, load_model, load_record, model_names, retrain_all
 
 NAMES = [
@@ -246,6 +246,15 @@ def test_retraining_is_building_and_fitting_with_the_recipes_seed(few_digits):
     half = zoo.halves(60)["P2"]
     images, labels = (tensor[half] for tensor in few_digits["train"])
     fit(by_hand, images, labels, weight_decay=1e-5, epochs=2, seed=5, progress=False)
+    assert same(load_model("FC7-10'", retrain=True), by_hand)
+
+
+def test_retraining_sparse_features_follows_the_recipes_seed_too(few_digits, monkeypatch):
+    options = {"weight_decay": 1e-2, "epochs": 2, "batch_size": 20}
+    recipe = Recipe((6, 10), fit_sparse_features, options, seed=9)
+    monkeypatch.setitem(zoo.ZOO, "FC7-10'", recipe)
+    by_hand = fully_connected(6, 10, seed=9)
+    fit_sparse_features(by_hand, *few_digits["train"], **options, seed=9, progress=False)
     assert same(load_model("FC7-10'", retrain=True), by_hand)
 
 
