@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch.nn.functional import cross_entropy
 
 from course_utils import exercises
-from course_utils.exercises import EXERCISES, WrongAnswer, check, hint, lecture1, solution
+from course_utils.exercises import EXERCISES, WrongAnswer, check, hint, lecture1, lecture2, solution
 from course_utils.exercises.framework import agree, call, difference
 
 
@@ -48,6 +49,16 @@ def never_ends(adversarial, tolerance):
         adversarial(0.5)
 
 
+def to_size(r, stddev):
+    return stddev * r / r.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+
+
+def wilson_by_scipy(logits, labels):
+    wrong = int((logits.argmax(1) != labels).sum())
+    ends = binomtest(wrong, len(labels)).proportion_ci(0.95, method="wilson")
+    return 100 * torch.tensor([wrong / len(labels), *ends], dtype=torch.float64)
+
+
 def changes_x(x, r):
     return x.add_(r).clamp_(0, 1) - x
 
@@ -75,6 +86,9 @@ RIGHT = [
         bisect(adversarial, tolerance), dtype=torch.float64)),
     ("closed-form", lambda x, w, b: -torch.outer((x @ w + b) / (w @ w), w)),
     ("closed-form", one_by_one(lecture1.closed_form, 1)),
+    ("table-cell", wilson_by_scipy),
+    ("stronger-row", lecture2.stronger_row),
+    ("stronger-row", lambda x, r, s: x + to_size(r.mean(0), s)),
 ]
 
 WRONG = [
@@ -129,7 +143,7 @@ WRONG = [
 MISTAKES = [
     (exercise.id, mistake)
     for exercise in EXERCISES.values()
-    if exercise.id != "bisection"
+    if exercise.id not in ("bisection", "stronger-row")
     for mistake in exercise.diagnose.args[2]
 ]
 

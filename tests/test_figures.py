@@ -166,3 +166,59 @@ def test_probability_strip_shows_the_models_probabilities():
         at = np.abs(curves[0].get_xdata() - t).argmin()
         shown = [curve.get_ydata()[at].item() for curve in curves]
         assert shown == pytest.approx([own, target, 100 - own - target], abs=1e-2)
+
+
+def table(values, *, rows="AB", columns="AB"):
+    return pd.DataFrame(values, index=list(rows), columns=list(columns), dtype=float)
+
+
+def test_answers_marks_the_true_class_and_the_target_by_words():
+    chances = {"one": torch.tensor([0.2, 0.7, 0.1]), "two": torch.tensor([0.1, 0.1, 0.8])}
+    figure = figures.answers(torch.rand(1, 4, 4), chances, label=0, target=1)
+    _, first, second = figure.axes
+    assert [text.get_text() for text in first.get_yticklabels()] == ["true 0", "target 1", "2"]
+    for ax, values in zip((first, second), chances.values(), strict=True):
+        assert np.allclose([bar.get_width() for bar in ax.patches], 100 * values)
+        assert ax.get_title().endswith(f"says {values.argmax()}")
+
+
+def test_beside_paper_prints_differences_and_is_bold_outside_the_interval():
+    ours, paper = table([[100, 20], [30, 5]]), table([[100, 10], [31, 5]])
+    figure = figures.beside_paper(ours, ours - 4, ours + 4, paper)
+    first, second = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["made for A", "made for B"]
+    texts = [(t.get_text(), t.get_weight()) for ax in (first, second) for t in ax.texts]
+    assert texts == [("+0", "normal"), ("+10", "bold"), ("-1", "normal"), ("+0", "normal")]
+    papers = [line for line in second.lines if line.get_marker() == "D"]
+    assert len(papers) == 1 and papers[0].get_fillstyle() == "none"
+    assert np.array_equal(papers[0].get_xdata(), [31, 5])
+    dots = [line for line in second.lines if line.get_marker() == "o"]
+    assert np.array_equal(dots[0].get_xdata(), [30, 5])
+
+
+def test_amplification_tells_six_curves_apart():
+    curves = pd.DataFrame(np.arange(18).reshape(3, 6), index=[0, 0.1, 0.2], columns=list("ABCDEF"))
+    ax = figures.amplification(curves, own=0.05)
+    drawn = ax.lines[:6]
+    assert len({line.get_marker() for line in drawn}) == 6
+    for line, (name, errors) in zip(drawn, curves.items(), strict=True):
+        assert line.get_label() == name and np.array_equal(line.get_ydata(), errors)
+    assert list(ax.lines[6].get_xdata()) == [0.05, 0.05]
+
+
+def test_cells_prints_every_number_with_its_count():
+    values, counts = table([[100, float("nan")], [25.4, 100]]), table([[9, 0], [3, 8]]).astype(int)
+    ax = figures.cells(values, label="share", beneath=counts)
+    assert [t.get_text() for t in ax.texts] == [
+        "100", "of 9", "-", "of 0", "25", "of 3", "100", "of 8"
+    ]
+    assert ax.images[0].get_clim()[1] > 100  # so that black text can be read on every shade
+
+
+def test_cosine_scatter_draws_each_ordered_pair_once():
+    cosines, rates = table([[1, 0.5], [0.5, 1]]), table([[100, 20], [30, 100]])
+    figure = figures.cosine_scatter(cosines, {"left": rates, "right": rates + 1})
+    for ax, shift in zip(figure.axes, (0, 1), strict=True):
+        points = [(line.get_label(), *line.get_xdata(), *line.get_ydata()) for line in ax.lines]
+        assert points == [("A", 0.5, 20 + shift), ("B", 0.5, 30 + shift)]
+        assert len({line.get_marker() for line in ax.lines}) == 2

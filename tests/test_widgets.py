@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from course_utils.attacks import lbfgs_attack
-from course_utils.widgets import GAP, LARGEST, ZOOM, perturbation_explorer
+from course_utils.widgets import GAP, LARGEST, ZOOM, perturbation_explorer, transfer_explorer
 from course_utils.zoo import load_model
 
 
@@ -145,3 +145,23 @@ def test_model_is_left_as_it_was(images, labels):
 def test_as_many_labels_as_images(model, images):
     with pytest.raises(ValueError, match="labels: got 2, expected one for each of 3"):
         perturbation_explorer(model, images, torch.tensor([1, 2]))
+
+
+def test_transfer_explorer_shows_the_errors_of_every_network(images):
+    models = {name: load_model(name) for name in ("FC10(1e-2)", "FC10(1)", "FC100-100-10")}
+    labels = models["FC10(1e-2)"](images).argmax(1)
+    generator = torch.Generator().manual_seed(1)
+    sets = {
+        name: images + 0.3 * torch.randn(images.shape, generator=generator) for name in models
+    }
+    source, stddev, bars = transfer_explorer(models, images, sets, labels).children
+    assert list(source.options) == list(sets)
+    for name, size in [("FC10(1)", 0.0), ("FC100-100-10", 0.3), ("FC10(1e-2)", 0.12)]:
+        source.value, stddev.value = name, size
+        r = sets[name] - images
+        moved = images + size * r / r.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        for model_name, model in models.items():
+            error = 100 * (model(moved).argmax(1) != labels).double().mean().item()
+            row = next(r for r in bars.value.split("<tr")[1:] if f">{model_name}<" in r)
+            assert f"{error:.1f} %" in row and f"width:{error:.1f}%" in row
+            assert ("font-weight:bold" in row) == (model_name == name)

@@ -9,12 +9,14 @@ import os
 from collections.abc import Callable
 from types import MappingProxyType
 
-from course_utils.exercises import lecture1
+from course_utils.exercises import lecture1, lecture2
 from course_utils.exercises.framework import Exercise, NotAnswered, WrongAnswer
 
 __all__ = ["EXERCISES", "WrongAnswer", "check", "hint", "solution"]
 
-EXERCISES = MappingProxyType({exercise.id: exercise for exercise in lecture1.EXERCISES})
+EXERCISES = MappingProxyType({
+    exercise.id: exercise for exercise in (*lecture1.EXERCISES, *lecture2.EXERCISES)
+})
 
 
 def check(exercise_id: str, answer: Callable | None, *, strict: bool | None = None) -> None:

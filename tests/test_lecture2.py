@@ -1,0 +1,153 @@
+"""Lecture 2: figures with captions and descriptions, and tables recomputed cell by cell."""
+
+import ast
+import inspect
+import math
+import re
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from course_utils import published
+from course_utils.attacks import lbfgs_attack
+from course_utils.claims import CLAIMS
+from course_utils.exercises import lecture2
+from course_utils.lectures import NOTEBOOKS
+from course_utils.transfer import amplify, draw_targets, gaussian_noise, transfer_table
+from course_utils.zoo import load_model
+
+FIRST = list(published.szegedy_models().index)
+SECOND = ["FC100-100-10(P1)", "FC123-456-10", "FC100-100-10'"]
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return nbformat.read(NOTEBOOKS / "02_transfer_tables.ipynb", as_version=4).cells
+
+
+def shows_picture(cell):
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_every_figure_has_a_caption_beneath_and_a_description(cells):
+    captions = []
+    for cell, below in zip(cells, cells[1:]):
+        if shows_picture(cell):
+            caption = re.match(r"\*\*Figure (\d+)\.\*\* \S", below.source)
+            assert below.cell_type == "markdown" and caption, cell.source
+            captions.append(int(caption[1]))
+            assert len(cell.metadata["mystnb"]["image"]["alt"].split()) > 8, cell.source
+        else:
+            assert "mystnb" not in cell.metadata, cell.source
+    assert captions == list(range(1, len(captions) + 1)) and captions
+
+
+def test_each_result_is_asked_for_first(cells):
+    """In every section with results, a prediction is asked for before the first verdict."""
+    text = "\n".join(cell.source for cell in cells)
+    headings = (
+        "1. Six", "2. One picture", "3. The first", "4. More than", "5. Do linear", "6. How",
+        "7. Clipped", "8. The second", "9. The same", "10. Why", "11. Try",
+    )
+    for heading in headings:
+        section = text.partition(f"## {heading}")[2].partition("\n## ")[0]
+        asked, answered = section.find("> **Before you"), section.find("claims.check(")
+        assert asked >= 0 and (answered < 0 or asked < answered), heading
+
+
+def test_every_claim_of_the_lecture_has_its_cell(cells):
+    shown = [tag.removeprefix("claim:") for c in cells for tag in tags(c) if "claim:" in tag]
+    assert sorted(shown) == sorted(c.id for c in CLAIMS.values() if c.lecture == 2)
+
+
+def test_only_tables_of_error_rates_are_spared_the_comparison_of_a_rerun(cells):
+    """An adversarial image lies on a border: on another processor a few of a thousand fall on the
+    other side of it, and a rate of 2.5 % moves by more than the 1 % that drifts may have. The
+    claims' lines, and the test below, hold these tables instead."""
+    spared = [cell for cell in cells if "nbval-ignore-output" in tags(cell)]
+    assert spared
+    for cell in spared:
+        assert not any("claim" in tag for tag in tags(cell))
+        outputs = [o for o in cell.outputs if "text/html" in o.get("data", {})]
+        assert len(outputs) == 1 and "<table" in outputs[0].data["text/html"], cell.source
+    assert not any(output.get("name") == "stderr" for c in cells for output in c.get("outputs", []))
+
+
+def test_the_stubs_are_the_exercises_specification(cells):
+    stubs = {}
+    for cell in cells:
+        if cell.cell_type == "code" and cell.source.endswith('"""\n    ...'):
+            (function,) = ast.parse(cell.source).body
+            stubs[function.name] = function
+    assert len(stubs) == len(lecture2.EXERCISES) == 2
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    for exercise in lecture2.EXERCISES:
+        stub = stubs[exercise.solution.__name__]
+        arguments = list(inspect.signature(exercise.solution).parameters)
+        assert [argument.arg for argument in stub.args.args] == arguments
+        assert ast.get_docstring(stub) == inspect.getdoc(exercise.solution)
+        assert f'check("{exercise.id}", {stub.name})' in code
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Forty soft shapes; what one of the networks sees in them is their true class."""
+    generator = torch.Generator().manual_seed(0)
+    blobs = torch.rand(40, 1, 7, 7, generator=generator)
+    images = torch.nn.functional.interpolate(blobs, scale_factor=4, mode="bilinear").clamp(0, 1)
+    with torch.no_grad():
+        return images, load_model("FC100-100-10")(images).argmax(1)
+
+
+def wilson(errors, n):
+    """The rates p with |errors / n - p| = z sqrt(p (1 - p) / n): roots of a quadratic."""
+    z, rate = 1.959963984540054, errors / n
+    a, b, c = 1 + z * z / n, -(2 * rate + z * z / n), rate * rate
+    root = math.sqrt(max(0.0, b * b - 4 * a * c))
+    return (-b - root) / (2 * a), (-b + root) / (2 * a)
+
+
+@pytest.mark.parametrize("names", [FIRST, SECOND], ids=["first table", "second table"])
+@pytest.mark.parametrize("stddev", [None, 0.1], ids=["as found", "amplified"])
+def test_every_cell_from_saved_images_and_weights(names, stddev, digits, tmp_path):
+    """The tables again, with nothing but torch and NumPy: image files, weights, and loops."""
+    images, labels = digits
+    models = {name: load_model(name) for name in names}
+    targets = draw_targets(labels, how="random", generator=torch.Generator().manual_seed(1))
+    sets = {n: lbfgs_attack(m, images, targets, progress=False).images for n, m in models.items()}
+    if stddev is not None:
+        sets = {name: amplify(images, x - images, stddev) for name, x in sets.items()}
+    sets["noise"] = gaussian_noise(images, 0.3, torch.Generator().manual_seed(2))
+    table = transfer_table(models, sets, labels)
+    for number, moved in enumerate(sets.values()):
+        np.save(tmp_path / f"{number}.npy", moved.numpy())
+    assert list(table.errors.index) == list(sets) and list(table.errors.columns) == names
+
+    for column, model in enumerate(models.values()):
+        weights = [parameter.detach().double().numpy() for parameter in model.parameters()]
+        for row in range(len(sets)):
+            wrong = unsure = 0
+            for image, label in zip(np.load(tmp_path / f"{row}.npy"), labels.tolist()):
+                units = image.ravel().astype(np.float64)
+                for layer in range(0, len(weights), 2):
+                    if layer:
+                        units = 1 / (1 + np.exp(-units))
+                    units = weights[layer] @ units + weights[layer + 1]
+                best, second = np.argsort(units)[[-1, -2]]
+                wrong += best != label
+                # In float32 a picture right on a border may fall on its other side.
+                near = units[best] - units[second] < 1e-4
+                unsure += near and label in (best, second)
+            printed = table.errors.iat[row, column]
+            assert abs(printed * len(labels) / 100 - wrong) <= unsure + 1e-9
+            low, high = wilson(round(printed * len(labels) / 100), len(labels))
+            assert table.low.iat[row, column] == pytest.approx(100 * low, abs=1e-6)
+            assert table.high.iat[row, column] == pytest.approx(100 * high, abs=1e-6)
+        if stddev is None:
+            assert table.errors.iat[column, column] >= 95
