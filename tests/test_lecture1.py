@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from course_utils.claims import CLAIMS
-from course_utils.exercises import EXERCISES
+from course_utils.exercises import lecture1
 from course_utils.lectures import NOTEBOOKS
 
 
@@ -56,9 +56,9 @@ def test_the_stubs_are_the_exercises_specification(cells):
         if cell.cell_type == "code" and cell.source.endswith('"""\n    ...'):
             (function,) = ast.parse(cell.source).body
             stubs[function.name] = function
-    assert len(stubs) == len(EXERCISES) == 6
+    assert len(stubs) == len(lecture1.EXERCISES) == 6
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    for exercise in EXERCISES.values():
+    for exercise in lecture1.EXERCISES:
         stub = stubs[exercise.solution.__name__]
         arguments = list(inspect.signature(exercise.solution).parameters)
         assert [argument.arg for argument in stub.args.args] == arguments
