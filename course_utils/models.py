@@ -7,6 +7,16 @@ import torch
 from torch import nn
 
 from course_utils.device import flush_denormals
+from course_utils.imagenet import Normalize, alexnet_2012, imagenet_classifier
+
+__all__ = [
+    "Normalize",
+    "alexnet_2012",
+    "eval_mode",
+    "fully_connected",
+    "imagenet_classifier",
+    "linear_layers",
+]
 
 flush_denormals()
 

