@@ -1,6 +1,7 @@
 """The pictures that the course attacks: all of MNIST, and single photographs."""
 
 import gzip
+import io
 import math
 import pickle
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from course_utils.device import flush_denormals
 from course_utils.sources import DataUnavailable, download, find, gunzip, pip_download
@@ -78,30 +79,36 @@ def load_mnist(split: str) -> tuple[torch.Tensor, torch.Tensor]:
     return digits.data.unsqueeze(1).float().div_(255), digits.targets.long()
 
 
-def load_image(name_or_path: str | Path, *, size: int | None = None) -> torch.Tensor:
+def load_image(
+    name_or_path: str | Path | bytes | bytearray | memoryview, *, size: int | None = None
+) -> torch.Tensor:
     """Return one picture as float32 of shape (3, H, W) in [0, 1], each value k/255.
 
     Transparent parts are laid on white, the camera's orientation is applied, grey and palette
-    pictures become RGB, 16-bit pictures are rounded to 8 bits; of a moving picture the first
-    frame is taken.
+    pictures become RGB, 16-bit grey pictures are rounded to 8 bits (of 16-bit colours the upper
+    8 are taken); of a moving picture the first frame is taken.
 
     Args:
         name_or_path: "panda", drawn for this course; "panda-photo", a photograph, fetched at its
-            first use; or the path of any PNG, JPEG, WebP, GIF, BMP, TIFF or PPM file.
+            first use; or the path of any PNG, JPEG, WebP, GIF, BMP, TIFF or PPM file; or the
+            bytes of such a file, as an upload brings them.
         size: cut the largest square from the middle and scale it (Lanczos) to this many pixels
             a side; None leaves the picture as it is.
 
     Raises:
-        TypeError: the name is neither a str nor a Path.
-        ValueError: no such file, not a picture, or more than 50 million pixels; or a bad size.
+        TypeError: the name is neither a str, a Path nor bytes.
+        ValueError: no such file, not a picture, cut short, or more than 50 million pixels, which
+            is found out before they are decoded; or a bad size.
         DataUnavailable: "panda-photo" could not be fetched.
     """
-    if not isinstance(name_or_path, str | Path):
-        raise TypeError(f"name_or_path: got {name_or_path!r}, expected a str or a Path")
+    if not isinstance(name_or_path, str | Path | bytes | bytearray | memoryview):
+        raise TypeError(f"name_or_path: got {name_or_path!r}, expected a str, a Path or bytes")
     largest = math.isqrt(LARGEST_PICTURE)
     if size is not None and not (type(size) is int and 1 <= size <= largest):
         raise ValueError(f"size: got {size!r}, expected None or 1 to {largest} pixels a side")
-    if name_or_path == "panda":
+    if not isinstance(name_or_path, str | Path):
+        path = io.BytesIO(name_or_path)
+    elif name_or_path == "panda":
         path = PANDA
     elif name_or_path == "panda-photo":
         source = "github.com/lukemelas/EfficientNet-PyTorch", lambda name: download(PHOTO_URL)
@@ -171,8 +178,9 @@ class ArrayUnpickler(pickle.Unpickler):
         return self.allowed[module, name]
 
 
-def _open_rgb(path: Path) -> Image.Image:
+def _open_rgb(path: Path | io.BytesIO) -> Image.Image:
     """Decode a picture file to RGB; a ValueError names the file and what is wrong with it."""
+    name = path if isinstance(path, Path) else f"the upload of {len(path.getbuffer())} bytes"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is stricter
@@ -184,8 +192,13 @@ def _open_rgb(path: Path) -> Image.Image:
                     f"{width} x {height} pixels, expected at most {LARGEST_PICTURE:,} in all"
                 )
             return _to_rgb(ImageOps.exif_transpose(picture))
+    except UnidentifiedImageError as error:  # whose own words show a buffer's address
+        formats = ", ".join(FORMATS)
+        raise ValueError(
+            f"name_or_path: {name} cannot be read as a picture: it is none of {formats}"
+        ) from error
     except Exception as error:  # Pillow's decoders raise nearly every type there is
-        raise ValueError(f"name_or_path: {path} cannot be read as a picture: {error}") from error
+        raise ValueError(f"name_or_path: {name} cannot be read as a picture: {error}") from error
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

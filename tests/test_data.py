@@ -2,9 +2,11 @@ import gzip
 import hashlib
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -397,6 +399,48 @@ def test_a_name_that_is_no_file_lists_the_names(tmp_path):
         load_image(tmp_path)
     with pytest.raises(TypeError, match="name_or_path: got 3"):
         load_image(3)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_an_upload_is_read_like_the_file(kind):
+    content = kind(data.PANDA.read_bytes())
+    assert torch.equal(load_image(content), load_image("panda"))
+    assert torch.equal(load_image(content, size=224), load_image("panda", size=224))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"panda", b"%PDF-1.7", data.PANDA.read_bytes()[:9000]],
+    ids=["nothing", "a name", "another kind", "half a picture"],
+)
+def test_a_bad_upload_is_refused_with_its_size(content):
+    words = f"the upload of {len(content)} bytes cannot be read as a picture"
+    with pytest.raises(ValueError, match=words) as caught:
+        load_image(content)
+    assert "BytesIO" not in str(caught.value)
+
+
+def test_an_upload_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    content = save(tmp_path, solid("1", 0, size=(20_000, 2501))).read_bytes()
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ValueError, match="20000 x 2501 pixels, expected at most 50,000,000"):
+        load_image(content)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_colours_of_16_bits_keep_their_upper_half(alpha):
+    """Written by hand: Pillow reads such a file and writes none."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + checksum
+
+    colour = [0x1234, 0x80FF, 0xFFFF] + [0xFFFF] * alpha
+    row = b"\0" + struct.pack(f">{len(colour)}H", *colour) * 3
+    head = struct.pack(">IIBBBBB", 3, 2, 16, 6 if alpha else 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    content += chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
+    image = load_image(content)
+    assert image.shape == (3, 2, 3) and colours(image) == {(0x12, 0x80, 0xFF)}
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM"]))
