@@ -43,7 +43,7 @@ class Normalize(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if not isinstance(images, torch.Tensor) or not images.is_floating_point():
-            got = getattr(images, "dtype", type(images).__name__)
+            got = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
             raise TypeError(f"images: got {got}, expected a floating-point tensor in [0, 1]")
         if images.ndim != 4 or images.shape[1:] != (3, self.size, self.size):
             raise ValueError(
@@ -201,7 +201,7 @@ def _fetch(name: str, url: str) -> None:
     torchvision, which builds the network, would load whatever the file's pickle names.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    sha256 = re.search(r"-([0-9a-f]{8,})\.", path.name)[1]
+    sha256 = _sha256_in(url)
     try:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -219,6 +219,11 @@ def _fetch(name: str, url: str) -> None:
         torch.hub.load_state_dict_from_url(url, map_location="meta", weights_only=True)
     except Exception as error:
         raise DataUnavailable(f"{name}: {path} holds more than weights: {error}") from error
+
+
+def _sha256_in(url: str) -> str:
+    """Return the beginning of a file's SHA-256, which torchvision's files bear in their names."""
+    return re.search(r"-([0-9a-f]{8,})\.", url)[1]
 
 
 def _check(path: Path, sha256: str, remedy: str) -> None:
