@@ -146,6 +146,13 @@ def test_a_place_beyond_the_end_is_refused_by_name(layer):
         read(b"".join(pieces), SMALL)
 
 
+def test_the_last_place_is_taken_and_the_next_refused():
+    head = struct.pack("<I16f1f", 1, *range(16), 0.0) + bytes([0x04])
+    assert read(head + bytes([2]), {"fc": (1, 3)})["fc.weight"].tolist() == [[0, 0, 4]]
+    with pytest.raises(ValueError, match="fc has a weight at place 3, expected places below 3"):
+        read(head + bytes([3]), {"fc": (1, 3)})
+
+
 @pytest.mark.parametrize(("place", "what"), [(1, "codebook"), (2, "biases")])
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_numbers_that_are_not_finite_are_refused(place, what, number):

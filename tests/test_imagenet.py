@@ -72,6 +72,12 @@ def test_the_panda_is_a_giant_panda(lite0, panda):
     assert confidence.item() == pytest.approx(0.943, abs=0.005)
 
 
+def test_the_weights_see_pixels_as_they_were_trained_to(lite0):
+    """(x - 127) / 128 for x from 0 to 255, not ImageNet's means and deviations."""
+    images = random_images(1, 3, 224, 224)
+    torch.testing.assert_close(lite0[0](images), (255 * images - 127) / 128, atol=5e-3, rtol=0)
+
+
 def test_a_batch_gives_what_its_images_give_alone(lite0, panda):
     images = torch.cat([panda, random_images(1, 3, 224, 224)])
     with torch.no_grad():
