@@ -10,7 +10,9 @@ from course_utils.device import flush_denormals
 from course_utils.imagenet import Normalize, alexnet_2012, imagenet_classifier
 
 __all__ = [
+    "Maxout",
     "Normalize",
+    "RBF",
     "alexnet_2012",
     "eval_mode",
     "fully_connected",
@@ -21,8 +23,29 @@ __all__ = [
 flush_denormals()
 
 
-def fully_connected(*widths: int, inputs: int = 28 * 28, seed: int = 0) -> nn.Sequential:
-    """Build a fully connected network with sigmoid hidden layers, as the deck names them.
+class Maxout(nn.Module):
+    """The largest of every unit's pieces: (N, PIECES * units) to (N, units).
+
+    Source: Goodfellow et al. 2013 (arXiv:1302.4389), section 3.
+    """
+
+    PIECES = 5  # linear ones that make up a unit, as in the paper's networks for MNIST
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values.unflatten(1, (self.PIECES, -1)).amax(1)
+
+
+HIDDEN = {"sigmoid": nn.Sigmoid, "rectifier": nn.ReLU, "maxout": Maxout}
+
+
+def fully_connected(
+    *widths: int,
+    hidden: str = "sigmoid",
+    dropout: tuple[float, float] = (0.0, 0.0),
+    inputs: int = 28 * 28,
+    seed: int = 0,
+) -> nn.Sequential:
+    """Build a fully connected network, by default with sigmoid hidden layers, as the deck's.
 
     `fully_connected(100, 100, 10)` is FC100-100-10 and `fully_connected(10)` is FC10, a linear
     classifier. The softmax is left to the loss, so the network gives logits. It sees the pixels
@@ -30,6 +53,9 @@ def fully_connected(*widths: int, inputs: int = 28 * 28, seed: int = 0) -> nn.Se
 
     Args:
         widths: units of each layer, from the first hidden one to the logits.
+        hidden: what a hidden layer's units are: "sigmoid", "rectifier" or "maxout".
+        dropout: in train mode, the share of the pixels and of each hidden layer's units set to
+            zero, at least 0 and below 1.
         inputs: pixels of an image.
         seed: of the first weights (Glorot and Bengio's uniform; biases start at zero).
 
@@ -37,26 +63,66 @@ def fully_connected(*widths: int, inputs: int = 28 * 28, seed: int = 0) -> nn.Se
         A module from images (N, ...) with `inputs` pixels each to logits (N, widths[-1]).
 
     Raises:
-        ValueError: no width is given, or one is not a positive whole number.
+        ValueError: no width is given, or one is not a positive whole number; or `hidden` or
+            `dropout` is not as described.
 
-    Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2.
+    Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2; dropout: Srivastava et al. 2014,
+    Journal of Machine Learning Research 15.
     """
     if not widths:
         raise ValueError("widths: got none, expected one for each layer, such as 100, 100, 10")
     for width in (inputs, *widths):
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise ValueError(f"widths: got {width!r}, expected whole numbers of at least 1")
+    if hidden not in HIDDEN:
+        raise ValueError(f"hidden: got {hidden!r}, expected one of {', '.join(HIDDEN)}")
+    if len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
+        raise ValueError(f"dropout: got {dropout!r}, expected two shares in [0, 1)")
     generator = torch.Generator().manual_seed(seed)
+    pieces = Maxout.PIECES if hidden == "maxout" else 1
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in zip((inputs, *widths), widths):
-        if len(layers) > 1:
-            layers.append(nn.Sigmoid())
+    for number, (fan_in, units) in enumerate(zip((inputs, *widths), widths)):
+        if number:
+            layers.append(HIDDEN[hidden]())
+        if dropout[min(number, 1)]:
+            layers.append(nn.Dropout(dropout[min(number, 1)]))
+        fan_out = units if number == len(widths) - 1 else pieces * units
         # skip_init leaves the reader's global random state alone.
         layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
         nn.init.xavier_uniform_(layer.weight, generator=generator)
         nn.init.zeros_(layer.bias)
         layers.append(layer)
     return nn.Sequential(*layers)
+
+
+class RBF(nn.Module):
+    """One radial unit a class: p_k(x) = exp(-sum_i b_ki (x_i - mu_ki)^2), b_ki above 0.
+
+    Each class is a yes or no of its own: the logit is that of p_k, so `sigmoid` of it, not
+    softmax, is the unit's confidence, and an image may well belong to no class at all.
+
+    Attributes:
+        means: mu (classes, inputs), where p_k is 1. They are set, not learned.
+        log_precisions: log b (classes, inputs).
+
+    Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 7.
+    """
+
+    def __init__(self, classes: int = 10, inputs: int = 28 * 28, precision: float = 0.02):
+        super().__init__()
+        self.register_buffer("means", torch.zeros(classes, inputs))
+        start = torch.full((classes, inputs), precision).log()
+        self.log_precisions = nn.Parameter(start)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels, b = images.flatten(1), self.log_precisions.exp()
+        crossed = pixels @ (b * self.means).T
+        distance = pixels.square() @ b.T - 2 * crossed + (b * self.means.square()).sum(1)
+        # Rounding may leave less than 0. log(p / (1 - p)) = -log(exp(distance) - 1), and beyond
+        # 20, where exp would overflow later, -distance, to within rounding.
+        distance = distance.clamp_min(1e-6)
+        near = torch.expm1(distance.clamp_max(20)).log()
+        return -torch.where(distance < 20, near, distance)
 
 
 def linear_layers(model: nn.Module) -> list[nn.Linear]:

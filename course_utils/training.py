@@ -1,9 +1,11 @@
 """Training the course's networks, and counting their errors.
 
-Every network minimises the mean cross-entropy of the softmax plus one quadratic term for the
-weights of each fully connected layer (see `weight_decay_term`); biases are free. The linear
-networks are convex problems and go to `fit_linear`, the others to `fit`; `fit_sparse_features`
-trains the layer below the softmax without the labels.
+Every network minimises a loss, mostly the mean cross-entropy of the softmax, plus one quadratic
+term for the weights of each fully connected layer (see `weight_decay_term`); biases are free. The
+linear networks are convex problems and go to `fit_linear`, the others to `fit`;
+`fit_sparse_features` trains the layer below the softmax without the labels, and `fit_rbf` the
+network that has no softmax. Each loss takes (model, images, labels) and gives one number, the mean
+over the images, differentiable in the parameters; `fit` takes any such function.
 """
 
 from collections import Counter
@@ -16,7 +18,9 @@ from torch.distributions import Bernoulli, kl_divergence
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.models import eval_mode, fully_connected, linear_layers
+from course_utils.attacks import fgsm
+from course_utils.attacks.checks import check_bounds, check_size
+from course_utils.models import RBF, eval_mode, fully_connected, linear_layers
 
 BATCH = 10_000  # images that pass through a network at once where they are only classified
 
@@ -47,11 +51,109 @@ def weight_decay_term(model: nn.Module, weight_decay: float | Sequence[float]) -
     return sum(decay / 2 * square for decay, square in zip(weight_decay, squares))
 
 
+def cross_entropy(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Return J, the mean over the images of -log of the softmax's probability of the label."""
+    return F.cross_entropy(model(images), labels)
+
+
+def binary_cross_entropy(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Return the cross-entropies of each class as a yes or no of its own, added up.
+
+    The mean over the images; p_k is the sigmoid of the model's logit k. The loss of `RBF`.
+    """
+    logits = model(images)
+    truth = F.one_hot(labels, logits.shape[1]).to(logits)
+    return F.binary_cross_entropy_with_logits(logits, truth, reduction="sum") / len(labels)
+
+
+def adversarial_loss(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    alpha: float = 0.5,
+    bounds: tuple[float, float] = (0, 1),
+) -> torch.Tensor:
+    """Return alpha J(x, y) + (1 - alpha) J(x + eps sign(grad_x J(x, y)), y), J `cross_entropy`.
+
+    The perturbation counts as fixed: no gradient passes through its sign, which has none. It is
+    computed in eval mode, so with dropout it is an attack on the whole network, whereas the two
+    losses see the network in the mode it is in, each image under a mask of its own.
+
+    Args:
+        model: gives logits (N, classes).
+        images: (N, ...), floating point, in [0, 1], on the model's device.
+        labels: (N,), int64.
+        eps: size of the perturbation, in pixel units, at least 0.
+        alpha: share of the unperturbed images' loss, 0 to 1.
+        bounds: to which the perturbed images are clipped, as in `fgsm`.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described.
+
+    Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
+    """
+    _check_alpha(alpha)
+    perturbed = fgsm(model, images, labels, eps=eps, bounds=bounds)
+    return _mixed_loss(model, images, perturbed, labels, alpha)
+
+
+def noise_loss(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float,
+    generator: torch.Generator,
+    alpha: float = 0.5,
+    bounds: tuple[float, float] = (0, 1),
+) -> torch.Tensor:
+    """Return `adversarial_loss` with +eps or -eps drawn for each pixel instead: its control.
+
+    Args:
+        generator: of the signs, both equally likely.
+        model, images, labels, eps, alpha, bounds: as in `adversarial_loss`.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described.
+
+    Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
+    """
+    _check_alpha(alpha)
+    _check_examples(images, labels)
+    check_size(eps, name="eps")
+    check_bounds(bounds)
+    signs = torch.randint(2, images.shape, generator=generator, device=generator.device)
+    perturbed = (images + eps * (2 * signs.to(images) - 1)).clamp(*bounds)
+    return _mixed_loss(model, images, perturbed, labels, alpha)
+
+
+def _mixed_loss(
+    model: nn.Module,
+    images: torch.Tensor,
+    perturbed: torch.Tensor,
+    labels: torch.Tensor,
+    alpha: float,
+) -> torch.Tensor:
+    # In one pass: two would cost more.
+    losses = F.cross_entropy(
+        model(torch.cat([images, perturbed])), labels.repeat(2), reduction="none"
+    )
+    plain, moved = losses.view(2, -1).mean(1)
+    return alpha * plain + (1 - alpha) * moved
+
+
 def fit(
     model: nn.Module,
     images: torch.Tensor,
     labels: torch.Tensor,
     *,
+    loss: Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor] = cross_entropy,
     weight_decay: float | Sequence[float] = 0.0,
     epochs: int = 20,
     batch_size: int = 500,
@@ -67,14 +169,18 @@ def fit(
         model: gives logits (N, classes).
         images: (N, ...), floating point, in [0, 1], on the model's device.
         labels: (N,), int64.
+        loss: what to minimise besides the weight decay, from (model, images, labels) of a batch
+            to a scalar: `cross_entropy`, or another, such as
+            `functools.partial(adversarial_loss, eps=0.25)`, or one of your own with a penalty.
         weight_decay: see `weight_decay_term`.
         epochs, batch_size, learning_rate: of Adam; the rate is that of the first step.
-        seed: of the order in which the images are seen.
+        seed: of the order in which the images are seen, and of dropout.
         progress: whether to show a bar.
 
     Returns:
-        One row an epoch: "epoch", "loss" (mean cross-entropy while it was trained on) and
-        "error" (percent of the images misclassified meanwhile).
+        One row an epoch: "epoch", "loss" (mean, while it was trained on, without the weight
+        decay) and, where the loss is `cross_entropy`, "error" (percent of the images
+        misclassified meanwhile).
 
     Raises:
         ValueError, TypeError: an argument is not as described.
@@ -85,11 +191,15 @@ def fit(
     weight_decay_term(model, weight_decay)
 
     def objective(batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        logits = model(images[batch])
-        loss = F.cross_entropy(logits, labels[batch])
-        mistakes = logits.detach().argmax(1) != labels[batch]
-        report = {"loss": loss.detach(), "error": 100 * mistakes.float().mean()}
-        return loss + weight_decay_term(model, weight_decay), report
+        if loss is cross_entropy:
+            logits = model(images[batch])
+            value = F.cross_entropy(logits, labels[batch])
+            mistakes = logits.detach().argmax(1) != labels[batch]
+            report = {"loss": value.detach(), "error": 100 * mistakes.float().mean()}
+        else:
+            value = loss(model, images[batch], labels[batch])
+            report = {"loss": value.detach()}
+        return value + weight_decay_term(model, weight_decay), report
 
     return _adam(
         model,
@@ -298,6 +408,37 @@ def fit_sparse_features(
     return pd.concat([report, fitted], ignore_index=True)
 
 
+def fit_rbf(
+    model: RBF, images: torch.Tensor, labels: torch.Tensor, **options: object
+) -> pd.DataFrame:
+    """Train an `RBF` network in place: set its means to the classes', then learn its precisions.
+
+    Args:
+        model, images, labels: as in `fit`; every class of the model has at least one image.
+        options: of `fit`, which minimises `binary_cross_entropy`.
+
+    Returns:
+        As `fit`.
+
+    Raises:
+        ValueError, TypeError, FloatingPointError: as `fit`; or the model is no `RBF`.
+    """
+    _check_examples(images, labels)
+    if not isinstance(model, RBF):
+        raise TypeError(f"model: got {type(model).__name__}, expected an RBF")
+    classes = range(len(model.means))
+    if missing := set(classes) ^ set(labels.unique().tolist()):
+        raise ValueError(f"labels: got {missing} without images or units, expected one of each")
+    means = torch.stack([images[labels == label].flatten(1).mean(0) for label in classes])
+    before = model.means
+    model.means = means.to(before)
+    try:
+        return fit(model, images, labels, loss=binary_cross_entropy, **options)
+    except BaseException:
+        model.means = before
+        raise
+
+
 def predict(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Return the classes (N,), int64, that a model gives to images (N, ...) in [0, 1].
 
@@ -341,24 +482,30 @@ def _adam(
     saved = _copy_of_state(module)
     training = module.training
     module.train()
+    # Dropout draws from PyTorch's global state: the reader's own is set aside meanwhile.
+    cuda = [images.device] if images.device.type == "cuda" else []
     bar = tqdm(total=epochs, desc="training", unit="epoch", disable=not progress)
     try:
-        for epoch in range(1, epochs + 1):
-            totals = Counter()
-            order = torch.randperm(len(images), generator=generator).to(images.device)
-            for step, batch in enumerate(order.split(batch_size), start=1):
-                optimizer.zero_grad()
-                loss, report = objective(batch)
-                loss.backward()
-                _check_finite(loss.item(), f"step {step} of epoch {epoch}", "learning_rate")
-                optimizer.step()
-                schedule.step()
-                totals.update({name: value.item() * len(batch) for name, value in report.items()})
-            row = {name: total / len(images) for name, total in totals.items()}
-            history.append({"epoch": epoch, **row})
-            saved = _copy_of_state(module)
-            bar.update()
-            bar.set_postfix_str(", ".join(f"{name} {value:.4f}" for name, value in row.items()))
+        with torch.random.fork_rng(cuda):
+            torch.manual_seed(seed)
+            for epoch in range(1, epochs + 1):
+                totals = Counter()
+                order = torch.randperm(len(images), generator=generator).to(images.device)
+                for step, batch in enumerate(order.split(batch_size), start=1):
+                    optimizer.zero_grad()
+                    loss, report = objective(batch)
+                    loss.backward()
+                    _check_finite(loss.item(), f"step {step} of epoch {epoch}", "learning_rate")
+                    optimizer.step()
+                    schedule.step()
+                    for name, value in report.items():
+                        totals[name] += value.item() * len(batch)
+                row = {name: total / len(images) for name, total in totals.items()}
+                history.append({"epoch": epoch, **row})
+                saved = _copy_of_state(module)
+                bar.update()
+                text = ", ".join(f"{name} {value:.4f}" for name, value in row.items())
+                bar.set_postfix_str(text)
     except BaseException:
         module.load_state_dict(saved)
         raise
@@ -388,6 +535,11 @@ def _check_examples(images: torch.Tensor, labels: torch.Tensor) -> None:
         raise ValueError(
             f"images: got values from {low.item():g} to {high.item():g}, expected them in [0, 1]"
         )
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha: got {alpha!r}, expected a share from 0 to 1")
 
 
 def _at_least_one(**counts: int) -> None:

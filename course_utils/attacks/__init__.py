@@ -1,6 +1,8 @@
 """The attacks of the lectures: each takes (model, images, labels or targets, *, options)."""
 
 from course_utils.attacks.checks import AttackResult
+from course_utils.attacks.fgsm import fgsm
 from course_utils.attacks.lbfgs import lbfgs_attack
+from course_utils.attacks.pgd import pgd
 
-__all__ = ["AttackResult", "lbfgs_attack"]
+__all__ = ["AttackResult", "fgsm", "lbfgs_attack", "pgd"]
