@@ -82,8 +82,10 @@ def main(arguments: list[str]) -> int:
         print("\n".join(f"  {name:10} {meaning}" for name, meaning in TARGETS.items()))
         return 2
     # Where other programs are busy too, threads that spin while they wait for one another make
-    # an attack twenty times slower. Everything started from here, the kernels too, inherits this.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # an attack twenty times slower. Everything started from here, the kernels too, inherits this;
+    # not the benchmarks, which want a quiet machine and every program's own defaults.
+    if target != "bench":
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         python = environment.ensure()
         if not environment.is_running(python):

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from course_utils.attacks.quasi_newton import LEAST_CURVATURE, Memory, Model
 
 
-def inverse_bfgs(pairs, weight: float, free: np.ndarray) -> np.ndarray:
+def inverse_bfgs(pairs, weight: float, size: int) -> np.ndarray:
     """The textbook's inverse BFGS matrix (Nocedal and Wright, equation 6.17), dense."""
     used = []
     for s, loss_change in pairs:
-        s, y = s * free, (s + weight * loss_change) * free
+        y = s + weight * loss_change
         if s @ s > 0 and s @ y > LEAST_CURVATURE * (s @ s):
             used.append((s, y))
-    identity = np.eye(len(free))
+    identity = np.eye(size)
     if not used:
         return identity / (1 + weight)
     s, y = used[-1]
@@ -57,15 +57,14 @@ def test_against_dense_matrices(problem, other):
     memory, pairs, weight, free, gradient, r = problem
     model = model_of(memory, weight, free, gradient, r)
     direction = model.direction(torch.from_numpy(weight + other)).numpy()
-    products = model.products().numpy()
+    products = np.stack(model.products(), 1)
     for row in range(len(weight)):
         mine = [(s[row], change[row]) for s, change in pairs]
-        h = inverse_bfgs(mine, weight[row], free[row])
+        h = inverse_bfgs(mine, weight[row], r.shape[1]) * np.outer(free[row], free[row])
         g, rest = gradient[row] * free[row], r[row] * free[row]
         close = {"rtol": 1e-7, "atol": 1e-9 * max(1, np.abs(h).max())}
         np.testing.assert_allclose(direction[row], -h @ (rest + (weight[row] + other) * g), **close)
-        both = np.stack([g, rest])
-        np.testing.assert_allclose(products[row], both @ h @ both.T, **close)
+        np.testing.assert_allclose(products[row], np.stack([g, rest]) @ h @ g, **close)
 
 
 @settings(max_examples=30)

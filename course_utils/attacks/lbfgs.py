@@ -22,13 +22,13 @@ from course_utils.attacks.checks import (
 from course_utils.attacks.quasi_newton import Memory, Model
 from course_utils.models import eval_mode
 
-PAIRS = 5  # of the L-BFGS memory
-LOWER_C = 0.85  # c falls by this factor at each step, until the image has its target
+PAIRS = 2  # of the L-BFGS memory
+LOWER_C = 0.8  # c falls by this factor at each step, until the image has its target
 SLACK = 0.05  # share by which a step may raise what it minimises and still be taken
 JUMP = 4  # most that a Newton step for c may multiply or divide it by
 SHARPEN = 1.25  # growth of the smooth maximum's sharpness, a step beside the boundary
-PATIENCE = 8  # steps beside the boundary without a gain, before an image is done
-GAIN = 1e-4  # share of ||r||^2 that counts as a gain
+PATIENCE = 4  # adversarial steps beside the boundary without a gain, before an image is done
+GAIN = 1e-3  # share of ||r||^2 that counts as a gain
 
 
 def lbfgs_attack(
@@ -37,7 +37,7 @@ def lbfgs_attack(
     targets: Tensor,
     *,
     max_steps: int = 100,
-    chunk: int = 500,
+    chunk: int = 1000,
     progress: bool = False,
 ) -> AttackResult:
     """Find, for each image, a small r such that the model gives x + r the target label.
@@ -121,8 +121,8 @@ def _smallest_perturbation(
     return best.view_as(images), evaluations
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(a, b)
+def _squares(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows, dim=1).square()
 
 
 def _margin(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,6 +139,7 @@ class _Search:
         self.model, self.shape, self.crossed = model, images.shape[1:], crossed
         self.row, self.target = rows, targets[rows]
         self.x, self.r = images.flatten(1)[rows], r[rows]
+        self.lowest, self.highest = -self.x, 1 - self.x
         self.memory = Memory(self.x, PAIRS)
         # Measured against the margin at the start, so that scaling the logits changes nothing;
         # but never finer than float32 computes them.
@@ -153,12 +154,16 @@ class _Search:
             # On the boundary the margin's slope is about twice the cross-entropy's.
             self.weight = weight[rows] / 2
         else:
-            # The first step goes a quarter of the way to where the linearised loss vanishes.
-            squares = _dot(self.gradient, self.gradient).clamp_min(1e-30)
-            self.weight = (self.loss / (4 * squares)).clamp(0, 1e12)
-        # Of stage 2: the price of being outside, the smallest ||r||^2, steps without a gain.
+            # The first step goes a quarter of the way to where the linearised loss is what it
+            # would be if the target's logit rose by the margin.
+            raised = logits[rows].scatter_add(1, self.target[:, None], margin[:, None])
+            fall = self.loss - nn.functional.cross_entropy(raised, self.target, reduction="none")
+            squares = _squares(self.gradient).clamp_min(1e-30)
+            self.weight = (fall / (4 * squares)).clamp(0, 1e12)
+        # Of stage 2: the price of being outside, ||r||^2 now and at its smallest, idle steps.
         self.price = 1.5 * self.weight
-        self.least = _dot(self.r, self.r)
+        self.size = _squares(self.r)
+        self.least = self.size
         self.idle = torch.zeros_like(rows)
 
     def keep(self, rows: Tensor) -> None:
@@ -195,8 +200,8 @@ class _Search:
     def towards_the_target(self) -> tuple[Tensor, Tensor, Tensor]:
         """Stage 1: step with the c of the moment, then lower c."""
 
-        def objective(r: Tensor, loss: Tensor) -> Tensor:
-            return 0.5 * _dot(r, r) + self.weight * loss
+        def objective(size: Tensor, loss: Tensor) -> Tensor:
+            return 0.5 * size + self.weight * loss
 
         self.try_step(self.quasi_newton().direction(self.weight), objective)
         self.weight = (self.weight / LOWER_C).clamp_max(1e12)
@@ -206,21 +211,19 @@ class _Search:
     def along_the_boundary(self) -> tuple[Tensor, Tensor, Tensor]:
         """Stage 2: minimise the quadratic model where loss + gradient'd = -depth."""
         model = self.quasi_newton()
-        products = model.products()
-        residual = self.loss + self.depth - products[:, 0, 1]
-        newton = residual / products[:, 0, 0].clamp_min(1e-30)
+        gg, gr = model.products()
+        newton = (self.loss + self.depth - gr) / gg.clamp_min(1e-30)
         self.weight = newton.clamp(self.weight / JUMP, JUMP * self.weight)
         self.price = torch.maximum(0.95 * self.price, 1.5 * self.weight)
 
-        def merit(r: Tensor, loss: Tensor) -> Tensor:
-            return 0.5 * _dot(r, r) + self.price * (loss + self.depth).clamp_min(0)
+        def merit(size: Tensor, loss: Tensor) -> Tensor:
+            return 0.5 * size + self.price * (loss + self.depth).clamp_min(0)
 
-        trial, margin, loss = self.try_step(model.direction(self.weight), merit)
-        size = _dot(trial, trial)
+        trial, size, margin, loss = self.try_step(model.direction(self.weight), merit)
         record = (margin < -0.1 * self.depth) & (size < self.least)
         gained = record & (size < (1 - GAIN) * self.least)
         beside = (loss + self.depth).abs() < self.beside
-        self.idle = torch.where(gained, 0, self.idle + beside)
+        self.idle = torch.where(gained, 0, self.idle + (beside & (margin < 0)))
         sharper = torch.minimum(SHARPEN * self.sharpness, self.sharpest)
         self.sharpness = torch.where(beside, sharper, self.sharpness)
         self.least = torch.where(record, size, self.least)
@@ -228,31 +231,35 @@ class _Search:
 
     def quasi_newton(self) -> Model:
         """Return the model of 1/2 ||r||^2 + weight * loss on the pixels that are free to move."""
-        slope = self.r + self.weight[:, None] * self.gradient
-        held = ((self.r <= -self.x) & (slope > 0)) | ((self.r >= 1 - self.x) & (slope < 0))
-        return Model(self.memory, self.weight, (~held).to(self.r), self.gradient, self.r)
+        slope = torch.addcmul(self.r, self.weight[:, None], self.gradient)
+        # Held: a long step down the slope leaves the pixel at the bound where it is.
+        moved = torch.add(self.r, slope, alpha=-1e6).clamp_(self.lowest, self.highest)
+        free = torch.ne(moved, self.r, out=torch.empty_like(self.r))
+        return Model(self.memory, self.weight, free, self.gradient, self.r)
 
     def try_step(
         self, direction: Tensor, merit: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Step into the box; stay, with a shorter step next time, where merit(r, loss) rises.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Step into the box; stay, with a shorter step next time, where merit(size, loss) rises.
 
         A step that is refused still teaches the memory something, and costs the batch no
-        evaluation of its own. Returns the trial r, its margin and its loss.
+        evaluation of its own. Returns the trial r, its size ||r||^2, its margin and its loss.
         """
-        trial = self.r + self.scale[:, None] * direction
-        trial = torch.maximum(torch.minimum(trial, 1 - self.x), -self.x)
-        trial = torch.where(trial.isfinite(), trial, self.r)
+        trial = torch.addcmul(self.r, self.scale[:, None], direction)
+        trial.clamp_(self.lowest, self.highest)
         margin, loss, gradient = self.evaluate(trial)
-        finite = _dot(gradient, gradient).isfinite() & loss.isfinite()
-        self.memory.push(
-            torch.where(finite[:, None], trial - self.r, 0),
-            torch.where(finite[:, None], gradient - self.gradient, 0),
-        )
-        taken = finite & (merit(trial, loss) <= (1 + SLACK) * merit(self.r, self.loss))
+        finite = gradient.sum(1).isfinite() & loss.isfinite()
+        if not finite.all():
+            trial[~finite], gradient[~finite] = self.r[~finite], self.gradient[~finite]
+        self.memory.push(trial - self.r, gradient - self.gradient)
+        size = _squares(trial)
+        taken = finite & (merit(size, loss) <= (1 + SLACK) * merit(self.size, self.loss))
+        self.size = torch.where(taken, size, self.size)
         self.scale = torch.where(taken, 1.0, 0.35 * self.scale)
         self.margin = torch.where(taken, margin, self.margin)
         self.loss = torch.where(taken, loss, self.loss)
-        self.r = torch.where(taken[:, None], trial, self.r)
-        self.gradient = torch.where(taken[:, None], gradient, self.gradient)
-        return trial, margin, loss
+        # lerp with weights 0 and 1 is exact, and many times as fast as torch.where.
+        chosen = taken.to(trial)[:, None]
+        self.r = torch.lerp(self.r, trial, chosen)
+        self.gradient = torch.lerp(self.gradient, gradient, chosen)
+        return trial, size, margin, loss
