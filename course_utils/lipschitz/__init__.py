@@ -1,0 +1,24 @@
+"""Lipschitz bounds: what a network can promise about small changes of its input (L2).
+
+Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
+"""
+
+from course_utils.lipschitz.fourier import amplified_pattern, frequency_norms
+from course_utils.lipschitz.network import (
+    certified_radius,
+    layer_bounds,
+    lipschitz_penalty,
+    network_bound,
+)
+from course_utils.lipschitz.norms import NormBounds, operator_norm
+
+__all__ = [
+    "NormBounds",
+    "amplified_pattern",
+    "certified_radius",
+    "frequency_norms",
+    "layer_bounds",
+    "lipschitz_penalty",
+    "network_bound",
+    "operator_norm",
+]

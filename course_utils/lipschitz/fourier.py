@@ -1,0 +1,316 @@
+"""A convolution between frequencies: what its norm is on a circle, and never above on a square.
+
+Split each input channel into the s x s grids of pixels that a stride of s tells apart ("phases").
+On a circle of N = s M pixels a side, the layer is then an unstrided circular convolution of M
+pixels a side, from s^2 times as many channels, and a wave exp(2 pi i f m / M) with the vector v
+of channels goes to the same wave with the vector A(f) v, A(f) = sum over q of W_q
+exp(2 pi i f q / M), W_q the phases' weights at tap q. So the layer's norm is the largest ||A(f)||
+over the M x M frequencies, exactly. The phases' vector is a unitary transform of that of the s^2
+frequencies f + M a ("aliases") which the stride folds onto f, so ||A(f)|| is the norm of the
+paper's matrix of stacked aliases.
+
+A zero-padded layer on H pixels is a part of a circular one. Put the image on a circle with zeros
+around it, large enough that no window reaches round the circle into the image, compute the
+circular layer, and keep the outputs that the layer has. Neither the zeros nor the choice of
+outputs makes a vector longer, so the norm is at most the largest ||A(f)|| on that circle's
+finite grid of frequencies: no supremum over a continuum, and no sampling theorem, is needed.
+
+Sources: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3, the paper's A(xi); Sedghi, Gupta and
+Long 2019 (arXiv:1805.10408) for circular convolutions of stride 1.
+"""
+
+import dataclasses
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils.lipschitz.certificate import UNIT, UP, allowance, scale_of
+
+CHUNK = 2**20  # complex entries of the matrices A A^* that are in memory at a time
+TRIES = 4  # frequencies whose eigenvalues are computed at a time, while the largest is sought
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One axis of a convolution, height or width.
+
+    Attributes:
+        before: pixels of padding before the image.
+        period: M, the frequencies of the circle, whose stride * M pixels hold the image.
+        repeats: how often at most the layer reads a pixel, or shows an output, of the circle:
+            1 but for some circular paddings. The norm is at most sqrt(repeats) times the circle's.
+    """
+
+    before: int
+    period: int
+    repeats: int
+
+
+def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
+    """Return the two axes of a convolution on images (C, H, W).
+
+    Circular padding: where the stride divides the side, the layer is a circular convolution on a
+    circle of that side. Elsewhere its windows start at other phases on their way round, and it is
+    no convolution on any circle of that size: it is taken as copying its padding, which repeats
+    pixels, and a convolution without padding. That is sound, but up to sqrt(2) too high an axis.
+    """
+    left, right, top, bottom = layer._reversed_padding_repeated_twice
+    result = []
+    for axis, (before, after) in enumerate([(top, bottom), (left, right)]):
+        size, taps = input_shape[1 + axis], layer.kernel_size[axis]
+        stride, dilation = layer.stride[axis], layer.dilation[axis]
+        reach = dilation * (taps - 1) + 1
+        if size + before + after < reach:
+            raise ValueError(
+                f"input_shape: got {input_shape}, too small for a kernel that reaches over {reach}"
+            )
+        outputs = (size + before + after - reach) // stride + 1
+        read = stride * (outputs - 1) + reach  # pixels, those of the padding too
+        repeats = 1
+        if layer.padding_mode == "circular":
+            if max(before, after) > size:
+                raise ValueError(f"input_shape: got {input_shape}, smaller than the padding")
+            if size % stride == 0:
+                period = size // stride
+                repeats = math.ceil(outputs / period)
+            else:
+                period, repeats = math.ceil(read / stride), math.ceil(read / size)
+        else:
+            # The padding behind the image may go round into the zeros before it.
+            last = read - before
+            period = math.ceil(max(before + min(size, last), last, stride * outputs) / stride)
+        result.append(Axis(before, period, repeats))
+    return result
+
+
+def phase_weights(layer: nn.Conv2d) -> Tensor:
+    """Return W_q in float64, (groups, channels out, channels in * phases, taps y, taps x)."""
+    weight = layer.weight.detach().cpu().double()
+    out, into, height, width = weight.shape
+    (sy, sx), (dy, dx) = layer.stride, layer.dilation
+    qy, qx = (math.ceil((d * (k - 1) + 1) / s) for d, k, s in ((dy, height, sy), (dx, width, sx)))
+    spread = weight.new_zeros(out, into, max(qy * sy, dy * height), max(qx * sx, dx * width))
+    spread[:, :, : dy * height : dy, : dx * width : dx] = weight
+    spread = spread[:, :, : qy * sy, : qx * sx]
+    split = spread.reshape(layer.groups, out // layer.groups, into, qy, sy, qx, sx)
+    return split.permute(0, 1, 2, 4, 6, 3, 5).reshape(
+        layer.groups, out // layer.groups, into * sy * sx, qy, qx
+    )
+
+
+def transfer(weights: Tensor, frequency: tuple[int, int], periods: tuple[int, int]) -> Tensor:
+    """Return A(f), complex (groups, channels out, channels in * phases)."""
+    waves = [
+        torch.exp(2j * math.pi * ((f * torch.arange(taps, dtype=torch.float64)) % period) / period)
+        for f, taps, period in zip(frequency, weights.shape[3:], periods)
+    ]
+    return torch.einsum("goiyx,y,x->goi", weights.to(torch.complex128), *waves)
+
+
+class Grams:
+    """A(f) A(f)^* for any frequencies, or A(f)^* A(f) at -f if that is smaller: G(f).
+
+    G(f) = sum over t of G_t exp(2 pi i f t / M), G_t the sum over q of W_q W_(q-t)^T. So the
+    products of matrices are as many as there are pairs of taps, not as there are frequencies.
+    """
+
+    def __init__(self, weights: Tensor, periods: tuple[int, int]):
+        if weights.shape[1] > weights.shape[2]:
+            weights = weights.transpose(1, 2)
+        groups, n, m, high, wide = weights.shape
+        self.size, self.groups, self.periods = n, groups, periods
+        lags = [
+            (y, x)
+            for y, x in itertools.product(range(high), range(1 - wide, wide))
+            if y or x >= 0  # G_(-t) is the transpose of G_t
+        ]
+        # Entries of G are off by at most this share of sum |W_q| |W_q'|^T, whose norm is at most
+        # taps * |W|_F^2 by Cauchy and Schwarz; 4 is for complex numbers and the waves' roundings.
+        share = 4 * (m * high * wide + 4 * len(lags) + 16) * UNIT
+        self.error = share * high * wide * weights.square().sum((1, 2, 3, 4)).max().item()
+        even, odd = [], []
+        for y, x in lags:
+            one = weights[..., y:, max(x, 0) : wide + min(x, 0)]
+            two = weights[..., : high - y, max(-x, 0) : wide - max(x, 0)]
+            product = one.flatten(2) @ two.flatten(2).mT
+            even.append(product + product.mT if y or x else product)
+            odd.append(product - product.mT)
+        self.lags = torch.tensor(lags)
+        self.even, self.odd = torch.stack(even), torch.stack(odd)
+
+    def __call__(self, frequencies: Tensor) -> Tensor:
+        """Return G at frequencies (F, 2), int64, as complex (F, groups, n, n)."""
+        periods = torch.tensor(self.periods)
+        turns = (frequencies[:, None] * self.lags % periods / periods.double()).sum(2)
+        shape = (len(frequencies), self.groups, self.size, self.size)
+        real = (2 * math.pi * turns).cos() @ self.even.flatten(1)
+        imaginary = (2 * math.pi * turns).sin() @ self.odd.flatten(1)
+        return torch.complex(real, imaginary).view(shape)
+
+    def chunks(self, frequencies: Tensor) -> tuple[Tensor, ...]:
+        return frequencies.split(max(1, CHUNK // (self.groups * self.size**2)))
+
+
+def half_grid(periods: tuple[int, int]) -> Tensor:
+    """Return frequencies (F, 2), one at least of each f and -f, whose norms are the same."""
+    return torch.cartesian_prod(torch.arange(periods[0]), torch.arange(periods[1] // 2 + 1))
+
+
+def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
+    """Return a number that the layer's norm on images (C, H, W) never exceeds.
+
+    It is the largest ||A(f)|| over the grid, to about 1e-8, times the square root of `repeats`.
+    A frequency is done when Cholesky has proved that no eigenvalue of G(f) is above the level;
+    the level rises to the eigenvalues of a few frequencies that fail, until none is left.
+    """
+    scale = scale_of(layer.weight)
+    if not scale:
+        return 0.0
+    weights, both = phase_weights(layer) / scale, axes(layer, input_shape)
+    # Along an axis with one tap A(f) is the same at all frequencies.
+    periods = tuple(1 if taps == 1 else a.period for taps, a in zip(weights.shape[3:], both))
+    grams = Grams(weights, periods)
+    slack = max(1e-8, 4 * allowance(grams.size))
+    pending = half_grid(periods)
+    level, tried = 0.0, pending[:: max(1, len(pending) // TRIES)][:TRIES]
+    while len(pending):
+        top = torch.linalg.eigvalsh(grams(tried)).max().item()
+        level = max(level, top) * (1 + slack)
+        failed = []
+        for part in grams.chunks(pending):
+            gap = -grams(part)
+            gap.diagonal(dim1=-2, dim2=-1).add_(level)
+            failed.append(torch.linalg.cholesky_ex(gap).info)
+        failed = torch.cat(failed)
+        # Where Cholesky breaks off earlier, the norm is likely to be further above the level.
+        rank = torch.where(failed > 0, failed, grams.size + 1).amin(1)
+        still = rank <= grams.size
+        pending, rank = pending[still], rank[still]
+        tried = pending[rank.argsort()[:TRIES]]
+    level = level * (1 + allowance(grams.size)) + grams.error
+    return scale * math.sqrt(level * both[0].repeats * both[1].repeats) * UP
+
+
+def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tensor:
+    """Return ||A(f)||, the largest singular value at each frequency, for images (C, H, W).
+
+    Returns:
+        float64 (M_y, M_x), in numpy.fft.fftfreq's order. Entry [j, k] is for the waves of j / M_y
+        and k / M_x turns an output pixel, down and to the right. With a stride of s, s^2 waves
+        of the input share an entry: those of (j / M_y + a) / s turns a pixel, a = 0, ..., s - 1,
+        and in the same way to the right. Its largest entry is what `operator_norm` has as upper
+        bound, but for a circular padding that repeats outputs.
+
+    Raises:
+        TypeError, ValueError: as for `operator_norm`.
+
+    Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
+    """
+    check_convolution(layer, input_shape)
+    periods = tuple(axis.period for axis in axes(layer, input_shape))
+    scale = scale_of(layer.weight) or 1.0
+    grams, half = Grams(phase_weights(layer) / scale, periods), half_grid(periods)
+    squares = [torch.linalg.eigvalsh(grams(part))[..., -1].amax(1) for part in grams.chunks(half)]
+    norms = scale * torch.cat(squares).clamp_min(0).sqrt().view(periods[0], -1)
+    mirror = norms[(-torch.arange(periods[0])) % periods[0]]
+    return torch.cat([norms, mirror[:, 1 : (periods[1] + 1) // 2].flip(1)], 1)
+
+
+def amplified_pattern(
+    layer: nn.Conv2d, input_shape: tuple[int, int, int], frequency: tuple[int, int]
+) -> Tensor:
+    """Return the pattern of one frequency that a convolution amplifies most.
+
+    Without padding's borders it comes out ||A(f)|| times as long as it went in.
+
+    Args:
+        layer, input_shape: as for `frequency_norms`.
+        frequency: (j, k), whole numbers, an entry of `frequency_norms`, modulo its size.
+
+    Returns:
+        float64 (C, H, W), of length 1. With a stride it is the mix of that entry's waves which is
+        amplified most. In a layer with groups it lies in one of them.
+
+    Raises:
+        TypeError, ValueError: as for `operator_norm`.
+    """
+    check_convolution(layer, input_shape)
+    if len(frequency) != 2 or not all(isinstance(f, int) for f in frequency):
+        raise ValueError(f"frequency: got {frequency!r}, expected two whole numbers")
+    both = axes(layer, input_shape)
+    periods = tuple(axis.period for axis in both)
+    matrices = transfer(phase_weights(layer), frequency, periods)
+    if all(2 * f % period == 0 for f, period in zip(frequency, periods)):
+        matrices = matrices.real.to(torch.complex128)  # the waves are real, up to rounding
+    _, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    group = values[:, 0].argmax()
+    vector = right[group, 0].conj()
+    vector = vector * vector[vector.abs().argmax()].conj().sgn()
+    channels, (sy, sx) = layer.in_channels // layer.groups, layer.stride
+    waves = [
+        torch.exp(2j * math.pi * ((f * torch.arange(period)) % period).double() / period)
+        for f, period in zip(frequency, periods)
+    ]
+    inside = torch.einsum("cab,m,n->cmanb", vector.view(channels, sy, sx), *waves).real
+    inside = inside.reshape(channels, periods[0] * sy, periods[1] * sx)
+    # The circle begins with the padding; it may be wider than image and padding, or narrower.
+    rows = (torch.arange(input_shape[1]) + both[0].before) % inside.shape[1]
+    columns = (torch.arange(input_shape[2]) + both[1].before) % inside.shape[2]
+    pattern = torch.zeros(input_shape, dtype=torch.float64)
+    first = group * channels
+    pattern[first : first + channels] = inside[:, rows][:, :, columns]
+    return pattern / pattern.norm()
+
+
+def pad(layer: nn.Conv2d, images: Tensor) -> Tensor:
+    """Return images (N, C, H, W) with the layer's padding around them."""
+    mode = "circular" if layer.padding_mode == "circular" else "constant"
+    padding = layer._reversed_padding_repeated_twice
+    return F.pad(images, padding, mode=mode) if any(padding) else images
+
+
+def phases(layer: nn.Conv2d, images: Tensor) -> Tensor:
+    """Return padded images as (N, C * phases, ...), in the order of `phase_weights`.
+
+    An unstrided convolution of these with those weights is the layer, without its bias.
+    """
+    images, cut = pad(layer, images), []
+    for side, taps, stride, dilation in zip(
+        images.shape[2:], layer.kernel_size, layer.stride, layer.dilation
+    ):
+        outputs = (side - dilation * (taps - 1) - 1) // stride + 1
+        wanted = stride * (outputs - 1 + math.ceil((dilation * (taps - 1) + 1) / stride))
+        cut.append((wanted - side, wanted // stride, stride))
+    (high, my, sy), (wide, mx, sx) = cut
+    split = F.pad(images, (0, wide, 0, high)).reshape(len(images), -1, my, sy, mx, sx)
+    return split.permute(0, 1, 3, 5, 2, 4).reshape(len(images), -1, my, mx)
+
+
+def linear_part(layer: nn.Conv2d, images: Tensor) -> Tensor:
+    """Return the layer's output without its bias, for images (N, C, H, W) of any float type."""
+    weight = layer.weight.to(images)
+    return F.conv2d(
+        pad(layer, images), weight, None, layer.stride, 0, layer.dilation, layer.groups
+    )
+
+
+def check_convolution(layer: nn.Module, input_shape: tuple[int, int, int] | None) -> None:
+    """Raise unless this is a convolution that can be bounded on images of this shape."""
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"layer: got {type(layer).__name__}, expected nn.Conv2d")
+    if layer.padding_mode not in ("zeros", "circular"):
+        raise ValueError(
+            f"layer: got padding_mode={layer.padding_mode!r}, expected 'zeros' or 'circular'"
+        )
+    whole = isinstance(input_shape, tuple | list | torch.Size) and all(
+        isinstance(side, int) and side > 0 for side in input_shape
+    )
+    if not whole or len(input_shape) != 3 or input_shape[0] != layer.in_channels:
+        raise ValueError(
+            f"input_shape: got {input_shape!r}, expected (C, H, W) with "
+            f"C = {layer.in_channels}, the layer's channels"
+        )
+    axes(layer, tuple(input_shape))
