@@ -8,7 +8,8 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_utils import claims, published
-from course_utils.claims import CLAIMS, MIME_TYPE, Claim, check, failures, format_report, report
+from course_utils.claims import MIME_TYPE, check, failures, format_report, report
+from course_utils.deck import CLAIMS, Claim
 
 # The deck, slide by slide: its statements, tables and figures, and the claims that carry them.
 DECK = {

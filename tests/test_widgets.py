@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 
 from course_utils.attacks import lbfgs_attack
-from course_utils.widgets import GAP, LARGEST, ZOOM, perturbation_explorer, transfer_explorer
+from course_utils.widgets import perturbation_explorer, transfer_explorer
+from course_utils.widgets.perturbation import LARGEST
+from course_utils.widgets.pictures import GAP, ZOOM
 from course_utils.zoo import load_model
 
 

@@ -1,20 +1,13 @@
-"""Pictures that answer to a slider, for lectures that run in a notebook."""
-
-import io
-from collections.abc import Mapping
+"""Lecture 1's explorer: scale one perturbation."""
 
 import ipywidgets
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from course_utils.attacks import lbfgs_attack
 from course_utils.models import eval_mode
-from course_utils.transfer import amplify, transfer_table
+from course_utils.widgets.pictures import png
 
-ZOOM = 8  # screen pixels for each pixel of an image
-GAP = 16  # screen pixels between two images
 LARGEST = 1.5  # the slider's end
 
 
@@ -68,7 +61,7 @@ def perturbation_explorer(
         with eval_mode(model), torch.no_grad():
             probabilities = model(image[None])[0].softmax(0).tolist()
         size = (image - images[digit.value]).square().mean().sqrt().item()
-        picture.value = _png((perturbation + 1) / 2, image)
+        picture.value = png((perturbation + 1) / 2, image)
         chances.value = _bars(probabilities, target.value, size)
 
     for control in (digit, target, scale):
@@ -81,74 +74,10 @@ def perturbation_explorer(
     ])
 
 
-def transfer_explorer(
-    models: Mapping[str, nn.Module],
-    images: torch.Tensor,
-    adversarial: Mapping[str, torch.Tensor],
-    labels: torch.Tensor,
-) -> ipywidgets.VBox:
-    """Choose the network that images were made for and an amplification; watch all errors.
-
-    Each perturbation is scaled to the slider's root mean square per pixel and not clipped, as by
-    `course_utils.transfer.amplify`. At 0 the images are the originals.
-
-    Args:
-        models, labels: as for `course_utils.transfer.transfer_table`.
-        images: the originals, (N, ...).
-        adversarial: name to adversarial images (N, ...), one set for each entry of the menu.
-
-    Returns:
-        A VBox of three rows: the menu; the slider; the error bars (an HTML).
-
-    Raises:
-        ValueError, TypeError: as `transfer_table` and `amplify`.
-    """
-    source = ipywidgets.Dropdown(options=list(adversarial), description="made for")
-    stddev = ipywidgets.FloatSlider(
-        value=0.1, min=0.0, max=0.3, step=0.01, description="distortion", readout_format=".2f"
-    )
-    errors = ipywidgets.HTML()
-
-    def show(change: object = None) -> None:
-        moved = amplify(images, adversarial[source.value] - images, stddev.value)
-        row = transfer_table(models, {source.value: moved}, labels).errors.loc[source.value]
-        errors.value = _error_bars(row.to_dict(), source.value)
-
-    for control in (source, stddev):
-        control.observe(show, names="value")
-    show()
-    return ipywidgets.VBox([source, stddev, errors])
-
-
-def _error_bars(errors: Mapping[str, float], source: str) -> str:
-    """Error rates as a table of bars; the network that the images were made for in bold."""
-    rows = [
-        f'<tr style="font-weight:{"bold" if name == source else "normal"};line-height:1.3">'
-        f'<td style="width:9em">{name}</td>'
-        f'<td style="width:16em"><div style="width:{error:.1f}%;height:0.9em;'
-        'background:#555"></div></td>'
-        f'<td style="text-align:right;width:4.5em">{error:.1f} %</td></tr>'
-        for name, error in errors.items()
-    ]
-    return f"<table>{''.join(rows)}</table>"
-
-
 def _name(index: int, labels: torch.Tensor) -> str:
     """An image's entry in the menu: its label, and its number where labels repeat."""
     label = int(labels[index])
     return f"{label}" if int((labels == label).sum()) == 1 else f"{label} (image {index})"
-
-
-def _png(*pictures: torch.Tensor) -> bytes:
-    """Grey pictures (1, H, W) in [0, 1], side by side and enlarged, as PNG."""
-    squares = []
-    for picture in pictures:
-        pixels = picture.clamp(0, 1).mul(255).round().squeeze(0).cpu().numpy().astype(np.uint8)
-        squares += [np.kron(pixels, np.ones((ZOOM, ZOOM), np.uint8))]
-        squares += [np.full((len(squares[0]), GAP), 255, np.uint8)]
-    file = io.BytesIO()
-    Image.fromarray(np.hstack(squares[:-1])).save(file, "png", compress_level=1)
-    return file.getvalue()
 
 
 def _bars(probabilities: list[float], target: int, size: float) -> str:

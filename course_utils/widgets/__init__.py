@@ -1,0 +1,6 @@
+"""The lectures' explorers: one function each, which returns widgets that are alive at once."""
+
+from course_utils.widgets.perturbation import perturbation_explorer
+from course_utils.widgets.transfer import transfer_explorer
+
+__all__ = ["perturbation_explorer", "transfer_explorer"]
