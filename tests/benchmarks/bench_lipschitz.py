@@ -70,7 +70,6 @@ def gram_iteration(name: str, layer: nn.Module) -> tuple[float, float]:
     stack = matrices(name, layer)
     if stack.shape[1] < stack.shape[2]:
         stack = stack.mH
-    # In terms of the paper: the first product makes the matrices square.
     logs = torch.zeros(len(stack), dtype=torch.float64)
     before, tolerance = math.inf, TOLERANCE[type(layer)]
     for t in range(60):
@@ -106,8 +105,9 @@ def measure(method: str) -> None:
 def main() -> int:
     results = {}
     for method in METHODS:
-        told = subprocess.run([sys.executable, __file__, method], stdout=subprocess.PIPE, check=True)
-        results[method] = json.loads(told.stdout)
+        command = [sys.executable, __file__, method]
+        told = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+        results[method] = json.loads(told)
     mine = results[OURS]["rows"]
     table = pd.DataFrame.from_dict(
         {
