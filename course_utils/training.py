@@ -109,15 +109,15 @@ def noise_loss(
     labels: torch.Tensor,
     *,
     eps: float,
-    generator: torch.Generator,
     alpha: float = 0.5,
     bounds: tuple[float, float] = (0, 1),
+    generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Return `adversarial_loss` with +eps or -eps drawn for each pixel instead: its control.
 
     Args:
-        generator: of the signs, both equally likely.
         model, images, labels, eps, alpha, bounds: as in `adversarial_loss`.
+        generator: of the signs, both equally likely; None for PyTorch's own, which `fit` seeds.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
@@ -128,7 +128,8 @@ def noise_loss(
     _check_examples(images, labels)
     check_size(eps, name="eps")
     check_bounds(bounds)
-    signs = torch.randint(2, images.shape, generator=generator, device=generator.device)
+    device = images.device if generator is None else generator.device
+    signs = torch.randint(2, images.shape, generator=generator, device=device)
     perturbed = (images + eps * (2 * signs.to(images) - 1)).clamp(*bounds)
     return _mixed_loss(model, images, perturbed, labels, alpha)
 
@@ -174,7 +175,7 @@ def fit(
             `functools.partial(adversarial_loss, eps=0.25)`, or one of your own with a penalty.
         weight_decay: see `weight_decay_term`.
         epochs, batch_size, learning_rate: of Adam; the rate is that of the first step.
-        seed: of the order in which the images are seen, and of dropout.
+        seed: of the order in which the images are seen, of dropout, and of a loss's noise.
         progress: whether to show a bar.
 
     Returns:
@@ -482,7 +483,7 @@ def _adam(
     saved = _copy_of_state(module)
     training = module.training
     module.train()
-    # Dropout draws from PyTorch's global state: the reader's own is set aside meanwhile.
+    # Dropout and noise draw from PyTorch's global state; the reader's is set aside meanwhile.
     cuda = [images.device] if images.device.type == "cuda" else []
     bar = tqdm(total=epochs, desc="training", unit="epoch", disable=not progress)
     try:

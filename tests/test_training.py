@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -5,12 +7,18 @@ import torch
 from torch import nn
 
 from course_utils import training
-from course_utils.models import fully_connected, linear_layers
+from course_utils.attacks import fgsm
+from course_utils.models import RBF, fully_connected, linear_layers
 from course_utils.training import (
+    adversarial_loss,
+    binary_cross_entropy,
+    cross_entropy,
     error_rate,
     fit,
     fit_linear,
+    fit_rbf,
     fit_sparse_features,
+    noise_loss,
     predict,
     weight_decay_term,
 )
@@ -172,6 +180,196 @@ def test_fit_minimises_the_decay_too():
     free, first, second = norms
     assert first[0] < free[0] / 2
     assert second[1] < free[1] / 2
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("bounds", [(0, 1), (-INF, INF)])
+def test_the_adversarial_loss_and_its_slope_are_the_formulas(alpha, bounds):
+    # By hand, for a linear model: J = -log softmax, its slope in x, and that in the weights.
+    images, labels = examples(count=20)
+    images = images.double()
+    model = fully_connected(3, inputs=12).double()
+    loss = adversarial_loss(model, images, labels, eps=0.1, alpha=alpha, bounds=bounds)
+    by_weight, by_bias = torch.autograd.grad(loss, list(model[1].parameters()))
+    weight, bias = parameters_of(model)
+    pixels, truth = images.flatten(1).numpy(), np.eye(3)[labels]
+
+    def softmax(points):
+        powers = np.exp(points @ weight.T + bias)
+        return powers / powers.sum(1, keepdims=True)
+
+    signs = np.sign((softmax(pixels) - truth) @ weight)
+    moved = (pixels + 0.1 * signs).clip(*bounds)
+    value, wanted_weight, wanted_bias = 0.0, 0.0, 0.0
+    for share, points in ((alpha, pixels), (1 - alpha, moved)):
+        p = softmax(points)
+        value += share * -np.log((p * truth).sum(1)).mean()
+        wanted_weight += share * (p - truth).T @ points / 20
+        wanted_bias += share * (p - truth).mean(0)
+    assert loss.item() == pytest.approx(value, rel=1e-9)
+    np.testing.assert_allclose(by_weight.numpy(), wanted_weight, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(by_bias.numpy(), wanted_bias, rtol=1e-7, atol=1e-12)
+
+
+def test_the_adversarial_losss_slope_is_numerically_right_with_the_images_held():
+    images, labels = examples(count=15)
+    images, model = images.double(), fully_connected(5, 3, inputs=12).double()
+    loss = adversarial_loss(model, images, labels, eps=0.1, alpha=0.4)
+    slopes = torch.autograd.grad(loss, list(model.parameters()))
+    moved = fgsm(model, images, labels, eps=0.1)
+
+    def held():
+        with torch.no_grad():
+            losses = [cross_entropy(model, points, labels).item() for points in (images, moved)]
+        return 0.4 * losses[0] + 0.6 * losses[1]
+
+    assert loss.item() == pytest.approx(held(), rel=1e-12)
+    for parameter, slope in zip(model.parameters(), slopes):
+        turn = torch.ones_like(parameter)
+        ends = []
+        for step in (1e-6, -2e-6):
+            parameter.data.add_(turn, alpha=step)
+            ends.append(held())
+        parameter.data.add_(turn, alpha=1e-6)
+        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(slope.sum().item(), rel=1e-5, abs=1e-9)
+
+
+def test_at_eps_0_and_alpha_1_the_losses_are_the_cross_entropy():
+    images, labels = examples()
+    model = fully_connected(5, 3, inputs=12)
+    plain = cross_entropy(model, images, labels).item()
+    for loss in (adversarial_loss, noise_loss):
+        for options in ({"eps": 0.0}, {"eps": 0.2, "alpha": 1.0}):
+            assert loss(model, images, labels, **options).item() == pytest.approx(plain, rel=1e-6)
+
+
+def test_noise_is_plus_or_minus_eps_from_its_generator():
+    images, labels = examples(count=40)
+    seen = []
+
+    class Watching(nn.Module):
+        def forward(self, points):
+            seen.append(points)
+            return points.flatten(1)[:, :3]
+
+    options = {"eps": 0.1, "bounds": (-INF, INF)}
+    for seed in (0, 0, 1):
+        generator = torch.Generator().manual_seed(seed)
+        noise_loss(Watching(), images, labels, **options, generator=generator)
+    plain, moved = seen[0].chunk(2)
+    shift = moved - images
+    assert torch.equal(plain, images)
+    torch.testing.assert_close(shift.abs(), torch.full_like(images, 0.1))
+    assert 0.4 < (shift > 0).float().mean() < 0.6
+    assert torch.equal(seen[0], seen[1]) and not torch.equal(seen[0], seen[2])
+    noise_loss(Watching(), images, labels, eps=0.5)
+    assert seen[3].min() >= 0 and seen[3].max() <= 1
+
+
+def test_the_sign_ignores_dropout_and_the_losses_do_not():
+    images, labels = examples()
+    model = fully_connected(30, 3, inputs=12, dropout=(0.2, 0.5)).train()
+    torch.manual_seed(0)
+    one, other = (adversarial_loss(model, images, labels, eps=0.1).item() for _ in range(2))
+    assert one != other and model.training
+    torch.manual_seed(0)
+    moved = fgsm(model, images, labels, eps=0.1)
+    by_hand = cross_entropy(model, torch.cat([images, moved]), labels.repeat(2)).item()
+    assert one == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [adversarial_loss, noise_loss])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"alpha": -0.1}, "alpha: got -0.1"), ({"alpha": 1.1}, "alpha: got"),
+     ({"alpha": float("nan")}, "alpha: got"), ({"eps": -0.1}, "eps: got"),
+     ({"eps": float("nan")}, "eps: got"), ({"bounds": (1, 0)}, "bounds: got"),
+     ({"images": torch.full((90, 12), 2.0)}, "images: got"), ({"labels": torch.zeros(2).long()},
+     "labels: got")],
+)  # fmt: skip
+def test_bad_options_of_the_losses_are_refused(loss, options, words):
+    images, labels = examples()
+    arguments = {"images": images, "labels": labels, "eps": 0.1} | options
+    with pytest.raises(ValueError, match=words):
+        loss(fully_connected(3, inputs=12), **arguments)
+
+
+def test_binary_cross_entropy_is_one_question_a_class():
+    images, labels = examples(count=10)
+    model = fully_connected(3, inputs=12)
+    p = 1 / (1 + np.exp(-model(images).detach().double().numpy()))
+    truth = np.eye(3)[labels]
+    expected = -(truth * np.log(p) + (1 - truth) * np.log(1 - p)).sum(1).mean()
+    assert binary_cross_entropy(model, images, labels).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_fit_minimises_the_loss_it_is_given():
+    images, labels = examples()
+    model = fully_connected(3, inputs=12)
+
+    def pulled_to_one(network, *_):
+        return (network[1].weight - 1).square().sum()
+
+    history = fit(
+        model, images, labels, loss=pulled_to_one, epochs=300, learning_rate=0.1, progress=False
+    )
+    assert list(history.columns) == ["epoch", "loss"]
+    assert history["loss"].iloc[-1] < 1e-3
+    np.testing.assert_allclose(model[1].weight.detach(), 1, atol=0.02)
+
+
+def test_adversarial_training_makes_an_attack_harder():
+    images, labels = examples()
+    errors = []
+    for loss in (cross_entropy, partial(adversarial_loss, eps=0.15)):
+        model = fully_connected(40, 3, inputs=12)
+        fit(model, images, labels, loss=loss, epochs=60, batch_size=30, progress=False,
+            learning_rate=0.02)  # fmt: skip
+        errors.append(error_rate(model, fgsm(model, images, labels, eps=0.15), labels))
+    assert errors[1] < errors[0] - 10
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, partial(noise_loss, eps=0.1)])
+def test_dropout_and_noise_follow_the_seed_and_spare_the_readers_own(loss):
+    images, labels = examples()
+    dropout = (0.2, 0.5) if loss is cross_entropy else (0.0, 0.0)
+    before, ends = torch.get_rng_state(), []
+    for seed in (0, 0, 1):
+        model = fully_connected(8, 3, inputs=12, dropout=dropout)
+        # One batch, so that the order of the images is not what differs.
+        fit(model, images, labels, loss=loss, epochs=2, batch_size=90, seed=seed, progress=False)
+        ends.append(state_of(model))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert same(ends[0], ends[1])
+    gap = max((a - b).abs().max().item() for a, b in zip(ends[0], ends[2]))
+    assert gap > 1e-4  # the order alone gives rounding only
+
+
+def test_an_rbf_network_learns_its_precisions_around_the_means():
+    images, labels = examples()
+    model = RBF(3, 12)
+    history = fit_rbf(
+        model, images, labels, epochs=100, batch_size=30, learning_rate=0.05, progress=False
+    )
+    for label in range(3):
+        torch.testing.assert_close(
+            model.means[label], images[labels == label].flatten(1).mean(0)
+        )
+    assert history["loss"].iloc[-1] < 0.8 * history["loss"].iloc[0]
+    assert error_rate(model, images, labels) < 15
+    assert model.log_precisions.std() > 0.1
+
+
+def test_an_rbf_fit_that_fails_leaves_the_means():
+    images, labels = examples()
+    model = RBF(3, 12)
+    with pytest.raises(ValueError, match="epochs: got"):
+        fit_rbf(model, images, labels, epochs=0)
+    with pytest.raises(ValueError, match="labels: got"):
+        fit_rbf(model, images, labels.clamp_max(1))
+    with pytest.raises(TypeError, match="model: got Sequential"):
+        fit_rbf(fully_connected(3, inputs=12), images, labels)
+    assert (model.means == 0).all()
 
 
 def test_fit_follows_its_seed():
