@@ -6,8 +6,20 @@ from scipy.stats import binomtest
 from torch.nn.functional import cross_entropy
 
 from course_utils import exercises
-from course_utils.exercises import EXERCISES, WrongAnswer, check, hint, lecture1, lecture2, solution
+from course_utils.attacks import fgsm, pgd
+from course_utils.exercises import (
+    EXERCISES,
+    WrongAnswer,
+    check,
+    hint,
+    lecture1,
+    lecture2,
+    lecture4,
+    solution,
+)
 from course_utils.exercises.framework import agree, call, difference
+from course_utils.models import fully_connected
+from course_utils.training import adversarial_loss
 
 
 def one_by_one(function, batched):
@@ -59,6 +71,12 @@ def wilson_by_scipy(logits, labels):
     return 100 * torch.tensor([wrong / len(labels), *ends], dtype=torch.float64)
 
 
+def corner_margin(x, y, w, b, eps):
+    """The least over all corners of the cube, pixel by pixel, in float64."""
+    low = torch.minimum(y[:, None] * w * eps, -y[:, None] * w * eps).double().sum(1)
+    return (y * (x @ w + b) + low).to(x.dtype)
+
+
 def changes_x(x, r):
     return x.add_(r).clamp_(0, 1) - x
 
@@ -89,6 +107,12 @@ RIGHT = [
     ("table-cell", wilson_by_scipy),
     ("stronger-row", lecture2.stronger_row),
     ("stronger-row", lambda x, r, s: x + to_size(r.mean(0), s)),
+    ("worst-margin", corner_margin),
+    ("worst-margin", lambda x, y, w, b, eps: y * ((x - eps * torch.outer(y, w.sign())) @ w + b)),
+    ("regulariser", lambda g, eps, alpha: (1 - alpha) * torch.stack(
+        [(row * eps * row.sign()).sum() for row in g])),
+    ("break-it", lambda m, x, y, eps: pgd(m, x, y, eps=eps, step=eps / 8, steps=20)),
+    ("break-it", lambda m, x, y, eps: fgsm(m, x, y, eps=eps / 2)),
 ]
 
 WRONG = [
@@ -138,12 +162,27 @@ WRONG = [
     ("closed-form", lambda x, w, b: -(x @ w + b)[:, None] * w / w.norm(), "You divide by ||w||"),
     ("closed-form", lambda x, w, b: -(x @ w)[:, None] * w / w.norm() ** 2, "b is missing"),
     ("closed-form", lambda x, w: x, "raised TypeError"),
+    ("worst-margin", lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.norm(), "the 2-norm of w"),
+    ("worst-margin", lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().amax(),
+     "numbers differ"),
+    ("regulariser", lambda g, eps, alpha: alpha * eps * g.flatten(1).abs().sum(1),
+     "the other part has 1 - alpha"),
+    ("regulariser", lambda g, eps, alpha: (1 - alpha) * eps * g.flatten(1).norm(dim=1), "2-norm"),
+    ("break-it", lambda m, x, y, eps: fgsm(m, x, y, eps=eps), "the fast gradient sign itself"),
+    ("break-it", lambda m, x, y, eps: fgsm(m, x, y, eps=eps / 10), "Take more steps"),
+    ("break-it", lambda m, x, y, eps: pgd(m, x, y, eps=eps, step=eps / 8, targeted=True),
+     "You go down the loss"),
+    ("break-it", lambda m, x, y, eps: x.clone(), "as they were"),
+    ("break-it", lambda m, x, y, eps: fgsm(m, x, y, eps=2 * eps), "by 0.400"),
+    ("break-it", lambda m, x, y, eps: (x + eps).clamp(max=x.min()), "by 0."),
+    ("break-it", lambda m, x, y, eps: x / 0, "NaN or infinity"),
+    ("break-it", lambda m, x, y, eps: x[:3], "Expected a tensor of shape (200, 30)"),
 ]
 
 MISTAKES = [
     (exercise.id, mistake)
     for exercise in EXERCISES.values()
-    if exercise.id not in ("bisection", "stronger-row")
+    if exercise.id not in ("bisection", "stronger-row", "break-it")
     for mistake in exercise.diagnose.args[2]
 ]
 
@@ -247,6 +286,24 @@ def test_solutions_by_hand():
     close(lecture1.closed_form(torch.tensor([[1.0, 1.0]]), torch.tensor([3.0, 4.0]), 3.0),
           torch.tensor([[-1.2, -1.6]]))
     assert lecture1.bisection(lambda t: t >= 0.625, 0.25) == 0.75
+    close(lecture4.worst_margin(torch.tensor([[1.0, 0.5]]), torch.tensor([-1.0]),
+                                torch.tensor([2.0, -4.0]), 1.0, 0.25), torch.tensor([-2.5]))
+    close(lecture4.regulariser(torch.tensor([[3.0, -4.0]]), 0.1, 0.25), torch.tensor([0.525]))
+
+
+def test_the_regulariser_is_the_limit_of_the_adversarial_loss():
+    """(adversarial loss - loss) / eps, at an eps so small that nothing else is left."""
+    model = fully_connected(20, 5, inputs=12, seed=3).double()
+    generator = torch.Generator().manual_seed(0)
+    images = 0.2 + 0.6 * torch.rand(7, 12, generator=generator, dtype=torch.float64)
+    labels = torch.arange(7) % 5
+    eps, alpha = 1e-6, 0.3
+    points = images.clone().requires_grad_()
+    loss = cross_entropy(model(points), labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, points)
+    more = adversarial_loss(model, images, labels, eps=eps, alpha=alpha) - loss / 7
+    expected = lecture4.regulariser(gradient, eps, alpha).mean()
+    assert more.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_checking_is_deterministic(capsys):

@@ -13,6 +13,14 @@ from course_utils.figures.attack import (
     probability_strip,
     training,
 )
+from course_utils.figures.fast_gradient import (
+    against_eps,
+    confidence_over_eps,
+    logit_lines,
+    picture_strip,
+    seeds,
+    sign_equation,
+)
 from course_utils.figures.images import digits, equation
 from course_utils.figures.style import use_style
 from course_utils.figures.transfer import (
@@ -24,19 +32,25 @@ from course_utils.figures.transfer import (
 )
 
 __all__ = [
+    "against_eps",
     "agreement",
     "amplification",
     "answers",
     "beside_paper",
     "cells",
     "class_matrix",
+    "confidence_over_eps",
     "cosine_scatter",
     "descent_paths",
     "digits",
     "equation",
     "histograms",
+    "logit_lines",
     "penalty_search",
+    "picture_strip",
     "probability_strip",
+    "seeds",
+    "sign_equation",
     "training",
     "use_style",
 ]
