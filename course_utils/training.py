@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from course_utils.attacks import fgsm
 from course_utils.attacks.checks import check_bounds, check_size
+from course_utils.lipschitz import lipschitz_penalty
 from course_utils.models import RBF, eval_mode, fully_connected, linear_layers
 
 BATCH = 10_000  # images that pass through a network at once where they are only classified
@@ -156,6 +157,7 @@ def fit(
     *,
     loss: Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor] = cross_entropy,
     weight_decay: float | Sequence[float] = 0.0,
+    lipschitz: float = 0.0,
     epochs: int = 20,
     batch_size: int = 500,
     learning_rate: float = 0.005,
@@ -174,14 +176,15 @@ def fit(
             to a scalar: `cross_entropy`, or another, such as
             `functools.partial(adversarial_loss, eps=0.25)`, or one of your own with a penalty.
         weight_decay: see `weight_decay_term`.
+        lipschitz: times `course_utils.lipschitz.lipschitz_penalty`, at least 0.
         epochs, batch_size, learning_rate: of Adam; the rate is that of the first step.
         seed: of the order in which the images are seen, of dropout, and of a loss's noise.
         progress: whether to show a bar.
 
     Returns:
         One row an epoch: "epoch", "loss" (mean, while it was trained on, without the weight
-        decay) and, where the loss is `cross_entropy`, "error" (percent of the images
-        misclassified meanwhile).
+        decay and the penalty) and, where the loss is `cross_entropy`, "error" (percent of the
+        images misclassified meanwhile).
 
     Raises:
         ValueError, TypeError: an argument is not as described.
@@ -190,6 +193,9 @@ def fit(
     _check_examples(images, labels)
     _at_least_one(epochs=epochs, batch_size=batch_size)
     weight_decay_term(model, weight_decay)
+    if not 0 <= lipschitz < float("inf"):
+        raise ValueError(f"lipschitz: got {lipschitz!r}, expected a finite number of at least 0")
+    shape, vectors = tuple(images.shape[1:]), {}
 
     def objective(batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         if loss is cross_entropy:
@@ -200,6 +206,8 @@ def fit(
         else:
             value = loss(model, images[batch], labels[batch])
             report = {"loss": value.detach()}
+        if lipschitz:
+            value = value + lipschitz * lipschitz_penalty(model, shape, state=vectors)
         return value + weight_decay_term(model, weight_decay), report
 
     return _adam(

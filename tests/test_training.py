@@ -582,3 +582,22 @@ def test_bad_examples_are_refused_before_any_work(change, error, message):
 def test_bad_counts_are_refused(option, value):
     with pytest.raises(ValueError, match=f"{option}: got"):
         fit(fully_connected(3, inputs=12), *examples(), **{option: value})
+
+
+def test_fit_minimises_the_norms_too():
+    """A penalty that outweighs the loss takes the norm of every layer down."""
+    images, labels = examples()
+    norms = {}
+    for lipschitz in (0.0, 1.0):
+        model = fully_connected(8, 3, inputs=images[0].numel())
+        fit(
+            model, images, labels,
+            lipschitz=lipschitz, epochs=100, learning_rate=0.05, progress=False,
+        )  # fmt: skip
+        norms[lipschitz] = [
+            np.linalg.norm(layer.weight.detach().numpy(), 2) for layer in linear_layers(model)
+        ]
+    assert max(norms[1.0]) < 0.2 * min(norms[0.0])
+    for bad in (-1.0, INF, float("nan")):
+        with pytest.raises(ValueError, match="lipschitz: got"):
+            fit(model, images, labels, lipschitz=bad, progress=False)
