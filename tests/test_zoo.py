@@ -2,18 +2,35 @@ import hashlib
 import json
 import re
 import shutil
+from functools import partial
 
 import pytest
 import torch
 
 from course_utils import data, zoo
+from course_utils.attacks import fgsm
 from course_utils.models import fully_connected, linear_layers
 from course_utils.published import cross_training_errors, szegedy_models
 from course_utils.sources import DataUnavailable
-from course_utils.training import error_rate, fit, fit_linear, fit_sparse_features
-from course_utils.zoo import Recipe, load_model, load_record, model_names, retrain_all
+from course_utils.training import (
+    error_rate,
+    fit,
+    fit_linear,
+    fit_rbf,
+    fit_sparse_features,
+    noise_loss,
+)
+from course_utils.zoo import (
+    Recipe,
+    load_model,
+    load_record,
+    load_study,
+    model_names,
+    retrain_all,
+    study_conditions,
+)
 
-NAMES = [
+SZEGEDY = [
     "FC10(1e-4)",
     "FC10(1e-2)",
     "FC10(1)",
@@ -23,6 +40,16 @@ NAMES = [
     "FC100-100-10(P1)",
     "FC123-456-10",
     "FC100-100-10'",
+]
+GOODFELLOW = ["softmax", "maxout", "maxout (adversarial)", "RBF"]
+NAMES = SZEGEDY + GOODFELLOW
+CONDITIONS = [
+    "none",
+    "weight decay",
+    "dropout",
+    "noise",
+    "adversarial training",
+    "dropout and adversarial training",
 ]
 HALF = {"FC100-100-10(P1)": "P1", "FC123-456-10": "P1", "FC100-100-10'": "P2"}
 
@@ -52,6 +79,13 @@ def few_digits(monkeypatch):
             "FC7-10'": Recipe((7, 10), fit, {"weight_decay": 1e-5, "epochs": 2}, seed=5, half="P2"),
         },
     )
+    options = {"epochs": 1, "loss": partial(noise_loss, eps=0.1)}
+    monkeypatch.setattr(
+        zoo,
+        "STUDY",
+        {"a little": Recipe((3, 10), fit, options, 8, hidden="rectifier", dropout=(0.0, 0.5),
+                            copies=2, precision=torch.float16)},
+    )  # fmt: skip
     return splits
 
 
@@ -79,13 +113,18 @@ def test_the_names_are_the_decks():
 @pytest.mark.parametrize("name", NAMES)
 def test_models_load_ready_to_use(name):
     model = load_model(name)
+    logits = model(torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (3, 10) and logits.isfinite().all()
+    assert not any(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", SZEGEDY)
+def test_the_decks_names_give_the_widths(name):
+    model = load_model(name)
     assert [layer.out_features for layer in linear_layers(model)] == [
         int(width) for width in re.fullmatch(r"[A-Z]+([\d-]+)('|\(.*\))?", name)[1].split("-")
     ]
-    logits = model(torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
-    assert logits.shape == (3, 10) and logits.isfinite().all()
-    assert not model.training
-    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,6 +140,8 @@ def test_the_record_says_what_the_network_does(name, mnist):
     # An image on the border between two classes may fall either way on another processor.
     assert record["train_error"] == pytest.approx(train_error, abs=0.01)
     assert record["test_error"] == pytest.approx(test_error, abs=0.02)
+    if name in GOODFELLOW:
+        return
     if name in HALF:
         assert train_error < 0.05
         paper = cross_training_errors()[name.removesuffix("(P1)")]
@@ -110,6 +151,78 @@ def test_the_record_says_what_the_network_does(name, mnist):
         slack = 0.3 if name == "AE400-10" else 0.05  # the paper says little of how it was trained
         assert train_error == pytest.approx(paper["train error"], rel=0.1, abs=slack)
         assert test_error == pytest.approx(paper["test error"], rel=0.1, abs=0.4)
+
+
+def attacked(model, images, labels, bounds=(0, 1)):
+    """The error under the fast gradient sign method at .25, and the logits of the mistakes."""
+    with torch.no_grad():
+        logits = model(fgsm(model, images, labels, eps=0.25, bounds=bounds))
+    mistakes = logits.argmax(1) != labels
+    return 100 * mistakes.double().mean().item(), logits[mistakes]
+
+
+def test_networks_of_goodfellow_2014_do_what_the_lecture_needs(mnist):
+    images, labels = mnist["test"]
+    errors = {name: error_rate(load_model(name), images, labels) for name in GOODFELLOW}
+    assert errors["softmax"] < 9 and errors["RBF"] < 15
+    assert errors["maxout"] <= 1.2
+    assert attacked(load_model("softmax"), images, labels)[0] >= 99
+    assert attacked(load_model("maxout"), images, labels)[0] >= 85
+    assert attacked(load_model("maxout (adversarial)"), images, labels)[0] <= 25
+
+
+@pytest.mark.parametrize("bounds", [(0, 1), (-float("inf"), float("inf"))])
+def test_rbf_networks_are_unsure_of_their_mistakes(bounds, mnist):
+    images, labels = mnist["test"]
+    error, logits = attacked(load_model("RBF"), images, labels, bounds)
+    assert error < 75
+    assert logits.sigmoid().amax(1).mean() < 0.1
+    _, logits = attacked(load_model("softmax"), images, labels, bounds)
+    assert logits.softmax(1).amax(1).mean() > 0.75
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_the_study_holds_five_networks_a_condition(condition, mnist):
+    networks = load_study(condition)
+    record = zoo._read_record(zoo._study_name(condition), zoo.CHECKPOINTS)
+    shapes = [(100, 784), (100, 100), (10, 100)]
+    assert len(networks) == len(record["test_error"]) == 5
+    for network, recorded in zip(networks, record["test_error"]):
+        assert [tuple(layer.weight.shape) for layer in linear_layers(network)] == shapes
+        assert not any(module.training for module in network.modules())
+        # An image on the border between two classes may fall either way on another processor.
+        assert error_rate(network, *mnist["test"]) == pytest.approx(recorded, abs=0.02)
+        assert recorded < 4
+    assert not same(networks[0], networks[1])
+    training = record["training"]
+    assert training["seed"] == 100
+    assert training["options"] == zoo._as_recorded(dict(zoo.STUDY[condition].options))
+
+
+def test_the_studys_conditions_differ_in_nothing_but_what_they_say():
+    assert study_conditions() == CONDITIONS
+    said = {"loss", "weight_decay"}
+    plain = zoo.STUDY["none"]
+    for recipe in zoo.STUDY.values():
+        assert (recipe.widths, recipe.hidden) == (plain.widths, plain.hidden)
+        assert (recipe.seed, recipe.copies) == (plain.seed, plain.copies)
+        assert {key: value for key, value in recipe.options.items() if key not in said} == {
+            key: value for key, value in plain.options.items()
+        }
+    losses = {name: recipe.options.get("loss") for name, recipe in zoo.STUDY.items()}
+    assert losses["noise"].keywords == losses["adversarial training"].keywords
+    with pytest.raises(ValueError, match="condition: got 'nothing'.*none, weight decay"):
+        load_study("nothing")
+
+
+def test_adversarial_training_makes_the_studys_networks_robust(mnist):
+    images, labels = (tensor[:2000] for tensor in mnist["test"])
+    errors = {}
+    for condition in ("none", "noise", "adversarial training"):
+        found = [attacked(model, images, labels)[0] for model in load_study(condition)]
+        errors[condition] = sum(found) / len(found)
+    assert errors["adversarial training"] < errors["noise"] / 2
+    assert errors["adversarial training"] < errors["none"] / 2
 
 
 def test_the_halves_part_the_training_set():
@@ -137,7 +250,9 @@ def test_the_record_names_the_images_trained_on(name):
 
 def test_networks_with_hidden_layers_start_from_seeds_of_their_own():
     seeds = [recipe.seed for recipe in zoo.ZOO.values() if len(recipe.widths) > 1]
-    assert len(set(seeds)) == len(seeds) >= 5
+    study = zoo.STUDY["none"]
+    seeds += [study.seed + copy for copy in range(study.copies)]
+    assert len(set(seeds)) == len(seeds) >= 10
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -145,7 +260,8 @@ def test_the_record_says_how_the_network_was_trained(name):
     recipe, training = zoo.ZOO[name], load_record(name)["training"]
     assert training["function"] == recipe.train.__name__
     assert training["seed"] == recipe.seed
-    assert training["options"].items() >= json.loads(json.dumps(dict(recipe.options))).items()
+    options = {key: value for key, value in training["options"].items() if key != "seed"}
+    assert options == zoo._as_recorded(dict(recipe.options))
 
 
 @pytest.mark.parametrize("name", ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "AE400-10"])
@@ -165,9 +281,10 @@ def test_softmax_layers_on_fixed_features_are_optimal_on_mnist(name, mnist):
     assert max(by_weight.abs().max().item(), by_bias.abs().max().item()) < 5e-6
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *CONDITIONS])
 def test_saved_weights_hold_no_denormals(name):
-    for value in state_of(load_model(name)):
+    models = [load_model(name)] if name in NAMES else load_study(name)
+    for value in sum(map(state_of, models), []):
         small = value[value.abs() < zoo.TINY]
         assert value.dtype == torch.float32
         assert (small.view(torch.int32) << 1 == 0).all()  # bits: comparing would flush them
@@ -175,8 +292,8 @@ def test_saved_weights_hold_no_denormals(name):
 
 def test_the_folder_holds_these_checkpoints_and_is_small():
     files = sorted(zoo.CHECKPOINTS.iterdir())
-    assert len(files) == 2 * len(NAMES)
-    assert sum(file.stat().st_size for file in files) < 8e6
+    assert len(files) == 2 * len(NAMES + CONDITIONS)
+    assert sum(file.stat().st_size for file in files) < 16e6
     assert all(re.fullmatch(r"[\w.-]+", file.name) for file in files)
 
 
@@ -231,6 +348,9 @@ def test_a_record_of_other_widths_is_refused(copied, monkeypatch):
     monkeypatch.setitem(zoo.ZOO, "FC10(1)", Recipe((20, 10), fit))
     with pytest.raises(RuntimeError, match=r"\[10\].*\[20, 10\]"):
         load_model("FC10(1)")
+    monkeypatch.setitem(zoo.ZOO, "FC10(1)", Recipe((10,), fit, hidden="maxout"))
+    with pytest.raises(RuntimeError, match="'sigmoid'.*'maxout'"):
+        load_model("FC10(1)")
 
 
 def test_retraining_leaves_the_shipped_checkpoint_alone(copied, few_digits):
@@ -258,6 +378,41 @@ def test_retraining_sparse_features_follows_the_recipes_seed_too(few_digits, mon
     assert same(load_model("FC7-10'", retrain=True), by_hand)
 
 
+def test_retraining_goodfellows_networks_follows_the_recipe_too(few_digits, monkeypatch):
+    options = {"epochs": 2, "loss": partial(noise_loss, eps=0.1)}
+    recipe = Recipe((6, 10), fit, options, 9, hidden="maxout", dropout=(0.1, 0.5))
+    monkeypatch.setitem(zoo.ZOO, "FC7-10'", recipe)
+    by_hand = fully_connected(6, 10, seed=9, hidden="maxout", dropout=(0.1, 0.5))
+    fit(by_hand, *few_digits["train"], **options, seed=9, progress=False)
+    assert same(load_model("FC7-10'", retrain=True), by_hand)
+    monkeypatch.setitem(zoo.ZOO, "FC7-10'", Recipe((10,), fit_rbf, {"epochs": 2}, hidden="RBF"))
+    means = load_model("FC7-10'", retrain=True).means
+    images, labels = few_digits["train"]
+    torch.testing.assert_close(means[3], images[labels == 3].flatten(1).mean(0))
+
+
+def test_copies_and_half_precision(tmp_path, few_digits, monkeypatch):
+    retrain_all(tmp_path)
+    name, recipe = "study (a little)", zoo.STUDY["a little"]
+    record = zoo._read_record(name, tmp_path)
+    assert record["architecture"] == {"widths": [3, 10], "hidden": "rectifier", "dropout": [0, 0.5]}
+    told = {"function": "noise_loss", "eps": 0.1}
+    assert record["training"]["options"] == {"epochs": 1, "loss": told}
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
+    networks = load_study("a little")
+    assert len(networks) == 2
+    for copy, network in enumerate(networks):
+        by_hand = fully_connected(3, 10, hidden="rectifier", dropout=(0.0, 0.5), seed=8 + copy)
+        fit(by_hand, *few_digits["train"], **recipe.options, seed=8 + copy, progress=False)
+        for found, exact in zip(state_of(network), state_of(by_hand)):
+            assert found.dtype == torch.float32 and torch.equal(found, exact.half().float())
+        assert record["train_error"][copy] == error_rate(network, *few_digits["train"])
+        assert record["test_error"][copy] == error_rate(network, *few_digits["test"])
+    (tmp_path / "study_a-little.safetensors").write_bytes(b"")
+    with pytest.raises(RuntimeError, match="damaged.*make train"):
+        load_study("a little")
+
+
 def test_retraining_all_writes_what_it_reports(tmp_path, few_digits, capsys):
     folder = tmp_path / "new"
     first = retrain_all(folder)
@@ -266,14 +421,16 @@ def test_retraining_all_writes_what_it_reports(tmp_path, few_digits, capsys):
         "FC10_1.safetensors",
         "FC7-10-prime.json",
         "FC7-10-prime.safetensors",
+        "study_a-little.json",
+        "study_a-little.safetensors",
     ]
-    assert list(first.index) == ["FC10(1)", "FC7-10'"]
+    assert list(first.index) == ["FC10(1)", "FC7-10'", "study (a little)"]
     assert "nothing to compare FC10(1) with" in capsys.readouterr().out
     second = retrain_all(folder)
     assert "agreement" not in first and (second["agreement"] == 100).all()
     assert second["test error"].equals(second["shipped test error"])
     assert "agreement" in capsys.readouterr().out
-    for name in second.index:
+    for name in zoo.ZOO:
         model = zoo._read(name, folder)
         images, labels = few_digits["train"]
         if zoo.ZOO[name].half:
@@ -287,7 +444,7 @@ def test_retraining_all_writes_what_it_reports(tmp_path, few_digits, capsys):
 def test_tiny_weights_are_saved_as_zero(tmp_path, few_digits, monkeypatch):
     few_digits["train"][0][..., :4, :] = 0  # black pixels: here only decay moves the weights
 
-    def train(model, images, labels):
+    def train(model, images, labels, *, seed):
         with torch.no_grad():
             model[1].weight[:, :112] *= 1e-25
 
