@@ -1,4 +1,5 @@
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -106,6 +107,40 @@ def test_convolutions_lie_between_their_bounds(case):
     even = all(s % t == 0 for s, t in zip(shape[1:], layer.stride))
     if layer.padding_mode == "circular" and whole and even:
         assert bounds.upper <= true * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("turns", [1 / 2, 1 / 3, 2 / 5])
+def test_zero_padding_needs_a_circle_with_room(stride, turns):
+    """Kernels that resonate with waves which a circle of the image's own size does not have."""
+    for side, taps, padding in itertools.product(range(2, 8), range(2, 5), range(4)):
+        if side + 2 * padding < taps:
+            continue
+        layer = nn.Conv2d(1, 1, (1, taps), stride=(1, stride), padding=(0, padding), bias=False)
+        wave = torch.cos(2 * math.pi * turns * torch.arange(taps))
+        layer.weight = nn.Parameter(wave.view(1, 1, 1, taps))
+        true, upper = true_norm(layer, (1, 1, side)), fourier.upper_bound(layer, (1, 1, side))
+        assert upper >= true * (1 - ROUNDING), (side, taps, padding)
+
+
+@pytest.mark.parametrize("taps", [2, 4])
+def test_uneven_padding_needs_a_circle_with_room_too(taps):
+    for side, turns in itertools.product(range(2, 8), [1 / 2, 1 / 3, 2 / 5]):
+        layer = nn.Conv2d(1, 1, (1, taps), padding="same", bias=False)
+        wave = torch.cos(2 * math.pi * turns * torch.arange(taps))
+        layer.weight = nn.Parameter(wave.view(1, 1, 1, taps))
+        true, upper = true_norm(layer, (1, 1, side)), fourier.upper_bound(layer, (1, 1, side))
+        assert upper >= true * (1 - ROUNDING), side
+
+
+@pytest.mark.parametrize(("side", "stride", "padding"), [(3, 2, 2), (2, 1, 1), (4, 2, 2)])
+def test_circular_padding_that_repeats_pixels(side, stride, padding):
+    """One tap: the norm is the root of how often the layer shows a pixel."""
+    layer = nn.Conv2d(1, 1, 1, stride=stride, padding=padding, padding_mode="circular")
+    nn.init.ones_(layer.weight)
+    bounds, times = operator_norm(layer, (1, side, side)), 2
+    assert bounds.lower == pytest.approx(times) and times <= bounds.upper <= 3.01
+    assert true_norm(layer, (1, side, side)) == pytest.approx(times)
 
 
 @given(convolutions())

@@ -79,9 +79,10 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
             else:
                 period, repeats = math.ceil(read / stride), math.ceil(read / size)
         else:
-            # The padding behind the image may go round into the zeros before it.
+            # The padding behind the image may go round into the zeros before it. Outputs whose
+            # windows start behind the circle's end read those zeros only.
             last = read - before
-            period = math.ceil(max(before + min(size, last), last, stride * outputs) / stride)
+            period = math.ceil(max(before + min(size, last), last) / stride)
         result.append(Axis(before, period, repeats))
     return result
 
