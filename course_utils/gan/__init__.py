@@ -1,0 +1,35 @@
+"""Generative adversarial networks: the two players, their game, and measures of the outcome."""
+
+from course_utils.gan.frechet import features, frechet_distance
+from course_utils.gan.networks import (
+    Generator,
+    convolutional_discriminator,
+    convolutional_generator,
+    draw_noise,
+    maxout_discriminator,
+    rectifier_generator,
+    sample,
+)
+from course_utils.gan.parzen import SIGMAS, choose_sigma, parzen_log_likelihood
+from course_utils.gan.theory import game_value, jensen_shannon
+from course_utils.gan.training import discriminator_loss, generator_loss, train_gan
+
+__all__ = [
+    "SIGMAS",
+    "Generator",
+    "choose_sigma",
+    "convolutional_discriminator",
+    "convolutional_generator",
+    "discriminator_loss",
+    "draw_noise",
+    "features",
+    "frechet_distance",
+    "game_value",
+    "generator_loss",
+    "jensen_shannon",
+    "maxout_discriminator",
+    "parzen_log_likelihood",
+    "rectifier_generator",
+    "sample",
+    "train_gan",
+]

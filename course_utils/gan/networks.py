@@ -1,0 +1,173 @@
+"""The two players: generators from noise to images, discriminators from images to a logit.
+
+D's logit a says how sure it is that an image is real: D(x) = sigmoid(a).
+"""
+
+import torch
+from torch import nn
+
+from course_utils.models import eval_mode, fully_connected
+
+BATCH = 1000  # images that a generator draws at once
+
+
+class Generator(nn.Sequential):
+    """Layers from noise (N, noise) to images. `draw_noise` says what noise is.
+
+    Attributes:
+        noise: how many numbers an image is made from.
+    """
+
+    def __init__(self, *layers: nn.Module, noise: int = 100):
+        super().__init__(*layers)
+        self.noise = noise
+
+
+def rectifier_generator(
+    *widths: int, noise: int = 100, normalise: bool = True, seed: int = 0
+) -> Generator:
+    """Build the 2014 paper's kind of generator: rectifier layers under one of sigmoids.
+
+    Args:
+        widths: units of each hidden layer; the paper has 1200, 1200.
+        noise: how many numbers an image is made from.
+        normalise: put batch normalisation before the rectifiers. The paper's had none (it is of
+            2015); without it, training as short as the course's makes few digits or one.
+        seed: of the first weights.
+
+    Returns:
+        A module from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
+
+    Raises:
+        ValueError: a width or `noise` is not a positive whole number.
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; the sizes stand in its code.
+    Batch normalisation: Ioffe and Szegedy 2015 (arXiv:1502.03167).
+    """
+    layers: list[nn.Module] = []
+    for layer in fully_connected(*widths, 28 * 28, hidden="rectifier", inputs=noise, seed=seed):
+        if normalise and isinstance(layer, nn.ReLU):
+            layers.append(nn.BatchNorm1d(layers[-1].out_features))
+        layers.append(layer)
+    return Generator(*layers, nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28)), noise=noise)
+
+
+def maxout_discriminator(
+    *widths: int, dropout: tuple[float, float] = (0.2, 0.5), seed: int = 0
+) -> nn.Sequential:
+    """Build the 2014 paper's kind of discriminator: maxout layers, with dropout, and one logit.
+
+    Args:
+        widths: units of each hidden layer; the paper has 240, 240.
+        dropout: in train mode, the share of the pixels and of each hidden layer's units set to
+            zero.
+        seed: of the first weights.
+
+    Returns:
+        A module from images (N, 1, 28, 28) in [0, 1] to logits (N, 1).
+
+    Raises:
+        ValueError: a width is not a positive whole number, or `dropout` is not as described.
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; the sizes stand in its code.
+    """
+    return fully_connected(*widths, 1, hidden="maxout", dropout=dropout, seed=seed)
+
+
+def convolutional_generator(channels: int = 32, *, noise: int = 100, seed: int = 0) -> Generator:
+    """Build a small generator of transposed convolutions, 7 x 7 to 14 x 14 to 28 x 28 pixels.
+
+    Args:
+        channels: of the 14 x 14 layer; the one below has twice as many.
+        noise, seed: as in `rectifier_generator`.
+
+    Returns:
+        A module from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
+
+    Source: Radford, Metz and Chintala 2015 (arXiv:1511.06434), section 3.
+    """
+    _check_counts(channels=channels, noise=noise)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return Generator(
+            nn.Linear(noise, 2 * channels * 49, bias=False),
+            nn.BatchNorm1d(2 * channels * 49),
+            nn.ReLU(),
+            nn.Unflatten(1, (2 * channels, 7, 7)),
+            nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),
+            nn.Sigmoid(),
+            noise=noise,
+        )
+
+
+def convolutional_discriminator(
+    channels: int = 32, *, dropout: float = 0.3, seed: int = 0
+) -> nn.Sequential:
+    """Build a small discriminator of strided convolutions, the mirror of the generator's.
+
+    Args:
+        channels: of the 14 x 14 layer; the next has twice as many.
+        dropout: in train mode, the share of each layer's units set to zero.
+        seed: of the first weights.
+
+    Returns:
+        A module from images (N, 1, 28, 28) in [0, 1] to logits (N, 1).
+
+    Source: Radford, Metz and Chintala 2015 (arXiv:1511.06434), section 3, without its batch
+    normalisation, under which D would judge an image by the others of its batch.
+    """
+    _check_counts(channels=channels)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout: got {dropout!r}, expected a share in [0, 1)")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, channels, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(dropout),
+            nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(dropout),
+            nn.Flatten(),
+            nn.Linear(2 * channels * 49, 1),
+        )
+
+
+def draw_noise(count: int, size: int, *, seed: int = 0) -> torch.Tensor:
+    """Return noise (count, size), each number uniform in [-1, 1], float32 on the CPU.
+
+    Args:
+        count: at least 1.
+        size: numbers an image is made from, a generator's `noise`.
+        seed: of the draw.
+    """
+    _check_counts(count=count, size=size)
+    return uniform(count, size, torch.Generator().manual_seed(seed))
+
+
+def uniform(count: int, size: int, random: torch.Generator) -> torch.Tensor:
+    """Return noise (count, size), drawn on from where `random` stands."""
+    return 2 * torch.rand(count, size, generator=random) - 1
+
+
+def sample(generator: Generator, count: int, *, seed: int = 0) -> torch.Tensor:
+    """Return images that a generator makes from `draw_noise(count, generator.noise, seed=seed)`.
+
+    It computes in eval mode, and is left in the mode it was in.
+
+    Returns:
+        (count, ...), without gradients, on the generator's device.
+    """
+    device = next(generator.parameters()).device
+    noise = draw_noise(count, generator.noise, seed=seed).to(device)
+    with eval_mode(generator), torch.no_grad():
+        return torch.cat([generator(some) for some in noise.split(BATCH)])
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")

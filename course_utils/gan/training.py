@@ -1,0 +1,263 @@
+"""The minimax game: both losses, and training by them."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from course_utils.attacks.checks import check_images
+from course_utils.gan.networks import Generator, uniform
+from course_utils.models import eval_mode
+
+
+def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Return -mean log D(x) - mean log(1 - D(G(z))): what D minimises, -V of the paper.
+
+    Args:
+        real, fake: D's logits of real images and of generated ones, of any shape, not empty.
+
+    Returns:
+        A scalar, at least 0; 2 log 2 where D cannot tell them apart.
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), equation 1.
+    """
+    _check_logits(real=real, fake=fake)
+    # log D = logsigmoid(a) and log(1 - D) = logsigmoid(-a): no logarithm of a rounded 0.
+    return -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
+
+
+def generator_loss(fake: torch.Tensor, *, saturating: bool = False) -> torch.Tensor:
+    """Return what G minimises, given D's logits of generated images, of any shape, not empty.
+
+    Args:
+        saturating: True for mean log(1 - D(G(z))), the minimax game's own, whose gradient fades
+            where D is sure; False for -mean log D(G(z)), which the paper trains with.
+
+    Returns:
+        A scalar.
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 3.
+    """
+    _check_logits(fake=fake)
+    return F.logsigmoid(-fake).mean() if saturating else -F.logsigmoid(fake).mean()
+
+
+def train_gan(
+    generator: Generator,
+    discriminator: nn.Module,
+    images: torch.Tensor,
+    *,
+    epochs: int = 10,
+    batch_size: int = 100,
+    learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
+    saturating: bool = False,
+    generator_steps: int = 1,
+    discriminator_steps: int = 1,
+    average: float = 0.998,
+    every: int = 100,
+    watch: Callable[[int], object] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train both networks in place, one against the other, by Adam, its step falling to zero.
+
+    In each round D takes its steps, each on another batch of real images and as many generated
+    ones, and then G takes its own, each on fresh noise. The game is played by a copy of G; the
+    generator itself follows as the running mean of that copy's weights, which makes cleaner
+    images. Ctrl-C, or any other error, leaves both networks as they stood at the last row of the
+    report.
+
+    Args:
+        generator: from noise (N, generator.noise), uniform in [-1, 1], to images (N, ...).
+        discriminator: from images to logits (N, 1) or (N,).
+        images: the real ones (N, ...), float32, in [0, 1], on the networks' device.
+        epochs: passes of D through the images.
+        batch_size: real images, and generated ones, of one step.
+        learning_rate: of generator and discriminator, or one for both: Adam's first step, with
+            beta1 = 0.5.
+        saturating: which loss G minimises, see `generator_loss`.
+        generator_steps, discriminator_steps: of each round (the paper's k is the second).
+        average: how much of the running mean stays in each round, at least 0 and below 1; with 0
+            the generator is the copy that plays.
+        every: rounds that make up a row of the report.
+        watch: called after each row with the number of rounds so far; both networks are in train
+            mode then.
+        seed: of noise, dropout and the order in which the images are seen.
+        progress: whether to show a bar.
+
+    Returns:
+        One row for every `every` rounds, the last of fewer: "round", "epoch" (with its fraction),
+        and means over these rounds: "discriminator loss", "generator loss", "real" (D's output on
+        real images, 0 to 1) and "fake" (on generated ones, both before D's step).
+
+    Raises:
+        TypeError, ValueError: an argument is not as described.
+        FloatingPointError: a loss is no longer finite.
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), algorithm 1. Adam and its beta1: Radford,
+    Metz and Chintala 2015 (arXiv:1511.06434), section 3. The mean of the weights: Yazıcı et al.
+    2018 (arXiv:1806.04498).
+    """
+    rates = learning_rate if isinstance(learning_rate, tuple) else (learning_rate,) * 2
+    _check_options(
+        rates,
+        epochs=epochs,
+        batch_size=batch_size,
+        generator_steps=generator_steps,
+        discriminator_steps=discriminator_steps,
+        every=every,
+    )
+    if not 0 <= average < 1:
+        raise ValueError(f"average: got {average!r}, expected a share in [0, 1)")
+    _check_players(generator, discriminator, images)
+    player = copy.deepcopy(generator).train()
+    optimizers = [
+        torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999))
+        for network, rate in zip((player, discriminator), rates)
+    ]
+    per_epoch = -(-len(images) // batch_size)
+    rounds = -(-epochs * per_epoch // discriminator_steps)
+    schedules = [
+        torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=rounds)
+        for optimizer in optimizers
+    ]
+    random = torch.Generator().manual_seed(seed)
+
+    def generated(count: int) -> torch.Tensor:
+        return player(uniform(count, generator.noise, random).to(images.device))
+
+    def discriminator_step(batch: torch.Tensor) -> dict[str, float]:
+        with torch.no_grad():
+            fakes = generated(len(batch))
+        real, fake = discriminator(images[batch]), discriminator(fakes)
+        loss = discriminator_loss(real, fake)
+        _step(optimizers[1], loss)
+        outputs = {"real": real.detach().sigmoid(), "fake": fake.detach().sigmoid()}
+        means = {name: values.mean().item() for name, values in outputs.items()}
+        return {"discriminator loss": loss.item(), **means}
+
+    def generator_step() -> dict[str, float]:
+        loss = generator_loss(discriminator(generated(batch_size)), saturating=saturating)
+        _step(optimizers[0], loss)
+        return {"generator loss": loss.item()}
+
+    players = nn.ModuleList([generator, discriminator])
+    batches = _batches(len(images), batch_size, random)
+    history, since, saved = [], [], _copy_of_state(players)
+    modes = [network.training for network in players]
+    players.train()
+    # Dropout draws from PyTorch's global state; the reader's is set aside meanwhile.
+    cuda = [images.device] if images.device.type == "cuda" else []
+    bar = tqdm(total=rounds, desc="training", unit="round", disable=not progress)
+    try:
+        with torch.random.fork_rng(cuda):
+            torch.manual_seed(seed)
+            for number in range(1, rounds + 1):
+                try:
+                    for _ in range(discriminator_steps):
+                        since.append(discriminator_step(next(batches).to(images.device)))
+                    for _ in range(generator_steps):
+                        since.append(generator_step())
+                except FloatingPointError as error:
+                    raise FloatingPointError(
+                        f"{error} in round {number}: training diverged. Try a smaller "
+                        "learning_rate, or another seed, and check the images and both networks"
+                    ) from None
+                for schedule in schedules:
+                    schedule.step()
+                _follow(generator, player, average)
+                bar.update()
+                if number % every and number < rounds:
+                    continue
+                means = pd.DataFrame(since).mean().to_dict()
+                epoch = number * discriminator_steps / per_epoch
+                history.append({"round": number, "epoch": epoch, **means})
+                since, saved = [], _copy_of_state(players)
+                bar.set_postfix_str(f"D(x) {means['real']:.2f}, D(G(z)) {means['fake']:.2f}")
+                if watch is not None:
+                    watch(number)
+    except BaseException:
+        players.load_state_dict(saved)
+        raise
+    finally:
+        bar.close()
+        for network, mode in zip(players, modes):
+            network.train(mode)
+    return pd.DataFrame(history)
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """Move one network's parameters down its loss; the other's gets no gradient."""
+    if not loss.isfinite():
+        raise FloatingPointError(f"a loss is {loss.item()}")
+    parameters = optimizer.param_groups[0]["params"]
+    for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters)):
+        parameter.grad = slope
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+@torch.no_grad()
+def _follow(generator: nn.Module, player: nn.Module, average: float) -> None:
+    """Move the generator's weights towards the player's; of its other numbers, take the last."""
+    for mean, last in zip(generator.parameters(), player.parameters()):
+        mean.lerp_(last, 1 - average)
+    for mean, last in zip(generator.buffers(), player.buffers()):
+        mean.copy_(last)
+
+
+def _batches(count: int, batch_size: int, random: torch.Generator) -> Iterator[torch.Tensor]:
+    """Yield the indices of batch after batch, each epoch in another order, without an end."""
+    while True:
+        yield from torch.randperm(count, generator=random).split(batch_size)
+
+
+def _copy_of_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def _check_logits(**logits: torch.Tensor) -> None:
+    for name, values in logits.items():
+        if not isinstance(values, torch.Tensor) or not values.is_floating_point():
+            kind = values.dtype if isinstance(values, torch.Tensor) else type(values).__name__
+            raise TypeError(f"{name}: got {kind}, expected a tensor of floating point logits")
+        if not values.numel():
+            raise ValueError(f"{name}: got shape {tuple(values.shape)}, expected at least one logit")
+
+
+def _check_options(rates: tuple[float, ...], **counts: int) -> None:
+    if len(rates) != 2 or not all(0 < rate < float("inf") for rate in rates):
+        raise ValueError(
+            f"learning_rate: got {rates!r}, expected a number above 0, "
+            "or two, of generator and discriminator"
+        )
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
+
+
+def _check_players(
+    generator: Generator, discriminator: nn.Module, images: torch.Tensor
+) -> None:
+    """Refuse images or networks that do not fit together, before any training."""
+    check_images(images)
+    if not isinstance(generator, nn.Module) or not hasattr(generator, "noise"):
+        raise TypeError(f"generator: got {type(generator).__name__}, expected a Generator")
+    if not isinstance(discriminator, nn.Module):
+        raise TypeError(f"discriminator: got {type(discriminator).__name__}, expected a Module")
+    with eval_mode(generator), eval_mode(discriminator), torch.no_grad():
+        made = generator(torch.zeros(1, generator.noise).to(images))
+        if made.shape[1:] != images.shape[1:]:
+            raise ValueError(
+                f"generator: makes images of shape {tuple(made.shape[1:])}, "
+                f"expected {tuple(images.shape[1:])}, as those of images"
+            )
+        logits = discriminator(made)
+    if logits.numel() != 1:
+        raise ValueError(
+            f"discriminator: gave shape {tuple(logits.shape)} for one image, expected one logit"
+        )
