@@ -81,7 +81,7 @@ def test_rbf_logits_and_slopes_are_finite_and_smooth_near_and_far():
     (slope,) = torch.autograd.grad(logits.sum(), images)
     assert logits.isfinite().all() and slope.isfinite().all()
     assert (logits.diff()[1:] < 0).all()
-    assert (logits[3] - logits[4]).item() == pytest.approx(2e-4, rel=1e-3)
+    assert (logits[3] - logits[4]).item() == pytest.approx(2e-4, rel=1e-2)
 
 
 @pytest.mark.parametrize(
