@@ -50,6 +50,7 @@ CONDITIONS = [
     "noise",
     "adversarial training",
     "dropout and adversarial training",
+    "Lipschitz penalty",
 ]
 HALF = {"FC100-100-10(P1)": "P1", "FC123-456-10": "P1", "FC100-100-10'": "P2"}
 
@@ -201,7 +202,7 @@ def test_the_study_holds_five_networks_a_condition(condition, mnist):
 
 def test_the_studys_conditions_differ_in_nothing_but_what_they_say():
     assert study_conditions() == CONDITIONS
-    said = {"loss", "weight_decay"}
+    said = {"loss", "weight_decay", "lipschitz"}
     plain = zoo.STUDY["none"]
     for recipe in zoo.STUDY.values():
         assert (recipe.widths, recipe.hidden) == (plain.widths, plain.hidden)

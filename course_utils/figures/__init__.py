@@ -22,6 +22,15 @@ from course_utils.figures.fast_gradient import (
     sign_equation,
 )
 from course_utils.figures.images import digits, equation
+from course_utils.figures.lipschitz import (
+    bound_scatter,
+    certified_curves,
+    cones,
+    frequency_maps,
+    patterns,
+    sandwich,
+    trained_bounds,
+)
 from course_utils.figures.style import use_style
 from course_utils.figures.transfer import (
     amplification,
@@ -37,20 +46,27 @@ __all__ = [
     "amplification",
     "answers",
     "beside_paper",
+    "bound_scatter",
     "cells",
+    "certified_curves",
     "class_matrix",
+    "cones",
     "confidence_over_eps",
     "cosine_scatter",
     "descent_paths",
     "digits",
     "equation",
+    "frequency_maps",
     "histograms",
     "logit_lines",
+    "patterns",
     "penalty_search",
     "picture_strip",
     "probability_strip",
+    "sandwich",
     "seeds",
     "sign_equation",
+    "trained_bounds",
     "training",
     "use_style",
 ]

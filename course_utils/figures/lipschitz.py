@@ -1,0 +1,191 @@
+"""The figures of Lecture 3: Lipschitz bounds."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from course_utils.figures.style import SIX_STYLES, STYLES
+
+
+def cones(
+    function: Callable[[np.ndarray], np.ndarray], *, constants: Sequence[float],
+    points: Sequence[float], ends: tuple[float, float] = (-6, 6),
+) -> Figure:
+    """A function of one number with the cones that a constant K allows it, a panel for each K.
+
+    Through each of `points` go two lines of slopes K and -K. Where the function leaves the cone
+    between them it is drawn thick: there |f(x) - f(point)| > K |x - point|.
+    """
+    x = np.linspace(*ends, 601)
+    y = function(x)
+    room = 0.15 * np.ptp(y)
+    figure, axes = plt.subplots(
+        1, len(constants), figsize=(4.2 * len(constants), 3.3), sharey=True, squeeze=False
+    )
+    for ax, constant in zip(axes[0], constants):
+        ax.plot(x, y, color="black", linewidth=2)
+        for point in points:
+            height = function(np.array(point))
+            reach = constant * np.abs(x - point)
+            ax.fill_between(x, height - reach, height + reach, color="0.5", alpha=0.25)
+            outside = np.abs(y - height) > reach * (1 + 1e-9) + 1e-12
+            ax.plot(x, np.where(outside, y, np.nan), color="tab:orange", linewidth=6)
+            ax.plot(point, height, "o", color="black")
+        ax.set(title=f"K = {constant:g}", xlabel="x", xlim=ends,
+               ylim=(y.min() - room, y.max() + room))
+    axes[0, 0].set_ylabel("f(x)")
+    return figure
+
+
+def frequency_maps(norms: Mapping[str, torch.Tensor]) -> Figure:
+    """The largest singular value at each frequency, a panel for each layer.
+
+    `norms`: for each title the (M_y, M_x) of `course_utils.lipschitz.frequency_norms`. Frequency
+    0 is drawn in the middle; a hollow circle marks the largest value, which the title gives.
+    """
+    figure, axes = plt.subplots(
+        1, len(norms), figsize=(3.9 * len(norms), 3.6), squeeze=False
+    )
+    for ax, (title, values) in zip(axes[0], norms.items()):
+        grid = torch.fft.fftshift(values).numpy()
+        left, right, bottom, top = _sides(grid.shape)
+        picture = ax.imshow(grid, extent=(left, right, bottom, top), cmap="gray", vmin=0)
+        j, k = np.unravel_index(grid.argmax(), grid.shape)
+        high, wide = grid.shape
+        ax.plot(left + (k + 0.5) * (right - left) / wide, top + (j + 0.5) * (bottom - top) / high,
+                "o", color="tab:orange", fillstyle="none", markersize=11, markeredgewidth=2)
+        ax.set(title=f"{title}\nlargest {grid.max():.3g}", xlabel="turns an output pixel, right",
+               xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5])
+        ax.title.set_fontsize(10)
+        ax.grid(False)
+        figure.colorbar(picture, ax=ax, shrink=0.7)
+    axes[0, 0].set_ylabel("turns an output pixel, down")
+    return figure
+
+
+def _sides(shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return imshow's extent of a shifted grid of frequencies: left, right, bottom, top."""
+    starts = [-(side // 2) / side - 0.5 / side for side in shape]
+    return starts[1], starts[1] + 1, starts[0] + 1, starts[0]
+
+
+def patterns(
+    pictures: Sequence[torch.Tensor], *, titles: Sequence[str], beneath: Sequence[str]
+) -> Figure:
+    """Patterns (C, H, W) side by side, each stretched to its own range, with 0 drawn grey.
+
+    Three channels are drawn in colour; of any other number, the one that holds most.
+    """
+    figure, axes = plt.subplots(
+        1, len(pictures), figsize=(2.3 * len(pictures), 2.9), squeeze=False
+    )
+    for ax, picture, title, text in zip(axes[0], pictures, titles, beneath, strict=True):
+        ax.imshow(visible(picture), vmin=0, vmax=1, interpolation="nearest", cmap="gray")
+        ax.set(title=title, xlabel=text, xticks=[], yticks=[])
+        ax.title.set_fontsize(10)
+        ax.grid(False)
+    return figure
+
+
+def visible(pattern: torch.Tensor) -> np.ndarray:
+    """A pattern (C, H, W) as pixels from 0 to 1, with 0 grey: (H, W, 3) in colour, or (H, W).
+
+    Of a number of channels other than 3, the one that holds most is shown.
+    """
+    pattern = pattern.detach().cpu().double()
+    if len(pattern) == 3:
+        shown = pattern.permute(1, 2, 0)
+    else:
+        shown = pattern[pattern.flatten(1).norm(dim=1).argmax()]
+    return (shown / (2 * shown.abs().max().clamp_min(1e-30)) + 0.5).numpy()
+
+
+def trained_bounds(table: pd.DataFrame, bounds: pd.Series, *, title: str) -> Figure:
+    """Bounds of the same layers in several networks, and how those of one more are spread.
+
+    `table`: rows the layers, columns the networks, on the left; `bounds`: of another network's
+    layers, on the right, a histogram. Both axes are logarithmic, and 1 is marked.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(9.6, 0.4 * len(table) + 1.4), width_ratios=[1.5, 1]
+    )
+    lines = np.arange(len(table))
+    for (name, column), style in zip(table.items(), SIX_STYLES):
+        left.plot(column.astype(float), lines, color=style["color"], marker=style["marker"],
+                  linestyle="none", fillstyle="none", markersize=8, markeredgewidth=1.6, label=name)
+    left.set(xscale="log", xlabel="bound", ylim=(len(table) - 0.5, -0.5), title="AlexNet")
+    left.set_yticks(lines, labels=table.index)
+    left.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.1), ncols=3)
+    edges = np.geomspace(bounds.min() * 0.999, bounds.max() * 1.001, 13)
+    right.hist(bounds, bins=edges, color="0.7", edgecolor="black")
+    right.set(xscale="log", xlabel="bound", ylabel="layers", title=title)
+    for ax in (left, right):
+        ax.axvline(1, color="0.5", linewidth=1)
+        ax.title.set_fontsize(10)
+    return figure
+
+
+def sandwich(radii: Mapping[str, Mapping[str, torch.Tensor]]) -> Axes:
+    """Distances in L2, for several networks, on one logarithmic axis.
+
+    `radii`: for each network, for each kind of distance, one (N,) for all kinds alike: every
+    image is a stroke, and the median a marker. The axis above shows the same as distortion, for
+    images of 28 x 28 pixels.
+    """
+    ax = plt.subplots(figsize=(8.6, 0.75 * len(radii) + 1.7))[1]
+    for line, (name, kinds) in enumerate(radii.items()):
+        for row, ((kind, values), style) in enumerate(zip(kinds.items(), STYLES)):
+            height = line + 0.24 * (row - (len(kinds) - 1) / 2)
+            values = values.detach().cpu().numpy()
+            ax.plot(values, np.full(len(values), height), "|", color=style["color"], alpha=0.3,
+                    markersize=9)
+            ax.plot(np.median(values), height, style["marker"], color="white",
+                    markeredgecolor=style["color"], markersize=8, markeredgewidth=1.8,
+                    label=None if line else kind)
+    ax.set(xscale="log", xlabel="distance from the image (L2)", ylim=(len(radii) - 0.5, -0.5))
+    ax.set_yticks(range(len(radii)), labels=list(radii))
+    above = ax.secondary_xaxis("top", functions=(lambda x: x / 28, lambda x: 28 * x))
+    above.set_xlabel("the same as distortion (root mean square per pixel)")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="median")
+    return ax
+
+
+def certified_curves(
+    radii: torch.Tensor, curves: Mapping[str, torch.Tensor]
+) -> Axes:
+    """Certified accuracy in percent over the radius (L2), for each condition and each seed.
+
+    `radii`: (R,); `curves`: for each condition (seeds, R). The mean is a line with markers, each
+    seed a thin line.
+    """
+    ax = plt.subplots(figsize=(7.2, 3.7))[1]
+    for (name, values), style in zip(curves.items(), STYLES):
+        ax.plot(radii, values.T, color=style["color"], linewidth=0.6, alpha=0.5)
+        ax.plot(radii, values.mean(0), **style, markevery=5, label=name)
+    ax.set(xlabel="radius (L2)", ylabel="certified accuracy (%)", ylim=(0, 100))
+    ax.set_xlim(left=0)
+    ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return ax
+
+
+def bound_scatter(bounds: pd.Series, rates: pd.DataFrame) -> Axes:
+    """Transfer rate against the bound of the network that the images are shown to.
+
+    `rates`: in percent, rows the networks that the images were made for, columns those that they
+    are shown to, `bounds` one for each column. The diagonal is left out. A column's points stand
+    above one another; the marker tells the row.
+    """
+    ax = plt.subplots(figsize=(7.2, 3.9))[1]
+    for name, style in zip(rates.index, SIX_STYLES):
+        others = [other for other in rates.columns if other != name]
+        ax.plot(bounds[others], rates.loc[name, others], linestyle="none", color=style["color"],
+                marker=style["marker"], fillstyle="none", markersize=7, label=name)
+    ax.set(xscale="log", xlabel="bound of the network shown to", ylabel="transfer rate (%)",
+           ylim=(0, 100))
+    ax.legend(title="made for", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return ax
