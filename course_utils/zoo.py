@@ -360,8 +360,11 @@ def _train(recipe: Recipe, device: torch.device) -> tuple[nn.Module, dict]:
 
 def _as_recorded(options: dict[str, object]) -> dict[str, object]:
     """Return options as JSON can hold them: of a loss, its name and its own options."""
-    told = json.dumps(options, default=lambda loss: {"function": loss.func.__name__, **loss.keywords})
-    return json.loads(told)
+
+    def told(loss: partial) -> dict[str, object]:
+        return {"function": loss.func.__name__, **loss.keywords}
+
+    return json.loads(json.dumps(options, default=told))
 
 
 def _hash_of_indices(indices: torch.Tensor) -> str:
