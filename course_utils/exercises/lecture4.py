@@ -58,7 +58,8 @@ def _generator() -> torch.Generator:
 def _margin_cases() -> list[tuple]:
     generator = _generator()
     cases = []
-    for n, d, b, eps, dtype in [(6, 20, 0.7, 0.25, torch.float32), (3, 5, -1.1, 0.1, torch.float64)]:
+    sizes = [(6, 20, 0.7, 0.25, torch.float32), (3, 5, -1.1, 0.1, torch.float64)]
+    for n, d, b, eps, dtype in sizes:
         x = torch.rand(n, d, generator=generator, dtype=dtype)
         y = 2.0 * torch.randint(2, (n,), generator=generator).to(dtype) - 1
         y[:2] = torch.tensor([1.0, -1.0])
@@ -205,7 +206,7 @@ EXERCISES = (
     Exercise(
         "break-it", break_it, _diagnose_break_it,
         "A defence that stops one attack has met one attack. Now show yours to the network of "
-        "section 10.",
+        "section 12.",
         (
             "What does the fast gradient sign believe about the loss, and over which distance?",
             "Take many steps of a fraction of eps, each along the sign of a new gradient; after "

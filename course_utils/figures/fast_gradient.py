@@ -23,7 +23,7 @@ def sign_equation(
         factor: what the pattern is multiplied by, written before it.
     """
     picture, pattern, total = pictures
-    figure, axes = plt.subplots(1, 5, figsize=(8.4, 3.2), width_ratios=[1, 0.42, 1, 0.16, 1])
+    figure, axes = plt.subplots(1, 5, figsize=(8.4, 2.7), width_ratios=[1, 0.42, 1, 0.16, 1])
     for ax, sign in zip(axes[1::2], (f"+ {factor} ×", "="), strict=True):
         ax.axis("off")
         ax.text(0.5, 0.5, sign, fontsize=18, ha="center", va="center")
@@ -48,7 +48,7 @@ def confidence_over_eps(
         names: for each, the winner's name, written where it changes.
         mark: a size to mark by a vertical line.
     """
-    ax = ax or plt.subplots(figsize=(7.6, 3.6))[1]
+    ax = ax or plt.subplots(figsize=(8.6, 3.6))[1]
     at = range(len(eps))
     for values, style, label in zip(
         (first, winner), STYLES, (f"in “{names[0]}”", "in the winner"), strict=False
@@ -60,8 +60,8 @@ def confidence_over_eps(
         if i:
             ax.axvline(i - 0.5, color="0.8", linewidth=1)
     ax.axvline(list(eps).index(mark), color="0.5", linestyle=":", linewidth=1)
-    ax.set_xticks(at, labels=[f"{value:g}" for value in eps], fontsize=9)
-    ax.set(xlabel="eps (evenly spaced for reading, not to scale)", ylabel="confidence (%)")
+    ax.set_xticks(at, labels=[f"{value:g}".lstrip("0") or "0" for value in eps], fontsize=9)
+    ax.set(xlabel="eps (not to scale)", ylabel="confidence (%)")
     ax.set_ylim(0, 100)
     ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return ax
@@ -84,7 +84,7 @@ def picture_strip(
         show_photograph(axes[0, column], picture)
         axes[0, column].set_title(title, fontsize=10)
         ax, lines = axes[1, column], range(len(chances))
-        ax.barh(lines, chances.values(), color=["0.45"] + ["0.75"] * (len(chances) - 1))
+        ax.barh(lines, chances.values(), color=["0.65"] + ["0.85"] * (len(chances) - 1))
         for line, (name, chance) in enumerate(chances.items()):
             ax.text(2, line, f"{name[:20]} {chance:.0f}", va="center", fontsize=8)
         ax.set(xlim=(0, 100), xticks=[0, 50, 100], yticks=[])
@@ -107,11 +107,13 @@ def logit_lines(
     figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.9), sharey=True)
     for ax, (title, logits) in zip(axes, panels.items(), strict=True):
         logits = logits.detach().cpu()
-        ends = _apart(logits[-1].tolist(), least=float(_range(panels)) / 22)
-        for k, end in enumerate(ends):
+        heights = logits[-1].tolist()
+        labels = _apart(heights, least=_range(panels) / 22)
+        for k, (height, at) in enumerate(zip(heights, labels, strict=True)):
             style = {"color": "black", "linewidth": 2.6} if k == label else {"color": "0.55"}
             ax.plot(steps, logits[:, k], **style)
-            ax.text(steps[-1] * 1.04, end, str(k), fontsize=9, va="center",
+            ax.plot([steps[-1], 1.12 * steps[-1]], [height, at], color="0.7", linewidth=0.8)
+            ax.text(1.16 * steps[-1], at, str(k), fontsize=9, va="center",
                     weight="bold" if k == label else "normal")
         ax.axvline(0, color="0.5", linestyle=":", linewidth=1)
         ax.set(xlabel="step per pixel", title=title)
@@ -174,8 +176,19 @@ def _range(panels: Mapping[str, torch.Tensor]) -> float:
 
 
 def _apart(heights: list[float], *, least: float) -> list[float]:
-    """Move labels up where they would lie nearer to the next lower one than `least`."""
-    moved, last = list(heights), -float("inf")
-    for i in sorted(range(len(heights)), key=heights.__getitem__):
-        last = moved[i] = max(heights[i], last + least)
-    return moved
+    """Move labels as little as possible (in squares) so that any two are `least` apart."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    # Less rank * least, the labels need only not fall: pool neighbours that do.
+    blocks: list[list[float]] = []
+    for rank, i in enumerate(order):
+        blocks.append([heights[i] - rank * least])
+        while len(blocks) > 1 and _mean(blocks[-2]) > _mean(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    level = [_mean(block) for block in blocks for _ in block]
+    moved = dict(zip(order, (value + rank * least for rank, value in enumerate(level))))
+    return [moved[i] for i in range(len(heights))]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

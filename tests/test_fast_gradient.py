@@ -1,0 +1,259 @@
+"""Lecture 4's figures show the numbers they are given; its explorer shows what the model says."""
+
+import io
+import itertools
+import re
+import zlib
+from datetime import datetime
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from course_utils import figures
+from course_utils.figures.fast_gradient import _apart
+from course_utils.models import Normalize
+from course_utils.widgets import fast_gradient_explorer
+
+SIDE = 16
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    yield
+    plt.close("all")
+
+
+def test_sign_equation_draws_the_pattern_around_grey():
+    picture, pattern = torch.rand(3, 6, 6), torch.randint(-1, 2, (3, 6, 6)).float()
+    total = (picture + 0.1 * pattern).clamp(0, 1)
+    figure = figures.sign_equation([picture, pattern, total], ["a", "b", "c"], factor=".1")
+    drawn = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    for array, expected in zip(drawn, (picture, (pattern + 1) / 2, total), strict=True):
+        assert np.allclose(array, expected.permute(1, 2, 0))
+    assert [ax.get_xlabel() for ax in figure.axes if ax.images] == ["a", "b", "c"]
+    assert [ax.texts[0].get_text() for ax in figure.axes if ax.texts] == ["+ .1 ×", "="]
+
+
+def test_confidence_over_eps_names_each_new_winner_once():
+    names = ["panda", "panda", "teddy", "teddy", "panda"]
+    ax = figures.confidence_over_eps(
+        [0, 0.01, 0.02, 0.1, 0.3], [90, 50, 10, 5, 30], [90, 50, 40, 80, 30], names, mark=0.02
+    )
+    first, winner = ax.lines[:2]
+    assert list(first.get_ydata()) == [90, 50, 10, 5, 30]
+    assert list(winner.get_ydata()) == [90, 50, 40, 80, 30]
+    assert first.get_linestyle() != winner.get_linestyle()
+    assert [text.get_text() for text in ax.texts] == ["panda", "teddy", "panda"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", ".01", ".02", ".1", ".3"]
+    assert ax.lines[-1].get_xdata()[0] == 2
+
+
+def test_picture_strip_draws_pictures_and_their_bars():
+    pictures = torch.rand(2, 3, 5, 5)
+    answers = [{"panda": 90.0, "teddy": 5.0}, {"teddy": 60.0, "panda": 20.0}]
+    figure = figures.picture_strip(pictures, ["eps = 0", "eps = 1"], answers)
+    top, bottom = figure.axes[:2], figure.axes[2:]
+    assert [ax.get_title() for ax in top] == ["eps = 0", "eps = 1"]
+    for ax, picture in zip(top, pictures, strict=True):
+        assert np.allclose(ax.images[0].get_array(), picture.permute(1, 2, 0))
+    for ax, chances in zip(bottom, answers, strict=True):
+        assert [bar.get_width() for bar in ax.patches] == list(chances.values())
+        assert [t.get_text() for t in ax.texts] == [f"{k} {v:.0f}" for k, v in chances.items()]
+
+
+def test_logit_lines_tell_each_line_by_its_class():
+    steps, logits = torch.linspace(-1, 1, 5), torch.randn(5, 4)
+    figure = figures.logit_lines(steps, {"one": logits, "two": 2 * logits}, label=2)
+    for ax, values in zip(figure.axes, (logits, 2 * logits), strict=True):
+        lines = [line for line in ax.lines if len(line.get_xdata()) == 5]
+        for k, line in enumerate(lines):
+            assert np.allclose(line.get_ydata(), values[:, k])
+        assert np.argmax([line.get_linewidth() for line in lines]) == 2
+        assert [text.get_text() for text in ax.texts] == ["0", "1", "2", "3"]
+        heights = [text.get_position()[1] for text in ax.texts]
+        assert np.argsort(heights).tolist() == values[-1].argsort().tolist()
+
+
+@pytest.mark.parametrize("heights", [[1.0, 1.0, 1.0], [3.0, 0.0, 2.9, 9.0, 2.95], [0.0, 5.0]])
+def test_labels_are_moved_apart_and_no_further_than_needed(heights):
+    """Against every other choice on a grid around it."""
+    least = 0.5
+    moved = _apart(heights, least=least)
+    gaps = np.diff(sorted(moved))
+    assert (gaps >= least - 1e-9).all()
+    assert np.argsort(moved, kind="stable").tolist() == np.argsort(heights, kind="stable").tolist()
+    cost = np.square(np.subtract(moved, heights)).sum()
+    for shift in itertools.product((-0.05, 0, 0.05), repeat=len(heights)):
+        other = np.add(moved, shift)
+        if (np.diff(other[np.argsort(heights, kind="stable")]) >= least - 1e-9).all():
+            assert np.square(other - heights).sum() >= cost - 1e-9
+
+
+def test_against_eps_draws_every_column_of_every_table():
+    tables = {
+        what: pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, np.nan]}, [0, 0.3]) * factor
+        for what, factor in (("error", 1), ("sure", 10))
+    }
+    figure = figures.against_eps(tables, mark=0.25)
+    for ax, (what, table) in zip(figure.axes, tables.items(), strict=True):
+        *lines, mark = ax.lines
+        assert ax.get_ylabel() == what and set(mark.get_xdata()) == {0.25}
+        for line, column in zip(lines, table, strict=True):
+            assert np.array_equal(line.get_ydata(), table[column], equal_nan=True)
+        assert len({line.get_linestyle() for line in lines}) == 2
+    legend = figure.axes[-1].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == ["a", "b"]
+
+
+def test_seeds_mark_each_run_and_print_the_mean():
+    ax = figures.seeds({"none": [1.0, 2.0, 6.0], "noise": [1.5]}, xlabel="error")
+    assert list(ax.lines[0].get_xdata()) == [1.0, 2.0, 6.0]
+    assert list(ax.lines[1].get_xdata()) == [3.0, 3.0]
+    assert [text.get_text() for text in ax.texts] == ["3.00", "1.50"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["none", "noise"]
+
+
+@pytest.fixture
+def model():
+    """A linear classifier of small pictures, which answers as the real one does."""
+    torch.manual_seed(0)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 7))
+    classifier = nn.Sequential(Normalize((0.5,) * 3, (0.5,) * 3, size=SIDE), linear).eval()
+    classifier.categories = [f"<{k}>" for k in range(7)]
+    return classifier
+
+
+@pytest.fixture
+def pictures():
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.rand(3, SIDE, SIDE, generator=generator) for name in ("one", "two")}
+
+
+class Explorer:
+    """The parts of the widget by name, and what they show."""
+
+    def __init__(self, model, pictures):
+        controls, self.eps, self.message, shown = fast_gradient_explorer(model, pictures).children
+        self.menu, self.upload = controls.children
+        self.picture, self.answers = shown.children
+
+    def pixels(self):
+        return np.asarray(Image.open(io.BytesIO(self.picture.value)))
+
+    def bars(self):
+        names = re.findall(r"&lt;(\d)&gt;", self.answers.value)
+        chances = re.findall(r">([\d.]+) %<", self.answers.value)
+        return [(int(name), float(chance)) for name, chance in zip(names, chances, strict=True)]
+
+    def send(self, name, content):
+        self.upload.value = [{
+            "name": name, "type": "image/png", "size": len(content), "content": content,
+            "last_modified": datetime.now(),
+        }]
+
+
+def expected(model, picture, eps):
+    """The moved picture and its five likeliest classes: the gradient of a linear model by hand."""
+    weight = model[1][1].weight.detach()
+    chances = model(picture[None])[0].softmax(0)
+    label = chances.argmax()
+    # The gradient of the cross-entropy is (chances - one-hot) @ weight, over std.
+    error = chances - torch.eye(7)[label]
+    sign = (error @ weight).sign().view_as(picture)
+    moved = (picture + eps * sign).clamp(0, 1)
+    chances, classes = model(moved[None])[0].softmax(0).topk(5)
+    return moved, list(zip(classes.tolist(), (100 * chances).tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("name", "eps"), [("one", 0.007), ("one", 0.1), ("two", 0.0)])
+def test_the_explorer_shows_what_the_model_says(model, pictures, name, eps):
+    explorer = Explorer(model, pictures)
+    explorer.menu.value, explorer.eps.value = name, eps
+    moved, bars = expected(model, pictures[name], eps)
+    shown = torch.from_numpy(explorer.pixels().copy()).permute(2, 0, 1)
+    assert (shown - 255 * moved).abs().max() <= 0.51
+    assert [k for k, _ in explorer.bars()] == [k for k, _ in bars]
+    assert np.allclose([p for _, p in explorer.bars()], [p for _, p in bars], atol=0.06)
+
+
+def as_png(array, **options):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "png", **options)
+    return file.getvalue()
+
+
+def test_an_upload_joins_the_menu_and_is_shown(model, pictures):
+    explorer = Explorer(model, pictures)
+    explorer.eps.value = 0.0
+    grey = np.full((40, 60, 3), 128, np.uint8)
+    explorer.send("mine.png", as_png(grey))
+    assert explorer.menu.options == ("one", "two", "mine.png")
+    assert explorer.menu.value == "mine.png" and explorer.message.value == ""
+    assert explorer.pixels().shape == (SIDE, SIDE, 3) and (explorer.pixels() == 128).all()
+    explorer.send("mine.png", as_png(grey // 2))  # another file of that name replaces it
+    assert explorer.menu.options == ("one", "two", "mine.png")
+    assert (explorer.pixels() == 64).all()
+    explorer.eps.value = 0.05
+    moved, bars = expected(model, torch.full((3, SIDE, SIDE), 64 / 255), 0.05)
+    assert [k for k, _ in explorer.bars()] == [k for k, _ in bars]
+
+
+def test_uploads_with_transparency_or_sixteen_bits_are_pictures(model, pictures):
+    explorer = Explorer(model, pictures)
+    clear = np.zeros((20, 20, 4), np.uint8)
+    explorer.send("clear.png", as_png(clear))
+    explorer.eps.value = 0.0
+    assert explorer.message.value == "" and (explorer.pixels() == 255).all()
+    explorer.send("deep.png", as_png(np.full((20, 20), 65535 // 2, np.uint16)))
+    assert explorer.message.value == "" and abs(explorer.pixels().astype(int) - 128).max() <= 1
+
+
+def huge():
+    """The head of a PNG of 10,000 pixels a side, with no pixel in it."""
+    head = bytearray(as_png(np.zeros((1, 1), np.uint8)))
+    head[16:24] = (10_000).to_bytes(4, "big") * 2
+    head[29:33] = zlib.crc32(bytes(head[12:29])).to_bytes(4, "big")
+    return bytes(head)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"<b>no picture</b>", "none of PNG"),
+        (b"", "none of PNG"),
+        (as_png(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[:900], "read"),
+        (huge(), "expected at most 50,000,000"),
+    ],
+    ids=["text", "empty", "cut short", "huge"],
+)
+def test_a_bad_upload_is_told_so_and_changes_nothing(model, pictures, content, says):
+    explorer = Explorer(model, pictures)
+    before = explorer.picture.value, explorer.answers.value
+    explorer.send("<bad>.png", content)
+    assert says in explorer.message.value and explorer.message.value.startswith("&lt;bad&gt;.png:")
+    assert "name_or_path" not in explorer.message.value
+    assert explorer.menu.options == ("one", "two")
+    assert (explorer.picture.value, explorer.answers.value) == before
+    explorer.send("good.png", as_png(np.zeros((20, 20, 3), np.uint8)))
+    assert explorer.message.value == "" and explorer.menu.value == "good.png"
+
+
+def test_no_picture_and_a_wrong_size_are_refused(model, pictures):
+    with pytest.raises(ValueError, match="pictures: got none"):
+        fast_gradient_explorer(model, {})
+    with pytest.raises(ValueError, match="images: got shape"):
+        fast_gradient_explorer(model, {"small": pictures["one"][:, :8]})
+
+
+def test_the_model_is_left_as_it_was(model, pictures):
+    model.train()
+    Explorer(model, pictures).eps.value = 0.05
+    assert model.training and all(p.grad is None for p in model.parameters())

@@ -1,0 +1,126 @@
+"""Lecture 4: predictions before results, no photograph in its outputs, numbers recomputed."""
+
+import ast
+import inspect
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from course_utils.attacks import fgsm
+from course_utils.data import DataUnavailable, load_mnist
+from course_utils.exercises import lecture4
+from course_utils.lectures import NOTEBOOKS
+from course_utils.models import fully_connected
+from course_utils.training import fit_linear
+from course_utils.zoo import load_model
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return nbformat.read(NOTEBOOKS / "04_fast_gradient_sign.ipynb", as_version=4).cells
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The test digits of MNIST and their labels."""
+    try:
+        return load_mnist("test")
+    except DataUnavailable as error:
+        pytest.skip(f"MNIST is not here: {error}")
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_each_result_is_asked_for_first(cells):
+    """In every section with results, a prediction is asked for before the first verdict."""
+    text = "\n".join(cell.source for cell in cells)
+    headings = (
+        "1. One step", "2. How far", "3. Try", "4. Too linear", "5. Where", "6. Why",
+        "7. The paper", "8. RBF", "9. Training", "10. A reg", "11. Beside", "12. False",
+    )
+    for heading in headings:
+        section = text.partition(f"## {heading}")[2].partition("\n## ")[0]
+        asked, answered = section.find("> **Before you"), section.find("claims.check(")
+        assert asked >= 0 and (asked < answered or answered < 0 or heading == "1. One step"), heading
+
+
+def test_cells_are_short_and_speak_on_their_own(cells):
+    for cell in cells:
+        if cell.cell_type == "code" and "google.colab" not in cell.source:
+            assert len(cell.source.splitlines()) <= 12, cell.source
+        assert not any(output.get("name") == "stderr" for output in cell.get("outputs", []))
+
+
+def test_only_tables_and_the_photograph_are_spared_the_comparison_of_a_rerun(cells):
+    """Error rates near a border, and times, move from machine to machine; see Lecture 2's tests."""
+    spared = [cell for cell in cells if "nbval-ignore-output" in tags(cell)]
+    assert spared
+    for cell in spared:
+        assert not any("claim" in tag for tag in tags(cell))
+        shown = [o for o in cell.outputs if "text/html" in o.get("data", {})]
+        assert len(shown) == 1 or "panda-photo" in cell.source or not cell.outputs, cell.source
+
+
+def test_the_photograph_is_in_no_output(cells):
+    """It may not be shipped: the cells that name it write words only, and the rest show ours."""
+    for cell in cells:
+        if cell.cell_type == "code" and "panda-photo" in cell.source:
+            assert not any("image/png" in output.get("data", {}) for output in cell.outputs)
+    assert any(cell.source.startswith("from course_utils.models import imagenet_classifier")
+               and 'PICTURE = "panda"\n' in cell.source for cell in cells)
+    drawing = [cell for cell in cells if "sign_equation(" in cell.source]
+    assert len(drawing) == 1 and "photo" not in drawing[0].source
+
+
+def test_the_stubs_are_the_exercises_specification(cells):
+    stubs = {}
+    for cell in cells:
+        if cell.cell_type == "code" and cell.source.endswith('"""\n    ...'):
+            (function,) = ast.parse(cell.source).body
+            stubs[function.name] = function
+    assert len(stubs) == len(lecture4.EXERCISES) == 3
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    for exercise in lecture4.EXERCISES:
+        stub = stubs[exercise.solution.__name__]
+        arguments = list(inspect.signature(exercise.solution).parameters)
+        assert [argument.arg for argument in stub.args.args] == arguments
+        assert ast.get_docstring(stub) == inspect.getdoc(exercise.solution)
+        assert f'check("{exercise.id}", {stub.name})' in code
+
+
+def test_logistic_regression_by_its_closed_form(digits):
+    """The step changes every margin by eps times the weights' 1-norm, in NumPy and float64."""
+    images, labels = digits
+    chosen = (labels == 3) | (labels == 7)
+    images, labels = images[chosen][:600], (labels[chosen] == 7).long()[:600]
+    model = fully_connected(2)
+    fit_linear(model, images, labels, weight_decay=1e-2, progress=False)
+    weight, bias = (p.detach().double().numpy() for p in model.parameters())
+    w, b = weight[1] - weight[0], bias[1] - bias[0]
+    y = 2.0 * labels.numpy() - 1
+    before, after = (
+        y * (x.flatten(1).double().numpy() @ w + b)
+        for x in (images, fgsm(model, images, labels, eps=0.25, bounds=(-1, 2)))
+    )
+    assert np.allclose(before - after, 0.25 * np.abs(w).sum(), rtol=1e-5)
+    assert (before > 0).mean() > 0.95 and (after > 0).mean() < 0.05
+
+
+def test_the_papers_networks_under_one_step(digits):
+    """Softmax falls to one step, the trained maxout does not, RBF errs without confidence."""
+    images, labels = (tensor[:500] for tensor in digits)
+    found = {}
+    for name in ("softmax", "maxout (adversarial)", "RBF"):
+        model = load_model(name)
+        with torch.no_grad():
+            logits = model(fgsm(model, images, labels, eps=0.25))
+        wrong = logits.argmax(1) != labels
+        chances = logits.sigmoid() if name == "RBF" else logits.softmax(1)
+        found[name] = 100 * wrong.double().mean(), 100 * chances.amax(1)[wrong].mean()
+    assert found["softmax"][0] >= 99
+    assert found["maxout (adversarial)"][0] <= 25
+    assert found["RBF"][0] < 80 and found["RBF"][1] < 10
