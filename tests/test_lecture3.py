@@ -1,0 +1,137 @@
+"""Lecture 3: predictions first, outputs that a rerun can be held to, tables recomputed."""
+
+import ast
+import inspect
+import re
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_utils import published
+from course_utils.attacks import lbfgs_attack
+from course_utils.exercises import lecture3
+from course_utils.lectures import NOTEBOOKS
+from course_utils.lipschitz import certified_radius, layer_bounds, network_bound
+from course_utils.models import alexnet_2012, imagenet_classifier, linear_layers
+from course_utils.zoo import load_model, load_study
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return nbformat.read(NOTEBOOKS / "03_lipschitz_bounds.ipynb", as_version=4).cells
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def shown(cells, words):
+    """The output of the one code cell that has these words, as text."""
+    (cell,) = (c for c in cells if c.cell_type == "code" and words in c.source)
+    parts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
+    return "\n".join(parts)
+
+
+def test_each_result_is_asked_for_first(cells):
+    """In every section with results, a prediction is asked for before the first verdict."""
+    text = "\n".join(cell.source for cell in cells)
+    headings = (
+        "1. Unstable", "2. Lipschitz", "3. A fully", "4. A convolution", "5. Activations",
+        "6. The product", "7. AlexNet", "8. The sandwich", "9. Large", "10. Penalise", "11. Bounds",
+    )
+    for heading in headings:
+        section = text.partition(f"## {heading}")[2].partition("\n## ")[0]
+        asked, answered = section.find("> **Before you"), section.find("claims.check(")
+        assert asked >= 0 and (answered < 0 or asked < answered), heading
+
+
+def test_only_what_depends_on_the_network_is_spared_the_comparison_of_a_rerun(cells):
+    """Trained weights of AlexNet are downloaded: here and there they cannot be had."""
+    (spared,) = (cell for cell in cells if "nbval-ignore-output" in tags(cell))
+    assert "DataUnavailable" in spared.source and "large = False" in spared.source
+    for number, cell in enumerate(cells):
+        if cell is not spared:
+            assert not any(o.get("name") == "stderr" for o in cell.get("outputs", [])), number
+
+
+def test_the_stubs_are_the_exercises_specification(cells):
+    stubs = {}
+    for cell in cells:
+        if cell.cell_type == "code" and cell.source.endswith('"""\n    ...'):
+            (function,) = ast.parse(cell.source).body
+            stubs[function.name] = function
+    assert len(stubs) == len(lecture3.EXERCISES) == 3
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    for exercise in lecture3.EXERCISES:
+        stub = stubs[exercise.solution.__name__]
+        arguments = list(inspect.signature(exercise.solution).parameters)
+        assert [argument.arg for argument in stub.args.args] == arguments
+        assert ast.get_docstring(stub) == inspect.getdoc(exercise.solution)
+        assert f'check("{exercise.id}", {stub.name})' in code
+
+
+def test_alexnets_table_is_what_layer_bounds_says(cells):
+    """The five convolutions' rows, from `layer_bounds` of each layer by itself."""
+    model, side = alexnet_2012(seed=0), {"conv1": 227, "conv2": 27}
+    (cell,) = (c for c in cells if 'bounds.loc["product"]' in c.source)
+    table = cell.outputs[-1]["data"]["text/html"]
+    for number in range(1, 6):
+        layer = getattr(model, f"conv{number}")
+        shape = (layer.in_channels, *2 * [side.get(f"conv{number}", 13)])
+        bound = layer_bounds(layer, shape)["upper"].item()
+        row = table.partition(f"<th>Conv. {number}</th>")[2].partition("</tr>")[0]
+        paper, ours, _ = map(float, re.findall(r"<td>([^<]*)</td>", row)[-3:])
+        assert ours == pytest.approx(bound, abs=0.0051)
+        assert paper == published.alexnet_bounds()["bound"].iloc[number - 1]
+
+
+def test_the_product_is_that_of_numpys_singular_values(cells):
+    weights = [layer.weight.detach().double().numpy()
+               for layer in linear_layers(load_model("FC100-100-10"))]
+    product = np.prod([np.linalg.norm(weight, 2) for weight in weights]) / 16
+    printed = re.search(r"product: ([\d.]+)", shown(cells, "steepest(network, images)"))[1]
+    assert float(printed) == pytest.approx(product, abs=0.051)
+
+
+def test_the_folded_layers_are_the_network_before_its_activations(cells):
+    """What the lecture folds and bounds is what the classifier computes: block by block."""
+    network = imagenet_classifier("efficientnet_lite0")[1]
+    names = {"nn": nn}
+    for words in ("import fuse_conv", "def folded"):
+        (cell,) = (c for c in cells if c.cell_type == "code" and words in c.source)
+        source = cell.source.partition("\nmet =")[0].partition("\nplain =")[0]
+        exec(source, names)
+    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = network._bn0(network._conv_stem(x))
+        layer = names["folded"](network._conv_stem, network._bn0)
+        padded = network._conv_stem.static_padding(x)
+        found = layer(padded) - layer(torch.zeros_like(padded))
+        constant = network._bn0(network._conv_stem(torch.zeros_like(x)))
+        torch.testing.assert_close(found, expected - constant, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["FC10(1e-4)", "FC100-100-10", "AE400-10", "penalised"])
+def test_no_attack_lands_inside_a_certificate(name):
+    """On forty soft shapes, towards every class, with the label of the shape taken as it is."""
+    model = load_study("Lipschitz penalty")[0] if name == "penalised" else load_model(name)
+    generator = torch.Generator().manual_seed(0)
+    blobs = torch.rand(40, 1, 7, 7, generator=generator)
+    images = nn.functional.interpolate(blobs, scale_factor=4, mode="bilinear").clamp(0, 1)
+    radius = certified_radius(model, images).detach()
+    with torch.no_grad():
+        given = model(images).argmax(1)
+    for step in range(1, 10):
+        found = lbfgs_attack(model, images, (given + step) % 10)
+        length = found.perturbation.flatten(1).norm(dim=1)
+        assert found.success.any()
+        assert (length >= radius)[found.success].all()
+
+
+def test_the_penalty_shrinks_the_product_of_every_network():
+    pairs = zip(load_study("none"), load_study("Lipschitz penalty"), strict=True)
+    bounds = [[network_bound(model, (1, 28, 28)) for model in pair] for pair in pairs]
+    assert len(bounds) == 5 and all(penalised < plain / 3 for plain, penalised in bounds)
