@@ -781,11 +781,11 @@ plt.show()
 errors.round(1)
 
 # %% [markdown]
-# After forty steps nothing is left: adversarial training and plain training end at the same 100 %,
-# and on the way their curves hardly differ. And look at the lowest curve: the adversarially trained
-# network misreads *fewer* digits at .25 than at .05. But whoever may move a pixel by .25 may also
-# move it by .05: a robust network's error can only grow with $\epsilon$. A curve that falls says
-# that the *attack* fails, not that the network holds.
+# After forty steps nothing is left: both networks end at 100 % or next to it, and on the way the
+# adversarially trained one is no better than the other. And look at the lowest curve: it misreads
+# *fewer* digits at .25 than at .05. But whoever may move a pixel by .25 may also move it by .05: a
+# robust network's error can only grow with $\epsilon$. A curve that falls says that the *attack*
+# fails, not that the network holds.
 #
 # ### What went wrong
 #
