@@ -6,7 +6,8 @@ D's logit a says how sure it is that an image is real: D(x) = sigmoid(a).
 import torch
 from torch import nn
 
-from course_utils.models import eval_mode, fully_connected
+from course_utils.attacks.checks import check_images
+from course_utils.models import eval_mode, fully_connected, linear_layers
 
 BATCH = 1000  # images that a generator draws at once
 
@@ -24,28 +25,43 @@ class Generator(nn.Sequential):
 
 
 def rectifier_generator(
-    *widths: int, noise: int = 100, normalise: bool = True, seed: int = 0
+    *widths: int,
+    noise: int = 100,
+    mean: torch.Tensor | None = None,
+    normalise: bool = True,
+    seed: int = 0,
 ) -> Generator:
     """Build the 2014 paper's kind of generator: rectifier layers under one of sigmoids.
 
     Args:
         widths: units of each hidden layer; the paper has 1200, 1200.
         noise: how many numbers an image is made from.
+        mean: the mean image (1, 28, 28), in [0, 1], that the sigmoids' biases are to give at first;
+            None for grey.
         normalise: put batch normalisation before the rectifiers. The paper's had none (it is of
             2015); without it, training as short as the course's makes few digits or one.
-        seed: of the first weights.
+        seed: of the first weights, uniform in [-0.05, 0.05].
 
     Returns:
         A module from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
 
     Raises:
-        ValueError: a width or `noise` is not a positive whole number.
+        ValueError: a width or `noise` is not a positive whole number, or `mean` is not as
+            described.
 
-    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; the sizes stand in its code.
-    Batch normalisation: Ioffe and Szegedy 2015 (arXiv:1502.03167).
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; sizes, first weights and biases
+    stand in its code (github.com/goodfeli/adversarial, mnist.yaml). Batch normalisation: Ioffe and Szegedy 2015 (arXiv:1502.03167).
     """
+    plain = fully_connected(*widths, 28 * 28, hidden="rectifier", inputs=noise)
+    _draw_weights(plain, 0.05, seed)
+    if mean is not None:
+        check_images(mean, name="mean")
+        if mean.shape != (1, 28, 28):
+            raise ValueError(f"mean: got shape {tuple(mean.shape)}, expected (1, 28, 28)")
+        with torch.no_grad():
+            plain[-1].bias.copy_(mean.flatten().logit(eps=1e-3))
     layers: list[nn.Module] = []
-    for layer in fully_connected(*widths, 28 * 28, hidden="rectifier", inputs=noise, seed=seed):
+    for layer in plain:
         if normalise and isinstance(layer, nn.ReLU):
             layers.append(nn.BatchNorm1d(layers[-1].out_features))
         layers.append(layer)
@@ -61,7 +77,8 @@ def maxout_discriminator(
         widths: units of each hidden layer; the paper has 240, 240.
         dropout: in train mode, the share of the pixels and of each hidden layer's units set to
             zero.
-        seed: of the first weights.
+        seed: of the first weights, uniform in [-0.005, 0.005]: from larger ones, what D tells G
+            of an image's pixels is noisier, and so are G's images.
 
     Returns:
         A module from images (N, 1, 28, 28) in [0, 1] to logits (N, 1).
@@ -69,9 +86,11 @@ def maxout_discriminator(
     Raises:
         ValueError: a width is not a positive whole number, or `dropout` is not as described.
 
-    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; the sizes stand in its code.
+    Source: as of `rectifier_generator`.
     """
-    return fully_connected(*widths, 1, hidden="maxout", dropout=dropout, seed=seed)
+    network = fully_connected(*widths, 1, hidden="maxout", dropout=dropout)
+    _draw_weights(network, 0.005, seed)
+    return network
 
 
 def convolutional_generator(channels: int = 32, *, noise: int = 100, seed: int = 0) -> Generator:
@@ -165,6 +184,13 @@ def sample(generator: Generator, count: int, *, seed: int = 0) -> torch.Tensor:
     noise = draw_noise(count, generator.noise, seed=seed).to(device)
     with eval_mode(generator), torch.no_grad():
         return torch.cat([generator(some) for some in noise.split(BATCH)])
+
+
+@torch.no_grad()
+def _draw_weights(network: nn.Module, largest: float, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    for layer in linear_layers(network):
+        layer.weight.uniform_(-largest, largest, generator=random)
 
 
 def _check_counts(**counts: int) -> None:
