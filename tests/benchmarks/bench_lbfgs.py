@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from linear_optimum import smallest_distortions  # noqa: E402
 
 IMAGES, SCIPY_IMAGES, MANY = 1000, 20, 10_000
-ROUNDS = 3  # of the quick ones, in turns: the table has the median time
+ROUNDS = 5  # of the quick ones, one after the other: the table has the median time
 OURS, DDN, LONG_DDN, SCIPY = "lbfgs_attack", "DDN, 100 steps", "DDN, 1000 steps", "scipy L-BFGS-B"
 SLOW = (LONG_DDN, SCIPY)  # run once
 
@@ -99,12 +99,10 @@ def scipy_lbfgsb(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Ten
 def compare(
     attacks: dict[str, Callable], model: nn.Module, images: Tensor, targets: Tensor
 ) -> tuple[pd.DataFrame, dict[str, Tensor]]:
-    """Run all attacks in turns; return the table and each one's distortions."""
+    """Run all attacks; return the table and each one's distortions."""
     runs = {name: [] for name in attacks}
-    for turn in range(ROUNDS):
-        for name, attack in attacks.items():
-            if name in SLOW and turn:
-                continue
+    for name, attack in attacks.items():
+        for _ in range(1 if name in SLOW else ROUNDS):
             rows = slice(SCIPY_IMAGES if name == SCIPY else None)
             start = time.perf_counter()
             adversarial, evaluations = attack(model, images[rows], targets[rows])
