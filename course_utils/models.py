@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from course_utils.checks import check_counts, check_logits
 from course_utils.device import flush_denormals
 from course_utils.imagenet import Normalize, alexnet_2012, imagenet_classifier
 
@@ -18,6 +19,7 @@ __all__ = [
     "fully_connected",
     "imagenet_classifier",
     "linear_layers",
+    "odds_of_error",
 ]
 
 flush_denormals()
@@ -71,9 +73,9 @@ def fully_connected(
     """
     if not widths:
         raise ValueError("widths: got none, expected one for each layer, such as 100, 100, 10")
-    for width in (inputs, *widths):
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise ValueError(f"widths: got {width!r}, expected whole numbers of at least 1")
+    check_counts(inputs=inputs)
+    for width in widths:
+        check_counts(widths=width)
     if hidden not in HIDDEN:
         raise ValueError(f"hidden: got {hidden!r}, expected one of {', '.join(HIDDEN)}")
     if len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
@@ -140,3 +142,32 @@ def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, training in before:
             module.training = training
+
+
+def odds_of_error(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log((1 - p) / p), p the softmax of the label, and its slope in the images.
+
+    The cross-entropy is log(1 + exp of this), so both rise and fall together, and the two slopes
+    differ by a positive factor for each image.
+
+    Args:
+        images: float (N, ...); labels: int64 (N,), both on the model's device.
+
+    Returns:
+        float (N,), and the slope (N, ...), both detached.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        # Copies: inference mode's own tensors do not take part in gradients.
+        images, labels = images.detach().clone().requires_grad_(), labels.clone()
+        logits = model(images)
+        check_logits(logits, images)
+        if not logits.requires_grad:
+            raise ValueError("model: its logits carry no gradient back to the images")
+        rivals = logits.scatter(1, labels[:, None], -torch.inf)
+        odds = rivals.logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
+        (slope,) = torch.autograd.grad(
+            odds.sum(), images, allow_unused=True, materialize_grads=True
+        )
+    if not slope.isfinite().all():
+        raise ValueError("model: its slopes are NaN or infinite, expected finite ones")
+    return odds.detach(), slope

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from course_utils.attacks import fgsm
-from course_utils.attacks.checks import check_bounds, check_size
+from course_utils.checks import check_bounds, check_counts, check_images, check_labels, check_size
 from course_utils.lipschitz import lipschitz_penalty
 from course_utils.models import RBF, eval_mode, fully_connected, linear_layers
 
@@ -126,7 +126,8 @@ def noise_loss(
     Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
     """
     _check_alpha(alpha)
-    _check_examples(images, labels)
+    check_images(images)
+    check_labels(labels, images)
     check_size(eps, name="eps")
     check_bounds(bounds)
     device = images.device if generator is None else generator.device
@@ -190,8 +191,9 @@ def fit(
         ValueError, TypeError: an argument is not as described.
         FloatingPointError: the loss is no longer finite.
     """
-    _check_examples(images, labels)
-    _at_least_one(epochs=epochs, batch_size=batch_size)
+    check_images(images)
+    check_labels(labels, images)
+    check_counts(epochs=epochs, batch_size=batch_size)
     weight_decay_term(model, weight_decay)
     if not 0 <= lipschitz < float("inf"):
         raise ValueError(f"lipschitz: got {lipschitz!r}, expected a finite number of at least 0")
@@ -257,13 +259,14 @@ def fit_linear(
         ValueError, TypeError: an argument is not as described.
         FloatingPointError: the loss is no longer finite.
     """
-    _check_examples(images, labels)
+    check_images(images)
+    check_labels(labels, images)
     if not (
         isinstance(model, nn.Sequential)
         and [type(layer) for layer in model] == [nn.Flatten, nn.Linear]
     ):
         raise ValueError(f"model: got {model}, expected a Flatten and a Linear, as in FC10")
-    _at_least_one(iterations=iterations)
+    check_counts(iterations=iterations)
     weight_decay_term(model, weight_decay)
     dtype = torch.float32 if images.device.type == "mps" else torch.float64
     layer = model[1]
@@ -366,8 +369,9 @@ def fit_sparse_features(
     than the 400 sigmoids and the softmax's weight decay of 1e-6; the penalty is that of Lee,
     Ekanadham and Ng 2008 in the form of Ng's lecture notes CS294A (2011).
     """
-    _check_examples(images, labels)
-    _at_least_one(epochs=epochs, batch_size=batch_size, iterations=iterations)
+    check_images(images)
+    check_labels(labels, images)
+    check_counts(epochs=epochs, batch_size=batch_size, iterations=iterations)
     expected = [nn.Flatten, nn.Linear, nn.Sigmoid, nn.Linear]
     if not (isinstance(model, nn.Sequential) and [type(layer) for layer in model] == expected):
         raise ValueError(f"model: got {model}, expected one layer of sigmoids under a Linear")
@@ -432,7 +436,8 @@ def fit_rbf(
     Raises:
         ValueError, TypeError, FloatingPointError: as `fit`; or the model is no `RBF`.
     """
-    _check_examples(images, labels)
+    check_images(images)
+    check_labels(labels, images)
     if not isinstance(model, RBF):
         raise TypeError(f"model: got {type(model).__name__}, expected an RBF")
     classes = range(len(model.means))
@@ -464,7 +469,8 @@ def error_rate(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> 
         images: (N, ...) in [0, 1], N at least 1.
         labels: (N,), int64.
     """
-    _check_examples(images, labels)
+    check_images(images)
+    check_labels(labels, images)
     return 100 * (predict(model, images) != labels).sum().item() / len(labels)
 
 
@@ -488,7 +494,7 @@ def _adam(
     steps = epochs * -(-len(images) // batch_size)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     history = []
-    saved = _copy_of_state(module)
+    saved = copy_of_state(module)
     training = module.training
     module.train()
     # Dropout and noise draw from PyTorch's global state; the reader's is set aside meanwhile.
@@ -511,7 +517,7 @@ def _adam(
                         totals[name] += value.item() * len(batch)
                 row = {name: total / len(images) for name, total in totals.items()}
                 history.append({"epoch": epoch, **row})
-                saved = _copy_of_state(module)
+                saved = copy_of_state(module)
                 bar.update()
                 text = ", ".join(f"{name} {value:.4f}" for name, value in row.items())
                 bar.set_postfix_str(text)
@@ -525,36 +531,9 @@ def _adam(
     return pd.DataFrame(history)
 
 
-def _check_examples(images: torch.Tensor, labels: torch.Tensor) -> None:
-    """Refuse images or labels that are not as the functions above describe them."""
-    if not isinstance(images, torch.Tensor) or not images.is_floating_point():
-        kind = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
-        raise TypeError(f"images: got {kind}, expected a tensor of a floating point type")
-    if not isinstance(labels, torch.Tensor) or labels.dtype != torch.int64:
-        kind = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
-        raise TypeError(f"labels: got {kind}, expected a tensor of int64")
-    if images.ndim < 2 or not len(images):
-        shape = tuple(images.shape)
-        raise ValueError(f"images: got shape {shape}, expected (N, ...) with N at least 1")
-    if labels.shape != images.shape[:1]:
-        expected = tuple(images.shape[:1])
-        raise ValueError(f"labels: got shape {tuple(labels.shape)}, expected {expected}")
-    low, high = images.aminmax()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"images: got values from {low.item():g} to {high.item():g}, expected them in [0, 1]"
-        )
-
-
 def _check_alpha(alpha: float) -> None:
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha: got {alpha!r}, expected a share from 0 to 1")
-
-
-def _at_least_one(**counts: int) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
 
 
 def _check_finite(loss: float, where: str, knob: str) -> None:
@@ -565,5 +544,5 @@ def _check_finite(loss: float, where: str, knob: str) -> None:
         )
 
 
-def _copy_of_state(model: nn.Module) -> dict[str, torch.Tensor]:
+def copy_of_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}

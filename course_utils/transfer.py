@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.models import eval_mode
+from course_utils.checks import check_images, check_labels, check_size
+from course_utils.models import eval_mode, odds_of_error
 from course_utils.training import BATCH, predict
 
 
@@ -106,7 +107,7 @@ def gaussian_noise(
         clip: whether to cut the result off at 0 and 1.
     """
     _check_images(images, "images")
-    _check_stddev(stddev)
+    check_size(stddev, name="stddev")
     noise = torch.randn(
         images.shape, generator=generator, device=generator.device, dtype=images.dtype
     )
@@ -129,7 +130,7 @@ def amplify(
             `gaussian_noise`, the paper seems not to have clipped.
     """
     _check_images(images, "images")
-    _check_stddev(stddev)
+    check_size(stddev, name="stddev")
     size = distortion(perturbation)
     if perturbation.shape != images.shape:
         raise ValueError(
@@ -272,12 +273,8 @@ def gradient_cosines(
     _check_sets(models, {"images": images}, labels)
     directions = {}
     for name, model in models.items():
-        with eval_mode(model), torch.enable_grad():
-            points = images.detach().clone().requires_grad_()
-            logits = model(points)
-            rivals = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
-            odds = (rivals - logits.gather(1, labels[:, None])[:, 0]).sum()
-            (gradient,) = torch.autograd.grad(odds, points)
+        with eval_mode(model):
+            _, gradient = odds_of_error(model, images, labels)
         directions[name] = F.normalize(gradient.flatten(1), dim=1)
     cosines = {
         name: {other: (one * two).sum(1).mean().item() for other, two in directions.items()}
@@ -305,15 +302,7 @@ def _where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
 
 
 def _check_images(images: Tensor, name: str, labels: Tensor | None = None) -> None:
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"{name}: got {kind}, expected a tensor of a floating point type")
-    if images.ndim < 2 or not images.numel():
-        raise ValueError(
-            f"{name}: got shape {tuple(images.shape)}, expected (N, ...) with N at least 1"
-        )
-    if not images.isfinite().all():
-        raise ValueError(f"{name}: got values that are NaN or infinite, expected finite ones")
+    check_images(images, name=name, bounds=(-torch.inf, torch.inf))  # amplified ones leave [0, 1]
     if labels is not None:
         _check_labels(labels)
         if len(labels) != len(images):
@@ -323,13 +312,7 @@ def _check_images(images: Tensor, name: str, labels: Tensor | None = None) -> No
 
 
 def _check_labels(labels: Tensor, classes: int | None = None) -> None:
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
-        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"labels: got {kind}, expected a tensor of int64")
-    if labels.ndim != 1 or not len(labels):
-        raise ValueError(
-            f"labels: got shape {tuple(labels.shape)}, expected (N,) with N at least 1"
-        )
+    check_labels(labels)
     if classes is not None:
         low, high = labels.min().item(), labels.max().item()
         if classes < 2 or low < 0 or high >= classes:
@@ -355,8 +338,3 @@ def _check_given(how: str, **needed: object) -> None:
     for name, value in needed.items():
         if value is None:
             raise ValueError(f"{name}: got None, expected one, since how is {how!r}")
-
-
-def _check_stddev(stddev: float) -> None:
-    if not 0 <= stddev < float("inf"):
-        raise ValueError(f"stddev: got {stddev!r}, expected a finite number of at least 0")

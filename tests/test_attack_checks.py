@@ -35,10 +35,10 @@ def with_pixel(value: float) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"images": with_pixel(1.001)}, ValueError, r"images: got pixels from 0 to 1\.001"),
-        ({"images": with_pixel(-1e-6)}, ValueError, "images: got pixels from -1e-06"),
-        ({"images": with_pixel(NAN)}, ValueError, "images: got pixels from nan"),
-        ({"images": with_pixel(INF)}, ValueError, "images: got pixels from 0 to inf"),
+        ({"images": with_pixel(1.001)}, ValueError, r"images: got values from 0 to 1\.001"),
+        ({"images": with_pixel(-1e-6)}, ValueError, "images: got values from -1e-06"),
+        ({"images": with_pixel(NAN)}, ValueError, "images: got values from nan"),
+        ({"images": with_pixel(INF)}, ValueError, "images: got values from 0 to inf"),
         ({"images": IMAGES.numpy()}, TypeError, "images: got ndarray"),
         ({"images": (255 * IMAGES).byte()}, TypeError, r"images: got torch\.uint8"),
         ({"images": IMAGES.half()}, TypeError, r"images: got torch\.float16"),

@@ -352,7 +352,7 @@ def test_an_error_within_a_round_undoes_it(images, monkeypatch):
     ("change", "error", "words"),
     [
         ({"images": torch.zeros(0, 1, 28, 28)}, ValueError, "images: got shape"),
-        ({"images": torch.full((5, 1, 28, 28), 2.0)}, ValueError, "images: got pixels"),
+        ({"images": torch.full((5, 1, 28, 28), 2.0)}, ValueError, "images: got values"),
         ({"images": torch.zeros(5, 1, 14, 14)}, ValueError, "generator: makes images of shape"),
         ({"epochs": 0}, ValueError, "epochs: got 0"),
         ({"batch_size": 2.5}, ValueError, "batch_size: got 2.5"),
@@ -449,7 +449,7 @@ def test_no_sigma_but_a_positive_one(sigma):
         (uniform(2, 3), uniform(3), ValueError, r"test: got shape \(3,\)"),
         (uniform(2, 3), uniform(2, 4), ValueError, "test: got images of 4 pixels, expected 3"),
         (uniform(2, 3).int(), uniform(2, 3), TypeError, "samples: got torch.int32"),
-        (uniform(2, 3) * NAN, uniform(2, 3), ValueError, "samples: got NaN"),
+        (uniform(2, 3) * NAN, uniform(2, 3), ValueError, "samples: got values"),
         ([[0.0]], uniform(2, 3), TypeError, "samples: got list"),
     ],
 )
@@ -511,7 +511,7 @@ def test_frechet_distance_of_sets_that_are_alike_or_flat():
         (uniform(1, 5), ValueError, r"second: got shape \(1, 5\)"),
         (uniform(4, 6), ValueError, "second: got 6 features, expected 5"),
         (uniform(4, 5).int(), TypeError, "second: got torch.int32"),
-        (uniform(4, 5) * NAN, ValueError, "second: got NaN"),
+        (uniform(4, 5) * NAN, ValueError, "second: got values"),
     ],
 )
 def test_frechet_distance_refuses_what_are_no_features(second, error, words):

@@ -137,7 +137,7 @@ def test_everything_is_left_as_found():
         ({"steps": True}, ValueError, "steps: got True"),
         ({"generator": 3}, TypeError, "generator: got int"),
         ({"bounds": (1, 0)}, ValueError, "bounds: got"),
-        ({"bounds": (0.1, 1)}, ValueError, "images: got pixels"),
+        ({"bounds": (0.1, 1)}, ValueError, "images: got values"),
     ],
 )
 def test_bad_arguments_are_refused(options, error, words):

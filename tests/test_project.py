@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # A module imports only from those to its left.
 ORDER = (
-    "__init__ environment device vision sources data deep_compression imagenet models "
+    "__init__ environment device vision sources data deep_compression imagenet checks models "
     "attacks lipschitz training zoo transfer gan published "
     "deck claims figures widgets exercises lectures __main__"
 ).split()

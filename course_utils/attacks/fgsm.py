@@ -3,16 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from course_utils.attacks.checks import (
-    check_answer,
-    check_bounds,
-    check_images,
-    check_labels,
-    check_logits,
-    check_model,
-    check_size,
-)
-from course_utils.models import eval_mode
+from course_utils.attacks.checks import check_answer
+from course_utils.checks import check_bounds, check_images, check_labels, check_model, check_size
+from course_utils.models import eval_mode, odds_of_error
 
 BATCH = 500  # images that pass through the model at once
 
@@ -74,34 +67,5 @@ def check_attack(
     check_model(model)
     check_bounds(bounds)
     check_images(images, bounds=bounds)
-    check_labels(labels, images, name="labels")
+    check_labels(labels, images)
     check_size(eps, name="eps")
-
-
-def odds_of_error(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log((1 - p) / p), p the softmax of the label, and its slope in the images.
-
-    The cross-entropy is log(1 + exp of this), so both rise and fall together, and the two slopes
-    differ by a positive factor for each image.
-
-    Args:
-        images: float (N, ...); labels: int64 (N,), both on the model's device.
-
-    Returns:
-        float (N,), and the slope (N, ...), both detached.
-    """
-    with torch.inference_mode(False), torch.enable_grad():
-        # Copies: inference mode's own tensors do not take part in gradients.
-        images, labels = images.detach().clone().requires_grad_(), labels.clone()
-        logits = model(images)
-        check_logits(logits, images)
-        if not logits.requires_grad:
-            raise ValueError("model: its logits carry no gradient back to the images")
-        rivals = logits.scatter(1, labels[:, None], -torch.inf)
-        odds = rivals.logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
-        (slope,) = torch.autograd.grad(
-            odds.sum(), images, allow_unused=True, materialize_grads=True
-        )
-    if not slope.isfinite().all():
-        raise ValueError("model: its slopes are NaN or infinite, expected finite ones")
-    return odds.detach(), slope

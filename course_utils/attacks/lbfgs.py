@@ -11,15 +11,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course_utils.attacks.checks import (
-    AttackResult,
-    check_images,
-    check_labels,
-    check_model,
-    first_logits,
-    logits_of,
-)
+from course_utils.attacks.checks import AttackResult, first_logits, logits_of
 from course_utils.attacks.quasi_newton import Memory, Model
+from course_utils.checks import check_counts, check_images, check_labels, check_model
 from course_utils.models import eval_mode
 
 PAIRS = 2  # of the L-BFGS memory
@@ -72,9 +66,7 @@ def lbfgs_attack(
     check_model(model)
     check_images(images)
     check_labels(targets, images, name="targets")
-    for name, value in (("max_steps", max_steps), ("chunk", chunk)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
+    check_counts(max_steps=max_steps, chunk=chunk)
     with torch.inference_mode(False), eval_mode(model):
         # Copies: inference mode's own tensors do not take part in gradients.
         images, targets = images.detach().clone(), targets.to(images.device, copy=True)

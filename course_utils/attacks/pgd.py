@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from course_utils.attacks.checks import check_answer, check_size
-from course_utils.attacks.fgsm import BATCH, check_attack, odds_of_error
-from course_utils.models import eval_mode
+from course_utils.attacks.checks import check_answer
+from course_utils.attacks.fgsm import BATCH, check_attack
+from course_utils.checks import check_counts, check_size
+from course_utils.models import eval_mode, odds_of_error
 
 
 def pgd(
@@ -44,8 +45,7 @@ def pgd(
     """
     check_attack(model, images, labels, eps=eps, bounds=bounds)
     check_size(step, name="step")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps: got {steps!r}, expected a whole number of at least 1")
+    check_counts(steps=steps)
     if generator is not None and not isinstance(generator, torch.Generator):
         kind = type(generator).__name__
         raise TypeError(f"generator: got {kind}, expected a torch.Generator or None")

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from course_utils.checks import check_images
 from course_utils.models import eval_mode, linear_layers
 
 BATCH = 10_000  # images that pass through the classifier at once
@@ -66,12 +67,8 @@ def frechet_distance(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def _gaussian(rows: torch.Tensor, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    if not isinstance(rows, torch.Tensor) or not rows.is_floating_point():
-        kind = rows.dtype if isinstance(rows, torch.Tensor) else type(rows).__name__
-        raise TypeError(f"{name}: got {kind}, expected a tensor of a floating point type")
-    if rows.ndim != 2 or len(rows) < 2 or not rows.shape[1]:
+    check_images(rows, name=name, bounds=(-torch.inf, torch.inf))
+    if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"{name}: got shape {tuple(rows.shape)}, expected (N, k), N at least 2")
     rows = rows.detach().cpu().double()
-    if not rows.isfinite().all():
-        raise ValueError(f"{name}: got NaN or infinite features, expected finite ones")
     return rows.mean(0), torch.cov(rows.T).reshape(rows.shape[1], rows.shape[1])

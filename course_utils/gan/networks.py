@@ -6,7 +6,7 @@ D's logit a says how sure it is that an image is real: D(x) = sigmoid(a).
 import torch
 from torch import nn
 
-from course_utils.attacks.checks import check_images
+from course_utils.checks import check_counts, check_images
 from course_utils.models import eval_mode, fully_connected, linear_layers
 
 BATCH = 1000  # images that a generator draws at once
@@ -50,7 +50,8 @@ def rectifier_generator(
             described.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; sizes, first weights and biases
-    stand in its code (github.com/goodfeli/adversarial, mnist.yaml). Batch normalisation: Ioffe and Szegedy 2015 (arXiv:1502.03167).
+    stand in its code (github.com/goodfeli/adversarial, mnist.yaml). Batch normalisation: Ioffe
+    and Szegedy 2015 (arXiv:1502.03167).
     """
     plain = fully_connected(*widths, 28 * 28, hidden="rectifier", inputs=noise)
     _draw_weights(plain, 0.05, seed)
@@ -105,7 +106,7 @@ def convolutional_generator(channels: int = 32, *, noise: int = 100, seed: int =
 
     Source: Radford, Metz and Chintala 2015 (arXiv:1511.06434), section 3.
     """
-    _check_counts(channels=channels, noise=noise)
+    check_counts(channels=channels, noise=noise)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         return Generator(
@@ -138,7 +139,7 @@ def convolutional_discriminator(
     Source: Radford, Metz and Chintala 2015 (arXiv:1511.06434), section 3, without its batch
     normalisation, under which D would judge an image by the others of its batch.
     """
-    _check_counts(channels=channels)
+    check_counts(channels=channels)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout: got {dropout!r}, expected a share in [0, 1)")
     with torch.random.fork_rng([]):
@@ -163,7 +164,7 @@ def draw_noise(count: int, size: int, *, seed: int = 0) -> torch.Tensor:
         size: numbers an image is made from, a generator's `noise`.
         seed: of the draw.
     """
-    _check_counts(count=count, size=size)
+    check_counts(count=count, size=size)
     return uniform(count, size, torch.Generator().manual_seed(seed))
 
 
@@ -191,9 +192,3 @@ def _draw_weights(network: nn.Module, largest: float, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     for layer in linear_layers(network):
         layer.weight.uniform_(-largest, largest, generator=random)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")

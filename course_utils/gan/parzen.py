@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from course_utils.checks import check_images
+
 BATCH = 500  # test images whose distances to all samples are held at once
 
 # What the paper's code tries on the last 10,000 training images.
@@ -97,17 +99,8 @@ def _log_normaliser(samples: torch.Tensor, sigma: float) -> float:
 
 
 def _as_rows(images: torch.Tensor, name: str) -> torch.Tensor:
-    if not isinstance(images, torch.Tensor) or not images.is_floating_point():
-        kind = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
-        raise TypeError(f"{name}: got {kind}, expected a tensor of a floating point type")
-    if images.ndim < 2 or images.numel() == 0:
-        raise ValueError(
-            f"{name}: got shape {tuple(images.shape)}, expected a batch (N, ...) of at least one"
-        )
-    rows = images.detach().flatten(1).cpu().double()
-    if not rows.isfinite().all():
-        raise ValueError(f"{name}: got NaN or infinite pixels, expected finite ones")
-    return rows
+    check_images(images, name=name, bounds=(-math.inf, math.inf))
+    return images.detach().flatten(1).cpu().double()
 
 
 def _check_sigma(sigma: float, *, name: str = "sigma") -> None:

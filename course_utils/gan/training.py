@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.attacks.checks import check_images
+from course_utils.checks import check_counts, check_images
 from course_utils.gan.networks import Generator, uniform
 from course_utils.models import eval_mode
+from course_utils.training import copy_of_state
 
 
 def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
@@ -104,8 +105,12 @@ def train_gan(
     2018 (arXiv:1806.04498).
     """
     rates = learning_rate if isinstance(learning_rate, tuple) else (learning_rate,) * 2
-    _check_options(
-        rates,
+    if len(rates) != 2 or not all(0 < rate < float("inf") for rate in rates):
+        raise ValueError(
+            f"learning_rate: got {learning_rate!r}, expected a number above 0, "
+            "or two, of generator and discriminator"
+        )
+    check_counts(
         epochs=epochs,
         batch_size=batch_size,
         generator_steps=generator_steps,
@@ -149,7 +154,7 @@ def train_gan(
 
     players = nn.ModuleList([generator, discriminator])
     batches = _batches(len(images), batch_size, random)
-    history, since, saved = [], [], _copy_of_state(players)
+    history, since, saved = [], [], copy_of_state(players)
     modes = [network.training for network in players]
     players.train()
     # Dropout draws from PyTorch's global state; the reader's is set aside meanwhile.
@@ -178,7 +183,7 @@ def train_gan(
                 means = pd.DataFrame(since).mean().to_dict()
                 epoch = number * discriminator_steps / per_epoch
                 history.append({"round": number, "epoch": epoch, **means})
-                since, saved = [], _copy_of_state(players)
+                since, saved = [], copy_of_state(players)
                 bar.set_postfix_str(f"D(x) {means['real']:.2f}, D(G(z)) {means['fake']:.2f}")
                 if watch is not None:
                     watch(number)
@@ -218,28 +223,14 @@ def _batches(count: int, batch_size: int, random: torch.Generator) -> Iterator[t
         yield from torch.randperm(count, generator=random).split(batch_size)
 
 
-def _copy_of_state(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
 def _check_logits(**logits: torch.Tensor) -> None:
     for name, values in logits.items():
         if not isinstance(values, torch.Tensor) or not values.is_floating_point():
             kind = values.dtype if isinstance(values, torch.Tensor) else type(values).__name__
             raise TypeError(f"{name}: got {kind}, expected a tensor of floating point logits")
         if not values.numel():
-            raise ValueError(f"{name}: got shape {tuple(values.shape)}, expected at least one logit")
-
-
-def _check_options(rates: tuple[float, ...], **counts: int) -> None:
-    if len(rates) != 2 or not all(0 < rate < float("inf") for rate in rates):
-        raise ValueError(
-            f"learning_rate: got {rates!r}, expected a number above 0, "
-            "or two, of generator and discriminator"
-        )
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
+            shape = tuple(values.shape)
+            raise ValueError(f"{name}: got shape {shape}, expected at least one logit")
 
 
 def _check_players(

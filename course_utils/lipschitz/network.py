@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.checks import check_counts, check_images, check_model
 from course_utils.lipschitz import fourier
 from course_utils.lipschitz.certificate import UP, dense_bounds
 from course_utils.lipschitz.norms import inherits, operator_norm
@@ -103,12 +104,8 @@ def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = 
 
     Source: Tsuzuku, Sato and Sugiyama 2018 (arXiv:1802.04034), Proposition 1.
     """
-    _check_model(model)
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images: got {kind}, expected a tensor of a floating point type")
-    if images.ndim < 2 or not len(images):
-        raise ValueError(f"images: got shape {tuple(images.shape)}, expected (N, ...)")
+    check_model(model)
+    check_images(images, bounds=(-math.inf, math.inf))
     if bound is None:
         bound = network_bound(model, tuple(images.shape[1:]))
     if not 0 <= bound < math.inf:
@@ -155,11 +152,11 @@ def lipschitz_penalty(
 
     Source: Yoshida and Miyato 2017 (arXiv:1705.10941), equation 3, with all layers' lambda 1.
     """
-    if steps is not None and (not isinstance(steps, int) or steps < 1):
-        raise ValueError(f"steps: got {steps!r}, expected a whole number of at least 1")
+    if steps is not None:
+        check_counts(steps=steps)
     if state is not None and not isinstance(state, dict):
         raise TypeError(f"state: got {type(state).__name__}, expected a dict")
-    _check_model(model)
+    check_model(model)
     squares = []
     for name, layer, shape in _linear_layers(model, input_shape):
         vector = None if state is None else state.get(name)
@@ -214,7 +211,7 @@ def _walk(
     model: nn.Module, input_shape: tuple[int, ...]
 ) -> Iterator[tuple[str, nn.Module, tuple[int, ...]]]:
     """Yield the name of each layer, the layer, and the shape of its input, as they run."""
-    _check_model(model)
+    check_model(model)
     if not isinstance(input_shape, tuple | list | torch.Size) or not all(
         isinstance(side, int) and side > 0 for side in input_shape
     ):
@@ -343,8 +340,3 @@ def _describe(layer: nn.Module) -> tuple[str, object]:
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return tuple(value) if isinstance(value, tuple | list) else (value, value)
-
-
-def _check_model(model: nn.Module) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: got {type(model).__name__}, expected a torch.nn.Module")
