@@ -12,17 +12,13 @@ cumsum(gap + 1) - 1; everywhere else stands the codebook's first entry.
 Source: Han, Mao, Dally 2015, "Deep Compression" (arXiv:1510.00149).
 """
 
-import hashlib
 import math
-import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from course_utils.sources import DataUnavailable, cache_folder, download
+from course_utils.sources import download, find
 
 FILE = "AlexNet_compressed.net"
 GIT_SHA1 = "ea0d14e98edfbcbfba995003c94d7259fa23b6cc"
@@ -53,7 +49,9 @@ def alexnet_weights() -> dict[str, torch.Tensor]:
     Raises:
         DataUnavailable: it could not be had with the right contents, or not be kept.
     """
-    return read(_find())
+    source = "raw.githubusercontent.com", lambda name: download(URL)
+    folder = find("The trained AlexNet of 2012", {FILE: GIT_SHA1}, "", [source])
+    return read((folder / FILE).read_bytes())
 
 
 def read(
@@ -116,11 +114,6 @@ def read(
     return weights
 
 
-def git_sha1(content: bytes) -> str:
-    """Return the name that git gives to a file with these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
 def _bits(shape: tuple[int, ...]) -> int:
     return 8 if len(shape) == 4 else 4
 
@@ -137,39 +130,3 @@ def _numbers(packed: bytes, bits: int, count: int) -> np.ndarray:
     if bits == 4:
         values = np.stack([values & 15, values >> 4], 1).reshape(-1)
     return values[:count]
-
-
-def _find() -> bytes:
-    """Return the bytes of the file, fetched into the cache where it is not yet anywhere.
-
-    (`sources.find` knows files by their SHA-256. Of this one only git's SHA-1 is known.)
-    """
-    cache = cache_folder() / FILE
-    reader = os.environ.get("COURSE_DATA")
-    tried = []
-    for path in [*([Path(reader).expanduser() / FILE] if reader else []), cache]:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            tried.append(f"{path}: {error.strerror}")
-            continue
-        if git_sha1(content) == GIT_SHA1:
-            return content
-        tried.append(f"{path}: has other contents than it should have")
-    try:
-        content = download(URL)
-        if git_sha1(content) != GIT_SHA1:
-            raise ValueError("came with other contents than it should have")
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache.parent, prefix="unfinished-") as beside:
-            unfinished = Path(beside) / FILE
-            unfinished.write_bytes(content)
-            os.replace(unfinished, cache)
-    except Exception as error:  # a host may fail in any way
-        tried.append(f"{URL}: {error}")
-        raise DataUnavailable(
-            "The compressed AlexNet could not be had. What was tried:\n"
-            + "".join(f"  - {line}\n" for line in tried)
-            + f"Without network: put {FILE} into a folder and set COURSE_DATA to it."
-        ) from error
-    return content

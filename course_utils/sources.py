@@ -1,6 +1,6 @@
 """Files that are too large to ship, or not ours to ship: found, fetched, checked and kept.
 
-Each file is known by its SHA-256, so it does not matter who hands it over. `find` looks in the
+Each file is known by its digest, so it does not matter who hands it over. `find` looks in the
 folder that the environment variable COURSE_DATA names, then in the course's cache, then asks
 the sources it is given, one after the other.
 """
@@ -39,7 +39,7 @@ def find(what: str, wanted: dict[str, str], subfolder: str, sources: list[Source
 
     Args:
         what: what the files are, for the reader.
-        wanted: the SHA-256 of each file, by its name.
+        wanted: the digest of each file, by its name: its SHA-256, or the SHA-1 that git gives it.
         subfolder: where in the cache they belong; also looked at below COURSE_DATA.
         sources: whom to ask, in this order. What raises, or gives other bytes, is passed over.
 
@@ -48,10 +48,10 @@ def find(what: str, wanted: dict[str, str], subfolder: str, sources: list[Source
     """
     cache = cache_folder() / subfolder
     for folder in [*_reader_folders(subfolder), cache]:
-        if not any(_fault(folder / name, sha256) for name, sha256 in wanted.items()):
+        if not any(_fault(folder / name, digest) for name, digest in wanted.items()):
             return folder
 
-    faults = (_fault(cache / name, sha256) for name, sha256 in wanted.items())
+    faults = (_fault(cache / name, digest) for name, digest in wanted.items())
     answers = [f"the cache, {cache}: {next(filter(None, faults), 'just now filled')}"]
     _say(f"{what}: not yet in {cache}. Looking elsewhere.")
     try:
@@ -64,19 +64,19 @@ def find(what: str, wanted: dict[str, str], subfolder: str, sources: list[Source
     reader = "the folder COURSE_DATA", lambda name: _from_reader(name, wanted[name], subfolder)
     outer = sys.exception()
     for source, read in [reader, *sources]:
-        for name, sha256 in wanted.items():
-            if not _fault(cache / name, sha256):
+        for name, digest in wanted.items():
+            if not _fault(cache / name, digest):
                 continue
             try:
                 content = read(name)
-                if hashlib.sha256(content).hexdigest() != sha256:
+                if not _matches(content, digest):
                     raise ValueError(f"{name} came with other contents than it should have")
             except Exception as error:  # a source may fail in any way: the next one is asked
                 answers.append(f"{source}: {_reason(error, outer)}")
                 _say("  " + answers[-1])
                 break
             try:
-                _keep(cache / name, content, sha256)
+                _keep(cache / name, content, digest)
             except OSError as error:
                 answers[0] += f"; {name} could not be written: {error}"
                 raise DataUnavailable(_complaint(what, wanted, answers)) from error
@@ -177,7 +177,7 @@ def _reader_folders(subfolder: str) -> list[Path]:
     return [folder, folder / subfolder]
 
 
-def _from_reader(name: str, sha256: str, subfolder: str) -> bytes:
+def _from_reader(name: str, digest: str, subfolder: str) -> bytes:
     """Read a file, plain or as .gz, from the reader's folder."""
     folders = _reader_folders(subfolder)
     if not folders:
@@ -186,26 +186,38 @@ def _from_reader(name: str, sha256: str, subfolder: str) -> bytes:
     there = [path for path in paths if path.is_file()]
     for path in there:
         content = gunzip(path.read_bytes())
-        if hashlib.sha256(content).hexdigest() == sha256:
+        if _matches(content, digest):
             return content
     if there:
         raise ValueError(f"{there[0]} has other contents than it should have")
     raise FileNotFoundError(f"neither {name} nor {name}.gz is in {folders[0]}")
 
 
-def _fault(path: Path, sha256: str) -> str | None:
-    """Say what is wrong with a file that should have this SHA-256; None if nothing is."""
+def git_sha1(content: bytes) -> str:
+    """Return the name that git gives to a file with these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _matches(content: bytes, digest: str) -> bool:
+    # SHA-1 has 40 digits. It no longer keeps a forger out, but of some files nothing else is known.
+    found = git_sha1(content) if len(digest) == 40 else hashlib.sha256(content).hexdigest()
+    return found == digest
+
+
+def _fault(path: Path, digest: str) -> str | None:
+    """Say what is wrong with a file that should have this digest; None if nothing is."""
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        content = path.read_bytes()
     except FileNotFoundError:
         return f"{path.name} is not there"
     except OSError as error:
         return f"{path.name} cannot be read: {error}"
-    return None if found == sha256 else f"{path.name} has other contents than it should have"
+    if _matches(content, digest):
+        return None
+    return f"{path.name} has other contents than it should have"
 
 
-def _keep(path: Path, content: bytes, sha256: str) -> None:
+def _keep(path: Path, content: bytes, digest: str) -> None:
     """Write beside and rename, so that at no time a file in the cache is half a file."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="unfinished-") as beside:
         unfinished = Path(beside) / path.name
@@ -214,7 +226,7 @@ def _keep(path: Path, content: bytes, sha256: str) -> None:
             os.replace(unfinished, path)
         except OSError:
             # Windows refuses while another process, which came first, reads the same file.
-            if _fault(path, sha256):
+            if _fault(path, digest):
                 raise
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_utils import deep_compression
-from course_utils.deep_compression import GIT_SHA1, SHAPES, alexnet_weights, git_sha1, read
-from course_utils.sources import DataUnavailable
+from course_utils.deep_compression import GIT_SHA1, SHAPES, alexnet_weights, read
+from course_utils.sources import DataUnavailable, git_sha1
 
 # AlexNet's layers with few channels.
 SMALL = {
