@@ -134,8 +134,13 @@ def tidy(notebook: NotebookNode) -> None:
     notebook.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        if cell.cell_type == "code":  # a widget without its kernel shows as an error message
-            cell.outputs = [out for out in cell.outputs if WIDGET not in out.get("data", {})]
+        if cell.cell_type == "code":
+            # A widget without its kernel shows as an error message; stderr has this machine's paths.
+            cell.outputs = [
+                out
+                for out in cell.outputs
+                if WIDGET not in out.get("data", {}) and out.get("name") != "stderr"
+            ]
 
 
 def write(notebook: NotebookNode, path: Path) -> None:

@@ -1,5 +1,8 @@
 """What every lecture has, whatever it teaches."""
 
+import ast
+import importlib
+import inspect
 import re
 
 import nbformat
@@ -9,6 +12,24 @@ from course_utils.claims import CLAIMS
 from course_utils.lectures import lectures
 
 LECTURES = lectures()
+# The sections with results, by how their headings begin.
+PREDICTED = {
+    1: ("3. The data", "6. One digit", "7. A thousand", "8. Noise", "9. How", "10. For"),
+    2: (
+        "1. Six", "2. One picture", "3. The first", "4. More than", "5. Do linear", "6. How",
+        "7. Clipped", "8. The second", "9. The same", "10. Why", "11. Try",
+    ),
+    3: (
+        "1. Unstable", "2. Lipschitz", "3. A fully", "4. A convolution", "5. Activations",
+        "6. The product", "7. AlexNet", "8. The sandwich", "9. Large", "10. Penalise",
+        "11. Bounds",
+    ),
+    4: (
+        "1. One step", "2. How far", "3. Try", "4. Too linear", "5. Where", "6. Why",
+        "7. The paper", "8. RBF", "9. Training", "10. A reg", "11. Beside", "12. False",
+    ),
+}
+EXERCISES = {1: 6, 2: 2, 3: 3, 4: 3}
 
 
 @pytest.fixture(params=LECTURES, ids=lambda path: path.stem)
@@ -42,3 +63,34 @@ def test_every_claim_of_the_lecture_has_its_cell(path, cells):
     tagged = [tag for cell in cells for tag in cell.metadata.get("tags", [])]
     shown = [tag.removeprefix("claim:") for tag in tagged if tag.startswith("claim:")]
     assert sorted(shown) == sorted(c.id for c in CLAIMS.values() if c.lecture == int(path.name[:2]))
+
+
+def test_each_result_is_asked_for_first(path, cells):
+    """In every section with results, a prediction is asked for before the first verdict."""
+    text = "\n".join(cell.source for cell in cells)
+    for heading in PREDICTED[int(path.name[:2])]:
+        section = text.partition(f"## {heading}")[2].partition("\n## ")[0]
+        asked, answered = section.find("> **Before you"), section.find("claims.check(")
+        assert asked >= 0 and (answered < 0 or asked < answered), heading
+
+
+def test_the_stubs_are_the_exercises_specification(path, cells):
+    number = int(path.name[:2])
+    exercises = importlib.import_module(f"course_utils.exercises.lecture{number}").EXERCISES
+    stubs = {}
+    for cell in cells:
+        if cell.cell_type == "code" and cell.source.endswith('"""\n    ...'):
+            (function,) = ast.parse(cell.source).body
+            stubs[function.name] = function
+    assert len(stubs) == len(exercises) == EXERCISES[number]
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    for exercise in exercises:
+        stub = stubs[exercise.solution.__name__]
+        arguments = list(inspect.signature(exercise.solution).parameters)
+        assert [argument.arg for argument in stub.args.args] == arguments
+        assert ast.get_docstring(stub) == inspect.getdoc(exercise.solution)
+        assert f'check("{exercise.id}", {stub.name})' in code
+
+
+def test_no_output_is_of_stderr(cells):
+    assert not any(o.get("name") == "stderr" for cell in cells for o in cell.get("outputs", []))

@@ -100,6 +100,12 @@ def test_a_new_lecture_is_made_from_its_source_alone(small):
     }
 
 
+def test_what_only_names_a_machine_is_not_kept(tmp_path):
+    cell = new_code_cell("import sys; print('kept'); print('this machine', file=sys.stderr)")
+    notebook = lectures.execute(new_notebook(cells=[cell]), name="small", folder=tmp_path)
+    assert [output.text for output in notebook.cells[0].outputs] == ["kept\n"]
+
+
 def change(path, alter):
     notebook = nbformat.read(path, as_version=4)
     alter(notebook.cells)
