@@ -12,8 +12,7 @@ from PIL import Image
 
 from course_utils.attacks import lbfgs_attack
 from course_utils.widgets import perturbation_explorer, transfer_explorer
-from course_utils.widgets.perturbation import LARGEST
-from course_utils.widgets.pictures import GAP, ZOOM
+from course_utils.widgets.perturbation import GAP, LARGEST, ZOOM
 from course_utils.zoo import load_model
 
 
@@ -44,7 +43,7 @@ class Explorer:
 
     def pictures(self):
         pixels = np.asarray(Image.open(io.BytesIO(self.picture.value)))
-        assert pixels.shape == (28 * ZOOM, 2 * 28 * ZOOM + GAP)
+        assert pixels.shape == (28 * ZOOM, 2 * 28 * ZOOM + GAP * ZOOM)
         left, right = pixels[:, : 28 * ZOOM], pixels[:, -28 * ZOOM :]
         return [side[ZOOM // 2 :: ZOOM, ZOOM // 2 :: ZOOM] for side in (left, right)]
 

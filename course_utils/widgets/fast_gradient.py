@@ -1,18 +1,15 @@
 """Lecture 4's explorer: the fast gradient sign on photographs."""
 
 import html
-import io
 from collections.abc import Mapping
 
 import ipywidgets
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
-from course_utils.attacks.fgsm import odds_of_error
 from course_utils.data import load_image
-from course_utils.models import eval_mode
+from course_utils.models import eval_mode, odds_of_error
+from course_utils.widgets.parts import bars, png
 
 LARGEST = 0.1  # the slider's end
 TOP = 5  # classes shown
@@ -67,8 +64,9 @@ def fast_gradient_explorer(
         with eval_mode(model), torch.no_grad():
             chances, classes = model(picture[None])[0].softmax(0).topk(TOP)
         names = [model.categories[k] for k in classes.tolist()]
-        shown.value = _png(picture)
-        answers.value = _bars(names, chances.tolist())
+        shown.value = png(picture.permute(1, 2, 0).cpu().numpy())
+        percent = dict(zip(names, (100 * chances).tolist(), strict=True))
+        answers.value = bars(percent, bold=names[0])
 
     def receive(change: object) -> None:
         if not upload.value:
@@ -96,24 +94,3 @@ def fast_gradient_explorer(
         message,
         ipywidgets.HBox([shown, answers]),
     ])
-
-
-def _png(picture: torch.Tensor) -> bytes:
-    """A picture (3, H, W) in [0, 1] as PNG."""
-    pixels = picture.mul(255).round().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png", compress_level=1)
-    return file.getvalue()
-
-
-def _bars(names: list[str], chances: list[float]) -> str:
-    """The likeliest classes as a table of bars, the first in bold."""
-    rows = [
-        f'<tr style="font-weight:{"normal" if i else "bold"};line-height:1.5">'
-        f'<td style="width:12em">{html.escape(name)}</td>'
-        f'<td style="width:12em"><div style="width:{100 * chance:.1f}%;height:0.9em;'
-        'background:#555"></div></td>'
-        f'<td style="text-align:right;width:4.5em">{100 * chance:.1f} %</td></tr>'
-        for i, (name, chance) in enumerate(zip(names, chances, strict=True))
-    ]
-    return f"<table>{''.join(rows)}</table>"

@@ -1,16 +1,15 @@
 """Lecture 3's explorer: what a convolution amplifies, frequency by frequency."""
 
-import io
 from collections.abc import Mapping
 
 import ipywidgets
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from course_utils.figures.lipschitz import visible
 from course_utils.lipschitz import amplified_pattern, frequency_norms
+from course_utils.widgets.parts import png
 
 SIDE = 240  # screen pixels of each of the two pictures, at least
 
@@ -64,8 +63,9 @@ def frequency_explorer(
         values = norms[menu.value]
         frequency = (down.value % values.shape[0], right.value % values.shape[1])
         here, most = values[frequency].item(), values.max().item()
-        map_of_norms.value = _png(_marked(values, frequency))
-        picture.value = _png(visible(amplified_pattern(*layers[menu.value], frequency)))
+        pattern = visible(amplified_pattern(*layers[menu.value], frequency))
+        for widget, pixels in ((map_of_norms, _marked(values, frequency)), (picture, pattern)):
+            widget.value = png(pixels, zoom=max(1, -(-SIDE // max(pixels.shape[:2]))))
         text.value = (
             f"<p>Amplified <b>{here:.3f}</b> times;<br>{100 * here / most:.0f} % of the largest, "
             f"{most:.3f}.</p>"
@@ -86,12 +86,3 @@ def _marked(values: torch.Tensor, frequency: tuple[int, int]) -> np.ndarray:
     colours = np.repeat(grey[..., None], 3, axis=2)
     colours[frequency] = (1.0, 0.5, 0.05)
     return np.fft.fftshift(colours, axes=(0, 1))
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """Pixels from 0 to 1, (H, W) or (H, W, 3), enlarged by a whole number, as PNG."""
-    zoom = max(1, -(-SIDE // max(pixels.shape[:2])))
-    whole = (255 * pixels.clip(0, 1)).round().astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(whole.repeat(zoom, 0).repeat(zoom, 1)).save(file, "png", compress_level=1)
-    return file.getvalue()

@@ -1,14 +1,17 @@
 """Lecture 1's explorer: scale one perturbation."""
 
 import ipywidgets
+import numpy as np
 import torch
 from torch import nn
 
 from course_utils.attacks import lbfgs_attack
 from course_utils.models import eval_mode
-from course_utils.widgets.pictures import png
+from course_utils.widgets.parts import bars, png
 
 LARGEST = 1.5  # the slider's end
+ZOOM = 8  # screen pixels for each pixel of an image
+GAP = 2  # white pixels between the two images
 
 
 def perturbation_explorer(
@@ -61,8 +64,14 @@ def perturbation_explorer(
         with eval_mode(model), torch.no_grad():
             probabilities = model(image[None])[0].softmax(0).tolist()
         size = (image - images[digit.value]).square().mean().sqrt().item()
-        picture.value = png((perturbation + 1) / 2, image)
-        chances.value = _bars(probabilities, target.value, size)
+        left, right = (t.squeeze(0).cpu().numpy() for t in ((perturbation + 1) / 2, image))
+        gap = np.ones((len(left), GAP))
+        picture.value = png(np.hstack([left, gap, right]), zoom=ZOOM)
+        percent = {str(label): 100 * chance for label, chance in enumerate(probabilities)}
+        best = max(percent, key=percent.get)
+        chances.value = f"<p>Prediction: <b>{best}</b>. Distortion: {size:.4f}.</p>" + bars(
+            percent, bold=best, notes={str(target.value): "target"}
+        )
 
     for control in (digit, target, scale):
         control.observe(show, names="value")
@@ -78,23 +87,3 @@ def _name(index: int, labels: torch.Tensor) -> str:
     """An image's entry in the menu: its label, and its number where labels repeat."""
     label = int(labels[index])
     return f"{label}" if int((labels == label).sum()) == 1 else f"{label} (image {index})"
-
-
-def _bars(probabilities: list[float], target: int, size: float) -> str:
-    """The probabilities as a table of bars; the largest in bold, the target marked by a word."""
-    best = max(range(len(probabilities)), key=probabilities.__getitem__)
-    rows = []
-    for label, probability in enumerate(probabilities):
-        weight = "bold" if label == best else "normal"
-        rows.append(
-            f'<tr style="font-weight:{weight};line-height:1.3">'
-            f"<td>{label}</td>"
-            f'<td style="width:12em"><div style="width:{100 * probability:.1f}%;height:0.9em;'
-            'background:#555"></div></td>'
-            f'<td style="text-align:right;width:4.5em">{100 * probability:.1f} %</td>'
-            f"<td>{'target' if label == target else ''}</td></tr>"
-        )
-    return (
-        f"<p>Prediction: <b>{best}</b>. Distortion: {size:.4f}.</p>"
-        f"<table>{''.join(rows)}</table>"
-    )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from course_utils.transfer import amplify, transfer_table
+from course_utils.widgets.parts import bars
 
 
 def transfer_explorer(
@@ -40,22 +41,9 @@ def transfer_explorer(
     def show(change: object = None) -> None:
         moved = amplify(images, adversarial[source.value] - images, stddev.value)
         row = transfer_table(models, {source.value: moved}, labels).errors.loc[source.value]
-        errors.value = _error_bars(row.to_dict(), source.value)
+        errors.value = bars(row.to_dict(), bold=source.value)
 
     for control in (source, stddev):
         control.observe(show, names="value")
     show()
     return ipywidgets.VBox([source, stddev, errors])
-
-
-def _error_bars(errors: Mapping[str, float], source: str) -> str:
-    """Error rates as a table of bars; the network that the images were made for in bold."""
-    rows = [
-        f'<tr style="font-weight:{"bold" if name == source else "normal"};line-height:1.3">'
-        f'<td style="width:9em">{name}</td>'
-        f'<td style="width:16em"><div style="width:{error:.1f}%;height:0.9em;'
-        'background:#555"></div></td>'
-        f'<td style="text-align:right;width:4.5em">{error:.1f} %</td></tr>'
-        for name, error in errors.items()
-    ]
-    return f"<table>{''.join(rows)}</table>"
