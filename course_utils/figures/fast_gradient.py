@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
 
 from course_utils.figures.style import SIX_STYLES, STYLES
 
@@ -27,10 +29,12 @@ def sign_equation(
     for ax, sign in zip(axes[1::2], (f"+ {factor} ×", "="), strict=True):
         ax.axis("off")
         ax.text(0.5, 0.5, sign, fontsize=18, ha="center", va="center")
-    for ax, shown, caption in zip(
-        axes[::2], (picture, (pattern + 1) / 2, total), captions, strict=True
+    # Smoothed, a pattern of signs would show greys that are not in it.
+    ways = (None, "nearest", None)
+    for ax, shown, way, caption in zip(
+        axes[::2], (picture, (pattern + 1) / 2, total), ways, captions, strict=True
     ):
-        show_photograph(ax, shown)
+        show_photograph(ax, shown, interpolation=way)
         ax.set_xlabel(caption, fontsize=11)
     return figure
 
@@ -162,9 +166,9 @@ def seeds(runs: Mapping[str, Sequence[float]], *, xlabel: str, ax: Axes | None =
     return ax
 
 
-def show_photograph(ax: Axes, picture: torch.Tensor) -> None:
+def show_photograph(ax: Axes, picture: torch.Tensor, *, interpolation: str | None = None) -> None:
     """A picture (3, H, W) in [0, 1], without ticks."""
-    ax.imshow(picture.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy())
+    ax.imshow(picture.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy(), interpolation=interpolation)
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
@@ -177,18 +181,9 @@ def _range(panels: Mapping[str, torch.Tensor]) -> float:
 
 def _apart(heights: list[float], *, least: float) -> list[float]:
     """Move labels as little as possible (in squares) so that any two are `least` apart."""
-    order = sorted(range(len(heights)), key=heights.__getitem__)
-    # Less rank * least, the labels need only not fall: pool neighbours that do.
-    blocks: list[list[float]] = []
-    for rank, i in enumerate(order):
-        blocks.append([heights[i] - rank * least])
-        while len(blocks) > 1 and _mean(blocks[-2]) > _mean(blocks[-1]):
-            last = blocks.pop()
-            blocks[-1] += last
-    level = [_mean(block) for block in blocks for _ in block]
-    moved = dict(zip(order, (value + rank * least for rank, value in enumerate(level))))
-    return [moved[i] for i in range(len(heights))]
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+    order = np.argsort(heights, kind="stable")
+    # Less rank * least, the labels need only not fall.
+    steps = least * np.arange(len(heights))
+    moved = np.empty(len(heights))
+    moved[order] = isotonic_regression(np.array(heights)[order] - steps).x + steps
+    return moved.tolist()
