@@ -182,6 +182,15 @@ def test_the_scale_of_the_logits_changes_nothing(name, factor, digits):
     assert scaled.distortion.mean().item() == pytest.approx(mean, rel=0.01)
 
 
+def test_no_image_is_left_while_its_steps_still_land_outside(digits):
+    """With weak logits a step may land beside the boundary, but outside, a few times in a row."""
+    model = load_model("FC100-100-10")
+    plain = lbfgs_attack(model, *digits).distortion
+    scaled = lbfgs_attack(Scaled(model, 0.1), *digits).distortion
+    assert scaled.mean().item() == pytest.approx(plain.mean().item(), rel=0.005)
+    assert (scaled / plain).max() < 1.2
+
+
 # What comes back.
 
 
