@@ -1,6 +1,7 @@
 """The lectures' explorers: one function each, which returns widgets that are alive at once."""
 
 from course_utils.widgets.fast_gradient import fast_gradient_explorer
+from course_utils.widgets.gan import gan_explorer
 from course_utils.widgets.lipschitz import frequency_explorer
 from course_utils.widgets.perturbation import perturbation_explorer
 from course_utils.widgets.transfer import transfer_explorer
@@ -8,6 +9,7 @@ from course_utils.widgets.transfer import transfer_explorer
 __all__ = [
     "fast_gradient_explorer",
     "frequency_explorer",
+    "gan_explorer",
     "perturbation_explorer",
     "transfer_explorer",
 ]
