@@ -47,9 +47,10 @@ def test() -> int:
 
 
 def train() -> int:
-    from course_utils import zoo
+    from course_utils import gan, zoo
 
     zoo.retrain_all()
+    gan.retrain_gan()
     return 0
 
 

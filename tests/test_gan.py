@@ -1,4 +1,6 @@
+import json
 import math
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 from torch import nn
 
-from course_utils import gan
-from course_utils.gan import parzen, training
-from course_utils.models import fully_connected
+from course_utils import data, gan
+from course_utils.gan import parzen, shipped, training
+from course_utils.models import fully_connected, linear_layers
+from course_utils.training import predict
 
 INF, NAN = float("inf"), float("nan")
 SIZES = {"noise": 6, "seed": 3}
@@ -136,6 +139,26 @@ def test_networks_follow_their_seed_and_leave_the_readers_alone(build):
         SIZES["seed"] -= 1
 
 
+def test_first_weights_are_the_papers():
+    generator, discriminator = PAIRS["fully connected"]()
+    for network, largest in ((generator, 0.05), (discriminator, 0.005)):
+        for layer in linear_layers(network):
+            assert 0.6 * largest < layer.weight.abs().max() <= largest and not layer.bias.any()
+
+
+def test_a_generator_starts_at_the_mean_image():
+    mean = uniform(1, 28, 28)
+    generator = gan.rectifier_generator(16, mean=mean)
+    for layer in linear_layers(generator):
+        nn.init.zeros_(layer.weight)
+    made = generator(gan.draw_noise(2, 100))
+    torch.testing.assert_close(made[0], mean.clamp(1e-3, 1 - 1e-3))
+    with pytest.raises(ValueError, match="mean: got shape"):
+        gan.rectifier_generator(16, mean=mean[0])
+    with pytest.raises(ValueError, match="mean: got values"):
+        gan.rectifier_generator(16, mean=mean + 1)
+
+
 def test_noise_is_uniform_in_its_cube():
     noise = gan.draw_noise(20_000, 3, seed=1)
     assert noise.shape == (20_000, 3) and noise.abs().max() <= 1
@@ -208,33 +231,39 @@ def test_training_leaves_modes_gradients_and_random_state_as_they_were(pair, ima
         assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_the_first_round_is_algorithm_1(images):
+def test_rounds_are_those_of_algorithm_1(images):
     def build():
         # Under batch normalisation the biases' slopes are nothing but rounding.
         generator = gan.rectifier_generator(16, 16, normalise=False, **SIZES)
-        return generator, gan.maxout_discriminator(8, 8, dropout=(0.0, 0.0), seed=4)
+        discriminator = gan.maxout_discriminator(8, 8, dropout=(0.0, 0.0), seed=4)
+        for layer in linear_layers(discriminator):
+            layer.weight.data *= 40  # slopes far above Adam's epsilon
+        return generator, discriminator
 
     generator, discriminator = build()
     rate = 0.01
     random = torch.Generator().manual_seed(5)
-    batch = torch.randperm(60, generator=random)
-    noises = [2 * torch.rand(60, generator.noise, generator=random) - 1 for _ in range(2)]
-    expected = g, d = build()
-    for network, loss in (
-        (d, lambda: -d(images[batch]).sigmoid().log().mean()
-            - (1 - d(g(noises[0])).sigmoid()).log().mean()),
-        (g, lambda: -d(g(noises[1])).sigmoid().log().mean()),
-    ):  # fmt: skip
-        optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999))
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
+    noise = lambda: 2 * torch.rand(60, generator.noise, generator=random) - 1  # noqa: E731
+    g, d = build()
+    of_g, of_d = (
+        torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999)) for network in (g, d)
+    )
+    for _ in range(3):
+        batch = torch.randperm(60, generator=random)
+        real, fake = d(images[batch]).sigmoid(), d(g(noise())).sigmoid()
+        of_d.zero_grad()
+        (-real.log().mean() - (1 - fake).log().mean()).backward()
+        of_d.step()
+        of_g.zero_grad()
+        (-d(g(noise())).sigmoid().log().mean()).backward()
+        of_g.step()
+        noise()  # on which the mean's batch normalisation would be measured
     gan.train_gan(
         generator, discriminator, images,
-        epochs=1, batch_size=60, learning_rate=rate, average=0, seed=5, progress=False,
+        epochs=3, batch_size=60, learning_rate=rate, average=0, seed=5, progress=False,
     )  # fmt: skip
-    # Adam's first step is the sign of the slope, which rounding may turn where it is 0.
-    pairs = zip(states((generator, discriminator)), states(expected))
+    # Adam's steps follow the sign of the slope, which rounding may turn where it is 0.
+    pairs = zip(states((generator, discriminator)), states((g, d)))
     apart = torch.cat([(ours - theirs).abs().ravel() for ours, theirs in pairs])
     assert apart.gt(1e-4).double().mean() < 0.01
 
@@ -296,6 +325,23 @@ def test_the_generator_is_the_running_mean_of_the_one_that_plays(images):
         assert count == len(moved[-1]) < len(start)
     for whole, part in zip(*moved):
         torch.testing.assert_close(part, whole / 4, atol=1e-7, rtol=1e-3)
+
+
+def test_batch_normalisation_is_that_of_the_mean_weights(images):
+    generator, discriminator = PAIRS["fully connected"]()
+    gan.train_gan(
+        generator, discriminator, images,
+        epochs=50, batch_size=30, learning_rate=0.02, average=0.98, progress=False,
+    )  # fmt: skip
+    values = gan.draw_noise(5000, generator.noise, seed=1)
+    with torch.no_grad():
+        for layer in generator.eval():
+            if isinstance(layer, nn.BatchNorm1d):
+                ratio = layer.running_var / values.var(0)
+                assert 0.8 < ratio.min() and ratio.max() < 1.25
+                error = (layer.running_mean - values.mean(0)) / values.std(0)
+                assert error.abs().max() < 0.2
+            values = layer(values)
 
 
 def test_divergence_stops_with_the_round_and_what_to_try(images):
@@ -430,7 +476,8 @@ def test_sigma_is_the_best_on_validation():
 
 
 def test_sigmas_are_the_papers():
-    np.testing.assert_allclose(gan.SIGMAS, np.logspace(-1, 0, 10), rtol=1e-12)
+    np.testing.assert_allclose(gan.SIGMAS[::3], np.logspace(-1, 0, 10), rtol=1e-12)
+    assert list(gan.SIGMAS) == sorted(gan.SIGMAS) and len(gan.SIGMAS) == 28
 
 
 @pytest.mark.parametrize("sigma", [0, -0.1, NAN, INF])
@@ -577,3 +624,85 @@ def test_densities_are_to_lie_between_the_ends():
         gan.game_value(lambda x: 0.5, lambda x: 2 * p(x), p, **RANGE)
     with pytest.raises(ValueError, match="low, high: got 1, 0"):
         gan.jensen_shannon(p, p, low=1, high=0)
+
+
+# The shipped pair
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    try:
+        return {split: data.load_mnist(split) for split in ("train", "test")}
+    except data.DataUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(shipped.zoo.CHECKPOINTS / (shipped.NAME + suffix), tmp_path)
+    monkeypatch.setattr(shipped.zoo, "CHECKPOINTS", tmp_path)
+    return tmp_path
+
+
+def test_the_shipped_pair_makes_and_judges_images():
+    generator, discriminator = gan.load_gan()
+    assert not generator.training and not discriminator.training
+    made = gan.sample(generator, 200)
+    assert made.shape == (200, 1, 28, 28) and made.min() >= 0 and made.max() <= 1
+    assert discriminator(made).shape == (200, 1)
+
+
+def test_the_shipped_pair_is_as_its_record_says(mnist):
+    record = gan.load_gan_record()
+    generator, discriminator = gan.load_gan()
+    samples = gan.sample(generator, 10_000)
+    validation = mnist["train"][0][50_000:51_000]
+    assert gan.choose_sigma(samples, validation) == pytest.approx(record["sigma"])
+    some = mnist["test"][0][:2000]
+    nats = gan.parzen_log_likelihood(samples, some, record["sigma"])
+    assert abs(nats.mean().item() - record["log_likelihood"]) < 15
+    digits = predict(shipped.zoo.load_model("maxout"), samples).bincount(minlength=10)
+    np.testing.assert_allclose(digits / 100, record["digits"], atol=0.2)
+    assert record["log_likelihood"] > 200 and min(record["digits"]) > 3
+    with torch.no_grad():
+        assert discriminator(some).mean() > discriminator(samples).mean() + 0.5
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / "GAN.safetensors").unlink(), "cannot be read"),
+        (lambda folder: (folder / "GAN.safetensors").write_bytes(b"{}"), "damaged"),
+        (lambda folder: (folder / "GAN.json").write_text("[]"), "cannot be read"),
+        (
+            lambda folder: (folder / "GAN.json").write_text(
+                (folder / "GAN.json").read_text().replace("784", "785")
+            ),
+            "expected",
+        ),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(copied, damage, words):
+    damage(copied)
+    with pytest.raises(RuntimeError, match=words) as refusal:
+        gan.load_gan()
+    assert "make train" in str(refusal.value)
+
+
+def test_retraining_writes_what_loading_reads(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "OPTIONS", {"epochs": 1, "progress": False})
+    monkeypatch.setattr(shipped, "TRAINED_ON", 300)
+    measured = {"log_likelihood": 1.0, "standard_error": 0.1, "digits": [10.0] * 10}
+    monkeypatch.setattr(shipped, "measure_gan", lambda generator: measured)
+    record = gan.retrain_gan(tmp_path)
+    monkeypatch.setattr(shipped.zoo, "CHECKPOINTS", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["GAN.json", "GAN.safetensors"]
+    assert gan.load_gan_record() == json.loads(json.dumps(record))
+    images = mnist["train"][0][:300]
+    generator = gan.rectifier_generator(400, 400, noise=10, mean=images.mean(0), seed=0)
+    pair = generator, gan.maxout_discriminator(120, 120, seed=1)
+    gan.train_gan(*pair, images, epochs=1, seed=0, progress=False)
+    for network, found in zip(pair, gan.load_gan()):
+        for ours, theirs in zip(network.state_dict().values(), found.state_dict().values()):
+            torch.testing.assert_close(theirs, ours.half().to(ours), atol=1e-6, rtol=1e-3)

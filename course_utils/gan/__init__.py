@@ -11,6 +11,7 @@ from course_utils.gan.networks import (
     sample,
 )
 from course_utils.gan.parzen import SIGMAS, choose_sigma, parzen_log_likelihood
+from course_utils.gan.shipped import load_gan, load_gan_record, measure_gan, retrain_gan
 from course_utils.gan.theory import game_value, jensen_shannon
 from course_utils.gan.training import discriminator_loss, generator_loss, train_gan
 
@@ -27,9 +28,13 @@ __all__ = [
     "game_value",
     "generator_loss",
     "jensen_shannon",
+    "load_gan",
+    "load_gan_record",
     "maxout_discriminator",
+    "measure_gan",
     "parzen_log_likelihood",
     "rectifier_generator",
+    "retrain_gan",
     "sample",
     "train_gan",
 ]

@@ -64,12 +64,12 @@ def train_gan(
     seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train both networks in place, one against the other, by Adam, its step falling to zero.
+    """Train both networks in place, one against the other, by Adam.
 
     In each round D takes its steps, each on another batch of real images and as many generated
     ones, and then G takes its own, each on fresh noise. The game is played by a copy of G; the
     generator itself follows as the running mean of that copy's weights, which makes cleaner
-    images. Ctrl-C, or any other error, leaves both networks as they stood at the last row of the
+    images; batch normalisation is measured anew for these weights, on a batch each round. Ctrl-C, or any other error, leaves both networks as they stood at the last row of the
     report.
 
     Args:
@@ -79,7 +79,7 @@ def train_gan(
         images: the real ones (N, ...), float32, in [0, 1], on the networks' device.
         epochs: passes of D through the images.
         batch_size: real images, and generated ones, of one step.
-        learning_rate: of generator and discriminator, or one for both: Adam's first step, with
+        learning_rate: of generator and discriminator, or one for both, of Adam with
             beta1 = 0.5.
         saturating: which loss G minimises, see `generator_loss`.
         generator_steps, discriminator_steps: of each round (the paper's k is the second).
@@ -127,18 +127,14 @@ def train_gan(
     ]
     per_epoch = -(-len(images) // batch_size)
     rounds = -(-epochs * per_epoch // discriminator_steps)
-    schedules = [
-        torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=rounds)
-        for optimizer in optimizers
-    ]
     random = torch.Generator().manual_seed(seed)
 
-    def generated(count: int) -> torch.Tensor:
-        return player(uniform(count, generator.noise, random).to(images.device))
+    def noise(count: int) -> torch.Tensor:
+        return uniform(count, generator.noise, random).to(images.device)
 
     def discriminator_step(batch: torch.Tensor) -> dict[str, float]:
         with torch.no_grad():
-            fakes = generated(len(batch))
+            fakes = player(noise(len(batch)))
         # In one pass: two would cost more.
         real, fake = discriminator(torch.cat([images[batch], fakes])).chunk(2)
         loss = discriminator_loss(real, fake)
@@ -148,7 +144,7 @@ def train_gan(
         return {"discriminator loss": loss.item(), **means}
 
     def generator_step() -> dict[str, float]:
-        loss = generator_loss(discriminator(generated(batch_size)), saturating=saturating)
+        loss = generator_loss(discriminator(player(noise(batch_size))), saturating=saturating)
         _step(optimizers[0], loss)
         return {"generator loss": loss.item()}
 
@@ -174,9 +170,7 @@ def train_gan(
                         f"{error} in round {number}: training diverged. Try a smaller "
                         "learning_rate, or another seed, and check the images and both networks"
                     ) from None
-                for schedule in schedules:
-                    schedule.step()
-                _follow(generator, player, average)
+                _follow(generator, player, average, noise(batch_size))
                 bar.update()
                 if number % every and number < rounds:
                     continue
@@ -209,12 +203,14 @@ def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def _follow(generator: nn.Module, player: nn.Module, average: float) -> None:
-    """Move the generator's weights towards the player's; of its other numbers, take the last."""
+def _follow(
+    generator: nn.Module, player: nn.Module, average: float, noise: torch.Tensor
+) -> None:
+    """Move the generator's weights towards the player's, and measure its normalisation anew."""
     for mean, last in zip(generator.parameters(), player.parameters()):
         mean.lerp_(last, 1 - average)
-    for mean, last in zip(generator.buffers(), player.buffers()):
-        mean.copy_(last)
+    # Mean weights spread the units less than the player's do: its moments would not fit them.
+    generator(noise)
 
 
 def _batches(count: int, batch_size: int, random: torch.Generator) -> Iterator[torch.Tensor]:

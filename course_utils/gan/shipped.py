@@ -1,0 +1,187 @@
+"""The course's own pair of networks: how it is trained, and where it is kept."""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from course_utils import data, zoo
+from course_utils.gan.networks import (
+    Generator,
+    maxout_discriminator,
+    rectifier_generator,
+    sample,
+)
+from course_utils.gan.parzen import SIGMAS, choose_sigma, parzen_log_likelihood
+from course_utils.gan.training import train_gan
+from course_utils.training import predict
+
+NAME = "GAN"
+CLASSIFIER = "maxout"  # that tells the digits of the samples
+ARCHITECTURE = {
+    "generator": {"widths": [400, 400, 784], "noise": 10},
+    "discriminator": {"widths": [120, 120, 1], "hidden": "maxout", "dropout": [0.2, 0.5]},
+}
+OPTIONS = {"epochs": 5, "batch_size": 100, "learning_rate": (1e-3, 3e-4), "average": 0.9995}
+SEED = 0
+TRAINED_ON = 50_000  # of the training images; the others are left to choose sigma on
+_ADVICE = "Install the course anew, or train it: `make train`"
+
+
+def load_gan() -> tuple[Generator, nn.Module]:
+    """Return the shipped generator and discriminator, trained on MNIST, in eval mode, on the CPU.
+
+    They are `rectifier_generator(400, 400, noise=10)` and `maxout_discriminator(120, 120)`.
+
+    Raises:
+        RuntimeError: the checkpoint is missing, damaged or does not belong to these networks.
+    """
+    record = load_gan_record()
+    path = zoo.CHECKPOINTS / f"{NAME}.safetensors"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RuntimeError(f"{path}: cannot be read ({error}). {_ADVICE}") from error
+    if (found := hashlib.sha256(content).hexdigest()) != record["sha256"]:
+        raise RuntimeError(
+            f"{path}: damaged, its SHA-256 is {found}, the record beside it says "
+            f"{record['sha256']}. {_ADVICE}"
+        )
+    pair = _build()
+    pair.load_state_dict(safetensors.torch.load(content))
+    generator, discriminator = pair.eval()
+    return generator, discriminator
+
+
+def load_gan_record() -> dict:
+    """Return what is recorded about the shipped pair.
+
+    Architecture, data, seed, options of the training, versions; and, of the weights as shipped (in
+    half precision), what `measure_gan` returns.
+
+    Raises:
+        RuntimeError: the record is missing, damaged or of other networks.
+    """
+    return _read_record(zoo.CHECKPOINTS)
+
+
+def measure_gan(generator: Generator, *, seed: int = 0) -> dict[str, object]:
+    """Return the log-likelihood of MNIST's test images, and the digits, of 10,000 samples.
+
+    Sigma is chosen on the first 1,000 of the last 10,000 training images, those on which the
+    paper's code chooses.
+
+    Args:
+        seed: of the noise that the samples are made from.
+
+    Returns:
+        "log_likelihood": the mean over the test images, in nats, its "standard_error", and the
+        "sigma", the best of `SIGMAS`; the same three with the best of only the paper's ten sigmas,
+        as "papers_log_likelihood", "papers_standard_error" and "papers_sigma"; and "digits", the
+        percentage of the samples that the shipped classifier "maxout" takes for each digit.
+
+    Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5 and Table 1.
+    """
+    validation = data.load_mnist("train")[0][TRAINED_ON : TRAINED_ON + 1000]
+    test = data.load_mnist("test")[0]
+    samples = sample(generator, 10_000, seed=seed).cpu()
+    measured: dict[str, object] = {}
+    for prefix, sigmas in (("", SIGMAS), ("papers_", SIGMAS[::3])):
+        sigma = choose_sigma(samples, validation, sigmas)
+        nats = parzen_log_likelihood(samples, test, sigma)
+        measured[f"{prefix}log_likelihood"] = nats.mean().item()
+        measured[f"{prefix}standard_error"] = nats.std().item() / len(nats) ** 0.5
+        measured[f"{prefix}sigma"] = sigma
+    digits = predict(zoo.load_model(CLASSIFIER), samples).bincount(minlength=10)
+    return measured | {"digits": (100 * digits.double() / len(samples)).tolist()}
+
+
+def retrain_gan(folder: Path = zoo.CHECKPOINTS) -> dict:
+    """Train the pair anew, write its checkpoint, and report how it compares with the old.
+
+    Args:
+        folder: of the checkpoint, old and new.
+
+    Returns:
+        The new record.
+    """
+    print(f"training {NAME}", flush=True)
+    images = data.load_mnist("train")[0][:TRAINED_ON]
+    pair = _build(images.mean(0))
+    start = time.perf_counter()
+    train_gan(*pair, images, seed=SEED, **OPTIONS)
+    print(f"{NAME}: trained in {time.perf_counter() - start:.0f} s", flush=True)
+    try:
+        print(f"{NAME}, as shipped: {_told(_read_record(folder))}", flush=True)
+    except RuntimeError as error:
+        print(f"nothing to compare {NAME} with: {error}", flush=True)
+    record = _write(pair, folder)
+    print(f"{NAME}, retrained: {_told(record)}")
+    return record
+
+
+def _build(mean: torch.Tensor | None = None) -> nn.ModuleList:
+    generator = rectifier_generator(400, 400, noise=10, mean=mean, seed=SEED)
+    return nn.ModuleList([generator, maxout_discriminator(120, 120, seed=SEED + 1)])
+
+
+def _told(record: dict) -> str:
+    return (
+        f"log-likelihood {record['log_likelihood']:.1f} +- {record['standard_error']:.1f} nats, "
+        f"rarest digit {min(record['digits']):.1f} % of the samples"
+    )
+
+
+def _read_record(folder: Path) -> dict:
+    path = folder / f"{NAME}.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        architecture, _ = record["architecture"], record["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(f"{path}: cannot be read ({error!r}). {_ADVICE}") from error
+    if architecture != ARCHITECTURE:
+        raise RuntimeError(
+            f"{path}: the record of {architecture}, expected {ARCHITECTURE}. {_ADVICE}"
+        )
+    return record
+
+
+@torch.no_grad()
+def _write(pair: nn.ModuleList, folder: Path) -> dict:
+    """Round the pair to half precision, measure it, and write both; return the record."""
+    for values in (*pair.parameters(), *pair.buffers()):
+        if values.is_floating_point():
+            values.copy_(values.half())
+            values[values.abs() < zoo.TINY] = 0
+    state = {
+        name: values.half() if values.is_floating_point() else values
+        for name, values in pair.state_dict().items()
+    }
+    content = safetensors.torch.save(state)
+    record = {
+        "name": NAME,
+        "architecture": ARCHITECTURE,
+        "training": {"function": "train_gan", "options": OPTIONS, "seed": SEED},
+        "data": {
+            "name": f"MNIST, the first {TRAINED_ON} of its training set",
+            "sha256": data.MNIST_SHA256,
+        },
+        **measure_gan(pair[0]),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    text = json.dumps(record, indent=2) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="unfinished-") as beside:
+        for suffix, written in ((".safetensors", content), (".json", text.encode())):
+            unfinished = Path(beside) / (NAME + suffix)
+            unfinished.write_bytes(written)
+            os.replace(unfinished, folder / unfinished.name)
+    return record
