@@ -23,7 +23,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 ORDER = (
     "__init__ environment device vision sources data deep_compression imagenet checks models "
     "attacks lipschitz training zoo transfer gan published "
-    "deck claims figures widgets exercises lectures __main__"
+    "deck claims figures widgets exercises assignments lectures classroom __main__"
 ).split()
 
 
