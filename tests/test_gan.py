@@ -331,16 +331,15 @@ def test_batch_normalisation_is_that_of_the_mean_weights(images):
     generator, discriminator = PAIRS["fully connected"]()
     gan.train_gan(
         generator, discriminator, images,
-        epochs=50, batch_size=30, learning_rate=0.02, average=0.98, progress=False,
+        epochs=100, batch_size=60, learning_rate=0.01, average=0.998, progress=False,
     )  # fmt: skip
     values = gan.draw_noise(5000, generator.noise, seed=1)
     with torch.no_grad():
         for layer in generator.eval():
             if isinstance(layer, nn.BatchNorm1d):
                 ratio = layer.running_var / values.var(0)
-                assert 0.8 < ratio.min() and ratio.max() < 1.25
                 error = (layer.running_mean - values.mean(0)) / values.std(0)
-                assert error.abs().max() < 0.2
+                assert 0.6 < ratio.min() and ratio.max() < 1.6 and error.abs().max() < 0.4
             values = layer(values)
 
 
