@@ -309,7 +309,7 @@ def test_gradients_that_are_not_finite_on_the_way():
     assert result.success.any()
     search = search_of(Cliff(), images, targets, torch.zeros(20, 3), crossed=False)
     search.try_step(torch.full((20, 3), 0.7), lambda r, loss: loss)
-    assert not search.r.any() and search.gradient.isfinite().all()
+    assert not search.state[:, 0].any() and search.state.isfinite().all()
 
 
 def test_evaluations_are_those_that_the_model_saw(digits):
@@ -480,14 +480,14 @@ def test_a_step_that_does_not_help_is_taken_back_and_tried_shorter():
     direction[2, 1] = torch.nan
 
     def rises_for_the_first(size, _):
-        return 1 + size * torch.tensor([1000.0, -1.0, -1.0])
+        return 1 + size * torch.tensor([10000.0, -1.0, -1.0])
 
     for times in (1, 2):
         trial, *_ = search.try_step(direction, rises_for_the_first)
         assert trial.isfinite().all()
-        assert not search.r[0].any() and search.loss[0] == loss[0]
-        assert not search.r[2].any() and search.loss[2] == loss[2]  # one pixel was not finite
-        assert search.r[1].any() and search.loss[1] != loss[1]
+        assert not search.state[0, 0].any() and search.loss[0] == loss[0]
+        assert not search.state[2, 0].any() and search.loss[2] == loss[2]  # one pixel was not finite
+        assert search.state[1, 0].any() and search.loss[1] != loss[1]
         torch.testing.assert_close(search.scale, torch.tensor([0.35**times, 1, 0.35**times]))
     torch.testing.assert_close(trial[0], (0.35 * direction[0]).clamp(-images[0], 1 - images[0]))
 
@@ -516,12 +516,17 @@ def test_gradients_against_differences(crossed):
     images, targets = random_images(3, 5).double(), torch.arange(3)
     r = 0.1 * random_images(3, 5, seed=1).double()
     search = search_of(model, images, targets, r, crossed=crossed)
-    margin, loss, gradient = search.evaluate(r)
+
+    def evaluate(r: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        state = torch.stack([r, torch.full_like(r, torch.nan)], 1)
+        return *search.evaluate(state), state[:, 1]
+
+    margin, loss, gradient = evaluate(r)
     step = 1e-6
     for pixel in range(5):
         move = torch.zeros_like(r)
         move[:, pixel] = step
-        ahead, behind = search.evaluate(r + move)[1], search.evaluate(r - move)[1]
+        ahead, behind = evaluate(r + move)[1], evaluate(r - move)[1]
         slope = (ahead - behind) / (2 * step)
         torch.testing.assert_close(gradient[:, pixel], slope, rtol=1e-5, atol=1e-8)
     with torch.no_grad():

@@ -29,7 +29,7 @@ def inverse_bfgs(pairs, weight: float, size: int) -> np.ndarray:
 def problems(draw):
     """A filled memory and everything a Model takes, for a batch of problems."""
     batch, size = draw(st.integers(1, 3)), draw(st.integers(1, 7))
-    capacity, pushed = draw(st.integers(1, 4)), draw(st.integers(0, 9))
+    pushed = draw(st.integers(0, 3))
     random = np.random.default_rng(draw(st.integers(0, 10_000)))
     convexity = draw(st.sampled_from([-1.0, 0.0, 1.0]))  # of the loss: some pairs are skipped
     bend = random.normal(size=(batch, size, size)) + convexity * np.eye(size)
@@ -41,14 +41,16 @@ def problems(draw):
     weight = random.uniform(0, 2, batch)
     free = (random.random((batch, size)) > draw(st.sampled_from([0.0, 0.3, 1.0]))).astype(float)
     gradient, r = random.normal(size=(2, batch, size))
-    memory = Memory(torch.from_numpy(r), capacity)
+    before = torch.from_numpy(np.stack([r, gradient], 1))
+    memory = Memory(before)
     for s, change in pairs:
-        memory.push(torch.from_numpy(s), torch.from_numpy(change))
-    return memory, pairs[-capacity:], weight, free, gradient, r
+        memory.push(before + torch.from_numpy(np.stack([s, change], 1)), before)
+    return memory, pairs[-1:], weight, free, gradient, r
 
 
 def model_of(memory, weight, free, gradient, r) -> Model:
-    return Model(memory, *map(torch.from_numpy, (weight, free, gradient, r)))
+    state = np.stack([r, gradient], 1)
+    return Model(memory, *map(torch.from_numpy, (weight, free, state)))
 
 
 @settings(max_examples=200)
@@ -80,10 +82,11 @@ def test_held_pixels_do_not_move_and_the_direction_descends(problem):
 @pytest.mark.parametrize("rows", [[1], [2, 0], []])
 def test_keeping_some_rows_is_as_if_the_others_had_never_been(rows):
     random = np.random.default_rng(0)
-    memory = Memory(torch.zeros(3, 4, dtype=torch.float64), 2)
+    nowhere = torch.zeros(3, 2, 4, dtype=torch.float64)
+    memory = Memory(nowhere)
     for _ in range(3):
         s = torch.from_numpy(random.normal(size=(3, 4)))
-        memory.push(s, s * torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        memory.push(torch.stack([s, s * torch.tensor([1.0, 2.0, 3.0, 4.0])], 1), nowhere)
     weight, free = np.array([0.5, 1.0, 2.0]), np.ones((3, 4))
     gradient, r = random.normal(size=(2, 3, 4))
     whole = model_of(memory, weight, free, gradient, r).direction(torch.from_numpy(weight))
@@ -93,20 +96,14 @@ def test_keeping_some_rows_is_as_if_the_others_had_never_been(rows):
     torch.testing.assert_close(direction, whole[rows], rtol=1e-12, atol=1e-12)
 
 
-def test_on_a_quadratic_with_as_many_pairs_as_pixels_it_is_newtons_method():
-    # Exact line searches on a quadratic: BFGS ends in one step for each pixel, and one more.
-    curvature = torch.tensor([1.0, 3.0, 10.0], dtype=torch.float64)
-    centre = torch.tensor([[0.3, -0.2, 0.5]], dtype=torch.float64)
-    weight = torch.tensor([0.7], dtype=torch.float64)
-    r = torch.zeros(1, 3, dtype=torch.float64)
-    memory = Memory(r, 3)
-    for _ in range(3):
-        gradient = curvature * (r - centre)
-        step = Model(memory, weight, torch.ones_like(r), gradient, r).direction(weight)
-        slope = r + weight * gradient
-        bend = step * (1 + weight * curvature)
-        step = step * -(slope * step).sum() / (bend * step).sum()
-        memory.push(step, curvature * step)
-        r = r + step
+def test_on_a_quadratic_of_one_pixel_it_is_newtons_method():
+    curvature, centre, weight = 3.0, 0.4, torch.tensor([0.7], dtype=torch.float64)
+
+    def state(r: float) -> torch.Tensor:
+        return torch.tensor([[[r], [curvature * (r - centre)]]], dtype=torch.float64)
+
+    memory = Memory(state(0.1))
+    memory.push(state(0.1), state(0.0))
+    step = Model(memory, weight, torch.ones_like(weight)[:, None], state(0.1)).direction(weight)
     optimum = weight * curvature * centre / (1 + weight * curvature)
-    torch.testing.assert_close(r, optimum, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(0.1 + step[0], optimum, rtol=1e-12, atol=1e-12)

@@ -16,13 +16,12 @@ from course_utils.attacks.quasi_newton import Memory, Model
 from course_utils.checks import check_counts, check_images, check_labels, check_model
 from course_utils.models import eval_mode
 
-PAIRS = 2  # of the L-BFGS memory
-LOWER_C = 0.8  # c falls by this factor at each step, until the image has its target
-SLACK = 0.05  # share by which a step may raise what it minimises and still be taken
+LOWER_C = 0.75  # c falls by this factor at each step, until the image has its target
+SLACK = 0.1  # share by which a step may raise what it minimises and still be taken
 JUMP = 4  # most that a Newton step for c may multiply or divide it by
-SHARPEN = 1.25  # growth of the smooth maximum's sharpness, a step beside the boundary
+SHARPEN = 1.4  # growth of the smooth maximum's sharpness, a step beside the boundary
 PATIENCE = 4  # adversarial steps beside the boundary without a gain, before an image is done
-GAIN = 1e-3  # share of ||r||^2 that counts as a gain
+GAIN = 1.5e-3  # share of ||r||^2 that counts as a gain
 
 
 def lbfgs_attack(
@@ -130,9 +129,11 @@ class _Search:
     def __init__(self, model, images, targets, logits, r, weight, rows, *, crossed: bool):
         self.model, self.shape, self.crossed = model, images.shape[1:], crossed
         self.row, self.target = rows, targets[rows]
-        self.x, self.r = images.flatten(1)[rows], r[rows]
-        self.lowest, self.highest = -self.x, 1 - self.x
-        self.memory = Memory(self.x, PAIRS)
+        x = images.flatten(1)[rows]
+        self.lowest, self.highest = -x, 1 - x  # of r
+        self.state = torch.stack([r[rows], torch.zeros_like(x)], 1)  # r, and the gradient
+        self.trial = torch.empty_like(self.state)
+        self.memory = Memory(self.state)
         # Measured against the margin at the start, so that scaling the logits changes nothing;
         # but never finer than float32 computes them.
         margin, coarse = _margin(logits, targets)[0][rows], logits[rows].abs().amax(1)
@@ -141,7 +142,7 @@ class _Search:
         self.depth = torch.maximum(1e-4 * margin, 1e-5 * coarse)  # aimed at, behind the boundary
         self.beside = torch.maximum(0.03 * margin, self.depth)
         self.scale = torch.ones_like(margin)  # of the next step: each image's own line search
-        self.margin, self.loss, self.gradient = self.evaluate(self.r)
+        self.margin, self.loss = self.evaluate(self.state)
         if crossed:
             # On the boundary the margin's slope is about twice the cross-entropy's.
             self.weight = weight[rows] / 2
@@ -150,25 +151,26 @@ class _Search:
             # would be if the target's logit rose by the margin.
             raised = logits[rows].scatter_add(1, self.target[:, None], margin[:, None])
             fall = self.loss - nn.functional.cross_entropy(raised, self.target, reduction="none")
-            squares = _squares(self.gradient).clamp_min(1e-30)
+            squares = _squares(self.state[:, 1]).clamp_min(1e-30)
             self.weight = (fall / (4 * squares)).clamp(0, 1e12)
         # Of stage 2: the price of being outside, ||r||^2 now and at its smallest, idle steps.
         self.price = 1.5 * self.weight
-        self.size = _squares(self.r)
+        self.size = _squares(self.state[:, 0])
         self.least = self.size
         self.idle = torch.zeros_like(rows)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
+        self.trial = self.trial[: len(rows)]
         for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(self, name, value[rows])
+            if isinstance(value, Tensor) and name != "trial":
+                setattr(self, name, value.index_select(0, rows))
         self.memory.keep(rows)
 
-    def evaluate(self, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the margin (B,), the loss (B,) and the loss's gradient (B, n) at x + r."""
+    def evaluate(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the margin (B,) and the loss (B,) at x + r; write the gradient into `state`."""
         with torch.enable_grad():
-            points = (self.x + r).view(-1, *self.shape).requires_grad_()
+            points = (state[:, 0] - self.lowest).view(-1, *self.shape).requires_grad_()
             logits = self.model(points)
             margin, wanted, rivals = _margin(logits.detach(), self.target)
             if self.crossed:
@@ -183,7 +185,8 @@ class _Search:
             (gradient,) = torch.autograd.grad(
                 logits, points, slopes, allow_unused=True, materialize_grads=True
             )
-        return margin, loss, gradient.flatten(1)
+        state[:, 1] = gradient.flatten(1)
+        return margin, loss
 
     def step(self) -> tuple[Tensor, Tensor, Tensor]:
         """Try one step each; return the trial r (B, n), which of them to keep, and who is done."""
@@ -198,7 +201,7 @@ class _Search:
         self.try_step(self.quasi_newton().direction(self.weight), objective)
         self.weight = (self.weight / LOWER_C).clamp_max(1e12)
         found = self.margin < 0
-        return self.r, found, found
+        return self.state[:, 0], found, found
 
     def along_the_boundary(self) -> tuple[Tensor, Tensor, Tensor]:
         """Stage 2: minimise the quadratic model where loss + gradient'd = -depth."""
@@ -223,11 +226,11 @@ class _Search:
 
     def quasi_newton(self) -> Model:
         """Return the model of 1/2 ||r||^2 + weight * loss on the pixels that are free to move."""
-        slope = torch.addcmul(self.r, self.weight[:, None], self.gradient)
+        r, gradient = self.state.unbind(1)
+        slope = torch.addcmul(r, self.weight[:, None], gradient)
         # Held: a long step down the slope leaves the pixel at the bound where it is.
-        moved = torch.add(self.r, slope, alpha=-1e6).clamp_(self.lowest, self.highest)
-        free = torch.ne(moved, self.r, out=torch.empty_like(self.r))
-        return Model(self.memory, self.weight, free, self.gradient, self.r)
+        moved = torch.add(r, slope, alpha=-1e6, out=slope).clamp_(self.lowest, self.highest)
+        return Model(self.memory, self.weight, torch.ne(moved, r, out=moved), self.state)
 
     def try_step(
         self, direction: Tensor, merit: Callable[[Tensor, Tensor], Tensor]
@@ -237,13 +240,14 @@ class _Search:
         A step that is refused still teaches the memory something, and costs the batch no
         evaluation of its own. Returns the trial r, its size ||r||^2, its margin and its loss.
         """
-        trial = torch.addcmul(self.r, self.scale[:, None], direction)
-        trial.clamp_(self.lowest, self.highest)
-        margin, loss, gradient = self.evaluate(trial)
-        finite = gradient.sum(1).isfinite() & loss.isfinite()
+        trial = torch.addcmul(
+            self.state[:, 0], self.scale[:, None], direction, out=self.trial[:, 0]
+        ).clamp_(self.lowest, self.highest)
+        margin, loss = self.evaluate(self.trial)
+        finite = self.trial[:, 1].sum(1).isfinite() & loss.isfinite()
         if not finite.all():
-            trial[~finite], gradient[~finite] = self.r[~finite], self.gradient[~finite]
-        self.memory.push(trial - self.r, gradient - self.gradient)
+            self.trial[~finite] = self.state[~finite]
+        self.memory.push(self.trial, self.state)
         size = _squares(trial)
         taken = finite & (merit(size, loss) <= (1 + SLACK) * merit(self.size, self.loss))
         self.size = torch.where(taken, size, self.size)
@@ -251,7 +255,5 @@ class _Search:
         self.margin = torch.where(taken, margin, self.margin)
         self.loss = torch.where(taken, loss, self.loss)
         # lerp with weights 0 and 1 is exact, and many times as fast as torch.where.
-        chosen = taken.to(trial)[:, None]
-        self.r = torch.lerp(self.r, trial, chosen)
-        self.gradient = torch.lerp(self.gradient, gradient, chosen)
+        self.state.lerp_(self.trial, taken.to(trial)[:, None, None])
         return trial, size, margin, loss
