@@ -17,6 +17,8 @@ TARGETS = {
     "train": "train every checkpoint anew and compare it with the shipped one",
     "notebooks": "for maintainers: execute lectures anew, in place (all, or those named)",
     "bench": "time our attacks beside other libraries' (they get an environment of their own)",
+    "assignments": "for teachers: write the students' versions of the problem sets",
+    "grade": "for teachers: mark a folder of submissions",
     "setup": "only make or update the environment in .venv",
 }
 
@@ -38,6 +40,7 @@ def lab() -> int:
 
 
 def test() -> int:
+    environment.ensure_instructor()
     threads = str(max(1, (os.cpu_count() or 2) // 2))  # two workers share the processor
     return run(
         "-m", "pytest", "-n", "2", "--dist", "loadfile",
@@ -70,6 +73,18 @@ def bench() -> int:
     return max([run(str(script), python=python) for script in scripts], default=0)
 
 
+def assignments() -> int:
+    from course_utils.classroom import release
+
+    return release.main(environment.ensure_instructor())
+
+
+def grade(*arguments: str) -> int:
+    from course_utils.classroom import grading
+
+    return grading.main(arguments)
+
+
 def setup() -> int:
     print(f"The environment is ready: {sys.prefix}")
     return 0
@@ -78,9 +93,9 @@ def setup() -> int:
 def main(arguments: list[str]) -> int:
     """Set up what is missing, enter the environment, and run one target there."""
     target, names = (arguments or [""])[0], arguments[1:]
-    if target not in TARGETS or (names and target != "notebooks"):
+    if target not in TARGETS or (names and target not in ("notebooks", "grade")):
         print("usage: python3 -m course_utils TARGET\n")
-        print("\n".join(f"  {name:10} {meaning}" for name, meaning in TARGETS.items()))
+        print("\n".join(f"  {name:11} {meaning}" for name, meaning in TARGETS.items()))
         return 2
     # Where other programs are busy too, threads that spin while they wait for one another make
     # an attack twenty times slower. Everything started from here, the kernels too, inherits this;

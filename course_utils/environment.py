@@ -14,11 +14,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BENCH_VENV = ROOT / "build" / "bench-venv"
+INSTRUCTOR_VENV = ROOT / "build" / "instructor-venv"
 STAMP = "course-environment.json"
 PROJECT = "adversarial-examples-course"
 PYTHON = "{}.{}".format(*sys.version_info)
@@ -69,6 +71,11 @@ def ensure() -> Path:
 def ensure_bench() -> Path:
     """The same for the environment of the benchmarks, which sees the course's packages."""
     return prepare(BENCH_VENV, install_peers)
+
+
+def ensure_instructor() -> Path:
+    """The same for nbgrader, which in a learner's environment would change their JupyterLab."""
+    return prepare(INSTRUCTOR_VENV, partial(install_peers, extra="instructor"))
 
 
 def installed_by_hand() -> bool:
@@ -188,15 +195,15 @@ def install_course(folder: Path) -> None:
     pip(python_in(folder), "install", *pins, "-e", f"{ROOT}[test]")
 
 
-def install_peers(folder: Path) -> None:
-    """Let the benchmarks see this environment's packages; add the libraries they compare with."""
+def install_peers(folder: Path, extra: str = "bench") -> None:
+    """Let `folder` see this environment's packages; add those that pyproject.toml's extra names."""
     import tomllib
 
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     paths = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(ROOT)])
     (site / "course.pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    peers = project["optional-dependencies"]["bench"]
+    peers = project["optional-dependencies"][extra]
     pins = ("-c", str(ROOT / "constraints.txt"))
     pip(python_in(folder), "install", "--no-deps", *pins, *peers)
 

@@ -51,7 +51,7 @@ def tracked():
 
 def test_makefile_runs_one_line_for_each_target():
     lines = re.findall(r"^(\w+): ; (.*)$", MAKEFILE, flags=re.MULTILINE)
-    extra = {"notebooks": " $(LECTURES)"}
+    extra = {"notebooks": " $(LECTURES)", "grade": ' "$(SUBMISSIONS)" $(OPTIONS)'}
     assert dict(lines) == {t: f"$(PYTHON) -m course_utils {t}{extra.get(t, '')}" for t in TARGETS}
 
 
