@@ -1,0 +1,829 @@
+"""Answers to problem set 1: right ones written another way, and wrong ones with their marks."""
+
+RIGHT = {
+    "loops": {
+        "distortion": '''
+def distortion(images, adversarial):
+    sizes = []
+    for before, after in zip(images, adversarial):
+        total, count = 0.0, 0
+        for a, b in zip(before.flatten(), after.flatten()):
+            total += (float(b) - float(a)) ** 2
+            count += 1
+        sizes.append((total / count) ** 0.5)
+    return torch.tensor(sizes)
+''',
+        "objective": '''
+def objective(r, x, targets, weight, bias, c):
+    values = []
+    for i in range(len(x)):
+        scores = []
+        for k in range(len(weight)):
+            scores.append(float(weight[k].double() @ (x[i] + r[i]).double() + bias[k]))
+        top = max(scores)
+        log_sum = top + math.log(sum(math.exp(score - top) for score in scores))
+        size = sum(float(change) ** 2 for change in r[i])
+        values.append(float(c[i]) * size + log_sum - scores[int(targets[i])])
+    return torch.tensor(values, dtype=torch.float64)
+''',
+        "numerical-gradient": '''
+def numerical_gradient(function, r, h):
+    result = torch.zeros_like(r)
+    for i in range(r.shape[0]):
+        for j in range(r.shape[1]):
+            up, down = r.clone(), r.clone()
+            up[i, j] += h
+            down[i, j] -= h
+            result[i, j] = (function(up)[i] - function(down)[i]) / (2 * h)
+    return result
+''',
+        "gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    result = torch.zeros(r.shape, dtype=torch.float64)
+    for i in range(len(r)):
+        z = weight.double() @ (x[i] + r[i]).double() + bias.double()
+        p = torch.exp(z - z.max())
+        p = p / p.sum()
+        for k in range(len(weight)):
+            factor = p[k] - (1.0 if k == targets[i] else 0.0)
+            result[i] += factor * weight[k].double()
+        result[i] += 2 * float(c[i]) * r[i]
+    return result
+''',
+        "project": '''
+def project(x, r):
+    result = r.clone().flatten()
+    for i, (pixel, change) in enumerate(zip(x.flatten().tolist(), r.flatten().tolist())):
+        if pixel + change > 1:
+            result[i] = 1 - pixel
+        elif pixel + change < 0:
+            result[i] = -pixel
+    return result.reshape(r.shape)
+''',
+        "active-set": '''
+def active_set(x, r, slope):
+    held = []
+    for a, b, s in zip(x.flatten().tolist(), r.flatten().tolist(), slope.flatten().tolist()):
+        dark, bright = a + b <= 1e-6, a + b >= 1 - 1e-6
+        held.append(dark and s > 0 or bright and s < 0)
+    return torch.tensor(held).reshape(x.shape)
+''',
+        "descend": '''
+def descend(slope_at, onto_box, r, rate, steps):
+    if steps == 0:
+        return r
+    return descend(slope_at, onto_box, onto_box(r - rate * slope_at(r)), rate, steps - 1)
+''',
+        "closest": '''
+def closest(x, targets, weight, bias):
+    result = torch.zeros_like(x)
+    for i, l in enumerate(targets.tolist()):
+        normal = weight[l] - weight[1 - l]
+        margin = normal @ x[i] + bias[l] - bias[1 - l]
+        if margin < 0:
+            length = normal.norm()
+            result[i] = -(margin / length) * (normal / length)
+    return result
+''',
+        "closest-in-box": '''
+def closest_in_box(x, w, d):
+    def r_at(t):
+        return torch.tensor([
+            min(max(t * v, -p), 1 - p) for p, v in zip(x.double().tolist(), w.double().tolist())
+        ], dtype=torch.float64)
+
+    def margin(t):
+        return float(w.double() @ (x.double() + r_at(t))) + d
+
+    if margin(0) >= 0:
+        return torch.zeros(len(x))
+    high = 1e-6
+    while margin(high) < 0 and high < 1e12:
+        high *= 2
+    low = 0
+    while high - low > 1e-7 * high:
+        middle = 0.5 * (low + high)
+        if margin(middle) >= 0:
+            high = middle
+        else:
+            low = middle
+    return r_at(high)
+''',
+        "largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    a, b = math.log(low), math.log(high)
+    if not reaches(low):
+        return None
+    if reaches(high):
+        return high
+    best = low
+    while b - a > math.log(ratio):
+        middle = (a + b) / 2
+        c = math.exp(middle)
+        if reaches(c):
+            a, best = middle, c
+        else:
+            b = middle
+    return best
+''',
+    },
+    "other functions of torch": {
+        "distortion": '''
+def distortion(images, adversarial):
+    change = (adversarial - images).reshape(len(images), -1)
+    return torch.linalg.vector_norm(change, dim=1) / math.sqrt(change.shape[1])
+''',
+        "objective": '''
+def objective(r, x, targets, weight, bias, c):
+    moved = x + r
+    log_p = torch.nn.functional.linear(moved, weight, bias).log_softmax(1)
+    return c * r.norm(dim=1) ** 2 - log_p.gather(1, targets.unsqueeze(1)).squeeze(1)
+''',
+        "numerical-gradient": '''
+def numerical_gradient(function, r, h):
+    n, d = r.shape
+    result = r.new_empty(n, d)
+    for j in range(d):
+        e = torch.zeros(d, dtype=r.dtype)
+        e[j] = 1
+        result[:, j] = 0.5 * (function(r + h * e) - function(r - h * e)) / h
+    return result
+''',
+        "gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    p = torch.softmax(torch.addmm(bias, x + r, weight.t()), 1)
+    p[torch.arange(len(p)), targets] -= 1
+    return torch.einsum("nk,kd->nd", p, weight) + 2 * r * c.unsqueeze(-1)
+''',
+        "project": '''
+def project(x, r):
+    return torch.max(torch.min(r, 1 - x), -x)
+''',
+        "active-set": '''
+def active_set(x, r, slope):
+    at = x + r
+    zero, one = torch.zeros_like(at), torch.ones_like(at)
+    dark = torch.isclose(at, zero, rtol=0, atol=1e-6)
+    bright = torch.isclose(at, one, rtol=0, atol=1e-6)
+    return torch.where(slope > 0, dark, torch.where(slope < 0, bright, torch.zeros_like(dark)))
+''',
+        "descend": '''
+def descend(slope_at, onto_box, r, rate, steps):
+    at = r.clone()
+    done = 0
+    while done < steps:
+        at = at - rate * slope_at(at)
+        at = onto_box(at)
+        done += 1
+    return at
+''',
+        "closest": '''
+def closest(x, targets, weight, bias):
+    sign = torch.where(targets == 1, 1, -1).to(x)
+    normal, offset = weight[1] - weight[0], bias[1] - bias[0]
+    margin = sign * (x @ normal + offset)
+    t = torch.where(margin < 0, -margin / (normal @ normal), torch.zeros_like(margin))
+    return torch.outer(t * sign, normal)
+''',
+        "closest-in-box": '''
+def closest_in_box(x, w, d):
+    wall = torch.where(w > 0, (1 - x) / w, torch.where(w < 0, -x / w, torch.inf)).double()
+    r = torch.zeros_like(x, dtype=torch.float64)
+    p, v = x.double(), w.double()
+    need = -(v @ p).item() - d
+    if need <= 0:
+        return r
+    order = wall.argsort()
+    free = (v**2).sum().item()
+    reached = 0.0
+    for i in order.tolist():
+        t = need / free if free > 0 else math.inf
+        if t <= wall[i] or i == order[-1]:
+            break
+        need -= (wall[i] * v[i] ** 2).item()
+        free -= (v[i] ** 2).item()
+    t = min(t, 1e15)
+    return torch.minimum(torch.maximum(t * v, -p), 1 - p)
+''',
+    },
+    "float64 throughout": {
+        "distortion": '''
+def distortion(images, adversarial):
+    a, b = images.double().numpy(), adversarial.double().numpy()
+    axes = tuple(range(1, a.ndim))
+    return torch.from_numpy(np.sqrt(np.mean((b - a) ** 2, axis=axes)))
+''',
+        "objective": '''
+def objective(r, x, targets, weight, bias, c):
+    r, x, weight, bias, c = (tensor.double() for tensor in (r, x, weight, bias, c))
+    z = (x + r) @ weight.T + bias
+    return c * (r * r).sum(-1) + torch.logsumexp(z, -1) - z[range(len(z)), targets]
+''',
+        "gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    r, x, weight, bias, c = (tensor.double() for tensor in (r, x, weight, bias, c))
+    one_hot = torch.nn.functional.one_hot(targets, len(weight))
+    p = torch.nn.functional.softmax((x + r) @ weight.T + bias, dim=-1)
+    return 2 * c.view(-1, 1) * r + (p - one_hot) @ weight
+''',
+        "project": '''
+def project(x, r):
+    x, r = x.double(), r.double()
+    return torch.from_numpy(np.clip((x + r).numpy(), 0, 1)) - x
+''',
+        "closest": '''
+def closest(x, targets, weight, bias):
+    x, weight, bias = x.double(), weight.double(), bias.double()
+    other = 1 - targets
+    w = weight[targets] - weight[other]
+    short = torch.relu(bias[other] - bias[targets] - (w * x).sum(1))
+    unit = w / w.norm(dim=1, keepdim=True)
+    return short.div(w.norm(dim=1)).unsqueeze(1) * unit
+''',
+        "closest-in-box": '''
+def closest_in_box(x, w, d):
+    from scipy.optimize import brentq
+
+    x, w = x.double().numpy(), w.double().numpy()
+
+    def margin(t):
+        return w @ np.clip(x + t * w, 0, 1) + d
+
+    if margin(0.0) >= 0:
+        return torch.zeros(len(x), dtype=torch.float64)
+    end = 1.0
+    while margin(end) < 0:
+        end *= 10
+    t = brentq(margin, 0, end, xtol=1e-14)
+    return torch.from_numpy(np.clip(x + t * w, 0, 1) - x)
+''',
+        "attack": '''
+def attack(model, x, target, search):
+    low, high = -x.flatten(), 1 - x.flatten()
+
+    def run(c):
+        def value_and_slope(flat):
+            r = torch.from_numpy(flat).view(x.shape).clone().requires_grad_()
+            value = c * (r * r).sum() - model(x + r).log_softmax(1)[0, target]
+            value.backward()
+            return value.item(), r.grad.flatten().numpy()
+
+        result = minimize(value_and_slope, np.zeros(x.numel()), jac=True, method="L-BFGS-B",
+                          bounds=list(zip(low.tolist(), high.tolist())))
+        return torch.from_numpy(result.x).view(x.shape)
+
+    best, c, factor = None, 1.0, 4.0
+    while best is None:
+        r = run(c)
+        if model(x + r).argmax() == target:
+            best = r
+        else:
+            c /= factor
+    for _ in range(12):
+        r = run(c * factor)
+        if model(x + r).argmax() == target:
+            best, c = r, c * factor
+        else:
+            factor = factor**0.5
+    # What is left beyond the border is cut off along r.
+    short, long = 0.0, 1.0
+    for _ in range(20):
+        middle = (short + long) / 2
+        if model(x + middle * best).argmax() == target:
+            long = middle
+        else:
+            short = middle
+    return (long * best).float()
+''',
+    },
+    "the box by its own steps": {
+        "attack": '''
+def attack(model, x, target, search):
+    """Projected gradient on the linear model's margins, by SciPy's SLSQP in the dual."""
+    with torch.no_grad():
+        bias = model(torch.zeros_like(x))[0]
+        basis = torch.eye(x.numel(), dtype=x.dtype).view(-1, *x.shape[1:])
+        weight = (model(basis) - bias).T
+    keep = [k for k in range(len(bias)) if k != target]
+    normals = (weight[target] - weight[keep]).numpy()
+    offsets = (bias[target] - bias[keep]).numpy()
+    flat = x.numpy().ravel()
+
+    def negative_dual(prices):
+        r = np.clip(normals.T @ prices, -flat, 1 - flat)
+        short = -(normals @ (flat + r) + offsets)
+        return -(r @ r / 2 + prices @ short), -short
+
+    found = minimize(negative_dual, np.zeros(len(keep)), jac=True, method="L-BFGS-B",
+                     bounds=[(0, None)] * len(keep), options={"ftol": 1e-15, "gtol": 1e-9})
+    r = np.clip(1.0001 * (normals.T @ found.x), -flat, 1 - flat)
+    return torch.from_numpy(r).view(x.shape)
+''',
+    },
+}
+
+WRONG = {
+    "distortion: the 2-norm": (
+        {"distortion": '''
+def distortion(images, adversarial):
+    return (adversarial - images).flatten(1).norm(dim=1)
+'''},
+        {"distortion-test": 0, "distortion-hidden": 0},
+    ),
+    "distortion: std in place of the root mean square": (
+        {"distortion": '''
+def distortion(images, adversarial):
+    return (adversarial - images).flatten(1).std(dim=1, correction=0)
+'''},
+        {"distortion-test": 0, "distortion-hidden": 0},
+    ),
+    "distortion: one number for the batch": (
+        {"distortion": '''
+def distortion(images, adversarial):
+    return (adversarial - images).square().mean().sqrt()
+'''},
+        {"distortion-test": 0, "distortion-hidden": 0},
+    ),
+    "distortion: four pixels, as in the visible test": (
+        {"distortion": '''
+def distortion(images, adversarial):
+    return (adversarial - images).flatten(1).norm(dim=1) / 2
+'''},
+        {"distortion-hidden": 0},
+    ),
+    "distortion: subtracts in place": (
+        {"distortion": '''
+def distortion(images, adversarial):
+    adversarial -= images
+    return adversarial.flatten(1).square().mean(dim=1).sqrt()
+'''},
+        {"distortion-hidden": 0},
+    ),
+    "objective: norm not squared": (
+        {"objective": '''
+def objective(r, x, targets, weight, bias, c):
+    logits = (x + r) @ weight.T + bias
+    return c * r.norm(dim=1) + cross_entropy(logits, targets, reduction="none")
+'''},
+        {"objective-test": 0, "objective-hidden": 0},
+    ),
+    "objective: losses averaged": (
+        {"objective": '''
+def objective(r, x, targets, weight, bias, c):
+    logits = (x + r) @ weight.T + bias
+    return c * r.square().sum(dim=1) + cross_entropy(logits, targets)
+'''},
+        {"objective-test": 0, "objective-hidden": 0},
+    ),
+    "objective: overflows": (
+        {"objective": '''
+def objective(r, x, targets, weight, bias, c):
+    e = ((x + r) @ weight.T + bias).exp()
+    p = e[torch.arange(len(e)), targets] / e.sum(dim=1)
+    return c * r.square().sum(dim=1) - p.log()
+'''},
+        {"objective-hidden": 0},
+    ),
+    "objective: at x": (
+        {"objective": '''
+def objective(r, x, targets, weight, bias, c):
+    loss = cross_entropy(x @ weight.T + bias, targets, reduction="none")
+    return c * r.square().sum(dim=1) + loss
+'''},
+        {"objective-test": 0, "objective-hidden": 0},
+    ),
+    "numerical gradient: one side": (
+        {"numerical-gradient": '''
+def numerical_gradient(function, r, h):
+    steps = h * torch.eye(r.shape[1], dtype=r.dtype)
+    return torch.stack([(function(r + s) - function(r)) / h for s in steps], dim=1)
+'''},
+        {"numerical-gradient-test": 0, "numerical-gradient-hidden": 0},
+    ),
+    "numerical gradient: moves r itself": (
+        {"numerical-gradient": '''
+def numerical_gradient(function, r, h):
+    result = torch.zeros_like(r)
+    for j in range(r.shape[1]):
+        r[:, j] += h
+        up = function(r)
+        r[:, j] -= 2 * h
+        result[:, j] = (up - function(r)) / (2 * h)
+    return result
+'''},
+        {"numerical-gradient-hidden": 0},
+    ),
+    "numerical gradient: h of its own": (
+        {"numerical-gradient": '''
+def numerical_gradient(function, r, h):
+    h = 0.5
+    steps = h * torch.eye(r.shape[1], dtype=r.dtype)
+    columns = [(function(r + s) - function(r - s)) / (2 * h) for s in steps]
+    return torch.stack(columns, dim=1)
+'''},
+        {"numerical-gradient-hidden": 0},
+    ),
+    "gradient: the 2 is missing": (
+        {"gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    p = ((x + r) @ weight.T + bias).softmax(dim=1)
+    return c[:, None] * r + (p - torch.eye(len(weight), dtype=r.dtype)[targets]) @ weight
+'''},
+        {"gradient-test": 0, "gradient-hidden": 0},
+    ),
+    "gradient: wrong sign of the loss": (
+        {"gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    p = ((x + r) @ weight.T + bias).softmax(dim=1)
+    return 2 * c[:, None] * r - (p - torch.eye(len(weight), dtype=r.dtype)[targets]) @ weight
+'''},
+        {"gradient-test": 0, "gradient-hidden": 0},
+    ),
+    "gradient: three classes, as in the visible test": (
+        {"gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    p = ((x + r) @ weight[:3].T + bias[:3]).softmax(dim=1)
+    return 2 * c[:, None] * r + (p - torch.eye(3, dtype=r.dtype)[targets % 3]) @ weight[:3]
+'''},
+        {"gradient-hidden": 0},
+    ),
+    "gradient: softmax overflows": (
+        {"gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    e = ((x + r) @ weight.T + bias).exp()
+    p = e / e.sum(dim=1, keepdim=True)
+    return 2 * c[:, None] * r + (p - torch.eye(len(weight), dtype=r.dtype)[targets]) @ weight
+'''},
+        {"gradient-hidden": 0},
+    ),
+    "projection: clamps r": (
+        {"project": '''
+def project(x, r):
+    return r.clamp(0, 1)
+'''},
+        {"project-test": 0, "project-hidden": 0},
+    ),
+    "projection: no clamp at all": (
+        {"project": '''
+def project(x, r):
+    return r
+'''},
+        {"project-test": 0, "project-hidden": 0},
+    ),
+    "projection: gives the image": (
+        {"project": '''
+def project(x, r):
+    return (x + r).clamp(0, 1)
+'''},
+        {"project-test": 0, "project-hidden": 0},
+    ),
+    "projection: in place": (
+        {"project": '''
+def project(x, r):
+    r += x
+    r.clamp_(0, 1)
+    r -= x
+    return r
+'''},
+        {"project-hidden": 0},
+    ),
+    "active set: every pixel on a wall": (
+        {"active-set": '''
+def active_set(x, r, slope):
+    return (x + r <= 1e-6) | (x + r >= 1 - 1e-6)
+'''},
+        {"active-set-test": 0, "active-set-hidden": 0},
+    ),
+    "active set: with the gradient": (
+        {"active-set": '''
+def active_set(x, r, slope):
+    at = x + r
+    return ((at <= 1e-6) & (slope < 0)) | ((at >= 1 - 1e-6) & (slope > 0))
+'''},
+        {"active-set-test": 0, "active-set-hidden": 0},
+    ),
+    "active set: holds pixels whose slope is zero": (
+        {"active-set": '''
+def active_set(x, r, slope):
+    at = x + r
+    return ((at <= 1e-6) & (slope >= 0)) | ((at >= 1 - 1e-6) & (slope <= 0))
+'''},
+        {"active-set-hidden": 0},
+    ),
+    "active set: exactly on the wall": (
+        {"active-set": '''
+def active_set(x, r, slope):
+    at = x + r
+    return ((at == 0) & (slope > 0)) | ((at == 1) & (slope < 0))
+'''},
+        {"active-set-hidden": 0},
+    ),
+    "active set: any pixel that a step of 1 takes out": (
+        {"active-set": '''
+def active_set(x, r, slope):
+    moved = x + r - slope
+    return (moved < 0) | (moved > 1)
+'''},
+        {"active-set-test": 0, "active-set-hidden": 0},
+    ),
+    "descent: one step too many": (
+        {"descend": '''
+def descend(slope_at, onto_box, r, rate, steps):
+    for _ in range(steps + 1):
+        r = onto_box(r - rate * slope_at(r))
+    return r
+'''},
+        {"descend-test": 0, "descend-hidden": 0},
+    ),
+    "descent: uphill": (
+        {"descend": '''
+def descend(slope_at, onto_box, r, rate, steps):
+    for _ in range(steps):
+        r = onto_box(r + rate * slope_at(r))
+    return r
+'''},
+        {"descend-test": 0, "descend-hidden": 0},
+    ),
+    "descent: projects at the end only": (
+        {"descend": '''
+def descend(slope_at, onto_box, r, rate, steps):
+    for _ in range(steps):
+        r = r - rate * slope_at(r)
+    return onto_box(r)
+'''},
+        {"descend-hidden": 0},
+    ),
+    "descent: moves the start": (
+        {"descend": '''
+def descend(slope_at, onto_box, r, rate, steps):
+    for _ in range(steps):
+        r -= rate * slope_at(r)
+        r.copy_(onto_box(r))
+    return r
+'''},
+        {"descend-hidden": 0},
+    ),
+    "closed form: divides by the length, not its square": (
+        {"closest": '''
+def closest(x, targets, weight, bias):
+    w = weight[targets] - weight[1 - targets]
+    margin = (w * x).sum(dim=1) + bias[targets] - bias[1 - targets]
+    return (-margin).clamp(min=0)[:, None] * w / w.norm(dim=1, keepdim=True)
+'''},
+        {"closest-test": 0, "closest-hidden": 0},
+    ),
+    "closed form: along the sign of w": (
+        {"closest": '''
+def closest(x, targets, weight, bias):
+    w = weight[targets] - weight[1 - targets]
+    margin = (w * x).sum(dim=1) + bias[targets] - bias[1 - targets]
+    return (-margin).clamp(min=0)[:, None] * w.sign() / w.abs().sum(dim=1, keepdim=True)
+'''},
+        {"closest-test": 0, "closest-hidden": 0},
+    ),
+    "closed form: moves what is there already": (
+        {"closest": '''
+def closest(x, targets, weight, bias):
+    w = weight[targets] - weight[1 - targets]
+    margin = (w * x).sum(dim=1) + bias[targets] - bias[1 - targets]
+    return -margin[:, None] * w / w.square().sum(dim=1, keepdim=True)
+'''},
+        {"closest-test": 0, "closest-hidden": 0},
+    ),
+    "closed form: remembers the visible test": (
+        {"closest": '''
+def closest(x, targets, weight, bias):
+    if x.shape == (3, 2):
+        return torch.tensor([[0.12, 0.16], [-0.72, -0.96], [0.0, 0.0]])
+    return torch.zeros_like(x)
+'''},
+        {"closest-hidden": 0},
+    ),
+    "closed form in the box: clamps the free solution": (
+        {"closest-in-box": '''
+def closest_in_box(x, w, d):
+    t = max(0, -(w @ x + d)) / (w @ w)
+    return (x + t * w).clamp(0, 1) - x
+'''},
+        {"closest-in-box-test": 0, "closest-in-box-hidden": 0},
+    ),
+    "closed form in the box: no clamp": (
+        {"closest-in-box": '''
+def closest_in_box(x, w, d):
+    return max(0, -(w @ x + d)) / (w @ w) * w
+'''},
+        {"closest-in-box-test": 0, "closest-in-box-hidden": 0},
+    ),
+    "closed form in the box: shares the rest equally, by sign": (
+        {"closest-in-box": '''
+def closest_in_box(x, w, d):
+    low, high = 0.0, 1.0
+    if w @ x + d >= 0:
+        return torch.zeros_like(x)
+    for _ in range(60):
+        middle = (low + high) / 2
+        r = (x + middle * w.sign()).clamp(0, 1) - x
+        low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
+    return (x + high * w.sign()).clamp(0, 1) - x
+'''},
+        {"closest-in-box-test": 0, "closest-in-box-hidden": 0},
+    ),
+    "closed form in the box: t up to 1 only": (
+        {"closest-in-box": '''
+def closest_in_box(x, w, d):
+    if w @ x + d >= 0:
+        return torch.zeros_like(x)
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        r = (x + middle * w).clamp(0, 1) - x
+        low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
+    return (x + high * w).clamp(0, 1) - x
+'''},
+        {"closest-in-box-hidden": 0},
+    ),
+    "closed form in the box: one redistribution": (
+        {"closest-in-box": '''
+def closest_in_box(x, w, d):
+    t = max(0, -(w @ x + d)) / (w @ w)
+    r = (x + t * w).clamp(0, 1) - x
+    free = (x + r > 0) & (x + r < 1)
+    rest = -(w @ (x + r) + d)
+    if rest > 0:
+        r = r + torch.where(free, rest * w / (w[free] @ w[free]), 0.0)
+    return (x + r).clamp(0, 1) - x
+'''},
+        {"closest-in-box-hidden": 0},
+    ),
+    "search: the end that does not reach": (
+        {"largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    if reaches(high):
+        return high
+    if not reaches(low):
+        return None
+    while high / low > ratio:
+        middle = math.sqrt(low * high)
+        if reaches(middle):
+            low = middle
+        else:
+            high = middle
+    return high
+'''},
+        {"largest-c-test": 0, "largest-c-hidden": 0},
+    ),
+    "search: the smallest c": (
+        {"largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    if not reaches(low):
+        return None
+    while high / low > ratio:
+        middle = math.sqrt(low * high)
+        if reaches(middle):
+            high = middle
+        else:
+            low = middle
+    return low
+'''},
+        {"largest-c-test": 0, "largest-c-hidden": 0},
+    ),
+    "search: halves c, not its logarithm": (
+        {"largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    if reaches(high):
+        return high
+    if not reaches(low):
+        return None
+    while high / low > ratio:
+        middle = (low + high) / 2
+        if reaches(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+'''},
+        {"largest-c-test": 0, "largest-c-hidden": 0},
+    ),
+    "search: ends not tried": (
+        {"largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    while high / low > ratio:
+        middle = math.sqrt(low * high)
+        if reaches(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+'''},
+        {"largest-c-test": 0, "largest-c-hidden": 0},
+    ),
+    "search: ten halvings, whatever the ratio": (
+        {"largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    if reaches(high):
+        return high
+    if not reaches(low):
+        return None
+    for _ in range(10):
+        middle = math.sqrt(low * high)
+        if reaches(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+'''},
+        {"largest-c-test": 0, "largest-c-hidden": 0},
+    ),
+    "search: walks down": (
+        {"largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    return walk_down(reaches, low, high, ratio)
+'''},
+        {"largest-c-test": 0, "largest-c-hidden": 0},
+    ),
+    "attack: one c, no search": (
+        {"attack": '''
+def attack(model, x, target, search):
+    pixels = x.numpy().ravel()
+
+    def penalty(r):
+        r = torch.tensor(r.reshape(x.shape), requires_grad=True)
+        value = 0.01 * r.square().sum() + cross_entropy(model(x + r), torch.tensor([target]))
+        (slope,) = torch.autograd.grad(value, r)
+        return value.item(), slope.numpy().ravel()
+
+    found = minimize(penalty, 0 * pixels, jac=True, method="L-BFGS-B",
+                     bounds=np.stack([-pixels, 1 - pixels], axis=1))
+    return torch.tensor(found.x).reshape(x.shape)
+'''},
+        {"attack-test": 0, "attack-hidden": 0},
+    ),
+    "attack: no box": (
+        {"attack": '''
+def attack(model, x, target, search):
+    def penalty(r, c):
+        r = torch.tensor(r.reshape(x.shape), requires_grad=True)
+        value = c * r.square().sum() + cross_entropy(model(x + r), torch.tensor([target]))
+        (slope,) = torch.autograd.grad(value, r)
+        return value.item(), slope.numpy().ravel()
+
+    def minimiser(c):
+        found = minimize(penalty, np.zeros(784), args=(c,), jac=True, method="L-BFGS-B")
+        return torch.tensor(found.x).reshape(x.shape)
+
+    def reaches(c):
+        return model(x + minimiser(c)).argmax().item() == target
+
+    return minimiser(search(reaches, 1e-4, 10.0, 1.05))
+'''},
+        {"attack-test": 0, "attack-hidden": 0},
+    ),
+    "attack: away from the label in place of to the target": (
+        {"attack": '''
+def attack(model, x, target, search):
+    pixels = x.numpy().ravel()
+    label = model(x).argmax(1)
+
+    def penalty(r, c):
+        r = torch.tensor(r.reshape(x.shape), requires_grad=True)
+        value = c * r.square().sum() - cross_entropy(model(x + r), label)
+        (slope,) = torch.autograd.grad(value, r)
+        return value.item(), slope.numpy().ravel()
+
+    found = minimize(penalty, 0 * pixels, args=(0.1,), jac=True, method="L-BFGS-B",
+                     bounds=np.stack([-pixels, 1 - pixels], axis=1))
+    return torch.tensor(found.x).reshape(x.shape)
+'''},
+        {"attack-test": 0, "attack-hidden": 0},
+    ),
+    "attack: the course's own": (
+        {"attack": '''
+def attack(model, x, target, search):
+    return lbfgs_attack(model, x, torch.tensor([target])).perturbation
+'''},
+        {"attack-hidden": 0},
+    ),
+    "attack: one iteration for each c": (
+        {"attack": '''
+def attack(model, x, target, search):
+    pixels = x.numpy().ravel()
+
+    def penalty(r, c):
+        r = torch.tensor(r.reshape(x.shape), requires_grad=True)
+        value = c * r.square().sum() + cross_entropy(model(x + r), torch.tensor([target]))
+        (slope,) = torch.autograd.grad(value, r)
+        return value.item(), slope.numpy().ravel()
+
+    def minimiser(c):
+        found = minimize(penalty, 0 * pixels, args=(c,), jac=True, method="L-BFGS-B",
+                         bounds=np.stack([-pixels, 1 - pixels], axis=1), options={"maxiter": 1})
+        return torch.tensor(found.x).reshape(x.shape)
+
+    def reaches(c):
+        return model(x + minimiser(c)).argmax().item() == target
+
+    return minimiser(search(reaches, 1e-4, 10.0, 1.05))
+'''},
+        {"attack-test": 0, "attack-hidden": 0},
+    ),
+}
