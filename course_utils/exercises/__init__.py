@@ -9,14 +9,14 @@ import os
 from collections.abc import Callable
 from types import MappingProxyType
 
-from course_utils.exercises import lecture1, lecture2, lecture3, lecture4
+from course_utils.exercises import lecture1, lecture2, lecture3, lecture4, lecture5
 from course_utils.exercises.framework import Exercise, NotAnswered, WrongAnswer
 
 __all__ = ["EXERCISES", "WrongAnswer", "check", "hint", "solution"]
 
 EXERCISES = MappingProxyType({
     exercise.id: exercise
-    for lecture in (lecture1, lecture2, lecture3, lecture4)
+    for lecture in (lecture1, lecture2, lecture3, lecture4, lecture5)
     for exercise in lecture.EXERCISES
 })
 
