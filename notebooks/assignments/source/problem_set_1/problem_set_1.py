@@ -772,8 +772,8 @@ def try_search(search, border, low, high, ratio):
 # %% nbgrader={"grade": true, "grade_id": "largest-c-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 try_search(largest_c, 3.7, 0.01, 100.0, 1.1)
 try_search(largest_c, 0.02, 0.01, 100.0, 1.5)
-try_search(largest_c, 500.0, 0.01, 100.0, 1.1)
-try_search(largest_c, 0.005, 0.01, 100.0, 1.1)
+try_search(largest_c, 500.0, 0.01, 100.0, 1.2)
+try_search(largest_c, 0.005, 0.01, 100.0, 1.3)
 
 # %% nbgrader={"grade": true, "grade_id": "largest-c-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # When your work is marked, further tests run here.
