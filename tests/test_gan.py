@@ -654,6 +654,9 @@ def test_the_shipped_pair_makes_and_judges_images():
 
 def test_the_shipped_pair_is_as_its_record_says(mnist):
     record = gan.load_gan_record()
+    options = json.loads(json.dumps(shipped.OPTIONS))
+    recipe = {"function": "train_gan", "options": options, "seed": shipped.SEED}
+    assert record["training"] == recipe
     generator, discriminator = gan.load_gan()
     samples = gan.sample(generator, 10_000)
     validation = mnist["train"][0][50_000:51_000]
