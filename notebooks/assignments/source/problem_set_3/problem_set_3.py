@@ -651,9 +651,9 @@ same(certified_radius(torch.tensor([[-1e6, -2e6]]), torch.tensor([0]), 1.0),
 # certified_radius(model(images), labels, network_bound(model)).median()
 # ```
 #
-# It should give about .087, with a bound of 87.7; Lecture 1's attack usually needs lengths of 1 to
-# 2. The network `FC10(1)`, which is linear, has a bound of .367. Why is its radius not 200 times as
-# large?
+# It should give about .087, with a bound of 87.7; in Lecture 3 the attack had to go about ten times
+# as far. The network `FC10(1)`, which is linear, has a bound of .367. Why is its radius not 200
+# times as large?
 #
 # ## Exercise 9: an open question (6 points)
 #
