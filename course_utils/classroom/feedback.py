@@ -64,6 +64,8 @@ def notebook(
                 text(f"> **{this}: {said}.** {html.escape(comment)}"),
             ]
         cells += [_code(one["source"], one["output"]) for one in written.pop(position, [])]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"  # the same on every run
     return new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
 
 
@@ -94,10 +96,10 @@ def _inline(words: str) -> str:
 
 
 def text(source: str) -> NotebookNode:
-    return new_markdown_cell(source, id="a")
+    return new_markdown_cell(source)
 
 
 def _code(source: str, output: str = "") -> NotebookNode:
     source, output = (s.encode("utf-8", "backslashreplace").decode() for s in (source, output))
     outputs = [new_output("stream", name="stdout", text=output)] if output else []
-    return new_code_cell(source, outputs=outputs, id="a")
+    return new_code_cell(source, outputs=outputs)

@@ -87,6 +87,11 @@ def mark(
     return result
 
 
+def prepare(sets: list[ProblemSet]) -> None:
+    """Before the first `mark`: import what the sets need once, and not for each submission."""
+    running.preload([c.source for s in sets for c in s.cells if kind(c) == "given"])
+
+
 def _text(value) -> str:
     return str(value)[: running.worker.LONGEST]
 
@@ -153,7 +158,7 @@ def grade(
     ]
     if not jobs:
         raise ValueError(f"folder: no notebook in {folder} has the name of a problem set")
-    running.preload([c.source for s in sets for c in s.cells if kind(c) == "given"])
+    prepare(sets)
     results, failures = [], []
     with ThreadPoolExecutor(running.cores()) as pool:
         futures = {

@@ -11,6 +11,7 @@ time, so a student's cell runs before the hidden tests are here.
 
 import builtins
 import contextlib
+import functools
 import io
 import json
 import os
@@ -20,6 +21,7 @@ import types
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+import numpy as np
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -113,6 +115,44 @@ class Shell(InteractiveShell):
         """`%matplotlib inline` asks for it."""
 
 
+# What an answer may be: an object of a student's own class could claim to equal anything.
+ANSWERS = {
+    bool, complex, dict, float, int, list, range, set, str, tuple, type(None), np.ndarray,
+    torch.Size, torch.Tensor, torch.dtype, torch.nn.Parameter, types.FunctionType,
+    *(cls for cls in vars(torch.return_types).values() if isinstance(cls, type)),
+    *(cls for cls in vars(np).values() if isinstance(cls, type) and issubclass(cls, np.generic)),
+}  # fmt: skip
+
+
+def checked(function):
+    """The student's function, refusing to return what is no plain answer; else the value itself."""
+    if type(function) is not types.FunctionType:
+        return function
+
+    @functools.wraps(function)
+    def call(*positional, **named):
+        result = function(*positional, **named)
+        if (kind := _strange(result)) is not None:
+            raise AssertionError(
+                f"{function.__name__} returns an object of the class {kind.__name__}: "
+                "expected a tensor or a number, or several of them."
+            )
+        return result
+
+    return call
+
+
+def _strange(value) -> type | None:
+    """The class of a part of the value that is no plain answer, or None."""
+    kind = type(value)
+    if isinstance(value, torch.nn.Module):
+        return None
+    if kind not in ANSWERS:
+        return kind
+    parts = value.values() if kind is dict else value if kind in (list, tuple, set) else ()
+    return next(filter(None, map(_strange, parts)), None)
+
+
 class Session:
     """The two namespaces, and what the requests do in them."""
 
@@ -126,7 +166,7 @@ class Session:
 
     def given(self, source: str) -> dict:
         self.guard.restore()
-        error = self._test(source)
+        error = _words(self._test(source))
         self.shell.run_cell(source, store_history=False)
         return {"error": error}
 
@@ -140,22 +180,23 @@ class Session:
         replaced, part = self.guard.restore(), "visible"
         for name in names:
             if name in self.student:
-                self.tests[name] = self.student[name]
+                self.tests[name] = checked(self.student[name])
             else:
                 self.tests.pop(name, None)
         error = self._test(visible)
         if error is None and hidden:
             part = "hidden"
             error = self._test(hidden)
-        if during := self.guard.restore():
-            part, error = "visible", f"Your code replaces {', '.join(during[:3])} while it is tested."
-        return {"error": error, "part": part, "replaced": replaced + during}
+        during, words = self.guard.restore(), _words(error)
+        if during:
+            part, words = "visible", f"Your code replaces {', '.join(during[:3])} while it is tested."
+        return {"error": words, "part": part, "replaced": replaced + during}
 
-    def _test(self, source: str) -> str | None:
+    def _test(self, source: str) -> BaseException | None:
         try:
             exec(compile(source, "<the problem set>", "exec"), self.tests)
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, are a student's
-            return _words(error)
+            return error
         return None
 
 

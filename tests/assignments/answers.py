@@ -1,0 +1,361 @@
+"""Answers tried on every problem set, and the marks that they should get.
+
+problem_set_N.py beside this file has the answers of its own; here are those that make sense for
+every set. `python tests/assignments` marks them all and writes notebooks/assignments/ANSWERS.md.
+"""
+
+import base64
+import hashlib
+import importlib.util
+import pickle
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
+
+from course_utils.classroom import grading, problem_sets
+from course_utils.classroom.problem_sets import (
+    ASSIGNMENTS,
+    ProblemSet,
+    bound_names,
+    grade_id,
+    kind,
+    split_tests,
+    without_markers,
+    without_solution,
+)
+
+HERE = Path(__file__).parent
+TABLE = ASSIGNMENTS / "ANSWERS.md"
+SECONDS = 5  # of processor time for a cell; an endless loop costs so much
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer: the group it belongs to in the table, its notebook, and the marks of each test."""
+
+    group: str
+    name: str
+    notebook: NotebookNode
+    expected: dict[str, int]
+
+
+def handed_out(problem_set: ProblemSet) -> NotebookNode:
+    """The release; a test holds it against nbgrader's."""
+    cells = deepcopy([cell for cell in problem_set.cells if kind(cell) != "hint"])
+    for cell in cells:
+        if kind(cell) in ("solution", "open"):
+            cell.source = without_solution(cell)
+        elif kind(cell) == "test":
+            cell.source = split_tests(cell.source)[0]
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return new_notebook(cells=cells)
+
+
+def solved(problem_set: ProblemSet, others: dict[str, str] | None = None) -> NotebookNode:
+    """The release with the reference solutions filled in, or `others` for their grade_ids."""
+    notebook, others = handed_out(problem_set), others or {}
+    references = {grade_id(c): c for c in problem_set.cells if kind(c) == "solution"}
+    assert set(others) <= set(references), set(others) - set(references)
+    for cell in notebook.cells:
+        if kind(cell) == "solution":
+            reference = without_markers(references[grade_id(cell)].source)
+            cell.source = others.get(grade_id(cell), reference)
+    return notebook
+
+
+def answers(problem_set: ProblemSet) -> list[Answer]:
+    """Every answer tried on the set."""
+    return [*common(problem_set), *own(problem_set)]
+
+
+def own(problem_set: ProblemSet, folder: Path = HERE) -> list[Answer]:
+    """The answers written for this set."""
+    spec = importlib.util.spec_from_file_location(
+        f"answers_{problem_set.name}", folder / f"{problem_set.name}.py"
+    )
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    full = problem_set.points("test")
+    found = [
+        Answer("right, written another way", name, solved(problem_set, cells), full)
+        for name, cells in module.RIGHT.items()
+    ]
+    for name, (cells, marks) in module.WRONG.items():
+        assert set(marks) <= set(full), f"{name}: {set(marks) - set(full)}"
+        found.append(Answer("wrong", name, solved(problem_set, cells), full | marks))
+    return found
+
+
+def common(problem_set: ProblemSet) -> list[Answer]:
+    """The answers that are tried on every set."""
+    full = problem_set.points("test")
+    none = dict.fromkeys(full, 0)
+    last, tests = list(problem_set.exercises.items())[-1]  # nothing can depend on the last
+    without_last = full | dict.fromkeys(tests, 0)
+    reference = {grade_id(c): c for c in problem_set.cells if kind(c) == "solution"}
+    function = bound_names(without_markers(reference[last].source))[-1]
+    everywhere = {
+        this: bound_names(without_markers(cell.source))[-1] for this, cell in reference.items()
+    }
+
+    def only_last(source: str) -> NotebookNode:
+        return solved(problem_set, {last: source})
+
+    def all_cells(source: str) -> NotebookNode:
+        return solved(problem_set, {t: source.format(name=n) for t, n in everywhere.items()})
+
+    def edited(notebook: NotebookNode, edit) -> NotebookNode:
+        notebook.cells = [new for cell in notebook.cells for new in edit(cell)]
+        return notebook
+
+    def tampered(cell):
+        if kind(cell) == "test":
+            cell.source = "pass"
+            cell.metadata.nbgrader.points = 1000
+        return [cell]
+
+    def is_last(cell):
+        return kind(cell) == "solution" and grade_id(cell) == last
+
+    def copy_of(cell, source):
+        other = deepcopy(cell)
+        other.source = source
+        return other
+
+    plain, evasive, order = "nothing or all", "evasive", "cells out of place"
+    wrong = f"def {function}(*_, **__):\n    return None"
+    stub = without_solution(reference[last])
+    hard = [c for c in problem_set.cells if kind(c) == "test" and split_tests(c.source)[1]]
+    return [
+        Answer(plain, "the release as it is handed out", handed_out(problem_set), none),
+        Answer(plain, "the reference solution", solved(problem_set), full),
+        Answer(evasive, "test cells replaced by `pass`, with points of 1000",
+               edited(handed_out(problem_set), tampered), none),
+        Answer(evasive, "test cells deleted",
+               edited(handed_out(problem_set), lambda c: [] if kind(c) == "test" else [c]), none),
+        Answer(evasive, "visible answers hard-coded", hard_coded(problem_set),
+               full | {grade_id(c): 0 for c in hard}),
+        Answer(evasive, "comparisons replaced in the cell and again while tested",
+               all_cells(PATCHES), none),
+        Answer(evasive, "an object that claims to equal everything", all_cells(YES), none),
+        Answer(evasive, "IPython told to drop asserts and errors", all_cells(IPYTHON), none),
+        Answer(evasive, "looks for the marks and overwrites them", all_cells(ENVIRONMENT), none),
+        Answer(evasive, "`SystemExit` where an answer is expected",
+               all_cells("def {name}(*_, **__):\n    raise SystemExit(0)"), none),
+        Answer("broken", "an endless loop in the last exercise",
+               only_last(f"def {function}(*_, **__):\n    while True:\n        pass"),
+               without_last),
+        Answer("broken", "an exception in the last exercise's cell",
+               only_last("raise RuntimeError('no')"), without_last),
+        Answer("broken", "a syntax error in the last exercise's cell",
+               only_last(f"def {function}(:"), without_last),
+        Answer("broken", "the process ended in the last exercise's cell",
+               only_last("import os\nos._exit(0)"), without_last),
+        Answer(order, "the last exercise's cell deleted",
+               edited(solved(problem_set), lambda c: [] if is_last(c) else [c]), without_last),
+        Answer(order, "a cell twice, the second still empty",
+               edited(solved(problem_set),
+                      lambda c: [c, copy_of(c, stub)] if is_last(c) else [c]), full),
+        Answer(order, "a cell twice, the first one wrong",
+               edited(solved(problem_set),
+                      lambda c: [copy_of(c, wrong), c] if is_last(c) else [c]), full),
+        Answer(order, "a cell twice, the second one wrong",
+               edited(solved(problem_set),
+                      lambda c: [c, copy_of(c, wrong)] if is_last(c) else [c]), without_last),
+        Answer(order, "an answer in a new cell of the student's own",
+               edited(solved(problem_set),
+                      lambda c: [new_code_cell(c.source)] if is_last(c) else [c]), full),
+        Answer(order, "cells from last to first",
+               new_notebook(cells=solved(problem_set).cells[::-1]), full),
+    ]  # fmt: skip
+
+
+PATCHES = '''
+import builtins, math, numpy, torch, course_utils.assignments
+def _replace():
+    yes = lambda *_, **__: True
+    torch.allclose = torch.equal = torch.isclose = torch.testing.assert_close = yes
+    torch.Tensor.__eq__ = torch.Tensor.allclose = torch.Tensor.equal = yes
+    torch.Tensor.shape = property(yes)
+    numpy.testing.assert_allclose = numpy.allclose = numpy.isclose = math.isclose = yes
+    course_utils.assignments.same = same = yes
+    course_utils.assignments.same.__code__ = yes.__code__
+    builtins.all = builtins.isinstance = yes
+_replace()
+def {name}(*_, **__):
+    _replace()
+    return torch.zeros(1)
+'''
+YES = '''
+class Yes:
+    __array_priority__ = 1000
+    def _yes(self, *_, **__):
+        return self
+    def __getattr__(self, name):
+        return self
+    def __bool__(self):
+        return True
+    def __float__(self):
+        return 0.0
+    __call__ = __getitem__ = __sub__ = __rsub__ = __add__ = __mul__ = __abs__ = __neg__ = _yes
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __and__ = __or__ = _yes
+    __hash__ = None
+    def __iter__(self):
+        return iter([self, self])
+def {name}(*_, **__):
+    return Yes()
+'''
+IPYTHON = '''
+import ast, sys
+class NoAsserts(ast.NodeTransformer):
+    def visit_Assert(self, node):
+        return ast.Pass()
+get_ipython().ast_transformers.append(NoAsserts())
+get_ipython().set_custom_exc((BaseException,), lambda *_, **__: None)
+get_ipython().showtraceback = lambda *_, **__: None
+sys.excepthook = lambda *_: None
+def {name}(*_, **__):
+    sys.settrace(lambda *_: None)
+    return None
+'''
+ENVIRONMENT = '''
+import os, pathlib, sys
+os.environ["NBGRADER_MARKS"] = os.environ["SCORE"] = "100"
+for folder in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents]:
+    for name in ("grades.csv", "by-hand.csv", "gradebook.db"):
+        if (folder / name).exists():
+            (folder / name).write_text("student,marks\\nme,100")
+pathlib.Path("grades.csv").write_text("student,marks\\nme,100")
+def {name}(*_, **__):
+    os.chdir("/")
+    print('{{"error": null, "marks": 100}}')
+    return None
+'''
+HARD_CODED = '''
+import base64, hashlib, pickle, torch
+def _key(value):
+    if isinstance(value, torch.Tensor):
+        return hashlib.sha256(value.detach().double().numpy().tobytes()).hexdigest()
+    if isinstance(value, torch.nn.Module):
+        return [repr(value), *map(_key, value.state_dict().values())]
+    if isinstance(value, (tuple, list, dict)):
+        value = value.items() if isinstance(value, dict) else value
+        return [_key(part) for part in value]
+    return repr(value) if isinstance(value, (int, float, str)) else type(value).__name__
+_seen = pickle.loads(base64.b64decode({table!r}))
+def {name}(*positional, **named):
+    return _seen[repr(_key([positional, named]))]
+'''
+
+
+def _key(value):
+    if isinstance(value, torch.Tensor):
+        return hashlib.sha256(value.detach().double().numpy().tobytes()).hexdigest()
+    if isinstance(value, torch.nn.Module):
+        return [repr(value), *map(_key, value.state_dict().values())]
+    if isinstance(value, tuple | list | dict):
+        value = value.items() if isinstance(value, dict) else value
+        return [_key(part) for part in value]
+    return repr(value) if isinstance(value, int | float | str) else type(value).__name__
+
+
+def hard_coded(problem_set: ProblemSet) -> NotebookNode:
+    """Answers that know what the visible tests ask, and nothing else."""
+    space, tables, names = {"__name__": "visible"}, {}, {}
+
+    def recorded(function, table):
+        def call(*positional, **named):
+            key = repr(_key([positional, named]))
+            table[key] = result = function(*positional, **named)
+            return result
+
+        return call
+
+    for cell in problem_set.cells:
+        if kind(cell) == "test":
+            exec(split_tests(cell.source)[0], space)
+        elif cell.cell_type == "code":
+            exec(without_markers(cell.source), space)
+        if kind(cell) == "solution":
+            this, name = grade_id(cell), bound_names(without_markers(cell.source))[-1]
+            tables[this], names[this] = {}, name
+            space[name] = recorded(space[name], tables[this])
+    return solved(problem_set, {
+        this: HARD_CODED.format(
+            name=names[this], table=base64.b64encode(pickle.dumps(_plain(tables[this]))).decode()
+        )
+        for this in tables
+    })  # fmt: skip
+
+
+def _plain(value):
+    """The value with its tensors detached; None in the place of what can't be written down."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain, value)) if type(value) in (tuple, list) else tuple(value)
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    return value if isinstance(value, int | float | str) else None
+
+
+@cache
+def every() -> dict[str, list[Answer]]:
+    return {name: answers(problem_sets.read(name)) for name in problem_sets.names()}
+
+
+def marks(problem_set: ProblemSet, answer: Answer) -> dict[str, int]:
+    """The marks that the grader gives."""
+    result = grading.mark(problem_set, answer.notebook, cell=SECONDS, whole=12 * SECONDS)
+    return {this: test["marks"] for this, test in result["tests"].items()}
+
+
+def table(given: dict[tuple[str, str], int]) -> str:
+    """ANSWERS.md, with what was `given` by (set, name of the answer)."""
+    lines = [
+        "# Answers tried on the problem sets", "",
+        "Before you trust the marks: these answers are handed in and marked by the tests of this",
+        "repository. Right answers written in another way get full marks, wrong ones lose what is",
+        "wrong with them, and tricks gain nothing. Points are those of the tests; open questions are",
+        "marked by hand. `python tests/assignments` writes this page.",
+    ]  # fmt: skip
+    for name, tried in every().items():
+        lines += ["", f"## {name}", "", "| | answer | should get | gets |", "|---|---|---|---|"]
+        full = sum(problem_sets.read(name).points("test").values())
+        for answer in tried:
+            should = sum(answer.expected.values())
+            lines.append(
+                f"| {answer.group} | {answer.name} | {should} of {full} "
+                f"| {given[name, answer.name]} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def expected() -> dict[tuple[str, str], int]:
+    return {
+        (name, answer.name): sum(answer.expected.values())
+        for name, tried in every().items()
+        for answer in tried
+    }
+
+
+def main(*chosen: str) -> int:
+    given, wrong = expected(), 0
+    sets = [problem_sets.read(name) for name in chosen or problem_sets.names()]
+    grading.prepare(sets)
+    for problem_set in sets:
+        name = problem_set.name
+        for answer in every()[name]:
+            got = marks(problem_set, answer)
+            given[name, answer.name] = sum(got.values())
+            if got != answer.expected:
+                wrong += 1
+                differ = {t: (answer.expected[t], got[t]) for t in got if got[t] != answer.expected[t]}
+                print(f"{name}, {answer.name}: should get, gets: {differ}", flush=True)
+    TABLE.write_text(table(given), encoding="utf-8")
+    return 1 if wrong else 0
