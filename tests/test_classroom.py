@@ -531,10 +531,11 @@ def test_nbgrader_itself_gives_the_same_marks(nbgrader, small, tmp_path):
         hand_in(course / "submitted", who, notebook, "problem_set_0/problem_set_0.ipynb")
     commands = [["generate_assignment", "problem_set_0"], ["autograde", "problem_set_0"],
                 ["export", "--to=grades.csv"]]  # fmt: skip
+    path = f"{nbgrader.parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader starts alembic
     for command in commands:
         done = subprocess.run(
             [nbgrader, "-m", "nbgrader", *command], cwd=course, capture_output=True, text=True,
-            env=os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path / "none")},
+            env=os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path / "none"), "PATH": path},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in (course / "release").rglob("*.*")) == ["problem_set_0.ipynb"]

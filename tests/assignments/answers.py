@@ -31,7 +31,7 @@ from course_utils.classroom.problem_sets import (
 
 HERE = Path(__file__).parent
 TABLE = ASSIGNMENTS / "ANSWERS.md"
-SECONDS = 5  # of processor time for a cell; an endless loop costs so much
+SECONDS = 12  # of processor time for a cell; an endless loop costs so much
 
 
 @dataclass(frozen=True)
