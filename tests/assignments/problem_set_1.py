@@ -774,7 +774,7 @@ def attack(model, x, target, search):
     def reaches(c):
         return model(x + minimiser(c)).argmax().item() == target
 
-    return minimiser(search(reaches, 1e-4, 10.0, 1.05))
+    return minimiser(search(reaches, 1e-3, 10.0, 1.1))
 '''},
         {"attack-test": 0, "attack-hidden": 0},
     ),
@@ -822,7 +822,7 @@ def attack(model, x, target, search):
     def reaches(c):
         return model(x + minimiser(c)).argmax().item() == target
 
-    return minimiser(search(reaches, 1e-4, 10.0, 1.05))
+    return minimiser(search(reaches, 1e-3, 10.0, 1.1))
 '''},
         {"attack-test": 0, "attack-hidden": 0},
     ),

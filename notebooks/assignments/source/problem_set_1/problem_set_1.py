@@ -799,8 +799,9 @@ for border, low, high, ratio in [
 # (lowest, highest) for each pixel of $r$: see Lecture 1, section 6. Autograd may do the gradient.
 #
 # The search comes as an argument, so that a mistake in Exercise 10 does not count twice: the tests
-# hand over `walk_down`, which does what `largest_c` does, slowly. The course's own attack is no
-# answer.
+# hand over `walk_down`, which does what `largest_c` does, slowly. Let it search from 0.001 to 10, as
+# $c$ is quite another for other networks and targets, and with a ratio of 1.1 or less. The course's
+# own attack is no answer.
 #
 # The network is FC10(1e-2) of the lectures, a linear softmax model, in double precision. The digits
 # are the first of the test set that it has right.
@@ -827,7 +828,7 @@ def attack(model, x, target, search):
     image, pixels in [0, 1], which the model does not take for the target; target: an int;
     search: a function such as `largest_c` or `walk_down`, called in the same way.
     Returns a tensor of x's shape: x + r is in [0, 1], up to 1e-6; its logit of the target is the
-    largest, up to 1e-3; and the length of r is at most 1.1 times the smallest there is.
+    largest, up to 1e-3; and the length of r is at most 1.2 times the smallest there is.
     """
     ### BEGIN SOLUTION
     pixels = x.numpy().ravel()
@@ -847,7 +848,7 @@ def attack(model, x, target, search):
     def reaches(c):
         return model(x + minimiser(c)).argmax().item() == target
 
-    return minimiser(search(reaches, 1e-4, 10.0, 1.05))
+    return minimiser(search(reaches, 1e-3, 10.0, 1.1))
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
@@ -876,8 +877,8 @@ assert logits[target] > logits.max() - 1e-3, (
     "reach the target, or the loss has the wrong sign."
 )
 size = r.detach().square().mean().sqrt().item()
-assert size < 1.1 * best, (
-    f"attack: expected a distortion of at most 1.1 x {best:.4f}, got {size:.4f}. Likely cause: a "
+assert size < 1.2 * best, (
+    f"attack: expected a distortion of at most 1.2 x {best:.4f}, got {size:.4f}. Likely cause: a "
     "larger c reaches the target, too, or the inner minimisation stops too early."
 )
 
@@ -899,7 +900,7 @@ for name, index, target in [("FC10(1e-2)", 5, 8), ("FC10(1e-4)", 1, 6), ("FC10(1
     logits = model(moved)[0]
     assert logits[target] > logits.max() - 1e-3, f"{name}: target not reached"
     size = r.detach().square().mean().sqrt()
-    assert size < 1.1 * best, f"{name}: expected at most 1.1 x {best}, got {size}"
+    assert size < 1.2 * best, f"{name}: expected at most 1.2 x {best}, got {size}"
 ### END HIDDEN TESTS
 
 # %% [markdown]
