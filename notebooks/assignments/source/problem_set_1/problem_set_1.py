@@ -799,8 +799,8 @@ for border, low, high, ratio in [
 # (lowest, highest) for each pixel of $r$: see Lecture 1, section 6. Autograd may do the gradient.
 #
 # The search comes as an argument, so that a mistake in Exercise 10 does not count twice: the tests
-# hand over `walk_down`, which does what `largest_c` does, slowly. Let it search from 0.001 to 10, as
-# $c$ is quite another for other networks and targets, and with a ratio of 1.1 or less. The course's
+# hand over `walk_down`, which does what `largest_c` does, slowly. Let it search from 0.001 to 10,
+# as $c$ is quite another for other networks and targets, with a ratio of 1.1 or less. The course's
 # own attack is no answer.
 #
 # The network is FC10(1e-2) of the lectures, a linear softmax model, in double precision. The digits
