@@ -171,10 +171,10 @@ def test_frequency_norms_are_singular_values_of_the_whole_circle(case):
 
     wanted = np.linalg.svd(dense(Round(), (shape[0], *size)), compute_uv=False)
     assume(wanted.size < 2000)
+    frequencies = torch.cartesian_prod(*map(torch.arange, periods))
     every = [
-        torch.linalg.svdvals(fourier.transfer(weights, (j, k), periods)).flatten()
-        for j in range(periods[0])
-        for k in range(periods[1])
+        torch.linalg.svdvals(matrices).flatten()
+        for matrices in fourier.transfer(weights, frequencies, periods)
     ]
     got = torch.cat(every).sort(descending=True).values.numpy()
     np.testing.assert_allclose(got, wanted[: len(got)], atol=1e-9 * wanted[0])
@@ -290,8 +290,8 @@ def test_an_iteration_that_misses_the_top_is_found_out(monkeypatch, miss, tries)
     weight = with_singular_values([1.0, math.sqrt(1 - miss)], 400)
     find, calls = certificate.largest_eigenpair, []
 
-    def wrong(multiply, n, tolerance, seed=0):
-        value, vector = find(multiply, n, tolerance, seed)
+    def wrong(multiply, start, *, tolerance, seed):
+        value, vector = find(multiply, start, tolerance=tolerance, seed=seed)
         calls.append(seed)
         return (value, vector) if len(calls) > 1 else (value * (1 - miss), vector)
 

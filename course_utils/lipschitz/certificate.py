@@ -13,18 +13,16 @@ reciprocal. Underflow is out of reach, since every matrix is scaled to numbers n
 """
 
 import math
-from collections.abc import Callable
 
-import numpy as np
-import scipy.linalg
-import scipy.sparse.linalg
 import torch
-from scipy.linalg.blas import dsymv, dsyrk
 from torch import Tensor
+
+from course_utils.lipschitz.lanczos import largest_eigenpair
 
 UNIT = 2.0**-53  # the largest relative error of one operation in float64
 UP = 1 + 16 * UNIT  # lifts the last few roundings of an upper bound
-PANEL = 1024  # columns of a matrix that are turned into float64 at a time
+PANEL = 2048  # columns of a matrix that are turned into float64 at a time,
+ROWS = 512  # and rows whose inner products are computed at a time
 SMALL = 300  # size up to which all eigenvalues are computed
 
 
@@ -47,32 +45,18 @@ def scale_of(weight: Tensor) -> float:
     return 2.0 ** math.floor(math.log2(largest)) if largest else 0.0
 
 
-def largest_eigenpair(
-    multiply: Callable[[np.ndarray], np.ndarray], n: int, tolerance: float, seed: int = 0
-) -> tuple[float, np.ndarray]:
-    """Return the largest eigenvalue of a symmetric matrix, given by its products, and its vector.
-
-    Lanczos iteration (ARPACK) from a random start, until the residual is `tolerance` times the
-    eigenvalue: an eigenvalue lies at most that far away.
-    """
-    start = np.random.default_rng(seed).standard_normal(n)
-    operator = scipy.sparse.linalg.LinearOperator(
-        (n, n), matvec=lambda x: multiply(x.ravel()), dtype=np.float64
-    )
-    values, vectors = scipy.sparse.linalg.eigsh(
-        operator, 1, which="LA", tol=tolerance, v0=start, ncv=min(n, 20), maxiter=10_000
-    )
-    return float(values[0]), vectors[:, 0]
-
-
-def gram(weight: Tensor, scale: float) -> np.ndarray:
-    """Return the lower triangle of W W^T / scale^2 or W^T W / scale^2, whichever is smaller."""
+def gram(weight: Tensor, scale: float) -> Tensor:
+    """Return W W^T / scale^2 or W^T W / scale^2, whichever is smaller, in float64."""
     wide = weight if weight.shape[0] <= weight.shape[1] else weight.T
-    result = np.zeros((len(wide), len(wide)), order="F")
-    for panel in wide.split(PANEL, 1):
-        part = np.asfortranarray(panel.double().numpy() / scale)
-        result = dsyrk(1.0, part, beta=1.0, c=result, lower=1, overwrite_c=1)
-    return result
+    result = torch.zeros(len(wide), len(wide), dtype=torch.float64)
+    panels = wide.split(PANEL, 1)
+    room = torch.empty_like(panels[0], dtype=torch.float64, memory_format=torch.contiguous_format)
+    for panel in panels:
+        part = room[:, : panel.shape[1]].copy_(panel).div_(scale)
+        for first in range(0, len(wide), ROWS):
+            rows = slice(first, first + ROWS)  # below the diagonal: the rest is the same
+            result[rows, : first + ROWS].addmm_(part[rows], part[: first + ROWS].T)
+    return result.tril_().add_(result.tril(-1).T)
 
 
 def dense_bounds(weight: Tensor) -> tuple[float, float, Tensor]:
@@ -87,19 +71,21 @@ def dense_bounds(weight: Tensor) -> tuple[float, float, Tensor]:
     if not scale:
         return 0.0, 0.0, torch.eye(columns, dtype=torch.float64)[0]
     matrix = gram(weight, scale)
-    diagonal = np.diag(matrix).copy()
+    diagonal = matrix.diagonal().clone()
     n, length = len(matrix), max(rows, columns)
-    error = 4 * (length + 8) * UNIT * diagonal.sum()
+    error = 4 * (length + 8) * UNIT * diagonal.sum().item()
     lower, slack, best = 0.0, max(4e-6, 2 * allowance(n)), None
     for attempt in range(20):
         if n <= SMALL:
-            top, vector = scipy.linalg.eigh(matrix, lower=True, subset_by_index=[n - 1, n - 1])
-            top, vector = float(top[0]), vector[:, 0]
+            values, vectors = torch.linalg.eigh(matrix)
+            top, x = values[-1].item(), vectors[:, -1]
         else:
-            top, vector = largest_eigenpair(
-                lambda x: dsymv(1.0, matrix, x, lower=1), n, 2e-6 / 10**attempt, attempt
+            random = torch.Generator().manual_seed(attempt)
+            start = torch.randn(1, 1, n, generator=random, dtype=torch.float64)
+            top, x = largest_eigenpair(
+                lambda x: x @ matrix, start, tolerance=2e-6 / 10**attempt, seed=attempt
             )
-        x = torch.from_numpy(vector)
+            x = x[0]
         if rows <= columns:
             x = _product(weight.T, x)
         x /= x.norm()
@@ -108,13 +94,11 @@ def dense_bounds(weight: Tensor) -> tuple[float, float, Tensor]:
             lower, best = norm, x
         level = top * (1 + slack)
         # In place, since the matrix may be large: only its diagonal has to be kept.
-        matrix *= -1
-        np.fill_diagonal(matrix, level - diagonal)
-        if not torch.linalg.cholesky_ex(torch.from_numpy(matrix)).info.item():
+        matrix.neg_().diagonal().copy_(level - diagonal)
+        if not torch.linalg.cholesky_ex(matrix).info.item():
             level = level * (1 + allowance(n)) + error
             return lower, scale * math.sqrt(level) * UP, best
-        matrix *= -1
-        np.fill_diagonal(matrix, diagonal)
+        matrix.neg_().diagonal().copy_(diagonal)
         slack *= 4  # the iteration had missed the top: try again, from another start
     raise ArithmeticError("no upper bound could be proved")  # pragma: no cover
 

@@ -31,6 +31,11 @@ from course_utils.lipschitz.certificate import UNIT, UP, allowance, scale_of
 
 CHUNK = 2**20  # complex entries of the matrices A A^* that are in memory at a time
 TRIES = 4  # frequencies whose eigenvalues are computed at a time, while the largest is sought
+# The search for an image that attains the norm begins with so many waves of each group,
+WAVES = 2
+NEAR = 0.01  # if their norms lie at most this share below the largest;
+CANDIDATES = 32  # they are chosen from this many,
+POWERS = 50  # by this many steps of power iteration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,13 +107,14 @@ def phase_weights(layer: nn.Conv2d) -> Tensor:
     )
 
 
-def transfer(weights: Tensor, frequency: tuple[int, int], periods: tuple[int, int]) -> Tensor:
-    """Return A(f), complex (groups, channels out, channels in * phases)."""
+def transfer(weights: Tensor, frequencies: Tensor, periods: tuple[int, int]) -> Tensor:
+    """Return A(f) at frequencies (F, 2), complex (F, groups, channels out, channels in * phases)."""
     waves = [
-        torch.exp(2j * math.pi * ((f * torch.arange(taps, dtype=torch.float64)) % period) / period)
-        for f, taps, period in zip(frequency, weights.shape[3:], periods)
+        torch.exp(2j * math.pi * ((f[:, None] * torch.arange(taps)) % period).double() / period)
+        for f, taps, period in zip(frequencies.unbind(1), weights.shape[3:], periods)
     ]
-    return torch.einsum("goiyx,y,x->goi", weights.to(torch.complex128), *waves)
+    both = torch.einsum("fy,fx->fyx", *waves).flatten(1)
+    return torch.einsum("ft,goit->fgoi", both, weights.flatten(3).to(both))
 
 
 class Grams:
@@ -151,6 +157,19 @@ class Grams:
         imaginary = (2 * math.pi * turns).sin() @ self.odd.flatten(1)
         return torch.complex(real, imaginary).view(shape)
 
+    def ranks(self, frequencies: Tensor, level: float) -> Tensor:
+        """Return where Cholesky of level I - G breaks off, (F, groups); size + 1 if nowhere.
+
+        Where it breaks off earlier, the norm is likely to be further above the level.
+        """
+        found = []
+        for part in self.chunks(frequencies):
+            gap = -self(part)
+            gap.diagonal(dim1=-2, dim2=-1).add_(level)
+            info = torch.linalg.cholesky_ex(gap).info
+            found.append(torch.where(info > 0, info, self.size + 1))
+        return torch.cat(found)
+
     def chunks(self, frequencies: Tensor) -> tuple[Tensor, ...]:
         return frequencies.split(max(1, CHUNK // (self.groups * self.size**2)))
 
@@ -158,6 +177,20 @@ class Grams:
 def half_grid(periods: tuple[int, int]) -> Tensor:
     """Return frequencies (F, 2), one at least of each f and -f, whose norms are the same."""
     return torch.cartesian_prod(torch.arange(periods[0]), torch.arange(periods[1] // 2 + 1))
+
+
+def circle(
+    layer: nn.Conv2d, input_shape: tuple[int, int, int]
+) -> tuple[list[Axis], tuple[int, int], Tensor]:
+    """Return the layer's axes, the frequencies of its circle along each, and its phase weights.
+
+    The weights are divided by the power of two `scale_of` the layer's, if they are not all zero.
+    """
+    weights = phase_weights(layer) / (scale_of(layer.weight) or 1.0)
+    both = axes(layer, input_shape)
+    # Along an axis with one tap A(f) is the same at all frequencies.
+    periods = tuple(1 if taps == 1 else a.period for taps, a in zip(weights.shape[3:], both))
+    return both, periods, weights
 
 
 def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
@@ -170,9 +203,7 @@ def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
     scale = scale_of(layer.weight)
     if not scale:
         return 0.0
-    weights, both = phase_weights(layer) / scale, axes(layer, input_shape)
-    # Along an axis with one tap A(f) is the same at all frequencies.
-    periods = tuple(1 if taps == 1 else a.period for taps, a in zip(weights.shape[3:], both))
+    both, periods, weights = circle(layer, input_shape)
     grams = Grams(weights, periods)
     slack = max(1e-8, 4 * allowance(grams.size))
     pending = half_grid(periods)
@@ -180,14 +211,7 @@ def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
     while len(pending):
         top = torch.linalg.eigvalsh(grams(tried)).max().item()
         level = max(level, top) * (1 + slack)
-        failed = []
-        for part in grams.chunks(pending):
-            gap = -grams(part)
-            gap.diagonal(dim1=-2, dim2=-1).add_(level)
-            failed.append(torch.linalg.cholesky_ex(gap).info)
-        failed = torch.cat(failed)
-        # Where Cholesky breaks off earlier, the norm is likely to be further above the level.
-        rank = torch.where(failed > 0, failed, grams.size + 1).amin(1)
+        rank = grams.ranks(pending, level).amin(1)
         still = rank <= grams.size
         pending, rank = pending[still], rank[still]
         tried = pending[rank.argsort()[:TRIES]]
@@ -243,27 +267,93 @@ def amplified_pattern(
         raise ValueError(f"frequency: got {frequency!r}, expected two whole numbers")
     both = axes(layer, input_shape)
     periods = tuple(axis.period for axis in both)
-    matrices = transfer(phase_weights(layer), frequency, periods)
+    matrices = transfer(phase_weights(layer), torch.tensor([frequency]), periods)[0]
     if all(2 * f % period == 0 for f, period in zip(frequency, periods)):
         matrices = matrices.real.to(torch.complex128)  # the waves are real, up to rounding
     _, values, right = torch.linalg.svd(matrices, full_matrices=False)
     group = values[:, 0].argmax()
     vector = right[group, 0].conj()
     vector = vector * vector[vector.abs().argmax()].conj().sgn()
-    channels, (sy, sx) = layer.in_channels // layer.groups, layer.stride
-    waves = [
-        torch.exp(2j * math.pi * ((f * torch.arange(period)) % period).double() / period)
-        for f, period in zip(frequency, periods)
-    ]
-    inside = torch.einsum("cab,m,n->cmanb", vector.view(channels, sy, sx), *waves).real
-    inside = inside.reshape(channels, periods[0] * sy, periods[1] * sx)
-    # The circle begins with the padding; it may be wider than image and padding, or narrower.
-    rows = (torch.arange(input_shape[1]) + both[0].before) % inside.shape[1]
-    columns = (torch.arange(input_shape[2]) + both[1].before) % inside.shape[2]
+    channels = layer.in_channels // layer.groups
     pattern = torch.zeros(input_shape, dtype=torch.float64)
     first = group * channels
-    pattern[first : first + channels] = inside[:, rows][:, :, columns]
+    pattern[first : first + channels] = _wave(layer, input_shape, frequency, vector, both, periods).real
     return pattern / pattern.norm()
+
+
+def loud_waves(
+    layer: nn.Conv2d, input_shape: tuple[int, int, int], upper: float
+) -> Tensor:
+    """Return images not far from those that the layer amplifies most, given its upper bound.
+
+    They are the loudest waves of the circle, no two of them neighbours, fading towards the border,
+    where zeros take most away, and a little noise.
+
+    Returns:
+        float32 (groups, 2 * WAVES, channels of a group * H * W): cosine and sine of each.
+    """
+    both, periods, weights = circle(layer, input_shape)
+    grams, frequencies = Grams(weights, periods), half_grid(periods)
+    bound = upper / scale_of(layer.weight) / math.sqrt(both[0].repeats * both[1].repeats)
+    ranks = grams.ranks(frequencies, ((1 - NEAR) * bound) ** 2).amin(1)
+    candidates = ranks.argsort(stable=True)[:CANDIDATES]
+    frequencies = frequencies[candidates[ranks[candidates] <= grams.size]]
+    matrices = transfer(weights, frequencies, periods).to(torch.complex64)
+    random = torch.Generator().manual_seed(0)
+    shape = *matrices.shape[:2], matrices.shape[3], 1
+    vectors = torch.randn(shape, generator=random).to(matrices)
+    for _ in range(POWERS):
+        vectors = matrices.mH @ (matrices @ vectors)
+        vectors /= vectors.norm(dim=2, keepdim=True).clamp_min(1e-30)
+    loudness = (matrices @ vectors).norm(dim=(2, 3))  # (F, groups)
+    chosen = [_apart(frequencies, values, periods) for values in loudness.unbind(1)]
+    fade = [torch.sin(math.pi * (torch.arange(side) + 0.5) / side) for side in input_shape[1:]]
+    fade = fade[0][:, None] * fade[1]
+    waves = []
+    for group, rows in enumerate(chosen):
+        for row in rows:
+            frequency, vector = frequencies[row].tolist(), vectors[row, group, :, 0]
+            wave = fade * _wave(layer, input_shape, frequency, vector, both, periods)
+            waves += [wave.real, wave.imag]
+    waves = torch.stack(waves).view(layer.groups, 2 * WAVES, -1).float()
+    # A little of everything, so that nothing is out of the search's reach.
+    noise = torch.randn(waves.shape, generator=random) / waves.shape[2] ** 0.5
+    return waves + 0.01 * waves.norm(dim=2).amax() * noise
+
+
+def _apart(frequencies: Tensor, loudness: Tensor, periods: tuple[int, int]) -> list[int]:
+    """Return rows of frequencies (F, 2), the `WAVES` loudest that are no neighbours."""
+    rows, left, sides = [], loudness.clone(), torch.tensor(periods)
+    for _ in range(WAVES):
+        rows.append(left.argmax().item())
+        for same in (frequencies[rows[-1]], -frequencies[rows[-1]]):
+            away = (frequencies - same) % sides
+            left[torch.minimum(away, sides - away).amax(1) <= 1] = -1
+    return rows
+
+
+def _wave(
+    layer: nn.Conv2d,
+    input_shape: tuple[int, int, int],
+    frequency: tuple[int, int],
+    vector: Tensor,
+    both: list[Axis],
+    periods: tuple[int, int],
+) -> Tensor:
+    """Return the wave of a vector (channels of a group * phases), complex (channels, H, W)."""
+    waves = [
+        torch.exp(2j * math.pi * ((f * torch.arange(a.period)) % period).double() / period)
+        for f, a, period in zip(frequency, both, periods)
+    ]
+    vector = vector.to(torch.complex128).view(-1, *layer.stride)
+    inside = torch.einsum("cab,m,n->cmanb", vector, *waves)
+    inside = inside.flatten(3).flatten(1, 2)
+    # The circle begins with the padding; it may be wider than image and padding, or narrower.
+    rows, columns = (
+        (torch.arange(side) + a.before) % size
+        for side, a, size in zip(input_shape[1:], both, inside.shape[1:])
+    )
+    return inside[:, rows][:, :, columns]
 
 
 def pad(layer: nn.Conv2d, images: Tensor) -> Tensor:

@@ -3,18 +3,13 @@
 import dataclasses
 import math
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.lipschitz import fourier
-from course_utils.lipschitz.certificate import (
-    SMALL,
-    dense_bounds,
-    largest_eigenpair,
-    scale_of,
-)
+from course_utils.lipschitz.certificate import SMALL, dense_bounds, scale_of
+from course_utils.lipschitz.lanczos import largest_eigenpair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +57,7 @@ def operator_norm(
     if inherits(layer, nn.Conv2d):
         fourier.check_convolution(layer, input_shape)
         upper = fourier.upper_bound(layer, tuple(input_shape))
-        lower, attained_at = _attain(layer, tuple(input_shape))
+        lower, attained_at = _attain(layer, tuple(input_shape), upper)
         return NormBounds(lower, upper, attained_at)
     raise TypeError(f"layer: got {type(layer).__name__}, expected nn.Linear or nn.Conv2d")
 
@@ -76,32 +71,36 @@ def inherits(layer: nn.Module, kind: type[nn.Module]) -> bool:
     )
 
 
-def _attain(layer: nn.Conv2d, shape: tuple[int, int, int]) -> tuple[float, Tensor]:
+def _attain(
+    layer: nn.Conv2d, shape: tuple[int, int, int], upper: float
+) -> tuple[float, Tensor]:
     """Return |f(x)| and x of length 1, (C, H, W), that the layer makes longest.
 
-    Lanczos iteration on f^T f runs in float32, several times as fast here; its rounding moves
-    the vector a little, and the norm by the square of that. The norm returned is computed from
-    the vector in float64.
+    Lanczos iteration on f^T f, each group of channels for itself, runs in float32, several times
+    as fast here; its rounding moves the vector a little, and the norm by the square of that. The
+    norm returned is computed from the vector in float64.
     """
-    scale, size = scale_of(layer.weight), math.prod(shape)
+    scale, size, groups = scale_of(layer.weight), math.prod(shape), layer.groups
     if not scale:
         return 0.0, torch.eye(1, size, dtype=torch.float64).view(shape)
     weights = (fourier.phase_weights(layer) / scale).flatten(0, 1).float()
 
-    def there_and_back(x: np.ndarray) -> np.ndarray:
-        images = torch.from_numpy(x).float().view(1, *shape).requires_grad_()
+    def there_and_back(vectors: Tensor) -> Tensor:
+        images = vectors.transpose(0, 1).reshape(-1, *shape).requires_grad_()
         with torch.enable_grad():
             # A large stride makes torch's gradient slow; of its phases it is quick.
-            outputs = F.conv2d(fourier.phases(layer, images), weights, groups=layer.groups)
+            outputs = F.conv2d(fourier.phases(layer, images), weights, groups=groups)
         (back,) = torch.autograd.grad(outputs, images, outputs.detach())
-        return back.double().numpy().ravel()
+        return back.view(vectors.shape[1], groups, -1).transpose(0, 1)
 
     if size > SMALL:
-        vector = largest_eigenpair(there_and_back, size, 2e-6)[1]
+        start = fourier.loud_waves(layer, shape, upper)
+        _, vector = largest_eigenpair(there_and_back, start, tolerance=3e-6)
     else:
-        square = np.stack([there_and_back(row) for row in np.eye(size)])
-        vector = np.linalg.eigh(square)[1][:, -1]
-    best = torch.from_numpy(vector).view(shape)
+        square = there_and_back(torch.eye(size).view(size, groups, -1).transpose(0, 1))
+        square = square.transpose(0, 1).reshape(size, size).double()
+        vector = torch.linalg.eigh(square)[1][:, -1]
+    best = vector.double().reshape(shape)
     best = best / best.norm()
     with torch.no_grad():
         return fourier.linear_part(layer, best[None]).norm().item(), best
