@@ -113,7 +113,7 @@ def _steps(problem_set: ProblemSet, found: Answers) -> list[Step]:
         elif part == "test":
             tests = (*split_tests(cell.source), names)
             steps.append(Step("test", tests, exercise_of[grade_id(cell)], position))
-        steps += [Step("answer", (s,), None, position) for after, s in found.own if after == position]
+        steps += [Step("answer", (s,), None, position) for at, s in found.own if at == position]
     return steps
 
 
@@ -209,7 +209,7 @@ def _handed_in(person: Path, name: str) -> bool:
 
 
 def _job(person: Path, problem_set: ProblemSet, to: Path, **limits: float) -> dict:
-    """The result for one submission: the stored one, or, if that is of something else, a new one."""
+    """The result for one submission: the stored one, or a new one if that is of something else."""
     path, content, reason = to / "results" / person.name / f"{problem_set.name}.json", b"", NOTHING
     try:
         place = submissions.find(person, problem_set.name)

@@ -118,8 +118,8 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
 
     Solution and open cells are known by their grade_id, wherever they stand. Where a grade_id comes
     twice the last cell that was changed counts, as it would when the notebook is run from top to
-    bottom. Test cells are left out: the problem set's own are run. Any other code cell, unless it is
-    one that was handed out, is the student's own.
+    bottom. Test cells are left out: the problem set's own are run. Any other code cell that was not
+    handed out is the student's own.
 
     Raises NotASubmission where there is no cell of this problem set.
     """

@@ -1,4 +1,4 @@
-"""The teacher's tables: grades.csv, which is written, and by-hand.csv, which the teacher fills in."""
+"""The tables: grades.csv, which is written, and by-hand.csv, which the teacher fills in."""
 
 import csv
 import hashlib
@@ -107,7 +107,7 @@ def write(results: list[dict], to: Path) -> None:
             "remark": plain(" ".join(filter(None, remarks))),
         })  # fmt: skip
     # A row that is not filled in and whose answer is gone asks for nothing any more.
-    asked = {key(r, q) for r in results for q, one in r["open"].items() if one["answer"] is not None}
+    asked = {key(r, q) for r in results for q, one in r["open"].items() if one["answer"]}
     kept = [row for this, row in hand.items() if this in asked or row["marks"] or row["comment"]]
     replace(to / "by-hand.csv", as_csv(kept, BY_HAND))
     replace(to / "grades.csv", as_csv(rows, COLUMNS))

@@ -189,7 +189,8 @@ class Session:
             error = self._test(hidden)
         during, words = self.guard.restore(), _words(error)
         if during:
-            part, words = "visible", f"Your code replaces {', '.join(during[:3])} while it is tested."
+            part = "visible"
+            words = f"Your code replaces {', '.join(during[:3])} while it is tested."
         return {"error": words, "part": part, "replaced": replaced + during}
 
     def _test(self, source: str) -> BaseException | None:
@@ -212,7 +213,7 @@ def _words(error: BaseException | None) -> str | None:
             return "Not answered: there still is a `raise NotImplementedError()`."
         words = f"{type(error).__name__}: {said}" if said else type(error).__name__
         frames = traceback.extract_tb(error.__traceback__)
-        where = [f for f in frames if "ipykernel" in f.filename or f.filename.startswith("<ipython")]
+        where = [frame for frame in frames if frame.filename.startswith("<ipython")]
         return f"{words} (your line: {where[-1].line})" if where and where[-1].line else words
     except BaseException:
         return "An exception that could not even be shown."

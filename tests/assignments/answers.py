@@ -321,8 +321,8 @@ def table(given: dict[tuple[str, str], int]) -> str:
         "# Answers tried on the problem sets", "",
         "Before you trust the marks: these answers are handed in and marked by the tests of this",
         "repository. Right answers written in another way get full marks, wrong ones lose what is",
-        "wrong with them, and tricks gain nothing. Points are those of the tests; open questions are",
-        "marked by hand. `python tests/assignments` writes this page.",
+        "wrong with them, and tricks gain nothing. Points are those of the tests; open questions",
+        "are marked by hand. `python tests/assignments` writes this page.",
     ]  # fmt: skip
     for name, tried in every().items():
         lines += ["", f"## {name}", "", "| | answer | should get | gets |", "|---|---|---|---|"]
@@ -355,7 +355,7 @@ def main(*chosen: str) -> int:
             given[name, answer.name] = sum(got.values())
             if got != answer.expected:
                 wrong += 1
-                differ = {t: (answer.expected[t], got[t]) for t in got if got[t] != answer.expected[t]}
+                differ = {t: (n, got[t]) for t, n in answer.expected.items() if got[t] != n}
                 print(f"{name}, {answer.name}: should get, gets: {differ}", flush=True)
     TABLE.write_text(table(given), encoding="utf-8")
     return 1 if wrong else 0
