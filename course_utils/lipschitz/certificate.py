@@ -21,7 +21,7 @@ from course_utils.lipschitz.lanczos import largest_eigenpair
 
 UNIT = 2.0**-53  # the largest relative error of one operation in float64
 UP = 1 + 16 * UNIT  # lifts the last few roundings of an upper bound
-PANEL = 2048  # columns of a matrix that are turned into float64 at a time,
+PANEL = 1024  # columns of a matrix that are turned into float64 at a time,
 ROWS = 512  # and rows whose inner products are computed at a time
 SMALL = 300  # size up to which all eigenvalues are computed
 
@@ -54,9 +54,12 @@ def gram(weight: Tensor, scale: float) -> Tensor:
     for panel in panels:
         part = room[:, : panel.shape[1]].copy_(panel).div_(scale)
         for first in range(0, len(wide), ROWS):
-            rows = slice(first, first + ROWS)  # below the diagonal: the rest is the same
+            rows = slice(first, first + ROWS)
             result[rows, : first + ROWS].addmm_(part[rows], part[: first + ROWS].T)
-    return result.tril_().add_(result.tril(-1).T)
+    for first in range(0, len(wide), ROWS):
+        rows = slice(first, first + ROWS)
+        result[:first, rows] = result[rows, :first].T
+    return result
 
 
 def dense_bounds(weight: Tensor) -> tuple[float, float, Tensor]:

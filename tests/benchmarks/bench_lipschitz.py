@@ -34,9 +34,8 @@ def matrices(name: str, layer: nn.Module) -> Tensor:
     if isinstance(layer, nn.Linear):
         return layer.weight.detach().double()[None]
     periods = tuple(axis.period for axis in fourier.axes(layer, SHAPES[name]))
-    grid = torch.cartesian_prod(*map(torch.arange, periods)).tolist()
-    weights = fourier.phase_weights(layer)
-    return torch.cat([fourier.transfer(weights, frequency, periods) for frequency in grid])
+    grid = torch.cartesian_prod(*map(torch.arange, periods))
+    return fourier.transfer(fourier.phase_weights(layer), grid, periods).flatten(0, 1)
 
 
 def ours(name: str, layer: nn.Module) -> tuple[float, float]:
