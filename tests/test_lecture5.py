@@ -1,0 +1,120 @@
+"""Lecture 5: numbers recomputed apart from the code that printed them."""
+
+import re
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+from scipy.stats import norm
+from torch.nn import functional as F
+
+from course_utils import gan
+from course_utils.data import DataUnavailable, load_mnist
+from course_utils.lectures import NOTEBOOKS
+from course_utils.zoo import load_model
+
+
+@pytest.fixture(scope="module")
+def cells():
+    path = NOTEBOOKS / "05_generative_adversarial_networks.ipynb"
+    return nbformat.read(path, as_version=4).cells
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The images of MNIST's training and test set."""
+    try:
+        return {split: load_mnist(split)[0] for split in ("train", "test")}
+    except DataUnavailable as error:
+        pytest.skip(f"MNIST is not here: {error}")
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def printed(cells, words):
+    """What the one code cell with these words printed."""
+    (cell,) = (c for c in cells if c.cell_type == "code" and words in c.source)
+    return "\n".join(output.get("text", "") for output in cell.outputs)
+
+
+def test_only_tables_of_what_is_trained_here_are_spared_the_comparison_of_a_rerun(cells):
+    """What is trained in the lecture moves from machine to machine; see Lecture 2's tests."""
+    spared = [cell for cell in cells if "nbval-ignore-output" in tags(cell)]
+    assert spared
+    for cell in spared:
+        assert not any("claim" in tag for tag in tags(cell))
+        (table,) = (o.data["text/html"] for o in cell.outputs if "text/html" in o.get("data", {}))
+        assert "<th>live run</th>" in table or "<th>collapsed</th>" in table
+
+
+def test_the_games_value_on_a_fine_grid(cells):
+    """V at p / (p + q), summed over the line in NumPy, and 2 JS - log 4 as both stand printed."""
+    x, width = np.linspace(-9, 9, 200_001, retstep=True)
+    p = (norm.pdf(x, -1.5, 0.5) + norm.pdf(x, 1.5, 1.0)) / 2
+    q = norm.pdf(x, 0.5, 1.2)
+    value = width * (p * np.log(p / (p + q)) + q * np.log(q / (p + q))).sum()
+    found = re.findall(r"-\d+\.\d+", printed(cells, "gan.game_value(best_discriminator"))
+    assert len(found) == 2
+    assert [float(number) for number in found] == pytest.approx([value, value], abs=6e-5)
+
+
+def test_both_losses_arrive_when_their_closed_form_does(cells):
+    """With a = m (m / 2 - x), the mean m of G's bell moves by -rate m E[D] or -rate m E[1 - D]."""
+    z = norm.ppf((np.arange(500) + 0.5) / 500)
+    rounds = []
+    for saturating in (True, False):
+        mean, count = 5.0, 0
+        while mean > 0.1:
+            d = expit(mean * (mean / 2 - (mean + z)))
+            mean -= 0.3 * mean * (d if saturating else 1 - d).mean()
+            count += 1
+        rounds.append(count)
+    found = re.findall(r"after (\d+) rounds", printed(cells, "nearer than 0.1"))
+    assert [int(number) for number in found] == rounds and rounds[0] > 3 * rounds[1]
+
+
+def test_the_generators_gradient_is_that_of_d_in_the_pixels_pulled_back():
+    """Section 13's chain rule, with the Jacobian in G's last biases written out."""
+    generator = gan.rectifier_generator(8, noise=3).eval()
+    discriminator = gan.maxout_discriminator(4).eval()
+    made = generator(gan.draw_noise(5, 3))
+    loss = gan.generator_loss(discriminator(made))
+    bias = [module for module in generator if isinstance(module, torch.nn.Linear)][-1].bias
+    slope, in_pixels = torch.autograd.grad(loss, [bias, made])
+    flat = made.detach().flatten(1)
+    expected = (in_pixels.flatten(1) * flat * (1 - flat)).sum(0)  # of the sigmoids
+    torch.testing.assert_close(slope, expected)
+
+
+def test_a_blur_beats_real_digits_by_parzen_windows_only(digits):
+    """Sections 11 and 12, from a tenth of the samples."""
+    real, test = digits["train"][:1000], digits["test"][:1000]
+    blurred, classifier = F.avg_pool2d(real, 3, 1, 1), load_model("maxout")
+    known = gan.features(classifier, test)
+    nats, distances = [], []
+    for images in (real, blurred):
+        sigma = gan.choose_sigma(images, digits["train"][50_000:50_300])
+        nats.append(gan.parzen_log_likelihood(images, test[:300], sigma).mean().item())
+        distances.append(gan.frechet_distance(gan.features(classifier, images), known))
+    assert nats[1] > nats[0] + 50
+    assert distances[1] > 2 * distances[0]
+
+
+def test_the_shipped_discriminator_is_turned_round_by_a_small_step(digits):
+    """Section 13, with the step written out."""
+    generator, discriminator = gan.load_gan()
+    sets = {1: digits["test"][:300], 0: gan.sample(generator, 300)}
+    for label, images in sets.items():
+        images = images.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(discriminator(images).sum(), images)
+        way = slope.sign() if label == 0 else -slope.sign()
+        with torch.no_grad():
+            before, after = (
+                (discriminator(x) > 0).float().mean().item()
+                for x in (images, (images + 0.1 * way).clamp(0, 1))
+            )
+        assert abs(after - before) > 0.3 and (after > 0.9 if label == 0 else after < 0.1)
