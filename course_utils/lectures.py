@@ -36,9 +36,14 @@ class LectureError(RuntimeError):
     """A cell of a lecture failed; the message names the cell and quotes it."""
 
 
+def numbered(folder: Path = NOTEBOOKS) -> list[Path]:
+    """The course's notebooks in the folder, in its order: the start (00), then the lectures."""
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
 def lectures(folder: Path = NOTEBOOKS) -> list[Path]:
     """The lectures' notebooks in the folder, in the order of the course."""
-    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    return [path for path in numbered(folder) if not path.name.startswith("00")]
 
 
 def source_of(path: Path) -> Path:

@@ -21,8 +21,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # A module imports only from those to its left.
 ORDER = (
-    "__init__ environment device vision sources data deep_compression imagenet checks models "
-    "attacks lipschitz training zoo transfer gan published "
+    "__init__ environment device vision sources data machine plan deep_compression imagenet "
+    "checks models attacks lipschitz training zoo transfer gan published "
     "deck claims figures widgets exercises assignments lectures classroom __main__"
 ).split()
 

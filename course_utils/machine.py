@@ -1,0 +1,233 @@
+"""What the lectures need of a machine, and whether it is here: Python, packages, memory, data.
+
+Each check returns a Finding that says, where something is missing, what to do about it. Only the
+standard library is imported above the functions: a machine that lacks a package must be able to
+say so.
+"""
+
+import math
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from course_utils.environment import PROJECT, ROOT
+
+MEMORY = 1.5  # GB; the hungriest lecture takes 1.1 at most
+DISK = 0.2  # GB, for MNIST and whatever is half unpacked on the way
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    todo says what the reader can do about it, and is empty where all is well; needed is False
+    where the lectures run all the same, only slower or with some risk.
+    """
+
+    what: str
+    found: str
+    todo: str = ""
+    needed: bool = True
+
+    @property
+    def word(self) -> str:
+        return "fine" if not self.todo else "MISSING" if self.needed else "note"
+
+
+def check() -> list[Finding]:
+    """Look at everything that the lectures need; fetch the data if they are not yet here."""
+    findings = [python(), packages(), torchvision(), processor(), memory(), disk(), device()]
+    return [*findings, data()]
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """One line for each finding, and beneath it what to do, where there is something to do."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.word:8} {finding.what:12} {finding.found}")
+        if finding.todo:
+            lines.append(f"{'':8} -> {finding.todo}")
+    return "\n".join(lines)
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Whether the lectures can run here, in one sentence."""
+    missing = [finding.what for finding in findings if finding.word == "MISSING"]
+    if missing:
+        return f"Not yet ready: {', '.join(missing)}. See what stands behind -> above."
+    return "Everything that the lectures need is here."
+
+
+def python() -> Finding:
+    """Whether this Python is new enough for the course."""
+    from packaging.specifiers import SpecifierSet
+
+    here, wanted = "{}.{}.{}".format(*sys.version_info), _requirements()[0]
+    if SpecifierSet(wanted).contains(here):
+        return Finding("Python", here)
+    todo = f"install a newer one, then {update()}"
+    return Finding("Python", f"{here}; the course needs {wanted}", todo)
+
+
+def packages() -> Finding:
+    """Whether each package that the course names is installed, in a version that should work."""
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement(line) for line in _requirements()[1]]
+    wanted = [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
+    wrong = []
+    for requirement in wanted:
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement} is not installed")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement} is wanted, {version} is installed")
+    if wrong or not wanted:
+        return Finding("packages", "; ".join(wrong) or "the course is not installed", update())
+    return Finding("packages", f"all {len(wanted)} are here, in versions that should work")
+
+
+def torchvision() -> Finding:
+    """Whether torchvision can be imported, by the course's guard where its own import fails."""
+    try:
+        from course_utils.vision import import_torchvision
+
+        module = import_torchvision()
+    except (ImportError, RuntimeError, OSError) as error:  # OSError: a library that won't load
+        reason = " ".join(str(error).split())[:200]
+        todo = "delete the folder .venv in the course's folder, if it is there; then " + update()
+        return Finding("torchvision", f"cannot be imported: {reason}", todo)
+    import torch
+
+    text = f"{module.__version__}, beside PyTorch {torch.__version__}"
+    if not hasattr(torch.ops.torchvision, "_cuda_version"):  # the first of its compiled operators
+        text += "; not compiled for it, which the course gets around"
+    return Finding("torchvision", text)
+
+
+def processor() -> Finding:
+    """How many processor cores this Python may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    if cores > 1:
+        return Finding("processor", f"{cores} cores")
+    return Finding("processor", "1 core", "expect the longer times below; close what else is running", False)
+
+
+def memory() -> Finding:
+    """How much memory is free, in GB of 10^9 bytes; in a container, no more than its limit."""
+    import psutil  # comes with ipykernel
+
+    free = min(psutil.virtual_memory().available, _container_limit()) / 1e9
+    text = f"{free:.1f} GB free, the lectures take up to {MEMORY} GB"
+    if free >= MEMORY:
+        return Finding("memory", text)
+    todo = (
+        "close other programs, and notebooks that still run (Kernel > Shut Down All Kernels); "
+        "open one lecture at a time. If a cell ends in `Kernel died`, memory was the cause"
+    )
+    return Finding("memory", text, todo, needed=False)
+
+
+def disk() -> Finding:
+    """How much room there is where the data are kept, in GB of 10^9 bytes."""
+    from course_utils.sources import cache_folder
+
+    folder = cache_folder().absolute()
+    there = next(place for place in (folder, *folder.parents) if place.is_dir())
+    free = shutil.disk_usage(there).free / 1e9
+    text = f"{free:.1f} GB free where downloads are kept, {shown(folder)}"
+    if free >= DISK:
+        return Finding("disk", text)
+    todo = f"make {DISK} GB of room, or set COURSE_CACHE to a folder on another disk"
+    return Finding("disk", text, todo, needed=False)
+
+
+def device() -> Finding:
+    """What PyTorch can compute on here."""
+    try:
+        from course_utils.device import get_device
+
+        kind = get_device().type
+    except (ImportError, OSError) as error:
+        return Finding("device", f"PyTorch cannot be imported: {error}", update())
+    names = {"cpu": "the processor; the lectures ask for nothing else", "mps": "Apple's GPU (mps)"}
+    return Finding("device", names.get(kind, f"a GPU ({kind}); the lectures need none"))
+
+
+def data() -> Finding:
+    """Whether MNIST is here or can be had, and where it lies; the first time, it is fetched."""
+    try:
+        from course_utils import sources
+        from course_utils.data import MNIST_SHA256, load_mnist
+    except (ImportError, OSError, RuntimeError) as error:
+        return Finding("data", f"cannot be looked for: {error}", update())
+    try:
+        digits = sum(len(load_mnist(split)[1]) for split in ("train", "test"))
+        folder = sources.find("MNIST", MNIST_SHA256, "MNIST/raw", [])
+    except sources.DataUnavailable as error:
+        found, _, todo = str(error).partition("What you can do:\n")
+        indent = "\n" + " " * 12
+        again = "run this cell again (if you set a variable: close Jupyter and start it from there)"
+        todo = f"do one of these, then {again}:\n" + todo.strip("\n")
+        return Finding("data", found.strip().replace("\n", indent), todo.replace("\n", indent))
+    return Finding("data", f"{digits:,} digits of MNIST, in {shown(folder)}")
+
+
+def update() -> str:
+    """What to do to get the course's packages, here or where it was installed without a folder."""
+    if not (ROOT / "pyproject.toml").exists():
+        return "run the first cell of this notebook again, and restart the kernel"
+    return (
+        f"in a terminal, in the folder {ROOT}, run `make setup` (without make: `python3 -m "
+        "course_utils setup`), then choose Kernel > Restart Kernel and run this cell again"
+    )
+
+
+def places() -> str:
+    """Where things lie on this machine, in four lines."""
+    from course_utils.sources import cache_folder
+
+    folder = ROOT if (ROOT / "pyproject.toml").exists() else Path(__file__).parent
+    return "\n".join(
+        [
+            f"this notebook runs in      {shown(Path.cwd())}",
+            f"the course's code is in    {shown(folder / 'course_utils')}",
+            f"the Python that runs it    {shown(Path(sys.executable))}",
+            f"downloads are kept in      {shown(cache_folder())}",
+        ]
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as people read it: from the course's folder or from home (~) where it lies inside."""
+    path = path.expanduser().absolute()
+    for root, name in ((ROOT, "the course's folder"), (Path.home(), "~")):
+        if path.is_relative_to(root):
+            return str(Path(name) / path.relative_to(root))
+    return str(path)
+
+
+def _requirements() -> tuple[str, list[str]]:
+    """The Python and the packages that the installed course asks for; no packages if it is not."""
+    try:
+        course = metadata.metadata(PROJECT)
+    except metadata.PackageNotFoundError:
+        return ">=3.11", []
+    return course["Requires-Python"], course.get_all("Requires-Dist") or []
+
+
+def _container_limit(folder: Path = Path("/sys/fs/cgroup")) -> float:
+    """The bytes that a container may use; infinity where there is no limit."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return int((folder / name).read_text())
+        except (OSError, ValueError):  # no such file, or the word max
+            continue
+    return math.inf
