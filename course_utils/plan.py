@@ -149,7 +149,7 @@ def times(seconds: Mapping[str, float]) -> pd.DataFrame:
             "reference": clock(minutes),
             "here, about": clock(minutes * about),
             "here, from": clock(minutes * low),
-            "to": clock(minutes * high),
+            "here, to": clock(minutes * high),
         }
         for lecture, minutes in REFERENCE_MINUTES.items()
     }

@@ -1,0 +1,148 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Start here
+#
+# This notebook takes ten minutes. It shows you how to run a cell, sees whether your machine has
+# what the lectures need, says how long each of them takes *here*, and helps you to choose a path
+# through them. If you know Jupyter: Run > Run All Cells, then read on at section 2.
+#
+# **Are you reading this on a web page?** Then nothing can be run, and what stands under the cells
+# comes from the machine on which the course was made. Section 5 has the paths all the same.
+#
+# ## 1. Run a cell
+#
+# A **notebook** is made of cells. Some, like this one, hold text. The grey ones hold Python. To run
+# a cell, click into it and press **Shift + Enter**: what it prints appears beneath it, and the next
+# cell is chosen. So you can go through a whole lecture by pressing Shift + Enter.
+#
+# The first cell of every lecture does nothing unless you are on Colab. Run it now.
+
+# %%
+# On Colab, install the course first; everywhere else this cell does nothing.
+import sys
+if "google.colab" in sys.modules:
+    address = input("Address of the course's repository: ")
+    # %pip install --quiet "git+{address}"
+
+# %% [markdown]
+# The number in brackets at its left says that it ran, and as which. While a cell is at work there
+# is a star instead, `[*]`. Now one that prints something:
+
+# %%
+picture = 28 * 28
+print("A digit of MNIST has", picture, "pixels.")
+
+# %% [markdown]
+# Change it: write `224 * 224` for `28 * 28`, and press Shift + Enter again. You cannot break
+# anything. Three things are good to know:
+#
+# - **Cells remember.** `picture` is known to all cells that you run from now on. So run cells from
+#   top to bottom; a cell that says `NameError: name ... is not defined` wants one above it first.
+# - **To stop** a cell, press the square (■) in the bar above the notebook.
+# - **When all is tangled**, choose Kernel > Restart Kernel and Run All Cells. The *kernel* is the
+#   Python behind the notebook.
+#
+# ## 2. Is this machine ready?
+#
+# The next cell looks at Python, the packages, the memory and the disk. The first time, it also
+# fetches MNIST, the 70,000 handwritten digits of the course (up to 20 MB); nothing else in this
+# notebook needs the network.
+
+# %% tags=["nbval-ignore-output"]
+from course_utils import machine
+
+findings = machine.check()
+print(machine.report(findings))
+
+# %% [markdown]
+# `fine` needs no attention. With a `note` the lectures can run, but something may go wrong. What is
+# `MISSING` has to be put right first. The line with the arrow `->` says how.
+#
+# If instead you see `No module named 'course_utils'`, this notebook runs on another Python than the
+# course's. Choose Kernel > Change Kernel... and there `.venv`; or close Jupyter, and type
+# `make lab` in a terminal, in the course's folder. The file README.md has more, under
+# *Troubleshooting*.
+
+# %%
+print(machine.verdict(findings))
+
+# %% [markdown]
+# ## 3. What is where
+#
+# In the list of files at the left (in JupyterLab) you find
+#
+# - the five **lectures**: [1. Intriguing properties](01_intriguing_properties.ipynb),
+#   [2. Transfer tables](02_transfer_tables.ipynb),
+#   [3. Lipschitz bounds](03_lipschitz_bounds.ipynb),
+#   [4. The fast gradient sign](04_fast_gradient_sign.ipynb) and
+#   [5. Generative adversarial networks](05_generative_adversarial_networks.ipynb);
+# - `assignments`: a **problem set** for each lecture, with hints, tests and solutions;
+# - `src`: the lectures once more, as plain Python files. You can leave them alone.
+#
+# On your machine:
+
+# %% tags=["nbval-ignore-output"]
+print(machine.places())
+
+# %% [markdown]
+# ## 4. How long does a lecture take here?
+#
+# Times measured elsewhere would tell you little. So the next cell computes for about three seconds:
+# gradients of a small network, training steps of a wider one, and singular values, which is much of
+# what the lectures do. We know how long these three take one core of our own machine, and how long
+# the lectures took there.
+
+# %% tags=["nbval-ignore-output"]
+from course_utils import plan
+
+seconds = plan.measure()
+plan.times(seconds)
+
+# %% [markdown]
+# **This is an estimate**, of how long the machine computes if you run all cells in one go. *Here,
+# about* takes the mean of the three comparisons; *here, from* and *to* are the best and the worst
+# of them, with half as much again at both ends. The reference times are from two cores, the
+# comparison from one: more cores help the lectures little, with one alone Lecture 1 took a fifth
+# longer and Lectures 3 and 4 no longer. If other programs were busy just now, run the cell again.
+# `make course` runs all lectures and prints what they really took.
+#
+# **You will take longer than the machine**: with its predictions and exercises, a lecture is an
+# afternoon's or a long evening's work. That is our guess; nobody was timed.
+#
+# ## 5. Choose a path
+#
+# Each lecture builds on those before it. How far in do you want to go?
+
+# %%
+from IPython.display import Markdown
+
+Markdown(plan.paths_table())
+
+# %% [markdown]
+# Here is the same as a menu: choose how much time you have.
+
+# %%
+plan.choose_path(seconds)
+
+# %% [markdown]
+# ## 6. How a lecture works
+#
+# - **Before you run...** asks you to guess a result. Do write a guess down, even a bad one: what
+#   surprises you is what you remember.
+# - A line with **Verdict** compares a statement of the lecture's slides with what was measured just
+#   now, on your machine. Some statements do not hold, and the lecture says why.
+# - **Try it yourself** has sliders and menus. They need a running kernel: if nothing moves, run the
+#   cells above them first.
+# - **Exercises** leave a function for you to write, say what is wrong with it, and have hints.
+#
+# Jupyter saves what you change. To keep a lecture as it was, copy it first: right-click its name in
+# the list of files, and choose Duplicate.
+#
+# Now open [Lecture 1](01_intriguing_properties.ipynb), or where your path begins.
