@@ -203,8 +203,8 @@ plt.show()
 # **L-BFGS** gets most of that for nearly nothing. It remembers its last few steps $s$, and by how
 # much the gradient changed along each, $y$. A change of gradient along a step *is* curvature, so
 # these pairs describe the valley well enough for a near-Newton step, made from a few inner
-# products. (The L is for *limited memory*; B, F, G and S are Broyden, Fletcher, Goldfarb and
-# Shanno.)
+# products. Our attack remembers the last step only: more would cost more time than they save.
+# (The L is for *limited memory*; B, F, G and S are Broyden, Fletcher, Goldfarb and Shanno.)
 #
 # **With a box**, two things are added. Pixels that lie on a wall and would be pushed through it are
 # held fast; the others take the step, and what still sticks out is clipped back, which is called
