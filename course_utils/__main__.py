@@ -17,6 +17,8 @@ TARGETS = {
     "train": "train every checkpoint anew and compare it with the shipped one",
     "notebooks": "for maintainers: execute lectures anew, in place (all, or those named)",
     "bench": "time our attacks beside other libraries' (they get an environment of their own)",
+    "book": "make the site and the slides in build/book, from the executed lectures",
+    "test-browser": "try the explorers and the site in a real browser (Chromium or Chrome)",
     "assignments": "for teachers: write the students' versions of the problem sets",
     "grade": "for teachers: mark a folder of submissions",
     "setup": "only make or update the environment in .venv",
@@ -40,11 +42,12 @@ def lab() -> int:
 
 
 def test() -> int:
+    print("The tests in a browser are a step of their own: make test-browser", flush=True)
     environment.ensure_instructor()
     threads = str(max(1, (os.cpu_count() or 2) // 2))  # two workers share the processor
     return run(
         "-m", "pytest", "-n", "2", "--dist", "loadfile",
-        "--nbval", "--nbval-current-env", "tests", "notebooks",
+        "--nbval", "--nbval-current-env", "--ignore=tests/browser", "tests", "notebooks",
         OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", threads),
     )  # fmt: skip
 
@@ -73,6 +76,19 @@ def bench() -> int:
     return max([run(str(script), python=python) for script in scripts], default=0)
 
 
+def book() -> int:
+    from course_utils.book import build
+
+    return build.main(environment.ensure_book())
+
+
+def test_browser() -> int:
+    python = str(environment.ensure_browser())
+    if failed := book():
+        return failed
+    return run("-m", "pytest", "-rs", "tests/browser", python=python, COURSE_PYTHON=sys.executable)
+
+
 def assignments() -> int:
     from course_utils.classroom import release
 
@@ -95,7 +111,7 @@ def main(arguments: list[str]) -> int:
     target, names = (arguments or [""])[0], arguments[1:]
     if target not in TARGETS or (names and target not in ("notebooks", "grade")):
         print("usage: python3 -m course_utils TARGET\n")
-        print("\n".join(f"  {name:11} {meaning}" for name, meaning in TARGETS.items()))
+        print("\n".join(f"  {name:12} {meaning}" for name, meaning in TARGETS.items()))
         return 2
     # Where other programs are busy too, threads that spin while they wait for one another make
     # an attack twenty times slower. Everything started from here, the kernels too, inherits this;
@@ -106,7 +122,7 @@ def main(arguments: list[str]) -> int:
         python = environment.ensure()
         if not environment.is_running(python):
             return environment.enter(python, "-m", "course_utils", *arguments)
-        return globals()[target](*names)
+        return globals()[target.replace("-", "_")](*names)
     except environment.SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

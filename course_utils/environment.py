@@ -20,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BENCH_VENV = ROOT / "build" / "bench-venv"
+BOOK_VENV = ROOT / "build" / "book-venv"
+BROWSER_VENV = ROOT / "build" / "browser-venv"
 INSTRUCTOR_VENV = ROOT / "build" / "instructor-venv"
 STAMP = "course-environment.json"
 PROJECT = "adversarial-examples-course"
@@ -76,6 +78,16 @@ def ensure_bench() -> Path:
 def ensure_instructor() -> Path:
     """The same for nbgrader, which in a learner's environment would change their JupyterLab."""
     return prepare(INSTRUCTOR_VENV, partial(install_peers, extra="instructor"))
+
+
+def ensure_book() -> Path:
+    """The same for Sphinx."""
+    return prepare(BOOK_VENV, partial(install_peers, extra="book", alone=False))
+
+
+def ensure_browser() -> Path:
+    """The same for what drives a browser."""
+    return prepare(BROWSER_VENV, partial(install_peers, extra="browser"))
 
 
 def installed_by_hand() -> bool:
@@ -195,8 +207,11 @@ def install_course(folder: Path) -> None:
     pip(python_in(folder), "install", *pins, "-e", f"{ROOT}[test]")
 
 
-def install_peers(folder: Path, extra: str = "bench") -> None:
-    """Let `folder` see this environment's packages; add those that pyproject.toml's extra names."""
+def install_peers(folder: Path, extra: str = "bench", alone: bool = True) -> None:
+    """Let `folder` see this environment's packages; add those that pyproject.toml's extra names.
+
+    `alone`: without what these depend on.
+    """
     import tomllib
 
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -205,7 +220,7 @@ def install_peers(folder: Path, extra: str = "bench") -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     peers = project["optional-dependencies"][extra]
     pins = ("-c", str(ROOT / "constraints.txt"))
-    pip(python_in(folder), "install", "--no-deps", *pins, *peers)
+    pip(python_in(folder), "install", *["--no-deps"] * alone, *pins, *peers)
 
 
 def answers(address: str) -> bool:

@@ -23,7 +23,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 ORDER = (
     "__init__ environment device vision sources data machine plan deep_compression imagenet "
     "checks models attacks lipschitz training zoo transfer gan published "
-    "deck claims figures widgets exercises assignments lectures classroom __main__"
+    "deck claims figures widgets exercises assignments lectures classroom book __main__"
 ).split()
 
 
@@ -50,18 +50,18 @@ def tracked():
 
 
 def test_makefile_runs_one_line_for_each_target():
-    lines = re.findall(r"^(\w+): ; (.*)$", MAKEFILE, flags=re.MULTILINE)
+    lines = re.findall(r"^([\w-]+): ; (.*)$", MAKEFILE, flags=re.MULTILINE)
     extra = {"notebooks": " $(LECTURES)", "grade": ' "$(SUBMISSIONS)" $(OPTIONS)'}
     assert dict(lines) == {t: f"$(PYTHON) -m course_utils {t}{extra.get(t, '')}" for t in TARGETS}
 
 
 def test_readme_names_every_command_and_no_other():
-    assert set(re.findall(r"`make ([a-z]+)|^ *make ([a-z]+)", README, flags=re.MULTILINE)) <= {
+    assert set(re.findall(r"`make ([a-z-]+)|^ *make ([a-z-]+)", README, flags=re.MULTILINE)) <= {
         pair for target in TARGETS for pair in ((target, ""), ("", target))
     }
     for target in TARGETS:
         assert f"| `make {target}` | `python3 -m course_utils {target}` |" in README
-    assert set(re.findall(r"-m course_utils (\w+)", README)) == set(TARGETS)
+    assert set(re.findall(r"-m course_utils ([\w-]+)", README)) == set(TARGETS)
 
 
 def test_readme_links_lead_somewhere():

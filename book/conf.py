@@ -1,0 +1,56 @@
+"""Sphinx's settings for `make book`; course_utils/book writes the pages that it reads."""
+
+import re
+
+from course_utils import __version__, lectures
+
+project = "Adversarial examples"
+html_title = "Adversarial examples: a course"
+author = "the course's authors"
+copyright = "the course's authors; text and figures CC BY 4.0, code MIT"
+version = release = __version__
+language = "en"
+
+# sphinx-mathjax-offline brings MathJax along and copies it into the site.
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx-mathjax-offline"]
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_mime_priority_overrides = [("html", "text/html", 0)]
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+myst_dmath_double_inline = True
+suppress_warnings = ["mystnb.unknown_mime_type", "myst.header", "ref.python"]
+default_role = "code"  # docstrings put names between single backticks
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+
+html_theme = "sphinx_book_theme"
+html_domain_indices = False
+html_static_path = ["static"]
+html_css_files = ["course.css"]
+html_js_files = ["twin.js"]
+html_theme_options = {"show_toc_level": 2, "use_download_button": True}
+if address := lectures.repository():  # without one, buttons would lead nowhere
+    html_theme_options |= {
+        "repository_url": address.removesuffix(".git"),
+        "use_repository_button": True,
+        "path_to_docs": ".",
+        "repository_branch": "HEAD",
+        "launch_buttons": {
+            "colab_url": "https://colab.research.google.com",
+            "binderhub_url": "https://mybinder.org",
+            "notebook_interface": "jupyterlab",
+        },
+    }
+
+
+def plain(app, what, name, thing, options, lines):
+    """Docstrings are plain text with names between backticks: a * or | in them is no markup."""
+    for i, line in enumerate(lines):
+        between = re.split(r"(`[^`]*`)", line)
+        between[::2] = [re.sub(r"([*|])", r"\\\1", text) for text in between[::2]]
+        lines[i] = "".join(between)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon adds its own

@@ -1,0 +1,101 @@
+"""A lecture's cells as the site and the slides show them."""
+
+import html
+import json
+import re
+from math import prod
+
+import nbformat
+from nbformat import NotebookNode
+
+from course_utils import claims
+
+TWIN = "application/vnd.course.twin+json"
+CAPTION = re.compile(r"\*\*Figure \d+\.\*\* .*?(?=\n\s*\n|\Z)", re.DOTALL)
+NOTEBOOK_LINK = re.compile(r"""((?:href=["']|\]\()[^"':()\s]+)\.ipynb(?=["'#)])""")
+
+
+class BookError(Exception):
+    """The book cannot be made from what is there; the message says what is missing."""
+
+
+def shows_picture(cell: NotebookNode) -> bool:
+    """Whether the cell shows one."""
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+def claim_html(payload: dict) -> str:
+    """A claim's verdict, from the output that `claims.check` left in the notebook."""
+    verdict = "fails" if payload["expected"] and not payload["holds"] else "holds"
+    line = html.escape(payload["line"], quote=False)
+    for word in ("Measured", "Paper", "Verdict"):
+        line = line.replace(f". {word}: ", f".</p><p><b>{word}:</b> ", 1)
+    line = line.replace("Deck:", "<b>Deck:</b>", 1)
+    return f'<div class="claim {verdict}" id="claim-{payload["id"]}"><p>{line}</p></div>'
+
+
+def twin_html(twin: dict) -> str:
+    """An explorer's static twin: its controls and, for twin.js, its frames.
+
+    `twin` has "controls", each {"label", "values", optional "start" and "choices"}, and "frames",
+    each {"png" (base64), "alt"}, one for each combination of values, the last control's fastest.
+    """
+    controls, frames = twin["controls"], twin["frames"]
+    wanted = prod(len(control["values"]) for control in controls)
+    if len(frames) != wanted or any(len(control["values"]) < 2 for control in controls):
+        raise BookError(f"twin: {len(frames)} frames for {wanted} positions of its controls")
+    if not all(frame["alt"].strip() for frame in frames):
+        raise BookError("twin: a frame has no alt text")
+    parts = []
+    for control in controls:
+        label, start = html.escape(control["label"]), control.get("start", 0)
+        values = [html.escape(str(value)) for value in control["values"]]
+        if control.get("choices"):
+            options = "".join(
+                f'<option value="{i}"{" selected" * (i == start)}>{value}</option>'
+                for i, value in enumerate(values)
+            )
+            parts.append(f"<label>{label} <select>{options}</select></label>")
+        else:
+            parts.append(
+                f'<label>{label} <input type="range" min="0" max="{len(values) - 1}" '
+                f'value="{start}"><output>{values[start]}</output></label>'
+            )
+    data = json.dumps({"controls": controls, "frames": frames}).replace("<", "\\u003c")
+    return (
+        f'<div class="twin" hidden><div class="twin-controls">{"".join(parts)}</div>'
+        f'<script type="application/json">{data}</script></div>'
+    )
+
+
+def show_as_html(cell: NotebookNode) -> None:
+    """Give the claims and twins among a cell's outputs the form that they have on a page."""
+    for output in list(cell.get("outputs", [])):
+        data = output.get("data", {})
+        if claims.MIME_TYPE in data:
+            output.data = {"text/html": claim_html(data[claims.MIME_TYPE])}
+        for kind in {"text/html", "text/markdown"} & set(data):  # on the site, a page
+            data[kind] = NOTEBOOK_LINK.sub(r"\1.html", data[kind])
+        if TWIN in data:
+            made = {"text/html": twin_html(data.pop(TWIN))}
+            cell.outputs.append(nbformat.v4.new_output("display_data", made))
+            data.pop("text/html", None)
+
+
+def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
+    """The notebook for the site: captions belong to their figures; `slides` is linked on top."""
+    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    for cell, below in zip(notebook.cells, [*notebook.cells[1:], None]):
+        if shows_picture(cell):
+            caption = CAPTION.match(below.source) if below else None
+            if not caption or not cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+                raise BookError(f"a figure without caption or alt text, drawn by:\n{cell.source}")
+            cell.metadata["mystnb"]["figure"] = {"caption": caption[0]}
+            below.source = below.source[caption.end() :].strip()
+        show_as_html(cell)
+    if slides:
+        title, _, rest = notebook.cells[0].source.partition("\n")
+        link = f'<p class="slides-link"><a href="{slides}">This lecture as slides</a></p>'
+        notebook.cells[0].source = f"{title}\n\n{link}\n\n{rest}"
+    notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
+    return notebook

@@ -1,0 +1,166 @@
+"""The site's pages: the executed notebooks, README.md by its sections, the claims, the modules.
+
+The pages lie at the same paths as in the repository, so that the links between them hold.
+"""
+
+import html
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from course_utils import claims, lectures
+from course_utils.book.cells import BookError, page, shows_picture
+from course_utils.environment import ROOT
+
+ASSIGNMENTS = "notebooks/assignments"
+NOT_IN_API = {"__main__", "book", "classroom"}  # what no lecture imports
+CLAIMS = """# Which statements hold
+
+Every statement, table and figure of the slides on which the course rests is a *claim*: a lecture
+measures a number for it, and it holds where that number lies in a band that was fixed beforehand.
+These are the numbers of the notebooks on this site; each statement leads to its measurement."""
+SLIDES = """# Slides
+
+Each lecture's headings, questions, equations, figures, tables and verdicts. The arrow keys turn the
+pages, Esc shows them all, and S opens the speaker's view, with the lecture's text as notes. To
+print, add `?print-pdf` to the address, before any `#`."""
+SETS = """# Problem sets
+
+One for each lecture, to be downloaded and worked on in JupyterLab: the tests are included, hints
+and solutions are folded away."""
+
+
+def readme_pages(text: str) -> dict[str, str]:
+    """README.md as the pages index, running and teachers, without badges, which come from outside.
+
+    Raises BookError where it has no section for teachers.
+    """
+    text = re.sub(r"^\[!\[.*\n?", "", text, flags=re.MULTILINE)
+    text = text.replace("](notebooks)", "](index.md)")
+    text = text.replace(f"]({ASSIGNMENTS})", "](problem_sets.md)")
+    start, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    teaching = [section for section in sections if section.startswith("Teaching with it\n")]
+    if not teaching:
+        raise BookError("README.md has no section 'Teaching with it' for the teachers' page")
+    rest = "".join(f"## {section}" for section in sections if section not in teaching)
+    return {
+        "index": start,
+        "running": f"# Run it yourself\n\n{rest}",
+        "teachers": f"# {teaching[0]}",
+    }
+
+
+def claims_page(notebooks: dict[str, NotebookNode]) -> str:
+    """The claims report of the lectures (by name) as a page of tables.
+
+    Raises BookError where a claim is missing, or should hold and does not.
+    """
+    names = {int(name[:2]): name for name in notebooks}
+    table = claims.report(list(notebooks.values()), lectures=list(names))
+    if failing := claims.failures(table):
+        raise BookError("\n".join(f"claim {line}" for line in failing))
+    columns = ("deck says", "measured", "paper", "verdict")
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    parts = [CLAIMS]
+    for lecture, rows in table.groupby("lecture"):
+        lines = []
+        for row in rows.to_dict("records"):
+            cells = [html.escape(str(row[column])) for column in columns]
+            if lecture in names:
+                address = f"notebooks/{names[lecture]}.html#claim-{row['claim']}"
+                cells[0] = f'<a href="{address}">{cells[0]}</a>'
+            lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n")
+        parts.append(
+            f'## Lecture {lecture}\n\n<div class="claims-table" role="region" tabindex="0" '
+            f'aria-label="Claims of Lecture {lecture}"><table>\n<thead><tr>{head}</tr></thead>\n'
+            f"<tbody>\n{''.join(lines)}</tbody></table></div>"
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def modules() -> list[str]:
+    """The modules and packages of course_utils that the API pages document."""
+    top = (ROOT / "course_utils").iterdir()
+    names = {p.stem for p in top if p.suffix == ".py" or (p / "__init__.py").exists()}
+    return sorted(names - {"__init__"} - NOT_IN_API)
+
+
+def listing(pages: list[str]) -> str:
+    """A list of links to pages, for the reader and for the sidebar."""
+    return "\n\n```{toctree}\n" + "\n".join(pages) + "\n```\n"
+
+
+def sidebar(caption: str, pages: list[str]) -> str:
+    """A group of pages in the sidebar."""
+    options = f":caption: {caption}\n:hidden:" if caption else ":hidden:"
+    return f"\n```{{toctree}}\n{options}\n\n" + "\n".join(pages) + "\n```\n"
+
+
+def title(notebook: NotebookNode) -> str:
+    return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
+
+
+def write_all(source: Path) -> dict:
+    """Write every page into the folder `source`, with book/conf.py and what the pages need.
+
+    Returns:
+        What the finished site must have, as the keyword arguments of `site.problems`.
+
+    Raises:
+        BookError: a lecture, figure, caption, alt text or claim is missing.
+    """
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in lectures.numbered()}
+    for path in sorted((ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py")):
+        if path.stem not in notebooks:
+            raise BookError(f"notebooks/{path.stem}.ipynb is missing")
+    taught = {path.stem: notebooks[path.stem] for path in lectures.lectures()}
+    sets = [f"{ASSIGNMENTS}/{p.stem}" for p in sorted((ROOT / ASSIGNMENTS).glob("*_set_*.ipynb"))]
+    chapters, api = [f"notebooks/{name}" for name in notebooks], [f"api/{m}" for m in modules()]
+    beside = ["claims", "slides", "problem_sets", "running", "teachers", "api"]
+
+    texts = readme_pages((ROOT / "README.md").read_text(encoding="utf-8"))
+    texts["index"] += sidebar("Lectures", chapters) + sidebar("Beside the lectures", beside)
+    texts["claims"] = claims_page(taught)
+    links = [
+        f'<li><a href="slides/{name}.html">{html.escape(title(notebook))}</a></li>\n'
+        for name, notebook in taught.items()
+    ]
+    texts["slides"] = f"{SLIDES}\n\n<ul>\n{''.join(links)}</ul>\n"
+    texts["problem_sets"] = SETS + listing(sets)
+    texts["teachers"] += sidebar("", [f"{ASSIGNMENTS}/ANSWERS"])
+    texts["api"] = "# The modules\n\nWhat the lectures import." + listing(api)
+
+    shutil.copytree(ROOT / "book", source)
+    for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff", ".github/overview.png",
+                 f"{ASSIGNMENTS}/ANSWERS.md"):  # fmt: skip
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    for name, text in texts.items():
+        (source / f"{name}.md").write_text(text, encoding="utf-8")
+    for name, notebook in notebooks.items():
+        slides = f"../slides/{name}.html" if name in taught else None
+        nbformat.write(page(notebook, slides=slides), source / "notebooks" / f"{name}.ipynb")
+    for name in sets:
+        notebook = nbformat.read(ROOT / f"{name}.ipynb", as_version=4)
+        nbformat.write(page(notebook), source / f"{name}.ipynb")
+    (source / "api").mkdir()
+    for path in api:
+        name = f"course_utils.{Path(path).name}"
+        text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
+        (source / f"{path}.rst").write_text(text, encoding="utf-8")
+
+    verdicts = claims.report(list(taught.values()), lectures=[int(name[:2]) for name in taught])
+    shown = verdicts[verdicts["measured"] != "-"]
+    names = {int(name[:2]): f"notebooks/{name}.html" for name in taught}
+    return {
+        "pages": [f"{name}.html" for name in [*texts, *chapters, *sets, *api]]
+        + [f"slides/{name}.html" for name in taught],
+        "figures": {
+            f"notebooks/{name}.html": sum(map(shows_picture, notebook.cells))
+            for name, notebook in notebooks.items()
+        },
+        "claims": {row.claim: names[row.lecture] for row in shown.itertuples()},
+    }

@@ -1,0 +1,105 @@
+"""What a finished site must have: its pages, links, figures, alt texts and claims."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from bs4 import BeautifulSoup
+
+OUTSIDE = re.compile(r"(?:https?:)?//", re.IGNORECASE)
+IN_STYLE = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""", re.IGNORECASE)
+NO_ALT = re.compile(r"(?:\S+\s*){0,2}|.*\.png|No description has been provided.*")  # nbconvert's
+IN_SCRIPT = re.compile(r"""\b(?:import|from|src\s*=)\s*\(?['"`]((?:https?:)?//[^'"`]+)""")
+LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+NOT_LOADED = {"canonical", "index", "search", "next", "prev", "author", "license"}
+
+
+def problems(
+    site: Path, *, pages: list[str], figures: dict[str, int], claims: dict[str, str]
+) -> list[str]:
+    """One line for each thing that is missing from the folder `site`, or that comes from outside.
+
+    Args:
+        pages: the pages that must be there, as paths below `site`.
+        figures: how many figures with caption each of these pages must have.
+        claims: the page on which each claim must stand.
+    """
+    found = [f"{name}: the page is missing" for name in pages if not (site / name).is_file()]
+    soups = {
+        path.relative_to(site).as_posix(): BeautifulSoup(path.read_bytes(), "html.parser")
+        for path in sorted(site.rglob("*.html"))
+        if path.relative_to(site).parts[0] not in ("_static", "_sources", "_downloads")
+    }
+    ids = {
+        name: {tag.get("id") or tag.get("name") for tag in soup.find_all(True)}
+        for name, soup in soups.items()
+    }
+    for name, soup in soups.items():
+        if not (soup.title and soup.title.get_text(strip=True)):
+            found.append(f"{name}: the page has no title")
+        found += [f"{name}: {problem}" for problem in broken_links(site, name, soup, ids)]
+        found += [f"{name}: {problem}" for problem in from_outside(soup)]
+        found += [f"{name}: {problem}" for problem in without_alt(soup)]
+    for name, count in figures.items():
+        captions = soups[name].select("figure figcaption") if name in soups else []
+        shown = sum(bool(caption.find_parent("figure").find("img")) for caption in captions)
+        if shown != count or not all(c.get_text(strip=True) for c in captions):
+            found.append(f"{name}: {shown} figures with a caption, not {count}")
+    for claim, name in claims.items():
+        for place, wanted in ((name, f"claim-{claim}"), ("claims.html", f"{name}#claim-{claim}")):
+            soup = soups.get(place)
+            if soup is None or not (soup.find(id=wanted) or soup.find("a", href=wanted)):
+                found.append(f"{place}: the claim {claim} is missing")
+    for style in sorted(site.rglob("*.css")):
+        for address in IN_STYLE.findall(style.read_text(encoding="utf-8", errors="replace")):
+            found.append(f"{style.relative_to(site).as_posix()}: loads {address}")
+    if not (site / "searchindex.js").is_file():
+        found.append("searchindex.js: the index for the search is missing")
+    return found
+
+
+def broken_links(site: Path, name: str, soup: BeautifulSoup, ids: dict[str, set]) -> list[str]:
+    """The links and files of a page that lead nowhere within the site."""
+    broken = []
+    for tag in soup.find_all(True):
+        for address in filter(None, (tag.get("href"), tag.get("src"))):
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc or tag.name == "use":
+                continue
+            target = (site / name).parent / unquote(parts.path) if parts.path else site / name
+            if target.is_dir():
+                target /= "index.html"
+            if not target.is_file():
+                broken.append(f"the link {address} leads nowhere")
+                continue
+            page = target.resolve().relative_to(site.resolve()).as_posix()
+            if parts.fragment and page in ids and unquote(parts.fragment) not in ids[page]:
+                # reveal.js makes the places on slides, and scripts those that begin with "/"
+                if not parts.fragment.startswith("/"):
+                    broken.append(f"the link {address} leads to a page without that place")
+    return list(dict.fromkeys(broken))
+
+
+def from_outside(soup: BeautifulSoup) -> list[str]:
+    """What a page loads from another host; links that a reader may follow are not loaded."""
+    found = []
+    for name, attribute in LOADED.items():
+        for tag in soup.find_all(name):
+            address = tag.get(attribute) or ""
+            if name == "link" and NOT_LOADED & set(tag.get("rel") or []):
+                continue
+            if OUTSIDE.match(address):
+                found.append(f"loads {address}")
+    for tag in soup.find_all(["style", "script"]):
+        pattern = IN_STYLE if tag.name == "style" else IN_SCRIPT
+        found += [f"loads {address}" for address in pattern.findall(tag.string or "")]
+    return found
+
+
+def without_alt(soup: BeautifulSoup) -> list[str]:
+    """The pictures of a page that nobody describes; alt="" would hide one, and none is decoration."""
+    return [
+        f"a picture without alt text: {str(tag.get('src'))[:60]}"
+        for tag in soup.find_all("img")
+        if NO_ALT.fullmatch((tag.get("alt") or "").strip())
+    ]

@@ -1,0 +1,268 @@
+"""The book's parts, and that its check finds everything that can be missing."""
+
+import base64
+import json
+import re
+import tomllib
+
+import nbformat
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from course_utils import claims, lectures
+from course_utils.book import cells, pages, site, slides
+from course_utils.deck import CLAIMS
+from course_utils.environment import ROOT
+
+ALT = "Nine digits in a row, each with its label."
+PNG = base64.b64encode(b"picture").decode()
+GOOD = {
+    "index.html": (
+        '<title>Index</title><link rel="stylesheet" href="_static/a.css">'
+        '<script src="_static/a.js"></script><a href="lecture.html#figure">one</a>'
+        '<a href="https://arxiv.org/abs/1312.6199">paper</a><a href="#top" id="top">up</a>'
+        '<img src="p.png" alt="A handwritten seven.">'
+    ),
+    "lecture.html": (
+        '<title>Lecture</title><figure id="figure"><img src="p.png" alt="A handwritten three.">'
+        '<figcaption>Figure 1. A three.</figcaption></figure><div id="claim-panda">Deck</div>'
+    ),
+    "claims.html": '<title>Claims</title><a href="lecture.html#claim-panda">panda</a>',
+    "_static/a.css": "body { background: url(../p.png); }",
+    "_static/a.js": "",
+    "p.png": "",
+    "searchindex.js": "",
+}
+WANTED = {
+    "pages": ["index.html", "lecture.html", "claims.html"],
+    "figures": {"lecture.html": 1},
+    "claims": {"panda": "lecture.html"},
+}
+
+
+def write(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def figure_cell(**metadata):
+    output = new_output("display_data", {"image/png": PNG, "text/plain": "<Figure>"})
+    return new_code_cell("draw()", outputs=[output], metadata=metadata)
+
+
+def described():
+    return figure_cell(mystnb={"image": {"alt": ALT}})
+
+
+def test_check_passes_a_site_that_has_everything(tmp_path):
+    assert site.problems(write(tmp_path, GOOD), **WANTED) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("index.html", "lecture.html#", "missing.html#", "missing.html#figure leads nowhere"),
+        ("index.html", "#figure", "#nowhere", "leads to a page without that place"),
+        ("index.html", 'src="_static/a.js"', 'src="_static/b.js"', "_static/b.js leads nowhere"),
+        ("index.html", 'src="p.png"', 'src="q.png"', "q.png leads nowhere"),
+        ("index.html", ' alt="A handwritten seven."', "", "without alt text: p.png"),
+        ("index.html", "A handwritten seven.", "", "without alt text: p.png"),
+        ("index.html", "A handwritten seven.", "../images/p.png", "without alt text: p.png"),
+        ("index.html", "A handwritten seven.", "No description has been provided for this image",
+         "without alt text: p.png"),
+        ("index.html", "<title>Index</title>", "", "no title"),
+        ("index.html", "_static/a.css", "https://a.host/a.css", "loads https://a.host/a.css"),
+        ("index.html", "_static/a.js", "//a.host/a.js", "loads //a.host/a.js"),
+        ("index.html", 'src="p.png"', 'src="http://a.host/p.png"', "loads http://a.host/p.png"),
+        ("index.html", "</script>", "</script><script>import m from 'https://a.host/m'</script>",
+         "loads https://a.host/m"),
+        ("index.html", "<a ", "<style>@import 'https://a.host/b.css'</style><a ", "a.host/b.css"),
+        ("_static/a.css", "../p.png", "https://a.host/f.woff", "a.css: loads https://a.host/f"),
+        ("lecture.html", "Figure 1. A three.", "", "figures with a caption"),
+        ("lecture.html", "figcaption", "p", "0 figures with a caption, not 1"),
+        ("lecture.html", '<img src="p.png" alt="A handwritten three.">', "", "0 figures"),
+        ("lecture.html", "claim-panda", "claim-gibbon", "lecture.html: the claim panda is missing"),
+        ("claims.html", "lecture.html#claim-panda", "#", "claims.html: the claim panda is missing"),
+    ],
+)  # fmt: skip
+def test_check_finds_what_is_broken(tmp_path, name, old, new, said):
+    assert old in GOOD[name]
+    found = site.problems(write(tmp_path, GOOD | {name: GOOD[name].replace(old, new)}), **WANTED)
+    assert any(line.startswith(name.partition("/")[0]) and said in line for line in found), found
+
+
+@pytest.mark.parametrize("name", ["lecture.html", "searchindex.js"])
+def test_check_finds_a_missing_file(tmp_path, name):
+    write(tmp_path, GOOD)
+    (tmp_path / name).unlink()
+    assert any(line.startswith(name) for line in site.problems(tmp_path, **WANTED))
+
+
+def test_a_caption_moves_into_its_figure():
+    below = "**Figure 1.** Digits with $x$,\nand labels.\n\nWhat follows stays."
+    made = cells.page(new_notebook(cells=[described(), new_markdown_cell(below)]))
+    assert made.cells[0].metadata.mystnb.figure.caption.endswith("and labels.")
+    assert made.cells[1].source == "What follows stays."
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [described(), new_markdown_cell("No caption.")],
+        [described()],
+        [figure_cell(), new_markdown_cell("**Figure 1.** Digits.")],
+    ],
+)
+def test_a_figure_needs_caption_and_alt_text(broken):
+    with pytest.raises(cells.BookError, match="figure without caption or alt text"):
+        cells.page(new_notebook(cells=broken))
+
+
+@pytest.mark.parametrize(
+    ("kind", "link"),
+    [("text/html", '<a href="01_a.{}">'), ("text/markdown", "[first](01_a.{}) and [](b/c.{}#d)")],
+)
+def test_links_to_notebooks_in_outputs_lead_to_pages(kind, link):
+    data = {kind: link.replace("{}", "ipynb"), "text/plain": "01_a.ipynb"}
+    cell = new_code_cell("show()", outputs=[new_output("display_data", data)])
+    shown = cells.page(new_notebook(cells=[cell])).cells[0].outputs[0].data
+    assert shown == {kind: link.replace("{}", "html"), "text/plain": "01_a.ipynb"}
+
+
+def test_a_claim_is_shown_with_its_place():
+    verdict = claims.check("panda", CLAIMS["panda"].band[0])
+    shown = BeautifulSoup(
+        cells.claim_html(verdict._repr_mimebundle_()[claims.MIME_TYPE]), "html.parser"
+    )
+    words = shown.find(id="claim-panda").get_text(" ")
+    assert words.split() == verdict.line.split()
+    assert [bold.string for bold in shown.find_all("b")] == [
+        "Deck:", "Measured:", "Paper:", "Verdict:",
+    ]  # fmt: skip
+
+
+def twin(frames=6):
+    return {
+        "controls": [
+            {"label": "digit", "values": ["three", "seven"], "choices": True, "start": 1},
+            {"label": "change <", "values": ["0", ".1", ".2"]},
+        ],
+        "frames": [{"png": PNG, "alt": f"A digit, step </script> {i}."} for i in range(frames)],
+    }
+
+
+def test_a_twin_has_a_control_for_each_choice_and_all_frames():
+    shown = BeautifulSoup(cells.twin_html(twin()), "html.parser")
+    menu, slider = shown.find("select"), shown.find("input", type="range")
+    assert [option.string for option in menu.find_all("option")] == ["three", "seven"]
+    assert menu.find("option", selected=True).string == "seven"
+    assert (slider["min"], slider["max"], slider["value"]) == ("0", "2", "0")
+    assert [label.contents[0].strip() for label in shown.find_all("label")] == ["digit", "change <"]
+    assert json.loads(shown.find("script").string) == {
+        name: twin()[name] for name in ("controls", "frames")
+    }
+
+
+def test_a_twin_with_missing_frames_or_alt_texts_is_refused():
+    with pytest.raises(cells.BookError, match="5 frames for 6"):
+        cells.twin_html(twin(frames=5))
+    nameless = twin()
+    nameless["frames"][2]["alt"] = " "
+    with pytest.raises(cells.BookError, match="no alt text"):
+        cells.twin_html(nameless)
+
+
+def test_readme_becomes_three_pages():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    made = pages.readme_pages(text)
+    assert made["teachers"].startswith("# Teaching with it\n")
+    assert "make grade SUBMISSIONS" in made["teachers"] and "## Two commands" in made["running"]
+    assert "Two commands" not in made["index"] and "](notebooks)" not in "".join(made.values())
+    headings = re.findall(r"^## .*", text, flags=re.MULTILINE)
+    assert len(re.findall(r"^## ", made["running"], flags=re.MULTILINE)) == len(headings) - 1
+    badge = "[![Open in Colab](https://colab.example/badge.svg)](https://colab.example)\n"
+    assert pages.readme_pages(text.replace("\n\n", f"\n\n{badge}", 1)) == made
+    with pytest.raises(cells.BookError, match="Teaching with it"):
+        pages.readme_pages(text.replace("## Teaching with it", "## Teaching"))
+
+
+def test_the_claims_page_has_every_claim_of_the_committed_lectures():
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in lectures.lectures()}
+    page = BeautifulSoup(pages.claims_page(notebooks), "html.parser")
+    addresses = {a["href"].partition("#claim-")[2] for a in page.find_all("a")}
+    assert addresses == {c.id for c in CLAIMS.values() if c.lecture <= len(notebooks)}
+    name, notebook = next(iter(notebooks.items()))
+    notebook.cells = [c for c in notebook.cells if "claim" not in c.metadata.get("tags", [])]
+    with pytest.raises(cells.BookError, match="claim .*: missing"):
+        pages.claims_page({name: notebook})
+
+
+def kinds(*made):
+    shown = slides.slides(new_notebook(cells=list(made))).cells
+    return [(cell.metadata.slideshow.slide_type, cell.source.partition("\n")[0]) for cell in shown]
+
+
+def test_headings_begin_slides_and_prose_becomes_notes():
+    text = "## 1. One step\n\nFirst words.\n\n$$x + r$$\n\nMore words.\n\n> **Before you run:** what?"
+    assert kinds(new_markdown_cell(text)) == [
+        ("slide", "## 1. One step"), ("-", "First words."), ("-", "$$x + r$$"),
+        ("notes", "More words."), ("subslide", "> **Before you run:** what?"),
+    ]  # fmt: skip
+
+
+def test_a_figure_gets_a_slide_with_its_caption_and_alt_text():
+    made = slides.slides(
+        new_notebook(cells=[described(), new_markdown_cell("**Figure 1.** Digits.")])
+    )
+    assert [cell.metadata.slideshow.slide_type for cell in made.cells] == ["subslide", "-"]
+    shown = BeautifulSoup(made.cells[0].outputs[0].data["text/html"], "html.parser")
+    assert shown.img["alt"] == ALT and shown.img["src"].endswith(PNG)
+
+
+def test_code_is_for_the_notes_and_exercises_are_left_out():
+    code = new_code_cell("x = 1")
+    assert kinds(code) == [("notes", "```python")]
+    assert kinds(new_markdown_cell("## 9. Exercises"), code, new_markdown_cell("## Summary")) == [
+        ("skip", "## 9. Exercises"), ("skip", "```python"), ("slide", "## Summary"),
+    ]  # fmt: skip
+
+
+def test_a_tag_decides_otherwise():
+    tagged = new_markdown_cell("Words.\n\nMore.", metadata={"tags": ["subslide"]})
+    assert kinds(tagged) == [("subslide", "Words.")]
+    hidden = figure_cell(mystnb={"image": {"alt": ALT}}, tags=["skip"])
+    assert kinds(hidden) == [("skip", "draw()")]
+
+
+def test_slides_load_nothing_from_outside(tmp_path):
+    path = tmp_path / "slides" / "01_name.html"
+    text = new_markdown_cell("# Lecture\n\nWith $x$.")
+    slides.write_slides(new_notebook(cells=[text, described()], metadata={}), path)
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    assert site.from_outside(page) == [] and site.without_alt(page) == []
+    assert page.title.string == "Lecture slides" and len(page.select(".slides > section")) == 1
+    loaded = {tag["src"] for tag in page.select("script[src]")}
+    assert loaded >= {"../_static/reveal/dist/reveal.js", "../_static/mathjax/tex-chtml.js"}
+
+
+def test_workflow_makes_and_publishes_what_make_book_makes():
+    text = (ROOT / ".github/workflows/book.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    steps = jobs["build"]["steps"]
+    assert {"run": "make book"} in steps
+    assert steps[-1]["with"]["path"] == "build/book" and jobs["publish"]["needs"] == "build"
+
+
+def test_sphinx_neither_runs_notebooks_nor_asks_another_host():
+    settings = {}
+    exec((ROOT / "book" / "conf.py").read_text(encoding="utf-8"), settings)
+    assert settings["nb_execution_mode"] == "off"
+    assert "sphinx-mathjax-offline" in settings["extensions"]
+    assert ("launch_buttons" in settings["html_theme_options"]) == bool(lectures.repository())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    book = extras["project"]["optional-dependencies"]["book"]
+    assert any(name.startswith("sphinx-mathjax-offline") for name in book)
