@@ -192,11 +192,10 @@ def places() -> str:
     """Where things lie on this machine, in four lines."""
     from course_utils.sources import cache_folder
 
-    folder = ROOT if (ROOT / "pyproject.toml").exists() else Path(__file__).parent
     return "\n".join(
         [
             f"this notebook runs in      {shown(Path.cwd())}",
-            f"the course's code is in    {shown(folder / 'course_utils')}",
+            f"the course's code is in    {shown(Path(__file__).parent)}",
             f"the Python that runs it    {shown(Path(sys.executable))}",
             f"downloads are kept in      {shown(cache_folder())}",
         ]

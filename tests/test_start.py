@@ -5,6 +5,7 @@ import subprocess
 import sys
 import types
 from importlib import metadata
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -177,12 +178,25 @@ def test_paths_are_shown_as_people_read_them(monkeypatch, tmp_path):
     assert machine.shown(tmp_path.parent) == str(tmp_path.parent)
 
 
+def test_places_names_the_cache_and_the_python_of_today(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    lines = machine.places().splitlines()
+    assert lines[-1].endswith(f"  {machine.shown(tmp_path)}")
+    assert lines[2].endswith(f"  {machine.shown(Path(sys.executable))}")
+    assert lines[1].endswith("course_utils") and "downloads" in lines[-1]
+
+
 def test_on_the_reference_machine_the_estimate_is_the_reference():
     low, about, high = plan.band(SECONDS)
     assert (low, high) == (1 / plan.MARGIN, plan.MARGIN) and about == pytest.approx(1)
     table = plan.times(SECONDS)
     assert list(table["reference"]) == list(table["here, about"])
     assert list(table["reference"]) == list(map(plan.clock, plan.REFERENCE_MINUTES.values()))
+
+
+def test_three_comparisons_that_disagree():
+    seconds = {name: k * SECONDS[name] for name, k in zip(SECONDS, (4, 1, 2))}
+    assert plan.band(seconds) == pytest.approx((1 / plan.MARGIN, 2, 4 * plan.MARGIN))
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(SECONDS, positive)), st.floats(0.01, 100))

@@ -109,9 +109,10 @@ plan.times(seconds)
 # **This is an estimate**, of how long the machine computes if you run all cells in one go. *Here,
 # about* takes the mean of the three comparisons; *here, from* and *to* are the best and the worst
 # of them, with half as much again at both ends. The reference times are from two cores, the
-# comparison from one: more cores help the lectures little, with one alone Lecture 1 took a fifth
-# longer and Lectures 3 and 4 no longer. If other programs were busy just now, run the cell again.
-# `make course` runs all lectures and prints what they really took.
+# comparison from one, since a second core helps most lectures little: with one alone Lectures 2, 3
+# and 4 took no longer, Lecture 1 a fifth longer, Lecture 5 half as long again. If other programs
+# were busy just now, run the cell again. `make course` runs all lectures and prints what they
+# really took.
 #
 # **You will take longer than the machine**: with its predictions and exercises, a lecture is an
 # afternoon's or a long evening's work. That is our guess; nobody was timed.
