@@ -307,6 +307,15 @@ def test_settings_of_the_teacher_are_not_a_submissions(small, monkeypatch):
     assert "SECRET" not in reply["output"] and "[] ['submission']" in reply["output"]
 
 
+def test_libraries_own_state_is_not_taken_for_tampering(small):
+    loads_on_first_use = (
+        "def norm(x):\n    row = lambda one: one.square().sum().sqrt()\n"
+        "    torch.func.vmap(torch.func.grad(row))(x)\n    return torch.func.vmap(row)(x)"
+    )
+    result = grading.mark(small, answers.solved(small, {"norm": loads_on_first_use}))
+    assert result["tests"]["norm-test"]["marks"] == 2 and result["notes"] == []
+
+
 def test_output_without_end_is_cut(small):
     (reply,) = run("for _ in range(3000): print('x' * 1000)")
     assert len(reply["output"]) == running.worker.LONGEST

@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
+import torch._dynamo  # noqa: F401  replaces functions of torch when it is imported: do that now
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -69,8 +70,7 @@ class Guard:
         self.kept, self.codes = [], []
         for holder in [*self.modules.values(), *self.classes]:
             for name, value in list(vars(holder).items()):
-                # (callable(value) would ask the value, and torch has one that warns.)
-                if hasattr(type(value), "__call__") or isinstance(value, types.ModuleType):
+                if _is_function(value) or issubclass(type(value), types.ModuleType):
                     self.kept.append((holder, name, value))
                 if type(value) is types.FunctionType:
                     parts = value.__code__, value.__defaults__, value.__kwdefaults__
@@ -106,6 +106,11 @@ class Guard:
                 function.__kwdefaults__ = kwdefaults
                 replaced.append(function.__qualname__)
         return replaced
+
+
+def _is_function(value) -> bool:
+    """callable(value), without asking the value itself: torch has one that warns then."""
+    return any("__call__" in vars(cls) for cls in type(value).__mro__)
 
 
 class Shell(InteractiveShell):
