@@ -5,6 +5,7 @@ from course_utils.widgets.gan import gan_explorer
 from course_utils.widgets.lipschitz import frequency_explorer
 from course_utils.widgets.perturbation import perturbation_explorer
 from course_utils.widgets.transfer import transfer_explorer
+from course_utils.widgets.twin import twin
 
 __all__ = [
     "fast_gradient_explorer",
@@ -12,4 +13,5 @@ __all__ = [
     "gan_explorer",
     "perturbation_explorer",
     "transfer_explorer",
+    "twin",
 ]

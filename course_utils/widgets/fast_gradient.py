@@ -9,7 +9,7 @@ from torch import nn
 
 from course_utils.data import load_image
 from course_utils.models import eval_mode, odds_of_error
-from course_utils.widgets.parts import bars, png
+from course_utils.widgets.parts import bars, picture_widget, png
 
 LARGEST = 0.1  # the slider's end
 TOP = 5  # classes shown
@@ -57,7 +57,7 @@ def fast_gradient_explorer(
         value=0.007, min=0.0, max=LARGEST, step=0.001, description="eps", readout_format=".3f"
     )
     message, answers = ipywidgets.HTML(), ipywidgets.HTML()
-    shown = ipywidgets.Image(format="png")
+    shown = picture_widget()
 
     def show(change: object = None) -> None:
         picture = (known[menu.value] + eps.value * sign(menu.value)).clamp(0, 1)

@@ -6,7 +6,7 @@ from torch import nn
 
 from course_utils.gan import Generator, draw_noise
 from course_utils.models import eval_mode
-from course_utils.widgets.parts import bars, png
+from course_utils.widgets.parts import bars, picture_widget, png
 from course_utils.zoo import load_model
 
 SLIDERS = 5  # of A's numbers
@@ -46,7 +46,7 @@ def gan_explorer(generator: Generator) -> ipywidgets.VBox:
         ipywidgets.FloatSlider(min=-1.0, max=1.0, step=0.02, description=f"A's z[{place}]")
         for place in strongest
     ]
-    pictures = [ipywidgets.Image(format="png") for _ in range(3)]
+    pictures = [picture_widget() for _ in range(3)]
     answer = ipywidgets.HTML()
     first = torch.zeros(generator.noise)
     busy = False

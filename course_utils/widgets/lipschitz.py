@@ -9,7 +9,7 @@ from torch import nn
 
 from course_utils.figures.lipschitz import visible
 from course_utils.lipschitz import amplified_pattern, frequency_norms
-from course_utils.widgets.parts import png
+from course_utils.widgets.parts import picture_widget, png
 
 SIDE = 240  # screen pixels of each of the two pictures, at least
 
@@ -40,7 +40,7 @@ def frequency_explorer(
     menu = ipywidgets.Dropdown(options=list(layers), description="layer")
     down = ipywidgets.IntSlider(description="down")
     right = ipywidgets.IntSlider(description="right")
-    map_of_norms, picture = ipywidgets.Image(format="png"), ipywidgets.Image(format="png")
+    map_of_norms, picture = picture_widget(), picture_widget()
     text = ipywidgets.HTML()
     busy = False
 

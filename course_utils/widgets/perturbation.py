@@ -7,7 +7,7 @@ from torch import nn
 
 from course_utils.attacks import lbfgs_attack
 from course_utils.models import eval_mode
-from course_utils.widgets.parts import bars, png
+from course_utils.widgets.parts import bars, picture_widget, png
 
 LARGEST = 1.5  # the slider's end
 ZOOM = 8  # screen pixels for each pixel of an image
@@ -55,7 +55,7 @@ def perturbation_explorer(
     scale = ipywidgets.FloatSlider(
         value=1.0, min=0.0, max=LARGEST, step=0.05, description="t", readout_format=".2f"
     )
-    picture = ipywidgets.Image(format="png")
+    picture = picture_widget()
     chances = ipywidgets.HTML()
 
     def show(change: object = None) -> None:

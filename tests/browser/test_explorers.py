@@ -1,0 +1,152 @@
+"""Each lecture's explorer in JupyterLab, moved with keys and menus as a reader would."""
+
+import re
+import shutil
+import statistics
+
+import nbformat
+import pytest
+from slices import explorer_slice
+
+from course_utils.environment import ROOT
+from course_utils.lectures import lectures
+
+LECTURES = {path.name[:2]: path for path in lectures()}
+MOVES = 15  # timed moves of a slider
+BURST = 20  # moves that do not wait for one another
+# A redraw may take 150 ms (tests/test_widgets*.py time it). Here the browser, the server and the
+# kernel share two processors with the test, so the bound is one that only a fault passes.
+MOVE, LAST = 400, 1000  # milliseconds, the median of moves and the last of a burst
+CALM = 300  # milliseconds without a change, after which a picture is the last one
+
+EXPLORER = ".jp-OutputArea .widget-vbox"
+# Times, in the page, when a key went down and when what is shown last changed.
+WATCH = """() => {
+    const shown = '.widget-image, .widget-html-content';
+    window.pressed = window.changed = performance.now();
+    document.addEventListener('keydown', () => { window.pressed = performance.now(); }, true);
+    new MutationObserver(changes => {
+        if (changes.some(c => (c.target.closest || c.target.parentElement.closest)
+                .call(c.target.closest ? c.target : c.target.parentElement, shown)))
+            window.changed = performance.now();
+    }).observe(document.body, {subtree: true, childList: true, attributeFilter: ['src']});
+}"""
+# At rest: the kernel has no work, and nothing has changed for a while.
+SETTLED = f"""() => performance.now() - Math.max(window.changed, window.pressed) > {CALM}
+    && [...document.querySelectorAll('.jp-StatusBar-TextItem')]
+        .some(e => e.textContent.endsWith('| Idle'))"""
+# All that an explorer shows: its pictures, hashed, and its tables.
+SHOWN = f"""async () => (await Promise.all(
+    [...document.querySelectorAll(
+        '{EXPLORER} .widget-image, {EXPLORER} .widget-html-content')].map(async e => {{
+            if (!e.src) return e.innerHTML;
+            const bytes = await (await fetch(e.src)).arrayBuffer();
+            return [...new Uint8Array(await crypto.subtle.digest('SHA-1', bytes))].join();
+    }}))).join('|')"""
+DRAWN = f"""() => [...document.querySelectorAll('{EXPLORER} .widget-image')]
+    .every(e => e.complete && e.naturalWidth > 0)"""
+
+
+class Explorer:
+    """A lecture's explorer in a page, alive."""
+
+    def __init__(self, page, address, name):
+        self.page = page
+        page.goto(f"{address}/doc/tree/{name}")
+        page.get_by_text("| Idle").wait_for(timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name=re.compile("^Run All( Cells)?$")).click()
+        page.locator(f"{EXPLORER} .noUi-handle").first.wait_for(timeout=240_000)
+        page.wait_for_function(DRAWN)
+        page.evaluate(WATCH)
+        page.locator(EXPLORER).first.scroll_into_view_if_needed()
+        self.sliders = page.locator(f"{EXPLORER} .noUi-handle").all()
+        self.menus = page.locator(f"{EXPLORER} select").all()
+        self.upload = page.locator(f"{EXPLORER} .jupyter-widget-upload, {EXPLORER} .widget-upload")
+        self.numbers = page.locator(f"{EXPLORER} input[type=number]").all()
+
+    def shown(self):
+        """All that is to be seen, once it has come to rest."""
+        self.page.wait_for_function(SETTLED)
+        self.page.wait_for_function(DRAWN)
+        return self.page.evaluate(SHOWN)
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def delay(self):
+        """Milliseconds from the last key to the last change that came of it."""
+        return self.page.evaluate("window.changed - window.pressed")
+
+
+@pytest.fixture
+def explorer(page, lab, number):
+    address, folder = lab
+    nbformat.write(explorer_slice(LECTURES[number]), folder / f"{number}.ipynb")
+    return Explorer(page, address, f"{number}.ipynb")
+
+
+@pytest.mark.parametrize("number", sorted(LECTURES))
+def test_explorer_follows_the_readers_hand(explorer, errors, number, shots, tmp_path):
+    for slider in explorer.sliders:
+        before = explorer.shown()
+        slider.focus()
+        explorer.press("PageUp" if slider.get_attribute("aria-valuenow") !=
+                       slider.get_attribute("aria-valuemax") else "PageDown")
+        assert explorer.shown() != before
+
+    slider = explorer.sliders[0]
+    slider.focus()
+    explorer.press("Home")
+    seen, delays = [explorer.shown()], []
+    for _ in range(MOVES):
+        explorer.press("ArrowRight")
+        seen.append(explorer.shown())
+        delays.append(explorer.delay())
+    assert len(set(seen)) > MOVES / 2
+
+    explorer.press("Home")
+    assert explorer.shown() == seen[0]
+    explorer.press(*["ArrowRight"] * BURST)
+    at_rest = explorer.shown()
+    last = explorer.delay()
+    explorer.press("ArrowLeft")
+    explorer.shown()
+    explorer.press("ArrowRight")
+    assert explorer.shown() == at_rest
+    explorer.page.locator(EXPLORER).first.screenshot(path=shots / f"explorer-{number}.png")
+    print(f"\nlecture {number}: {statistics.median(delays):.0f} ms a move, "
+          f"{last:.0f} ms after the last of {BURST}")
+    assert statistics.median(delays) < MOVE and last < LAST
+
+    for menu in explorer.menus:
+        for place in reversed(range(menu.locator("option").count())[:3]):
+            before = explorer.shown()
+            changes = menu.evaluate("e => e.selectedIndex") != place
+            menu.select_option(index=place)
+            explorer.page.wait_for_timeout(500)
+            assert (explorer.shown() != before) == changes
+    for field in explorer.numbers:
+        before = explorer.shown()
+        field.fill("77")
+        explorer.press("Enter")
+        assert explorer.shown() != before
+    if explorer.upload.count():
+        a_picture_of_ones_own(explorer, tmp_path)
+    assert not errors
+
+
+def a_picture_of_ones_own(explorer, folder):
+    """Upload a text, which is refused in words, and then a picture, which is shown."""
+    text, picture = folder / "no picture.txt", folder / "mine.png"
+    text.write_text("words")
+    shutil.copy(ROOT / "course_utils" / "pictures" / "panda.png", picture)
+    for file, answer in ((text, "no picture.txt:"), (picture, "mine.png")):
+        with explorer.page.expect_file_chooser() as chooser:
+            explorer.upload.click()
+        chooser.value.set_files(file)
+        explorer.page.locator(EXPLORER, has_text=answer).first.wait_for()
+    explorer.shown()
+    assert explorer.menus[0].evaluate("e => e.selectedOptions[0].text") == "mine.png"
+    assert explorer.page.get_by_text("no picture.txt:").count() == 0

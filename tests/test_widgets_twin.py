@@ -1,0 +1,125 @@
+"""A twin shows what its explorer shows, at every place, and leaves the explorer as it was."""
+
+import base64
+import io
+import itertools
+
+import ipywidgets
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from course_utils.widgets import twin
+from course_utils.widgets.parts import bars, picture_widget, png, read_bars
+from course_utils.widgets.twin import BAR, MARGIN, MIME, NAME
+
+
+def toy():
+    """A menu, two sliders, a picture as grey as they say, and two bars."""
+    menu = ipywidgets.Dropdown(options=[("one", 1), ("two", 2)], description="kind")
+    level = ipywidgets.FloatSlider(
+        value=0.5, min=0, max=1, step=0.1, description="level", readout_format=".1f"
+    )
+    count = ipywidgets.IntSlider(value=1, min=-2, max=2, description="count")
+    shown, text = picture_widget(), ipywidgets.HTML()
+
+    def show(change=None):
+        shown.value = png(np.full((20, 30), level.value / menu.value))
+        percent = {"a & b": 100 * level.value, "c": 20.0 + count.value}
+        text.value = f"<p>A <b>{menu.value}</b>.<br>Next.</p>" + bars(percent, bold="c")
+
+    for control in (menu, level, count):
+        control.observe(show, names="value")
+    show()
+    box = ipywidgets.HBox([shown, text])
+    return ipywidgets.VBox([ipywidgets.HBox([menu, level]), count, box])
+
+
+def pixels(frame):
+    picture = Image.open(io.BytesIO(base64.b64decode(frame["png"]))).convert("L")
+    return np.asarray(picture)
+
+
+def test_every_frame_shows_what_the_explorer_showed_there():
+    bundle = twin(toy(), {"kind": 2, "level": [0.2, 0.5, 0.8]})._repr_mimebundle_()
+    kind, level = bundle[MIME]["controls"]
+    assert kind == {"label": "kind", "values": ["one", "two"], "start": 0, "choices": True}
+    assert level == {"label": "level", "values": ["0.2", "0.5", "0.8"], "start": 1}
+    frames = bundle[MIME]["frames"]
+    places = list(itertools.product((1, 2), (0.2, 0.5, 0.8)))
+    assert len(frames) == len(places)
+    for (k, grey), frame in zip(places, frames, strict=True):
+        drawn = pixels(frame)
+        assert (np.abs(drawn[MARGIN : MARGIN + 20, MARGIN : MARGIN + 30] - 255 * grey / k) < 6).all()
+        row = drawn[-21 + 6]  # through the last bar, and one row of text above it, the first
+        assert abs((row[NAME : NAME + BAR] < 100).sum() - BAR * 0.21) <= 2
+        first = drawn[-42 + 6]
+        assert abs((first[NAME : NAME + BAR] < 128).sum() - BAR * grey) <= 2
+        name = {1: "one", 2: "two"}[k]
+        assert frame["alt"].startswith(f"kind {name}, level {grey}: A {k}. Next. ")
+        assert f"a & b {100 * grey:.1f} %" in frame["alt"] and "c 21.0 %" in frame["alt"]
+    assert len({frame["alt"] for frame in frames}) == len(frames)
+
+
+def test_a_number_of_values_is_spread_from_end_to_end():
+    bundle = twin(toy(), {"count": 3, "level": 99})._repr_mimebundle_()
+    count, level = bundle[MIME]["controls"]
+    assert count["values"] == ["-2", "0", "2"]
+    assert level["values"] == [f"{i / 10:.1f}" for i in range(11)] and level["start"] == 5
+
+
+def test_on_paper_there_are_frames_from_the_first_to_the_last():
+    made = twin(toy(), {"level": 11})
+    still = np.asarray(made.still().convert("L"))
+    frame = made.frames[0]
+    left, right = MARGIN + 5, frame.width + MARGIN + MARGIN + 5
+    first, last = still[21 + MARGIN + 5, left], still[-frame.height + MARGIN + 5, right]
+    assert first == 0 and last == 255
+    image = Image.open(io.BytesIO(base64.b64decode(made._repr_mimebundle_()["image/png"])))
+    assert image.size == made.still().size
+    assert made._repr_mimebundle_()["text/plain"] == (
+        "The explorer's frames over level (11 values)."
+    )
+
+
+def test_the_explorer_is_left_as_it_was():
+    explorer = toy()
+    before = [explorer.children[2].children[i].value for i in (0, 1)]
+    twin(explorer, {"kind": 2, "level": 3})
+    assert [explorer.children[2].children[i].value for i in (0, 1)] == before
+    assert explorer.children[0].children[1].value == 0.5
+    with pytest.raises(ValueError):
+        twin(explorer, {"level": [0.1, 7.0]})
+    assert explorer.children[0].children[1].value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("controls", "says"),
+    [
+        ({}, "controls: got none"),
+        ({"levl": 3}, r"controls: got \['levl'\], expected some of \['kind', 'level', 'count'\]"),
+        ({"level": 1}, "level has 1 value, expected 2"),
+        ({"level": [0.1]}, "level has 1 value, expected 2"),
+        ({"level": [0.1, 2.0]}, "level does not take 2.0"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(controls, says):
+    with pytest.raises(ValueError, match=says):
+        twin(toy(), controls)
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), min_size=1),
+        st.integers(0, 1000).map(lambda n: n / 10),
+        min_size=1,
+    )
+)
+def test_bars_are_read_as_they_were_written(percent):
+    bold = next(iter(percent))
+    lines, rows = read_bars("<p>A <b>word</b>.<br>More.</p>" + bars(percent, bold=bold))
+    assert lines == ["A word.", "More."]
+    assert {row.name: row.percent for row in rows} == percent
+    assert [row.name for row in rows if row.bold] == [bold]
