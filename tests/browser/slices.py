@@ -11,8 +11,8 @@ from nbformat import NotebookNode
 def explorer_slice(path: Path) -> NotebookNode:
     """The lecture `path` with only the code cells that its explorer's cell depends on.
 
-    A cell is needed if it is the last before the explorer to name what a later, needed cell
-    uses; magics and cells that only show something are not. Outputs are left out.
+    A cell is needed if it is the last to bind a name that a later, needed cell uses; magics are
+    not, nor are cells that only show something. Outputs are left out.
     """
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -35,9 +35,11 @@ def _parse(source: str) -> ast.Module:
 
 def gives(tree: ast.Module) -> set[str]:
     """The names that a cell binds."""
-    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    names = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {(a.asname or a.name).split(".")[0] for a in node.names}
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)

@@ -10,8 +10,12 @@ from axe_playwright_python.sync_playwright import Axe
 from course_utils.environment import ROOT
 
 SITE = ROOT / "build" / "book"
-PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html")
-               if not {"_static", "slides", "_downloads"} & set(path.relative_to(SITE).parts))  # fmt: skip
+ELSEWHERE = {"_static", "_downloads", "slides"}  # not pages of the site
+PAGES = sorted(
+    path.relative_to(SITE).as_posix()
+    for path in SITE.rglob("*.html")
+    if not ELSEWHERE & set(path.relative_to(SITE).parts)
+)
 GRAVE = ("serious", "critical")
 PHONE = 390  # CSS pixels
 CONTROLS = "a[href], button, input, select, summary"
