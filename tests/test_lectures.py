@@ -70,12 +70,12 @@ def small(made, tmp_path):
     return shutil.copytree(made, tmp_path / "notebooks") / "01_small.ipynb"
 
 
-@pytest.mark.parametrize("path", lectures.lectures(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", lectures.numbered(), ids=lambda path: path.stem)
 def test_lecture_is_executed_and_in_step(path):
     assert not list(problems(path))
 
 
-@pytest.mark.parametrize("path", lectures.lectures(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", lectures.numbered(), ids=lambda path: path.stem)
 def test_lecture_begins_with_the_set_up_cell(path):
     notebook = nbformat.read(path, as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
@@ -85,7 +85,7 @@ def test_lecture_begins_with_the_set_up_cell(path):
 def test_no_notebook_without_source_nor_source_without_notebook():
     notebooks = {path.stem for path in lectures.NOTEBOOKS.glob("*.ipynb")}
     assert notebooks == {path.stem for path in (lectures.NOTEBOOKS / "src").glob("*.py")}
-    assert notebooks == {path.stem for path in lectures.lectures()}
+    assert notebooks == {path.stem for path in lectures.numbered()}
 
 
 def test_a_new_lecture_is_made_from_its_source_alone(small):
