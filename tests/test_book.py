@@ -201,6 +201,31 @@ def test_the_claims_page_has_every_claim_of_the_committed_lectures():
         pages.claims_page({name: notebook})
 
 
+def test_every_page_is_written_and_asked_for(tmp_path):
+    wanted = pages.write_all(tmp_path / "source")
+    for path in lectures.numbered():
+        assert f"notebooks/{path.stem}.html" in wanted["pages"]
+    for path in lectures.lectures():
+        assert f"slides/{path.stem}.html" in wanted["pages"]
+        assert wanted["figures"][f"notebooks/{path.stem}.html"] > 0
+    assert set(wanted["claims"]) == {
+        c.id for c in CLAIMS.values() if c.lecture <= len(lectures.lectures())
+    }
+    assert {"index.html", "claims.html", "teachers.html", "api/attacks.html"} <= set(
+        wanted["pages"]
+    )
+    for name in wanted["pages"]:
+        stem = (tmp_path / "source" / name).with_suffix("")
+        assert name.startswith("slides/") or any(stem.parent.glob(f"{stem.name}.*")), name
+
+
+def test_a_missing_lecture_stops_the_book(tmp_path, monkeypatch):
+    there = lectures.numbered()
+    monkeypatch.setattr(lectures, "numbered", lambda: there[:-1])
+    with pytest.raises(cells.BookError, match=f"{there[-1].name} is missing"):
+        pages.write_all(tmp_path / "source")
+
+
 def kinds(*made):
     shown = slides.slides(new_notebook(cells=list(made))).cells
     return [(cell.metadata.slideshow.slide_type, cell.source.partition("\n")[0]) for cell in shown]

@@ -84,7 +84,7 @@ def show_as_html(cell: NotebookNode) -> None:
 
 def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
     """The notebook for the site: captions belong to their figures; `slides` is linked on top."""
-    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    notebook = nbformat.from_dict(notebook)
     for cell, below in zip(notebook.cells, [*notebook.cells[1:], None]):
         if shows_picture(cell):
             caption = CAPTION.match(below.source) if below else None
