@@ -31,7 +31,7 @@ from course_utils.classroom.problem_sets import (
 
 HERE = Path(__file__).parent
 TABLE = ASSIGNMENTS / "ANSWERS.md"
-SECONDS = 12  # of processor time for a cell; an endless loop costs so much
+SECONDS = 6  # of processor time for a cell; an endless loop costs so much
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,7 @@ def every() -> dict[str, list[Answer]]:
 
 def marks(problem_set: ProblemSet, answer: Answer) -> dict[str, int]:
     """The marks that the grader gives."""
-    result = grading.mark(problem_set, answer.notebook, cell=SECONDS, whole=12 * SECONDS)
+    result = grading.mark(problem_set, answer.notebook, cell=SECONDS, whole=24 * SECONDS)
     return {this: test["marks"] for this, test in result["tests"].items()}
 
 
