@@ -1,0 +1,7 @@
+// The theme's arrows that open a group of pages have no name for those who don't see them.
+addEventListener("DOMContentLoaded", () => {
+  for (const arrow of document.querySelectorAll(".has-children > details > summary")) {
+    const group = arrow.parentElement.parentElement.querySelector("a").textContent.trim();
+    arrow.setAttribute("aria-label", `Pages of ${group}`);
+  }
+});
