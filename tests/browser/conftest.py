@@ -63,7 +63,7 @@ def page(browser, errors, shots, request) -> Iterator["playwright.Page"]:
     page = context.new_page()
     errors.watch(page)
     yield page
-    page.screenshot(path=shots / f"{request.node.name}.png")
+    page.screenshot(path=shots / f"{request.node.name.replace("/", "-")}.png")
     context.close()
 
 
