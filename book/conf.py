@@ -36,7 +36,6 @@ if address := lectures.repository():  # without one, buttons would lead nowhere
     html_theme_options |= {
         "repository_url": address.removesuffix(".git"),
         "use_repository_button": True,
-        "path_to_docs": ".",
         "repository_branch": "HEAD",
         "launch_buttons": {
             "colab_url": "https://colab.research.google.com",

@@ -84,9 +84,11 @@ def test_check_passes_a_site_that_has_everything(tmp_path):
          "loads https://a.host/m"),
         ("index.html", "<a ", "<style>@import 'https://a.host/b.css'</style><a ", "a.host/b.css"),
         ("_static/a.css", "../p.png", "https://a.host/f.woff", "a.css: loads https://a.host/f"),
-        ("lecture.html", "Figure 1. A three.", "", "figures with a caption"),
-        ("lecture.html", "figcaption", "p", "0 figures with a caption, not 1"),
+        ("lecture.html", "Figure 1. A three.", "", "figures with 1 captions"),
+        ("lecture.html", "figcaption", "p", "0 figures with 0 captions, not 1"),
         ("lecture.html", '<img src="p.png" alt="A handwritten three.">', "", "0 figures"),
+        ("lecture.html", "</figure>", "</figure><figure>Table<figcaption>Twice</figcaption></figure>",
+         "1 figures with 2 captions, not 1"),
         ("lecture.html", "claim-panda", "claim-gibbon", "lecture.html: the claim panda is missing"),
         ("claims.html", "lecture.html#claim-panda", "#", "claims.html: the claim panda is missing"),
     ],
@@ -185,6 +187,17 @@ def test_a_twin_with_missing_frames_or_alt_texts_is_refused():
         cells.twin_html(nameless)
 
 
+def test_a_twin_goes_beneath_its_figure():
+    cell = described()
+    cell.outputs[0].data[cells.TWIN] = twin()
+    below = new_markdown_cell("**Figure 1.** Digits.\n\nMore.")
+    made = cells.page(new_notebook(cells=[cell, below])).cells
+    assert cells.TWIN not in made[0].outputs[0].data and "image/png" in made[0].outputs[0].data
+    assert made[1].source == cells.twin_html(twin()) + "\n\nMore."
+    shown = slides.slides(new_notebook(cells=[cell, below])).cells[0].outputs[0].data["text/html"]
+    assert shown.startswith("<img ") and shown.endswith(cells.twin_html(twin()))
+
+
 def test_readme_becomes_three_pages():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     made = pages.readme_pages(text)
@@ -263,6 +276,11 @@ def test_code_is_for_the_notes_and_exercises_are_left_out():
     assert kinds(new_markdown_cell("## 9. Exercises"), code, new_markdown_cell("## Summary")) == [
         ("skip", "## 9. Exercises"), ("skip", "```python"), ("slide", "## Summary"),
     ]  # fmt: skip
+
+
+def test_fenced_code_stays_in_one_piece():
+    fenced = "```python\nx = 1\n\ny = 2\n```"
+    assert slides.paragraphs(f"Words.\n\n{fenced}\n\nMore.") == ["Words.", fenced, "More."]
 
 
 def test_a_tag_decides_otherwise():

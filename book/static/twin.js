@@ -2,7 +2,8 @@
 // Without this script, and on paper, the figure is the still picture.
 function startTwin(twin) {
   const { controls, frames } = JSON.parse(twin.querySelector("script").textContent);
-  const picture = twin.closest(".cell, section").querySelector("img");
+  const picture = [...document.querySelectorAll("img")].findLast(
+    (img) => img.compareDocumentPosition(twin) & Node.DOCUMENT_POSITION_FOLLOWING);
   const still = { src: picture.src, alt: picture.alt };
   const inputs = [...twin.querySelectorAll("input, select")];
   function show() {

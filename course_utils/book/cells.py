@@ -69,17 +69,19 @@ def twin_html(twin: dict) -> str:
 
 
 def show_as_html(cell: NotebookNode) -> None:
-    """Give the claims and twins among a cell's outputs the form that they have on a page."""
-    for output in list(cell.get("outputs", [])):
+    """Give the claims and links among a cell's outputs the form that they have on a page."""
+    for output in cell.get("outputs", []):
         data = output.get("data", {})
         if claims.MIME_TYPE in data:
             output.data = {"text/html": claim_html(data[claims.MIME_TYPE])}
         for kind in {"text/html", "text/markdown"} & set(data):  # on the site, a page
             data[kind] = NOTEBOOK_LINK.sub(r"\1.html", data[kind])
-        if TWIN in data:
-            made = {"text/html": twin_html(data.pop(TWIN))}
-            cell.outputs.append(nbformat.v4.new_output("display_data", made))
-            data.pop("text/html", None)
+
+
+def take_twin(cell: NotebookNode) -> str:
+    """The controls of the cell's twin, which belong beneath its picture; empty without a twin."""
+    twins = [o.data.pop(TWIN) for o in cell.get("outputs", []) if TWIN in o.get("data", {})]
+    return "".join(map(twin_html, twins))
 
 
 def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
@@ -91,7 +93,8 @@ def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
             if not caption or not cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
                 raise BookError(f"a figure without caption or alt text, drawn by:\n{cell.source}")
             cell.metadata["mystnb"]["figure"] = {"caption": caption[0]}
-            below.source = below.source[caption.end() :].strip()
+            rest = below.source[caption.end() :].strip()
+            below.source = f"{take_twin(cell)}\n\n{rest}".strip()
         show_as_html(cell)
     if slides:
         title, _, rest = notebook.cells[0].source.partition("\n")

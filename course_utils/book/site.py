@@ -43,8 +43,8 @@ def problems(
     for name, count in figures.items():
         captions = soups[name].select("figure figcaption") if name in soups else []
         shown = sum(bool(caption.find_parent("figure").find("img")) for caption in captions)
-        if shown != count or not all(c.get_text(strip=True) for c in captions):
-            found.append(f"{name}: {shown} figures with a caption, not {count}")
+        if {shown, len(captions)} != {count} or not all(c.get_text(strip=True) for c in captions):
+            found.append(f"{name}: {shown} figures with {len(captions)} captions, not {count}")
     for claim, name in claims.items():
         for place, wanted in ((name, f"claim-{claim}"), ("claims.html", f"{name}#claim-{claim}")):
             soup = soups.get(place)

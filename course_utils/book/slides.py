@@ -16,7 +16,7 @@ from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
 from course_utils import claims
-from course_utils.book.cells import CAPTION, TWIN, show_as_html
+from course_utils.book.cells import CAPTION, TWIN, show_as_html, take_twin
 from course_utils.environment import ROOT
 
 KINDS = ("slide", "subslide", "fragment", "notes", "skip", "-")
@@ -89,12 +89,13 @@ def prepare(cell: NotebookNode) -> None:
         for key in ("outputs", "execution_count"):
             cell.pop(key, None)
         return
+    controls = take_twin(cell)
     show_as_html(cell)
     for output in cell.outputs:  # nbconvert has no alt texts for pictures
         if png := output.get("data", {}).get("image/png"):
             alt = html.escape(cell.metadata["mystnb"]["image"]["alt"])
             source = "data:image/png;base64," + png.replace("\n", "")
-            output.data = {"text/html": f'<img src="{source}" alt="{alt}">'}
+            output.data = {"text/html": f'<img src="{source}" alt="{alt}">{controls}'}
 
 
 def write_slides(notebook: NotebookNode, path: Path) -> None:
