@@ -63,7 +63,8 @@ def page(browser, errors, shots, request) -> Iterator["playwright.Page"]:
     page = context.new_page()
     errors.watch(page)
     yield page
-    page.screenshot(path=shots / f"{request.node.name.replace("/", "-")}.png")
+    name = request.node.name.replace("/", "-")
+    page.screenshot(path=shots / f"{name}.png")
     context.close()
 
 
