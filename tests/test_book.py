@@ -87,8 +87,8 @@ def test_check_passes_a_site_that_has_everything(tmp_path):
         ("lecture.html", "Figure 1. A three.", "", "figures with 1 captions"),
         ("lecture.html", "figcaption", "p", "0 figures with 0 captions, not 1"),
         ("lecture.html", '<img src="p.png" alt="A handwritten three.">', "", "0 figures"),
-        ("lecture.html", "</figure>", "</figure><figure>Table<figcaption>Twice</figcaption></figure>",
-         "1 figures with 2 captions, not 1"),
+        ("lecture.html", "</figure>",
+         "</figure><figure>Table<figcaption>Twice</figcaption></figure>", "1 figures with 2 captions, not 1"),
         ("lecture.html", "claim-panda", "claim-gibbon", "lecture.html: the claim panda is missing"),
         ("claims.html", "lecture.html#claim-panda", "#", "claims.html: the claim panda is missing"),
     ],
@@ -254,7 +254,8 @@ def kinds(*made):
 
 
 def test_headings_begin_slides_and_prose_becomes_notes():
-    text = "## 1. One step\n\nFirst words.\n\n$$x + r$$\n\nMore words.\n\n> **Before you run:** what?"
+    text = "## 1. One step\n\nFirst words.\n\n$$x + r$$\n\nMore words."
+    text += "\n\n> **Before you run:** what?"
     assert kinds(new_markdown_cell(text)) == [
         ("slide", "## 1. One step"), ("-", "First words."), ("-", "$$x + r$$"),
         ("notes", "More words."), ("subslide", "> **Before you run:** what?"),

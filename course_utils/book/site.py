@@ -97,7 +97,7 @@ def from_outside(soup: BeautifulSoup) -> list[str]:
 
 
 def without_alt(soup: BeautifulSoup) -> list[str]:
-    """The pictures of a page that nobody describes; alt="" would hide one, and none is decoration."""
+    """The pictures of a page that nobody describes; none is decoration, so alt="" won't do."""
     return [
         f"a picture without alt text: {str(tag.get('src'))[:60]}"
         for tag in soup.find_all("img")
