@@ -109,7 +109,7 @@ def test_a_twin_moves_without_a_kernel(page, site, errors, name):
         pytest.skip("no explorer on this page")
     for twin in twins.all():
         twin.scroll_into_view_if_needed()
-        picture = twin.locator("img:visible").first
+        picture = twin.locator("xpath=preceding::img[1]")  # the figure that it moves
         for control in twin.locator("input[type=range], select").all():
             before = picture.get_attribute("src"), picture.get_attribute("alt")
             at_start = control.evaluate("e => e.options ? e.selectedIndex == 0 : e.value == e.min")
