@@ -293,8 +293,8 @@ def test_saved_weights_hold_no_denormals(name):
 
 def test_the_folder_holds_these_checkpoints_and_is_small():
     files = sorted(zoo.CHECKPOINTS.iterdir())
-    assert len(files) == 2 * len(NAMES + CONDITIONS)
-    assert sum(file.stat().st_size for file in files) < 16e6
+    assert len(files) == 2 * (len(NAMES + CONDITIONS) + 1)  # and the pair of Lecture 5
+    assert sum(file.stat().st_size for file in files) < 20e6
     assert all(re.fullmatch(r"[\w.-]+", file.name) for file in files)
 
 

@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from nbformat import NotebookNode
@@ -74,13 +75,37 @@ def answers(problem_set: ProblemSet) -> list[Answer]:
     return [*common(problem_set), *own(problem_set)]
 
 
-def own(problem_set: ProblemSet, folder: Path = HERE) -> list[Answer]:
-    """The answers written for this set."""
+def written(problem_set: ProblemSet, folder: Path = HERE) -> ModuleType:
+    """The file with the answers written for this set: RIGHT and WRONG."""
     spec = importlib.util.spec_from_file_location(
         f"answers_{problem_set.name}", folder / f"{problem_set.name}.py"
     )
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
+def batches(problem_set: ProblemSet) -> list[Answer]:
+    """The wrong answers, as many to a notebook as do not meet in an exercise: quicker to mark."""
+    found: list[tuple[list[str], dict[str, str], dict[str, int]]] = []
+    for name, (cells, marks) in written(problem_set).WRONG.items():
+        for names, others, expected in found:
+            if not (cells.keys() & others.keys() or marks.keys() & expected.keys()):
+                break
+        else:
+            found.append(((names := []), (others := {}), (expected := {})))
+        names.append(name)
+        others.update(cells)
+        expected.update(marks)
     full = problem_set.points("test")
+    return [
+        Answer("wrong", "; ".join(names), solved(problem_set, cells), full | expected)
+        for names, cells, expected in found
+    ]
+
+
+def own(problem_set: ProblemSet, folder: Path = HERE) -> list[Answer]:
+    """The answers written for this set."""
+    module, full = written(problem_set, folder), problem_set.points("test")
     found = [
         Answer("right, written another way", name, solved(problem_set, cells), full)
         for name, cells in module.RIGHT.items()
