@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import safetensors.torch
 import torch
 from torch import nn
 
-from course_utils import data
+from course_utils import checkpoint, data
 from course_utils.device import get_device
 from course_utils.models import RBF, fully_connected
 from course_utils.training import (
@@ -371,46 +368,18 @@ def _hash_of_indices(indices: torch.Tensor) -> str:
     return hashlib.sha256(indices.numpy().astype("<i8").tobytes()).hexdigest()
 
 
-def _path(name: str, folder: Path, suffix: str) -> Path:
-    """Return a checkpoint's path; its file name does without characters that need quoting."""
-    plain = name.replace(" (", "_").replace("(", "_").replace(")", "").replace("'", "-prime")
-    return folder / (plain.replace(" ", "-") + suffix)
-
-
 def _read(name: str, folder: Path) -> nn.Module:
-    record = _read_record(name, folder)
-    path = _path(name, folder, ".safetensors")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RuntimeError(f"{path}: cannot be read ({error}). {_advice(name)}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != record["sha256"]:
-        raise RuntimeError(
-            f"{path}: damaged, its SHA-256 is {found}, the record beside it says "
-            f"{record['sha256']}. {_advice(name)}"
-        )
-    recipe = _recipes()[name]
+    record, recipe = _read_record(name, folder), _recipes()[name]
+    state = checkpoint.read_weights(name, folder, record=record, advice=_advice(name))
     networks = nn.ModuleList(recipe.build(copy) for copy in range(recipe.copies))
     model = networks if recipe.copies > 1 else networks[0]
-    model.load_state_dict(safetensors.torch.load(content))
+    model.load_state_dict(state)
     return model.eval()
 
 
 def _read_record(name: str, folder: Path) -> dict:
-    path = _path(name, folder, ".json")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        recorded, architecture, _ = record["name"], record["architecture"], record["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f"{path}: cannot be read ({error!r}). {_advice(name)}") from error
-    expected = _recipes()[name].architecture
-    if (recorded, architecture) != (name, expected):
-        raise RuntimeError(
-            f"{path}: the record of {recorded!r} with {architecture}, "
-            f"expected {name!r} with {expected}. {_advice(name)}"
-        )
-    return record
+    architecture = _recipes()[name].architecture
+    return checkpoint.read_record(name, folder, architecture=architecture, advice=_advice(name))
 
 
 def _advice(name: str) -> str:
@@ -419,15 +388,6 @@ def _advice(name: str) -> str:
 
 
 def _write(name: str, model: nn.Module, record: dict, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     precision = _recipes()[name].precision
     state = {key: value.to(precision) for key, value in model.state_dict().items()}
-    content = safetensors.torch.save(state)
-    record = {"name": name, **record, "sha256": hashlib.sha256(content).hexdigest()}
-    text = json.dumps(record, indent=2) + "\n"
-    with tempfile.TemporaryDirectory(dir=folder, prefix="unfinished-") as beside:
-        for suffix, written in ((".safetensors", content), (".json", text.encode())):
-            path = _path(name, folder, suffix)
-            unfinished = Path(beside) / path.name
-            unfinished.write_bytes(written)
-            os.replace(unfinished, path)
+    checkpoint.write(name, state, record, folder)

@@ -22,7 +22,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # A module imports only from those to its left.
 ORDER = (
     "__init__ environment device vision sources data machine plan deep_compression imagenet "
-    "checks models attacks lipschitz training zoo transfer gan published "
+    "checks models attacks lipschitz training checkpoint zoo transfer gan published "
     "deck claims figures widgets exercises assignments lectures classroom book __main__"
 ).split()
 

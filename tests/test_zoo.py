@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from course_utils import data, zoo
+from course_utils import checkpoint, data, zoo
 from course_utils.attacks import fgsm
 from course_utils.models import fully_connected, linear_layers
 from course_utils.published import cross_training_errors, szegedy_models
@@ -461,7 +461,7 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, mo
     def fail(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(zoo.os, "replace", fail)
+    monkeypatch.setattr(checkpoint.os, "replace", fail)
     few_digits["train"][0].mul_(0.5)
     with pytest.raises(OSError, match="no space"):
         retrain_all(tmp_path)

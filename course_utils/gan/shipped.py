@@ -1,18 +1,13 @@
 """The course's own pair of networks: how it is trained, and where it is kept."""
 
-import hashlib
-import json
-import os
 import platform
-import tempfile
 import time
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import nn
 
-from course_utils import data, zoo
+from course_utils import checkpoint, data, zoo
 from course_utils.gan.networks import (
     Generator,
     maxout_discriminator,
@@ -43,19 +38,11 @@ def load_gan() -> tuple[Generator, nn.Module]:
     Raises:
         RuntimeError: the checkpoint is missing, damaged or does not belong to these networks.
     """
-    record = load_gan_record()
-    path = zoo.CHECKPOINTS / f"{NAME}.safetensors"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RuntimeError(f"{path}: cannot be read ({error}). {_ADVICE}") from error
-    if (found := hashlib.sha256(content).hexdigest()) != record["sha256"]:
-        raise RuntimeError(
-            f"{path}: damaged, its SHA-256 is {found}, the record beside it says "
-            f"{record['sha256']}. {_ADVICE}"
-        )
+    state = checkpoint.read_weights(
+        NAME, zoo.CHECKPOINTS, record=load_gan_record(), advice=_ADVICE
+    )
     pair = _build()
-    pair.load_state_dict(safetensors.torch.load(content))
+    pair.load_state_dict(state)
     generator, discriminator = pair.eval()
     return generator, discriminator
 
@@ -140,17 +127,7 @@ def _told(record: dict) -> str:
 
 
 def _read_record(folder: Path) -> dict:
-    path = folder / f"{NAME}.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        architecture, _ = record["architecture"], record["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f"{path}: cannot be read ({error!r}). {_ADVICE}") from error
-    if architecture != ARCHITECTURE:
-        raise RuntimeError(
-            f"{path}: the record of {architecture}, expected {ARCHITECTURE}. {_ADVICE}"
-        )
-    return record
+    return checkpoint.read_record(NAME, folder, architecture=ARCHITECTURE, advice=_ADVICE)
 
 
 @torch.no_grad()
@@ -164,9 +141,7 @@ def _write(pair: nn.ModuleList, folder: Path) -> dict:
         name: values.half() if values.is_floating_point() else values
         for name, values in pair.state_dict().items()
     }
-    content = safetensors.torch.save(state)
     record = {
-        "name": NAME,
         "architecture": ARCHITECTURE,
         "training": {"function": "train_gan", "options": OPTIONS, "seed": SEED},
         "data": {
@@ -175,13 +150,5 @@ def _write(pair: nn.ModuleList, folder: Path) -> dict:
         },
         **measure_gan(pair[0]),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = json.dumps(record, indent=2) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="unfinished-") as beside:
-        for suffix, written in ((".safetensors", content), (".json", text.encode())):
-            unfinished = Path(beside) / (NAME + suffix)
-            unfinished.write_bytes(written)
-            os.replace(unfinished, folder / unfinished.name)
-    return record
+    return checkpoint.write(NAME, state, record, folder)
