@@ -626,3 +626,28 @@ WIDE = nn.Conv2d(1, 1, 3, padding=4, padding_mode="circular")
 def test_wrong_input_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("shape", [(600, 1500), (1500, 600), (513, 1025)])
+def test_the_gram_matrix_in_blocks_and_panels_is_the_whole_one(shape):
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wide = weight if shape[0] <= shape[1] else weight.T
+    torch.testing.assert_close(certificate.gram(weight, 0.5), 4 * wide @ wide.T)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("channels", "side", "options"),
+    [
+        ((3, 8), 19, {"kernel_size": 5, "padding": 2}),
+        ((8, 12), 12, {"kernel_size": 3, "padding": 1, "groups": 2}),
+        ((3, 16), 23, {"kernel_size": 7, "stride": 4}),
+        ((6, 6), 12, {"kernel_size": 3, "padding": 2, "dilation": 2, "groups": 3}),
+    ],
+)
+def test_of_images_too_large_for_dense_matrices_the_norm_is_attained(channels, side, options, seed):
+    layer = randomised(nn.Conv2d(*channels, bias=False, **options), seed)
+    shape = (channels[0], side, side)
+    assert math.prod(shape) > certificate.SMALL
+    bounds, true = operator_norm(layer, shape), true_norm(layer, shape)
+    assert true * (1 - 1e-6) <= bounds.lower <= true * (1 + ROUNDING)
