@@ -1,5 +1,7 @@
 """How the problem sets' tests compare an answer with what was expected."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import nn
@@ -37,6 +39,16 @@ def same(got, expected, what: str, *, cause: str, rtol: float = 1e-4, atol: floa
     if problem:
         end = "" if cause.endswith((".", "?")) else "."
         raise AssertionError(f"{what}: {problem}. Likely cause: {cause}{end}")
+
+
+def likely(got, mistakes: Mapping[str, object]) -> str:
+    """The first of `mistakes`, likely cause to wrong result, that gives what came: for `same`."""
+    have = _values(got)
+    for cause, result in mistakes.items():
+        wrong = _values(torch.as_tensor(result))
+        if have is not None and have.shape == wrong.shape and np.allclose(have, wrong, 1e-4, 1e-6):
+            return cause
+    return "none of the usual mistakes, so go through the formula term by term"
 
 
 def _values(value) -> np.ndarray | None:

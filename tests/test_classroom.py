@@ -17,7 +17,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
 from course_utils import lectures
-from course_utils.assignments import same
+from course_utils.assignments import likely, same
 from course_utils.classroom import (
     feedback,
     grading,
@@ -195,6 +195,17 @@ def test_source_without_proper_form_is_refused(small, edit, says):
 
 
 # Comparing.
+
+
+@pytest.mark.parametrize(
+    ("got", "cause"),
+    [
+        (2.0, "twice"), (torch.tensor(2.0, dtype=torch.float64), "twice"), (np.float32(2), "twice"),
+        ([2.0], "none of"), (3.0, "none of"), (None, "none of"), (torch.ones(2), "a vector"),
+    ],
+)  # fmt: skip
+def test_the_likely_cause_is_that_of_the_same_result(got, cause):
+    assert likely(got, {"twice": 2.0, "a vector": [1.0, 1.0], "again": 2.0}).startswith(cause)
 
 
 @pytest.mark.parametrize("got", [3, 3.0, np.float32(3), torch.tensor(3), torch.tensor(3.000001)])

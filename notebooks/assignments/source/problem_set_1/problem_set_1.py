@@ -42,20 +42,13 @@ import torch
 from scipy.optimize import minimize
 from torch.nn.functional import cross_entropy
 
-from course_utils.assignments import same
+from course_utils.assignments import likely, same
 from course_utils.attacks import lbfgs_attack
 from course_utils.data import load_mnist
-from course_utils.exercises.framework import agree
 from course_utils.zoo import load_model
 
 # %% [markdown]
-# The tests use two helpers: `same`, which compares, and this one, which looks for the mistake.
-
-# %%
-def likely(got, mistakes):
-    """The first of `mistakes`, cause to result, that gives what came."""
-    unknown = "none of the usual mistakes, so go through the formula term by term"
-    return next((c for c, result in mistakes.items() if agree(got, torch.tensor(result))), unknown)
+# The tests use two helpers: `same`, which compares, and `likely`, which looks for the mistake.
 
 # %% [markdown]
 # ## Exercise 1: distortion (2 points)

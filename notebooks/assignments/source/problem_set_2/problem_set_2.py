@@ -40,21 +40,14 @@ import torch
 from scipy.stats import binom
 from torch import nn
 
-from course_utils.assignments import same
-from course_utils.exercises.framework import agree
+from course_utils.assignments import likely, same
 
 # %% [markdown]
-# The tests use `same`, which compares, and two helpers: one looks for the mistake, the other makes
-# one tensor of several numbers. Their models are small: `linear([[1, 0], [0, 2]])` gives two
+# The tests use `same`, which compares, `likely`, which looks for the mistake, and `numbers`, which
+# makes one tensor of several numbers. Their models are small: `linear([[1, 0], [0, 2]])` gives two
 # logits, $x_1$ and $2 x_2$, for images of two pixels.
 
 # %%
-def likely(got, mistakes):
-    """The first of `mistakes`, cause to result, that gives what came."""
-    got = torch.tensor(float(got)) if isinstance(got, float | int) else got
-    unknown = "none of the usual mistakes, so go through the formula term by term"
-    return next((c for c, result in mistakes.items() if agree(got, torch.tensor(result))), unknown)
-
 def numbers(result, count, what):
     """The `count` numbers of a result as one float64 tensor."""
     right = isinstance(result, tuple | list | torch.Tensor | np.ndarray) and len(result) == count
