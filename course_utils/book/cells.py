@@ -9,8 +9,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_utils import claims
+from course_utils.widgets.twin import MIME as TWIN
 
-TWIN = "application/vnd.course.twin+json"
 CAPTION = re.compile(r"\*\*Figure \d+\.\*\* .*?(?=\n\s*\n|\Z)", re.DOTALL)
 NOTEBOOK_LINK = re.compile(r"""((?:href=["']|\]\()[^"':()\s]+)\.ipynb(?=["'#)])""")
 

@@ -108,7 +108,7 @@ def phase_weights(layer: nn.Conv2d) -> Tensor:
 
 
 def transfer(weights: Tensor, frequencies: Tensor, periods: tuple[int, int]) -> Tensor:
-    """Return A(f) at frequencies (F, 2), complex (F, groups, channels out, channels in * phases)."""
+    """Return A(f) for f (F, 2): complex (F, groups, channels out, channels in * phases)."""
     waves = [
         torch.exp(2j * math.pi * ((f[:, None] * torch.arange(taps)) % period).double() / period)
         for f, taps, period in zip(frequencies.unbind(1), weights.shape[3:], periods)
@@ -277,7 +277,8 @@ def amplified_pattern(
     channels = layer.in_channels // layer.groups
     pattern = torch.zeros(input_shape, dtype=torch.float64)
     first = group * channels
-    pattern[first : first + channels] = _wave(layer, input_shape, frequency, vector, both, periods).real
+    wave = _wave(layer, input_shape, frequency, vector, both, periods)
+    pattern[first : first + channels] = wave.real
     return pattern / pattern.norm()
 
 
