@@ -335,7 +335,7 @@ claims.check("gan-non-saturating", won["non-saturating"] / won["saturating"],
 # > $D(x)$ and $D(G(z))$ go?
 
 # %%
-digits = train_images[:50_000]
+digits = train_images[:40_000]
 ours = gan.rectifier_generator(400, 400, noise=10, mean=mean_image)
 theirs = gan.maxout_discriminator(120, 120)
 fixed, seen = gan.draw_noise(10, ours.noise, seed=1), {}
@@ -351,7 +351,7 @@ look(0)
 report = gan.train_gan(ours, theirs, digits, epochs=3, every=50, watch=look)
 
 # %% mystnb={"image": {"alt": "Rows of ten small pictures, one row for each of several moments of the training. In the first all ten are the same grey cloud; then come blurred strokes, and in the last rows most are digits. Each column changes slowly from row to row."}}
-moments = [0, 100, 250, 500, 1000, 1500]
+moments = [0, 100, 250, 500, 800, 1200]
 figures.digits([seen[k] for k in moments], names=[f"round {k}" for k in moments])
 plt.show()
 
