@@ -53,10 +53,9 @@ def test() -> int:
 
 
 def train() -> int:
-    from course_utils import gan, zoo
+    from course_utils import retraining
 
-    zoo.retrain_all()
-    gan.retrain_gan()
+    retraining.retrain_all()
     return 0
 
 

@@ -48,8 +48,9 @@ def weight_decay_term(model: nn.Module, weight_decay: float | Sequence[float]) -
             f"weight_decay: got {weight_decay!r}, expected one number of at least 0, "
             f"or one for each of the {len(layers)} fully connected layers"
         )
-    squares = [layer.weight.square().sum() for layer in layers]
-    return sum(decay / 2 * square for decay, square in zip(weight_decay, squares))
+    # Without those of no decay: their squares would take a fifth of a wide network's step.
+    terms = [d / 2 * layer.weight.square().sum() for d, layer in zip(weight_decay, layers) if d]
+    return sum(terms, start=next(model.parameters()).new_zeros(()))
 
 
 def cross_entropy(
@@ -490,7 +491,7 @@ def _adam(
     The objective gives what to minimise, and the means over the batch to report for each epoch.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate, fused=True)
     steps = epochs * -(-len(images) // batch_size)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     history = []

@@ -244,46 +244,47 @@ def halves(count: int = 60_000) -> dict[str, torch.Tensor]:
     }
 
 
-def retrain_all(folder: Path = CHECKPOINTS) -> pd.DataFrame:
-    """Retrain every network, write the checkpoints, and report how they compare with the old.
+def checkpoint_names() -> list[str]:
+    """Return the names that `retrain` knows: every network's, and every study's."""
+    return list(_recipes())
+
+
+def retrain(name: str, folder: Path = CHECKPOINTS, *, progress: bool = True) -> dict[str, float]:
+    """Train a checkpoint anew, write it, and report how it compares with the one before.
 
     Args:
+        name: one of `checkpoint_names()`.
         folder: of the checkpoints, old and new.
+        progress: whether to show a bar.
 
     Returns:
-        The table that is printed, one row a checkpoint: train and test error in percent,
-        retrained and as shipped; the seconds that training took; and "agreement", the percentage
-        of the test images to which both give the same class. Where a checkpoint holds several
-        networks, their means.
+        Train and test error in percent, retrained and as shipped; the seconds that training took;
+        and "agreement", the percentage of the test images to which both give the same class. Where
+        a checkpoint holds several networks, their means. Without an old one, only the new one's.
     """
-    test_images, _ = data.load_mnist("test")
-    rows = {}
-    for name, recipe in _recipes().items():
-        print(f"training {name}", flush=True)
-        start = time.perf_counter()
-        model, record = _train(recipe, get_device("cpu"))
-        row = {
-            "train error": np.mean(record["train_error"]),
-            "test error": np.mean(record["test_error"]),
-            "seconds": time.perf_counter() - start,
-        }
-        try:
-            old, old_record = _read(name, folder), _read_record(name, folder)
-        except RuntimeError as error:
-            print(f"nothing to compare {name} with: {error}")
-        else:
-            row["shipped train error"] = np.mean(old_record["train_error"])
-            row["shipped test error"] = np.mean(old_record["test_error"])
-            same = [
-                predict(new, test_images) == predict(shipped, test_images)
-                for new, shipped in zip(_networks(model), _networks(old))
-            ]
-            row["agreement"] = 100 * torch.cat(same).double().mean().item()
-        rows[name] = row
-        _write(name, model, record, folder)
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    print(table.to_string(float_format="{:.2f}".format))
-    return table
+    recipe = _recipes()[name]
+    start = time.perf_counter()
+    model, record = _train(recipe, get_device("cpu"), progress=progress)
+    row = {
+        "train error": np.mean(record["train_error"]),
+        "test error": np.mean(record["test_error"]),
+        "seconds": time.perf_counter() - start,
+    }
+    try:
+        old, old_record = _read(name, folder), _read_record(name, folder)
+    except RuntimeError as error:
+        print(f"nothing to compare {name} with: {error}", flush=True)
+    else:
+        row["shipped train error"] = np.mean(old_record["train_error"])
+        row["shipped test error"] = np.mean(old_record["test_error"])
+        test_images, _ = data.load_mnist("test")
+        same = [
+            predict(new, test_images) == predict(shipped, test_images)
+            for new, shipped in zip(_networks(model), _networks(old))
+        ]
+        row["agreement"] = 100 * torch.cat(same).double().mean().item()
+    _write(name, model, record, folder)
+    return row
 
 
 def _recipe(name: str) -> Recipe:
@@ -313,7 +314,9 @@ def _networks(model: nn.Module) -> list[nn.Module]:
     return list(model) if isinstance(model, nn.ModuleList) else [model]
 
 
-def _train(recipe: Recipe, device: torch.device) -> tuple[nn.Module, dict]:
+def _train(
+    recipe: Recipe, device: torch.device, *, progress: bool = True
+) -> tuple[nn.Module, dict]:
     """Train a network; return it with the record of how it was trained and what it reaches."""
     images, labels = (tensor.to(device) for tensor in data.load_mnist("train"))
     test_images, test_labels = (tensor.to(device) for tensor in data.load_mnist("test"))
@@ -329,7 +332,7 @@ def _train(recipe: Recipe, device: torch.device) -> tuple[nn.Module, dict]:
         options = dict(recipe.options)
         if recipe.train is not fit_linear:
             options["seed"] = recipe.seed + copy
-        recipe.train(model, images, labels, **options)
+        recipe.train(model, images, labels, **options, progress=progress)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.copy_(parameter.to(recipe.precision))
