@@ -1,5 +1,6 @@
 """Sphinx's settings for `make book`; course_utils/book writes the pages that it reads."""
 
+import os
 import re
 
 from course_utils import __version__, lectures
@@ -31,8 +32,15 @@ html_favicon = "static/favicon.svg"
 html_context = {"default_mode": "auto"}  # dark where the reader's system is
 html_css_files = ["course.css"]
 html_js_files = ["twin.js", "sidebar.js"]
-html_theme_options = {"show_toc_level": 2, "use_download_button": True}
-if address := lectures.repository():  # without one, buttons would lead nowhere
+html_theme_options = {
+    "show_toc_level": 2,
+    "use_download_button": True,
+    "navbar_persistent": [],  # a second field for searching, in a bar of its own
+}
+# Colab's and Binder's buttons would lead nowhere without the repository's address, which GitHub
+# says where it builds the site.
+github = "GITHUB_REPOSITORY" in os.environ and "https://github.com/" + os.environ["GITHUB_REPOSITORY"]
+if address := lectures.repository() or github:
     html_theme_options |= {
         "repository_url": address.removesuffix(".git"),
         "use_repository_button": True,

@@ -10,8 +10,14 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 
 RELATIVE_TOLERANCE = 1e-2
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# The claim's line, which is compared, says everything that its machine-readable twin does.
-NOT_COMPARED = (WIDGET, "application/vnd.course.claim+json", "image/png")
+# The claim's line, which is compared, says everything that its machine-readable form does. The
+# frames of an explorer's twin are pictures.
+NOT_COMPARED = (
+    WIDGET,
+    "application/vnd.course.claim+json",
+    "application/vnd.course.twin+json",
+    "image/png",
+)
 DECIMAL = re.compile(r"((?<![\w.])[-+]?\d*\.\d+(?:[eE][-+]?\d+)?(?!\.?\d))")
 
 

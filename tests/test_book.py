@@ -311,12 +311,27 @@ def test_workflow_makes_and_publishes_what_make_book_makes():
     assert steps[-1]["with"]["path"] == "build/book" and jobs["publish"]["needs"] == "build"
 
 
-def test_sphinx_neither_runs_notebooks_nor_asks_another_host():
+def sphinx_settings():
     settings = {}
     exec((ROOT / "book" / "conf.py").read_text(encoding="utf-8"), settings)
+    return settings
+
+
+@pytest.mark.parametrize("repository", [None, "somebody/course"])
+def test_colab_and_binder_have_buttons_where_the_address_is_known(monkeypatch, repository):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    if repository:
+        monkeypatch.setenv("GITHUB_REPOSITORY", repository)
+    options = sphinx_settings()["html_theme_options"]
+    address = lectures.repository() or (repository and f"https://github.com/{repository}")
+    assert options.get("repository_url") == address
+    assert ("launch_buttons" in options) == bool(address)
+
+
+def test_sphinx_neither_runs_notebooks_nor_asks_another_host():
+    settings = sphinx_settings()
     assert settings["nb_execution_mode"] == "off"
     assert "sphinx-mathjax-offline" in settings["extensions"]
-    assert ("launch_buttons" in settings["html_theme_options"]) == bool(lectures.repository())
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     book = extras["project"]["optional-dependencies"]["book"]
     assert any(name.startswith("sphinx-mathjax-offline") for name in book)

@@ -56,19 +56,6 @@ def test_confidence_over_eps_names_each_new_winner_once():
     assert ax.lines[-1].get_xdata()[0] == 2
 
 
-def test_picture_strip_draws_pictures_and_their_bars():
-    pictures = torch.rand(2, 3, 5, 5)
-    answers = [{"panda": 90.0, "teddy": 5.0}, {"teddy": 60.0, "panda": 20.0}]
-    figure = figures.picture_strip(pictures, ["eps = 0", "eps = 1"], answers)
-    top, bottom = figure.axes[:2], figure.axes[2:]
-    assert [ax.get_title() for ax in top] == ["eps = 0", "eps = 1"]
-    for ax, picture in zip(top, pictures, strict=True):
-        assert np.allclose(ax.images[0].get_array(), picture.permute(1, 2, 0))
-    for ax, chances in zip(bottom, answers, strict=True):
-        assert [bar.get_width() for bar in ax.patches] == list(chances.values())
-        assert [t.get_text() for t in ax.texts] == [f"{k} {v:.0f}" for k, v in chances.items()]
-
-
 def test_logit_lines_tell_each_line_by_its_class():
     steps, logits = torch.linspace(-1, 1, 5), torch.randn(5, 4)
     figure = figures.logit_lines(steps, {"one": logits, "two": 2 * logits}, label=2)

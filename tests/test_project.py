@@ -22,7 +22,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # A module imports only from those to its left.
 ORDER = (
     "__init__ environment device vision sources data machine plan deep_compression imagenet "
-    "checks models attacks lipschitz training checkpoint zoo transfer gan published "
+    "checks models attacks lipschitz training checkpoint zoo transfer gan retraining published "
     "deck claims figures widgets exercises assignments lectures classroom book __main__"
 ).split()
 
@@ -131,7 +131,8 @@ def test_workflow_runs_what_the_readme_says():
     assert ".ci/run" in commands and "make course" in commands
     for version in job["strategy"]["matrix"]["python"]:
         assert SpecifierSet(PROJECT["requires-python"]).contains(version)
-    assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    steps = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    assert {"make test", "make test-browser"} <= set(steps)
 
 
 def test_citation_is_valid_and_of_this_version():

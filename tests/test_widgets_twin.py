@@ -84,6 +84,38 @@ def test_on_paper_there_are_frames_from_the_first_to_the_last():
     )
 
 
+def test_paper_shows_the_last_control_with_the_others_where_they_start():
+    explorer = toy()
+    explorer.children[0].children[0].value = 2
+    made = twin(explorer, {"kind": 2, "level": [0, 0.2, 0.4, 0.6, 1.0]})
+    still, frame = np.asarray(made.still().convert("L")), made.frames[0]
+    for place, level in enumerate((0, 0.2, 0.6, 1.0)):  # four of the five, for kind 2
+        x, y = place % 2 * (frame.width + MARGIN), place // 2 * (frame.height + 21) + 21
+        assert abs(still[y + MARGIN + 5, x + MARGIN + 5] - 255 * level / 2) < 2
+    short = twin(toy(), {"level": [0, 1.0]}).still()
+    assert short.size == (2 * frame.width + MARGIN, frame.height + 21)
+
+
+def test_a_photograph_is_kept_small_and_its_marks_stay():
+    noise = np.random.default_rng(0).random((150, 150, 3)) / 2 + 0.25
+    noise[:4, :4] = (1.0, 0.0, 0.0)  # a mark of a few pixels
+    shown, level = picture_widget(), ipywidgets.IntSlider(min=0, max=1, description="level")
+    shown.value = png(noise)
+    made = twin(ipywidgets.VBox([level, shown]), {"level": 2})
+    content = base64.b64decode(made._repr_mimebundle_()[MIME]["frames"][0]["png"])
+    stored = Image.open(io.BytesIO(content)).convert("RGB")
+    assert len(stored.getcolors(10**6)) <= 256 and len(content) < len(shown.value) / 2
+    red, *others = stored.getpixel((MARGIN + 1, MARGIN + 1))
+    assert red > 230 and max(others) < 25
+
+
+def test_a_picture_of_few_colours_is_kept_exactly():
+    made = twin(toy(), {"level": 2})
+    for frame, stored in zip(made.frames, made._repr_mimebundle_()[MIME]["frames"], strict=True):
+        picture = Image.open(io.BytesIO(base64.b64decode(stored["png"])))
+        assert picture.mode == "P" and np.array_equal(picture.convert("RGB"), frame)
+
+
 def test_the_explorer_is_left_as_it_was():
     explorer = toy()
     before = [explorer.children[2].children[i].value for i in (0, 1)]

@@ -17,7 +17,7 @@ from course_utils.deck import CLAIMS as DECK
 from course_utils.environment import ROOT
 
 ASSIGNMENTS = "notebooks/assignments"
-NOT_IN_API = {"__main__", "book", "classroom"}  # what no lecture imports
+NOT_IN_API = {"__main__", "book", "classroom", "retraining"}  # what no lecture imports
 CLAIMS = """# Which statements hold
 
 Every statement, table and figure of the slides on which the course rests is a *claim*: a lecture

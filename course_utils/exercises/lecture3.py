@@ -202,7 +202,7 @@ EXERCISES = (
             Mistake(lambda z, b, m: (z.amax(1) - z.amin(1)) / (2**0.5 * b * m**0.5),
                     "That is the lead over the last class. The second one overtakes first."),
         )),
-        "With FC100-100-10's logits and bound, these are Figure 6's certificates over 28.",
+        "With FC100-100-10's logits and bound, these are Figure 7's certificates over 28.",
         (
             "Which class can overtake first, and how far is it behind?",
             "The difference of two logits moves by at most sqrt(2) * bound * |r|.",

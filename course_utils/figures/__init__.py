@@ -17,7 +17,6 @@ from course_utils.figures.fast_gradient import (
     against_eps,
     confidence_over_eps,
     logit_lines,
-    picture_strip,
     seeds,
     sign_equation,
 )
@@ -74,7 +73,6 @@ __all__ = [
     "logit_lines",
     "patterns",
     "penalty_search",
-    "picture_strip",
     "probability_strip",
     "sandwich",
     "saturation",

@@ -71,33 +71,6 @@ def confidence_over_eps(
     return ax
 
 
-def picture_strip(
-    pictures: torch.Tensor, titles: Sequence[str], answers: Sequence[Mapping[str, float]]
-) -> Figure:
-    """Photographs in a row, and beneath each its likeliest classes as bars.
-
-    Args:
-        pictures: (N, 3, H, W) in [0, 1].
-        titles: what to write above each.
-        answers: for each, class to confidence in percent, the likeliest first.
-    """
-    figure, axes = plt.subplots(
-        2, len(pictures), figsize=(2.15 * len(pictures), 3.9), height_ratios=[1.25, 1]
-    )
-    for column, (picture, title, chances) in enumerate(zip(pictures, titles, answers, strict=True)):
-        show_photograph(axes[0, column], picture)
-        axes[0, column].set_title(title, fontsize=10)
-        ax, lines = axes[1, column], range(len(chances))
-        ax.barh(lines, chances.values(), color=["0.65"] + ["0.85"] * (len(chances) - 1))
-        for line, (name, chance) in enumerate(chances.items()):
-            ax.text(2, line, f"{name[:20]} {chance:.0f}", va="center", fontsize=8)
-        ax.set(xlim=(0, 100), xticks=[0, 50, 100], yticks=[])
-        ax.tick_params(labelsize=8)
-        ax.invert_yaxis()
-    figure.supxlabel("confidence (%)", fontsize=10)
-    return figure
-
-
 def logit_lines(
     steps: torch.Tensor, panels: Mapping[str, torch.Tensor], *, label: int
 ) -> Figure:

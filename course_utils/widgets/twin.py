@@ -15,9 +15,10 @@ from PIL import Image, ImageDraw, ImageFont
 from course_utils.widgets.parts import read_bars
 
 MIME = "application/vnd.course.twin+json"
-COLOURS = 64  # in a frame's palette
+COLOURS = 256  # of a palette, which stores a picture of no more exactly, and in half the space
+LOSSLESS = 40_000  # bytes; what is larger, as photographs are, gets a palette all the same
 MARGIN, LINE, NAME, BAR = 10, 21, 170, 220  # pixels; the last two are a row's columns
-STILLS = 4  # frames that stand for all of them on paper
+STILLS = 4  # frames, at most, that stand for all of them on paper
 TOLD = 3  # rows that a description names
 MOVES = (ipywidgets.Dropdown, ipywidgets.FloatSlider, ipywidgets.IntSlider,
          ipywidgets.BoundedIntText)
@@ -27,10 +28,10 @@ MOVES = (ipywidgets.Dropdown, ipywidgets.FloatSlider, ipywidgets.IntSlider,
 class Twin:
     """Frames over every combination of some controls' values, the last control fastest.
 
-    As a cell's output it is a picture of some frames for paper, and JSON (of type `MIME`) with all
-    of them, which the course's site shows with controls that need no kernel: a list "controls",
-    each with "label", "values", "start" (an index) and, for a menu, "choices"; and a list "frames",
-    each with "png" (base64) and "alt".
+    As a cell's output it is a picture of some frames for paper (see `still`), and JSON (of type
+    `MIME`) with all of them, which the course's site shows with controls that need no kernel: a
+    list "controls", each with "label", "values", "start" (an index) and, for a menu, "choices";
+    and a list "frames", each with "png" (base64) and "alt".
     """
 
     controls: list[dict]
@@ -38,12 +39,18 @@ class Twin:
     alts: list[str]
 
     def still(self) -> Image.Image:
-        """Some frames, from the first to the last, two beside each other, under their values."""
+        """Frames along the last control, the others where they start, under their values.
+
+        Two beside each other, from the control's first value to its last.
+        """
         values = list(itertools.product(*(control["values"] for control in self.controls)))
-        chosen = np.linspace(0, len(self.frames) - 1, STILLS).round().astype(int)
+        *before, last = (len(control["values"]) for control in self.controls)
+        starts = [control["start"] for control in self.controls[:-1]]
+        row = int(np.ravel_multi_index(starts, before)) if before else 0
+        chosen = row * last + np.linspace(0, last - 1, min(STILLS, last)).round().astype(int)
         width = max(frame.width for frame in self.frames)
         height = max(frame.height for frame in self.frames) + LINE
-        sheet = Image.new("RGB", (2 * width + MARGIN, -(-STILLS // 2) * height), "white")
+        sheet = Image.new("RGB", (2 * width + MARGIN, -(-len(chosen) // 2) * height), "white")
         for i, k in enumerate(chosen):
             corner = (i % 2 * (width + MARGIN), i // 2 * height)
             sheet.paste(self.frames[k], (corner[0], corner[1] + LINE))
@@ -181,7 +188,7 @@ def _draw(parts: list[ipywidgets.Widget]) -> tuple[Image.Image, str]:
         y += LINE
     most = sorted(rows, key=lambda row: -row.percent)[:TOLD]
     told = [*lines, ", ".join(f"{row.name} {row.percent:.1f} %" for row in most)]
-    return frame.quantize(COLOURS, dither=Image.Dither.NONE), " ".join(told).strip()
+    return frame, " ".join(told).strip()
 
 
 def _cut(name: str, pen: ImageDraw.ImageDraw) -> str:
@@ -196,6 +203,15 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def _base64(picture: Image.Image) -> str:
+    content = _png(picture)
+    if picture.getcolors(COLOURS) or len(content) > LOSSLESS:
+        # Chosen to cover all colours: the most frequent ones would lose a mark of a few pixels.
+        coverage = Image.Quantize.MAXCOVERAGE
+        content = _png(picture.quantize(COLOURS, coverage, dither=Image.Dither.NONE))
+    return base64.b64encode(content).decode("ascii")
+
+
+def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "png", optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    return file.getvalue()

@@ -625,15 +625,24 @@ plt.show()
 #
 # Choose a digit and a target, and drag the slider: it scales the perturbation, $x + t\,r$. On the
 # left is $t\,r$, then the picture, then the network's probabilities. (This needs a running
-# notebook. If you are only reading, Figure 12 shows the same for one digit.)
+# notebook. If you are only reading, Figure 12 stands in for it.)
 #
 # > **Before you drag:** $r$ is the *shortest* perturbation that reaches the target. What will the
 # > probabilities be at $t = 1$? And at $t = 0.9$?
 
 # %%
-from course_utils.widgets import perturbation_explorer
+from course_utils.widgets import perturbation_explorer, twin
 
-perturbation_explorer(network, originals[one_each], digits[one_each])
+explorer = perturbation_explorer(network, originals[one_each], digits[one_each])
+explorer
+
+# %% mystnb={"image": {"alt": "Four states of the explorer for a four on its way to a three, with t at 0, .45, 1.05 and 1.5: the perturbation, the picture, and bars for the ten digits. The network is sure of the four in the first two; in the third, three leads narrowly; in the last, three has most of the probability."}}
+twin(explorer, {"digit": [4, 7], "target": [3, 9], "t": 11})
+
+# %% [markdown]
+# **Figure 12.** The explorer for a four and a seven, drawn beforehand. On the course's site it has
+# controls of its own; here and on paper it shows a few places of the slider. For most of the way
+# the bars hardly move. Then everything happens within a tenth of the slider.
 
 # %% mystnb={"image": {"alt": "Seven pictures of a seven under a growing perturbation, t from 0 to 1.5, and below them curves of probability over t: that of 7 falls from 100 percent, that of 3 rises to about half, and they cross at t = 1."}}
 r = lbfgs_attack(network, seven, target, progress=False).perturbation
@@ -641,7 +650,7 @@ figures.probability_strip(network, seven[0], r[0], label=7, target=3)
 plt.show()
 
 # %% [markdown]
-# **Figure 12.** The seven of section 6 and the probabilities as $r$ is scaled. At $t = 1$ the two
+# **Figure 13.** The seven of section 6 and the probabilities as $r$ is scaled. At $t = 1$ the two
 # curves of 7 and of 3 meet: the shortest $r$ stops right on the border, where the target is only
 # just ahead. A little further and the seven is gone. Yet the network does not become sure of its
 # three: other digits take their share, since this $r$ was made to be short, not to convince.

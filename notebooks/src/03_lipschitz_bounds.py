@@ -239,14 +239,25 @@ plt.show()
 #
 # Choose a layer and a frequency: on the right is the input that the layer amplifies most at that
 # frequency, its colours included. (This needs a running notebook. If you are only reading, Figure 4
-# has four of them.)
+# stands in for it.)
 #
 # > **Before you drag:** which colour will the most amplified pattern of the trained layer have?
 
 # %%
-from course_utils.widgets import frequency_explorer
+from course_utils.widgets import frequency_explorer, twin
 
-frequency_explorer(layers)
+explorer = frequency_explorer(layers)
+explorer
+
+# %% mystnb={"image": {"alt": "Four states of the explorer for AlexNet's untrained first layer, at frequencies from -28 to 28 to the right: a nearly even grey map of norms with an orange mark that moves to the right, and beside it a fine weave in mixed colours, whose direction turns with the mark. All are amplified .45 to .48 times."}}
+twin(explorer, {"layer": len(layers), "right": 7})
+
+# %% [markdown]
+# **Figure 4.** The explorer for both layers, drawn beforehand: the norms with the chosen frequency
+# in orange, and the pattern. Downwards the frequency is the one that is amplified most. On the
+# course's site it has controls of its own; here and on paper it shows the first layer.
+#
+# The same for a smaller picture, of 33 x 33 pixels, in which single pixels are to be seen:
 
 # %% mystnb={"image": {"alt": "Four small pictures of waves. The untrained layer's is an irregular weave of vertical bands in mixed colours. The trained layer's at frequency 0 alternates green and purple from one row of pixels to the next; the other two are such fine stripes with a slow wave across, less amplified."}}
 pictures, titles, beneath = [], [], []
@@ -260,7 +271,7 @@ figures.patterns(pictures, titles=titles, beneath=beneath)
 plt.show()
 
 # %% [markdown]
-# **Figure 4.** What is amplified most, on pictures of 33 x 33 pixels, and how many times. The
+# **Figure 5.** What is amplified most, and how many times. The
 # second is the very best of the trained layer: its frequency is 0, but look at it. It changes from
 # green to purple *with each row*, the finest stripes there are. With a stride of 2 they are an
 # **alias** of frequency 0: the layer looks at every other row, and there they stand still. An
@@ -445,7 +456,7 @@ figures.trained_bounds(bounds.drop(columns=["size", "stride"]).drop("product"), 
 plt.show()
 
 # %% [markdown]
-# **Figure 5.** Left: AlexNet's eight layers. Right: how many of EfficientNet-Lite0's fifty trained
+# **Figure 6.** Left: AlexNet's eight layers. Right: how many of EfficientNet-Lite0's fifty trained
 # layers have which bound. A third of them hardly amplify (most of those that widen a block), the
 # others five to fifty times. Factors like the paper's, then, or larger; and fifty of them multiply
 # to a number that promises nothing to anybody. (The
@@ -503,7 +514,7 @@ figures.sandwich(radii)
 plt.show()
 
 # %% [markdown]
-# **Figure 6.** For 200 test digits: certified radius (left), the guess from the steepest slope seen
+# **Figure 7.** For 200 test digits: certified radius (left), the guess from the steepest slope seen
 # (middle), and the smallest perturbation that the attack finds (right); markers are medians. No
 # adversarial example exists to the left of a picture's first stroke, and one is known at its last.
 # Lengths below; the axis above is distortion, 28 times smaller.
@@ -632,7 +643,7 @@ figures.certified_curves(steps, curves)
 plt.show()
 
 # %% [markdown]
-# **Figure 7.** Certified accuracy: the percentage of 1,000 test digits that are classified
+# **Figure 8.** Certified accuracy: the percentage of 1,000 test digits that are classified
 # correctly and certified at least to this radius. Thin lines are the five networks of a kind.
 
 # %%
@@ -679,7 +690,7 @@ figures.bound_scatter(six_bounds, rates)
 plt.show()
 
 # %% [markdown]
-# **Figure 8.** Transfer rate, the percentage fooled among the digits that a network had right,
+# **Figure 9.** Transfer rate, the percentage fooled among the digits that a network had right,
 # against that network's bound; a point for each of the 30 ordered pairs.
 
 # %% tags=["claim", "claim:bounds-do-not-explain-transfer"]

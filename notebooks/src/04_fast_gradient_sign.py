@@ -220,25 +220,22 @@ for answer, sure in top(ten, 3).items():
 # ## 3. Try it yourself
 #
 # Choose a picture or upload your own, and drag. The bars are the five likeliest categories. (This
-# needs a running notebook. If you are only reading, Figure 3 shows the same for the panda.)
+# needs a running notebook. If you are only reading, Figure 3 stands in for it.)
 #
 # > **Before you drag:** at which $\epsilon$ will *you* see a difference?
 
 # %%
-from course_utils.widgets import fast_gradient_explorer
+from course_utils.widgets import fast_gradient_explorer, twin
 
-fast_gradient_explorer(classifier, {PICTURE: picture[0]})
+explorer = fast_gradient_explorer(classifier, {PICTURE: picture[0]})
+explorer
 
-# %% mystnb={"image": {"alt": "Five copies of the drawn panda under a growing step, eps 0, .003, .007, .03 and .1; the first three look the same, the fourth has a faint grain, the fifth a plain one. Beneath each, bars of the five likeliest categories: giant panda alone at first, then teddy and giant panda, then teddy."}}
-strip = [0, 0.003, 0.007, 0.03, 0.1]
-images = torch.cat([(picture + eps * sign).clamp(0, 1) for eps in strip])
-titles = [f"eps = {eps:g}" for eps in strip]
-figures.picture_strip(images, titles, [top(image[None]) for image in images])
-plt.show()
+# %% mystnb={"image": {"alt": "Four states of the explorer: the drawn panda at eps 0, .007, .02 and .1, each with bars of its five likeliest categories. The first two pictures look the same, the third has a faint grain, the last a plain one. Giant panda has nearly all the confidence at first; then teddy leads, by little at .007 and by far at .1."}}
+twin(explorer, {"eps": [0, 0.003, 0.007, 0.02, 0.05, 0.1]})
 
 # %% [markdown]
-# **Figure 3.** The picture under a growing step, and the five likeliest categories of each, with
-# their confidence.
+# **Figure 3.** The explorer for this picture, drawn beforehand, in 256 colours. On the course's
+# site it has a slider of its own; here and on paper it shows four steps.
 
 # %% [markdown]
 # ## 4. Too linear?

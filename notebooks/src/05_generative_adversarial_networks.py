@@ -432,12 +432,20 @@ plt.show()
 # one kind to another, and what lies between is made, too.
 #
 # Walk yourself: two anchors, a blend, and the numbers of $z$ that matter most. (This needs a
-# running notebook. If you are only reading, Figure 7 shows such blends.)
+# running notebook. If you are only reading, Figure 8 stands in for it.)
 
 # %%
-from course_utils.widgets import gan_explorer
+from course_utils.widgets import gan_explorer, twin
 
-gan_explorer(generator)
+explorer = gan_explorer(generator)
+explorer
+
+# %% mystnb={"image": {"alt": "Four states of the explorer with the blend at t = 0, .3, .7 and 1: anchor A, a four; the blend, which is the four, then a nine, then something between a three and a nine, then the five; anchor B, a five; and bars of what the classifier takes the blend for."}}
+twin(explorer, {"A: seed": [0, 2, 5], "blend t": 11})
+
+# %% [markdown]
+# **Figure 8.** The explorer for three anchors A, drawn beforehand. On the course's site it has
+# controls of its own; here and on paper it shows the first of them.
 
 # %% [markdown]
 # ## 8. Is it memory?
@@ -462,7 +470,7 @@ figures.digits([samples[:10], neighbours], names=["sample", "nearest in training
 plt.show()
 
 # %% [markdown]
-# **Figure 8.** Samples, as they come, and the training digit nearest to each.
+# **Figure 9.** Samples, as they come, and the training digit nearest to each.
 #
 # Near, but not the same. How near is near? Test digits are the control: they are new for certain.
 
@@ -472,7 +480,7 @@ figures.histograms(distances, xlabel="distance to the nearest training digit")
 plt.show()
 
 # %% [markdown]
-# **Figure 9.** Distances to the nearest of 50,000 training digits.
+# **Figure 10.** Distances to the nearest of 50,000 training digits.
 
 # %%
 least = {name: values.min().item() for name, values in distances.items()}
@@ -517,7 +525,7 @@ figures.shares(found, least=3)
 plt.show()
 
 # %% [markdown]
-# **Figure 10.** Shares of the ten digits, by the classifier's answers. The dotted line is the
+# **Figure 11.** Shares of the ten digits, by the classifier's answers. The dotted line is the
 # claim's 3 %.
 
 # %% tags=["claim", "claim:gan-all-digits"]
@@ -583,7 +591,7 @@ figures.digits([images for images, _, _ in stages.values()], names=list(stages))
 plt.show()
 
 # %% [markdown]
-# **Figure 11.** The same ten draws of noise before the collapse; after 40 rounds with ten steps of
+# **Figure 12.** The same ten draws of noise before the collapse; after 40 rounds with ten steps of
 # $G$ to each of $D$; and after 300 more with one step each.
 
 # %% tags=["nbval-ignore-output"]
@@ -665,7 +673,7 @@ figures.likelihoods(scores)
 plt.show()
 
 # %% [markdown]
-# **Figure 12.** The score of real digits, of the same digits blurred, and of generated ones, by the
+# **Figure 13.** The score of real digits, of the same digits blurred, and of generated ones, by the
 # number of samples. (On the first 2,000 test digits.)
 
 # %%
@@ -750,7 +758,7 @@ figures.digits([eight, to_d, to_class], names=["sample", "D: more real", "maxout
 plt.show()
 
 # %% [markdown]
-# **Figure 13.** Samples, and along which change of the pixels $D$'s belief in them grows fastest,
+# **Figure 14.** Samples, and along which change of the pixels $D$'s belief in them grows fastest,
 # and Lecture 4's maxout would fastest give up the class that it sees. White: brighter; black:
 # darker; what is above a third of the largest is cut off.
 #
@@ -802,7 +810,7 @@ figures.against_eps({"taken for real (%)": table})
 plt.show()
 
 # %% [markdown]
-# **Figure 14.** What $D$ takes for real ($D(x) > \frac12$) under one step of the fast gradient sign
+# **Figure 15.** What $D$ takes for real ($D(x) > \frac12$) under one step of the fast gradient sign
 # against it, and under random signs.
 #
 # It is not. A step of .02, less than a tenth of Lecture 4's, turns $D$ round for nine in ten and
@@ -823,7 +831,7 @@ figures.digits([odd], titles=[[f"{name}\n{d:.2f}" for name, d in zip(names, outp
 plt.show()
 
 # %% [markdown]
-# **Figure 15.** $D$'s output for pictures of many kinds; 1 is "real".
+# **Figure 16.** $D$'s output for pictures of many kinds; 1 is "real".
 #
 # A discriminator is no judge of digits. It knows the border between the real ones and what this
 # generator makes *now*; on the far side of everything it has seen, it extrapolates, as in Figure 1.
