@@ -43,8 +43,10 @@ def lab() -> int:
 
 def test() -> int:
     print("The tests in a browser are a step of their own: make test-browser", flush=True)
+    from course_utils import machine
+
     environment.ensure_instructor()
-    threads = str(max(1, (os.cpu_count() or 2) // 2))  # two workers share the processor
+    threads = str(max(1, machine.cores() // 2))  # two workers share the processor
     return run(
         "-m", "pytest", "-n", "2", "--dist", "loadfile",
         "--nbval", "--nbval-current-env", "--ignore=tests/browser", "tests", "notebooks",

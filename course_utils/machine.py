@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -40,8 +40,15 @@ class Finding:
 
 def check() -> list[Finding]:
     """Look at everything that the lectures need; fetch the data if they are not yet here."""
-    findings = [python(), packages(), torchvision(), processor(), memory(), disk(), device()]
-    return [*findings, data()]
+    looks = (python, packages, torchvision, processor, memory, disk, device, data)
+    return [_guarded(look) for look in looks]
+
+
+def _guarded(look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except ImportError as error:  # of what a check itself uses
+        return Finding(look.__name__, f"cannot be looked at: {error}", update())
 
 
 def report(findings: Sequence[Finding]) -> str:
@@ -113,9 +120,8 @@ def torchvision() -> Finding:
 
 def processor() -> Finding:
     """How many processor cores this Python may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return Finding("processor", f"{cores} core{'s' * (cores > 1)}; the lectures ask for no more")
+    found = f"{cores()} core{'s' * (cores() > 1)}; the lectures ask for no more"
+    return Finding("processor", found)
 
 
 def memory() -> Finding:
@@ -176,6 +182,12 @@ def data() -> Finding:
         todo = f"do one of these, then {again}:\n" + todo.strip("\n")
         return Finding("data", found.strip().replace("\n", indent), todo.replace("\n", indent))
     return Finding("data", f"{digits:,} digits of MNIST, in {shown(folder)}")
+
+
+def cores() -> int:
+    """The processor cores that this Python may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def update() -> str:

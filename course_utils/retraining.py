@@ -1,7 +1,6 @@
 """`make train`: every checkpoint trained anew, several at a time."""
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -11,7 +10,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from course_utils import data, gan, zoo
+from course_utils import data, gan, machine, zoo
 
 MOST = 4  # processes; each takes about 0.7 GB
 
@@ -33,7 +32,8 @@ def retrain_all(folder: Path = zoo.CHECKPOINTS, *, workers: int | None = None) -
     for split in ("train", "test"):
         data.load_mnist(split)  # fetched once, before several processes ask for it
     names = zoo.checkpoint_names()
-    workers = workers or min(os.cpu_count() or 1, MOST)
+    if workers is None:
+        workers = min(machine.cores(), MOST)
     train = partial(zoo.retrain, folder=folder, progress=False)
     rows = {}
     with tqdm(total=len(names), desc="checkpoints", unit="network") as bar:

@@ -272,6 +272,12 @@ def test_a_figure_gets_a_slide_with_its_caption_and_alt_text():
     assert shown.img["alt"] == ALT and shown.img["src"].endswith(PNG)
 
 
+def test_slides_are_the_same_each_time():
+    notebook = new_notebook(cells=[new_markdown_cell("# Title\n\nWords.\n\nMore."), described()])
+    first, second = slides.slides(notebook), slides.slides(notebook)
+    assert first == second and len({cell.id for cell in first.cells}) == 4
+
+
 def test_code_is_for_the_notes_and_exercises_are_left_out():
     code = new_code_cell("x = 1")
     assert kinds(code) == [("notes", "```python")]

@@ -319,10 +319,38 @@ def run(*cells, **limits):
                        **limits)  # fmt: skip
 
 
-def test_settings_of_the_teacher_are_not_a_submissions(small, monkeypatch):
-    monkeypatch.setenv("SECRET_TOKEN", "123")
-    (reply,) = run("import os, sys; print(dict(os.environ), os.listdir(), sys.argv)")
-    assert "SECRET" not in reply["output"] and "[] ['submission']" in reply["output"]
+def test_an_exercise_whose_test_hangs_takes_no_other_along(small):
+    """The second exercise calls the first one's function, which hangs on one input only."""
+    steps = [
+        running.Step("answer", ("def f(x):\n    while x == 0: pass\n    return x",), "f"),
+        running.Step("test", ("assert f(1) == 1", "f(0)", ["f"]), "f"),
+        running.Step("test", ("assert f(2) == 2", "", ["f"]), "f"),
+        running.Step("answer", ("def g(x): return f(x) + 1",), "g"),
+        running.Step("test", ("assert g(1) == 2", "", ["f", "g"]), "g"),
+    ]
+    replies = running.run(steps, cell=1)
+    assert [reply.get("lost") for reply in replies] == [None, running.TIME, running.TIME, None, None]
+    assert replies[4]["error"] is None
+
+
+def test_endless_loops_in_all_other_exercises_leave_one_its_time():
+    loops = max(len(each.exercises) for each in SETS.values()) - 1
+    assert loops * running.CELL < running.WHOLE - running.CELL
+
+
+def test_of_the_teachers_settings_a_submission_knows_only_where_the_data_are(tmp_path):
+    code = (
+        "import json, os, pathlib\nfrom course_utils.classroom import worker\n"
+        f"worker._confine({str(tmp_path)!r}, 100)\n"
+        "pathlib.Path('seen').write_text(json.dumps(dict(os.environ)))"
+    )
+    env = os.environ | {"SECRET_TOKEN": "123", "COURSE_CACHE": "some/cache"}
+    subprocess.run([sys.executable, "-c", code], cwd=lectures.ROOT, env=env, check=True)
+    seen = json.loads((tmp_path / "seen").read_text())
+    assert "SECRET_TOKEN" not in seen
+    assert Path(seen["COURSE_CACHE"]) == lectures.ROOT / "some" / "cache"
+    (reply,) = run("import os, sys; print(os.listdir(), sys.argv)")
+    assert reply["output"] == "[] ['submission']\n"
 
 
 def test_libraries_own_state_is_not_taken_for_tampering(small):
@@ -429,7 +457,7 @@ def hand_in(folder, who, notebook, name="problem_set_0.ipynb"):
 
 
 def grades(to):
-    with open(to / "grades.csv", encoding="utf-8", newline="") as file:
+    with open(to / "grades.csv", encoding="utf-8-sig", newline="") as file:
         return {row["student"]: row for row in csv.DictReader(file)}
 
 
@@ -493,7 +521,7 @@ def before_path(before, who):
     return next(path for path in before if who in path.parts)
 
 
-def test_a_grader_that_fails_on_one_stops_for_nobody(folder, monkeypatch, capsys):
+def test_a_grader_that_fails_on_one_stops_for_nobody(folder, monkeypatch):
     mark = grading.mark
 
     def fails(problem_set, notebook, **limits):
@@ -502,10 +530,43 @@ def test_a_grader_that_fails_on_one_stops_for_nobody(folder, monkeypatch, capsys
         return mark(problem_set, notebook, **limits)
 
     monkeypatch.setattr(grading, "mark", fails)
-    to = grading.grade(folder, source=SMALL, cell=2)
-    assert "anna" not in grades(to) and grades(to)["dora"]["tests"] == "5"
-    assert "NOT GRADED" in capsys.readouterr().out
+    with pytest.raises(RuntimeError, match="anna, problem_set_0: NOT GRADED.*own fault"):
+        grading.grade(folder, source=SMALL, cell=2)
+    to = folder.with_name("submissions-graded")
+    rows = grades(to)
+    assert rows["anna"]["marks"] == "" and "NOT GRADED" in rows["anna"]["remark"]
+    assert rows["dora"]["tests"] == "5" and len(rows) == 8
     assert not (to / "results" / "anna").exists()
+    monkeypatch.setattr(grading, "SOURCE", SMALL)
+    assert grading.main([str(folder)]) == 2  # of SOURCE's sets there is none in the folder
+
+
+def test_a_set_whose_own_cells_fail_here_is_marked_for_nobody(small, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(SMALL, source)
+    path = source / "problem_set_0" / "problem_set_0.ipynb"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("points = torch.tensor(", "points = open('no such data')("))
+    hand_in(tmp_path / "folder", "anna", answers.solved(small))
+    with pytest.raises(RuntimeError, match="(?s)problem_set_0: a cell of its own.*no such data"):
+        grading.grade(tmp_path / "folder", source=source)
+    assert not (tmp_path / "folder-graded").exists()
+
+
+@pytest.mark.parametrize("name", ["0012345", "Müller", "123456789012"])
+def test_marks_by_hand_survive_what_spreadsheets_do(small, tmp_path, name):
+    answered = answers.solved(small)
+    answered.cells[-1].source = "Because."
+    hand_in(tmp_path / "folder", name, answered)
+    to = grading.grade(tmp_path / "folder", source=SMALL)
+    header, line = (to / "by-hand.csv").read_text(encoding="utf-8-sig").splitlines()
+    cells = line.split(",")
+    cells[0], cells[4] = {"0012345": "12345", "Müller": "MÃ¼ller"}.get(name, "1.23457E+11"), "4"
+    (to / "by-hand.csv").write_text(f"{header}\n{','.join(cells)}\n", encoding="utf-8")
+    grading.grade(tmp_path / "folder", source=SMALL)
+    assert grades(to)[name]["marks"] == "9"
+    rows = (to / "by-hand.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert len(rows) == 2 and rows[1].startswith(f"{name},problem_set_0,open-question,4,4,")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")

@@ -160,15 +160,24 @@ def test_a_torchvision_that_cannot_be_imported(monkeypatch):
     assert "another trap" in machine.torchvision().found
 
 
-def test_a_machine_without_torch_is_told_so():
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("torch", "torchvision, device, data"),
+        ("packaging", "python, packages"),
+        ("psutil", "memory"),
+        ("platformdirs", "disk, data"),
+    ],
+)
+def test_a_machine_without_a_package_is_told_so(name, missing):
     code = (
-        "import sys; sys.modules['torch'] = None\n"
+        f"import sys; sys.modules[{name!r}] = None\n"
         "from course_utils import machine; print(machine.verdict(machine.check()))"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert run.stdout.startswith("Not yet ready: torchvision, device, data."), run.stdout
+    assert run.stdout.startswith(f"Not yet ready: {missing}."), run.stdout
 
 
 def test_paths_are_shown_as_people_read_them(monkeypatch, tmp_path):

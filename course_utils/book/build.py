@@ -15,6 +15,7 @@ from course_utils.book.cells import BookError
 from course_utils.environment import ROOT
 
 SITE = ROOT / "build" / "book"
+NEW = ROOT / "build" / "book-new"  # becomes SITE when all is well
 SOURCE = ROOT / "build" / "book-source"
 REVEAL = (  # what the slides need of reveal.js
     "LICENSE", "dist/reveal.js", "dist/reveal.css", "dist/theme/white.css", "dist/theme/fonts",
@@ -25,7 +26,7 @@ REVEAL = (  # what the slides need of reveal.js
 def main(python: Path) -> int:
     """Make the site in build/book; `python` is an interpreter that has Sphinx. 0 if all is well."""
     started = time.perf_counter()
-    for folder in (SITE, SOURCE):
+    for folder in (NEW, SOURCE):
         shutil.rmtree(folder, ignore_errors=True)
     try:
         wanted = pages.write_all(SOURCE)
@@ -33,26 +34,28 @@ def main(python: Path) -> int:
         print(f"{error}\nThe book was not made.", file=sys.stderr)
         return 1
     strict = ["--quiet", "--keep-going", "--fail-on-warning"]
-    command = [str(python), "-m", "sphinx", *strict, "-d", f"{SOURCE}-doctrees", SOURCE, SITE]
+    command = [str(python), "-m", "sphinx", *strict, "-d", SOURCE / ".doctrees", SOURCE, NEW]
     failed = subprocess.run(command, cwd=ROOT).returncode
 
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(python.parent.parent)}))
-    reveal, copies = packages / "sphinx_revealjs/_static/revealjs", SITE / "_static/reveal"
+    reveal, copies = packages / "sphinx_revealjs/_static/revealjs", NEW / "_static/reveal"
     for part in REVEAL:
         copies.joinpath(part).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (reveal / part).is_dir() else shutil.copy
         copy(reveal / part, copies / part)
     for path in lectures.lectures():
         notebook = nbformat.read(path, as_version=4)
-        slides.write_slides(notebook, SITE / "slides" / f"{path.stem}.html")
-    for path in (SITE / "_sources").rglob("*.ipynb"):  # the download buttons give the originals
-        shutil.copy(ROOT / path.relative_to(SITE / "_sources"), path)
+        slides.write_slides(notebook, NEW / "slides" / f"{path.stem}.html")
+    for path in (NEW / "_sources").rglob("*.ipynb"):  # the download buttons give the originals
+        shutil.copy(ROOT / path.relative_to(NEW / "_sources"), path)
 
-    problems = site.problems(SITE, **wanted)
+    problems = site.problems(NEW, **wanted)
     print(*problems, sep="\n", end="\n" * bool(problems), file=sys.stderr)
     if failed or problems:
-        print("The book is not as it should be: see the lines above.", file=sys.stderr)
+        print(f"The book in {NEW} is not as it should be: see the lines above.", file=sys.stderr)
         return 1
+    shutil.rmtree(SITE, ignore_errors=True)
+    NEW.rename(SITE)
     seconds = time.perf_counter() - started
     print(f"{SITE / 'index.html'}: {len(wanted['pages'])} pages, made in {seconds:.0f} s")
     return 0

@@ -74,7 +74,8 @@ def slides(notebook: NotebookNode) -> NotebookNode:
             kind = tags[0] if tags else "skip" if skipping else kind
             piece.metadata["slideshow"] = {"slide_type": kind}
             cells.append(piece)
-    for cell in cells:
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"  # the same on every run
         if cell.cell_type == "code":
             prepare(cell)
     title = notebook.cells[0].source.partition("\n")[0].removeprefix("# ")

@@ -11,11 +11,14 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
+from course_utils import data, machine
 from course_utils.classroom import feedback, problem_sets, running, submissions, tables
 from course_utils.classroom.problem_sets import (
     SOURCE,
@@ -88,8 +91,26 @@ def mark(
 
 
 def prepare(sets: list[ProblemSet]) -> None:
-    """Before the first `mark`: import what the sets need once, and not for each submission."""
+    """Before the first `mark`: import what the sets need once, and not for each submission.
+
+    MNIST is fetched here, too: submissions' processes know nothing of the teacher's proxy.
+    """
+    with suppress(data.DataUnavailable):  # `check` says which set cannot do without
+        data.load_mnist("test")
     running.preload([c.source for s in sets for c in s.cells if kind(c) == "given"])
+
+
+def check(problem_set: ProblemSet) -> None:
+    """Raise RuntimeError where the set's own cells fail on this machine: no student's fault."""
+    steps = [
+        Step("given", (cell.source,)) for cell in problem_set.cells if kind(cell) == "given"
+    ]
+    for step, reply in zip(steps, running.run(steps), strict=True):
+        if error := reply.get("lost") or reply["error"]:
+            raise RuntimeError(
+                f"{problem_set.name}: a cell of its own fails on this machine, so nothing was "
+                f"marked.\n\n{step.arguments[0]}\n\n{error}"
+            )
 
 
 def _text(value) -> str:
@@ -143,7 +164,9 @@ def grade(
     folder/STUDENT/NAME.ipynb or folder/STUDENT/NAME/NAME.ipynb, also beneath folder/submitted.
     show_hidden: whether the feedback tells of the hidden tests.
 
-    Raises ValueError where there are no submissions, or by-hand.csv cannot be understood.
+    Raises ValueError where there are no submissions, or by-hand.csv cannot be understood;
+    RuntimeError where a problem set's own cells fail on this machine, before anything is marked, or
+    where the grader failed on a submission, after all others are marked.
     """
     folder = Path(folder).resolve()
     people = submissions.students(folder)
@@ -159,8 +182,10 @@ def grade(
     if not jobs:
         raise ValueError(f"folder: no notebook in {folder} has the name of a problem set")
     prepare(sets)
+    for each in {each.name: each for _, each in jobs}.values():
+        check(each)
     results, failures = [], []
-    with ThreadPoolExecutor(running.cores()) as pool:
+    with ThreadPoolExecutor(machine.cores()) as pool:
         futures = {
             pool.submit(_job, person, each, to, cell=cell, whole=whole): (person, each)
             for person, each in jobs
@@ -169,17 +194,19 @@ def grade(
             for future in tqdm(as_completed(futures), total=len(jobs), unit="submission"):
                 person, each = futures[future]
                 try:
-                    results.append(future.result())
-                    feedback.write(results[-1], each, to, by_hand, show_hidden=show_hidden)
+                    result = future.result()
+                    feedback.write(result, each, to, by_hand, show_hidden=show_hidden)
+                    results.append(result)
                 except Exception as error:
-                    failures.append(f"{person.name}, {each.name}: {type(error).__name__}: {error}")
+                    reason = f"NOT GRADED, the grader itself failed: {type(error).__name__}: {error}"
+                    failures.append({"student": person.name, "set": each.name, "reason": reason})
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     results.sort(key=lambda result: (result["student"], result["set"]))
-    tables.write(results, to)
-    for failure in failures:
-        print(f"NOT GRADED, because the grader itself failed: {failure!r}")
+    tables.write(results, to, failures)
+    if failures:
+        raise RuntimeError("\n".join("{student}, {set}: {reason}".format(**f) for f in failures))
     return to
 
 
@@ -193,9 +220,9 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     try:
         to = grade(chosen.folder, show_hidden=chosen.show_hidden_tests)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         print(error, file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, ValueError) else 1
     print(f"{to / 'grades.csv'}\n{to / 'by-hand.csv'} (fill in, then run this again)")
     print(f"{to / 'feedback'} (to give back)")
     return 0
@@ -238,8 +265,14 @@ def _job(person: Path, problem_set: ProblemSet, to: Path, **limits: float) -> di
 
 def _digest_of(problem_set: ProblemSet) -> str:
     """Changes where the problem set does, or what marks it."""
-    code = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    return digest(*code, *(json.dumps(cell) for cell in _without_outputs(problem_set)))
+    return digest(_code(), *(json.dumps(cell) for cell in _without_outputs(problem_set)))
+
+
+@cache
+def _code() -> str:
+    """Changes where the course's code does: tests call much of it."""
+    package = Path(__file__).parent.parent
+    return digest(*(path.read_bytes() for path in sorted(package.rglob("*.py"))))
 
 
 def _without_outputs(problem_set: ProblemSet) -> list[list]:

@@ -10,12 +10,16 @@ COLUMNS = ("student", "problem_set", "marks", "out_of", "tests", "by_hand", "rem
 BY_HAND = ("student", "problem_set", "question", "out_of", "marks", "comment", "answer")
 
 
-def replace(path: Path, text: str) -> None:
-    """Write the text beside `path`, then rename."""
+def replace(path: Path, text: str, *, encoding: str = "utf-8") -> None:
+    """Write the text beside `path`, then rename; RuntimeError where another program holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-    os.replace(beside, path)
+    beside.write_text(text, encoding=encoding, errors="backslashreplace", newline="")
+    try:
+        os.replace(beside, path)
+    except PermissionError as error:  # Windows, while a spreadsheet has it open
+        beside.unlink()
+        raise RuntimeError(f"{path} is in use: close it, and run this again ({error})") from error
 
 
 def plain(text: str) -> str:
@@ -24,18 +28,22 @@ def plain(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "'")) else text
 
 
-def fingerprint(answer: str) -> str:
-    """Tells a changed answer from the one that was marked."""
-    return hashlib.sha256(answer.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+def fingerprint(text: str) -> str:
+    """Tells a changed text from the one before."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def key(result: dict, question: str) -> tuple[str, ...]:
-    """What identifies an answer in by-hand.csv."""
-    answer = result["open"][question]["answer"]
-    return plain(result["student"]), result["set"], question, fingerprint(answer)
+def key(result: dict, question: str) -> str:
+    """What identifies an answer in by-hand.csv: its column "answer".
+
+    Of a student's name a spreadsheet may make something else, as 12345 of 0012345; of a word that
+    begins with a letter it makes nothing.
+    """
+    parts = [result["student"], result["set"], question, result["open"][question]["answer"]]
+    return "a" + fingerprint(repr(parts))
 
 
-def read_by_hand(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
+def read_by_hand(path: Path) -> dict[str, dict[str, str]]:
     """The rows of by-hand.csv by `key`; empty where there is no such file.
 
     A spreadsheet may have saved it with semicolons or in its own encoding. Raises ValueError,
@@ -62,9 +70,7 @@ def read_by_hand(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
                 f"{path}, line {number}: marks: got {row['marks']!r}, "
                 f"expected a number from 0 to {row['out_of']}, or nothing"
             )
-    return {
-        (row["student"], row["problem_set"], row["question"], row["answer"]): row for row in rows
-    }
+    return {row["answer"]: row for row in rows}
 
 
 def marks_by_hand(result: dict, by_hand: dict) -> dict[str, tuple[float | None, str]]:
@@ -80,9 +86,11 @@ def marks_by_hand(result: dict, by_hand: dict) -> dict[str, tuple[float | None, 
     return given
 
 
-def write(results: list[dict], to: Path) -> None:
+def write(results: list[dict], to: Path, failures: list[dict]) -> None:
     """Write grades.csv, and by-hand.csv with a row for each answer that waits for marks.
 
+    Submissions that could not be marked (`failures`, each with "student", "set" and "reason") have
+    rows without marks.
     No row that the teacher filled in is ever dropped: where an answer changed, there are two.
     """
     by_hand = read_by_hand(to / "by-hand.csv")  # the teacher may have gone on writing
@@ -92,8 +100,12 @@ def write(results: list[dict], to: Path) -> None:
         for question, one in result["open"].items():
             if one["answer"] is not None:
                 this = key(result, question)
-                values = (*this[:3], one["points"], "", "", this[3])
-                hand.setdefault(this, dict(zip(BY_HAND, values, strict=True)))
+                row = hand.get(this, {"marks": "", "comment": ""})
+                hand[this] = {
+                    "student": plain(result["student"]), "problem_set": result["set"],
+                    "question": question, "out_of": one["points"], "marks": row["marks"],
+                    "comment": row["comment"], "answer": this,
+                }  # fmt: skip
         tests = sum(test["marks"] for test in result["tests"].values())
         waiting = any(marks is None for marks, _ in given.values())
         extra = sum(marks or 0 for marks, _ in given.values())
@@ -106,11 +118,17 @@ def write(results: list[dict], to: Path) -> None:
             "by_hand": "" if waiting else number(extra),
             "remark": plain(" ".join(filter(None, remarks))),
         })  # fmt: skip
+    rows += [
+        {"student": plain(f["student"]), "problem_set": f["set"], "remark": plain(f["reason"])}
+        for f in failures
+    ]
+    rows.sort(key=lambda row: (row["student"], row["problem_set"]))
     # A row that is not filled in and whose answer is gone asks for nothing any more.
     asked = {key(r, q) for r in results for q, one in r["open"].items() if one["answer"]}
     kept = [row for this, row in hand.items() if this in asked or row["marks"] or row["comment"]]
-    replace(to / "by-hand.csv", as_csv(kept, BY_HAND))
-    replace(to / "grades.csv", as_csv(rows, COLUMNS))
+    for name, lines, columns in (("by-hand", kept, BY_HAND), ("grades", rows, COLUMNS)):
+        # With a mark at its beginning: spreadsheets take UTF-8 without it for something else.
+        replace(to / f"{name}.csv", as_csv(lines, columns), encoding="utf-8-sig")
 
 
 def number(value: float) -> str:

@@ -15,11 +15,13 @@ import functools
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 import types
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -259,7 +261,10 @@ def _confine(folder: str, seconds: int) -> None:
     for name in set(os.environ) - SETTINGS:
         del os.environ[name]
     os.environ["MPLBACKEND"] = "agg"
+    for name in {"COURSE_CACHE", "COURSE_DATA"} & set(os.environ):
+        os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
     os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's, no error of a student's
     sys.argv = ["submission"]
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):

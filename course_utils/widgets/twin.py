@@ -147,7 +147,7 @@ def _described(control: ipywidgets.Widget, places: list) -> dict:
     """What the site needs to know of a control."""
     if isinstance(control, ipywidgets.Dropdown):
         names = {value: label for label, value in control._options_full}
-        values, start = [names[place] for place in places], 0
+        values = [names[place] for place in places]
         start = places.index(control.value) if control.value in places else 0
         return {"label": control.description, "values": values, "start": start, "choices": True}
     values = [format(place, getattr(control, "readout_format", "d")) for place in places]

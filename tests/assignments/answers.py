@@ -29,6 +29,7 @@ from course_utils.classroom.problem_sets import (
     without_markers,
     without_solution,
 )
+from course_utils.classroom.running import CELL, WHOLE
 
 HERE = Path(__file__).parent
 TABLE = ASSIGNMENTS / "ANSWERS.md"
@@ -336,7 +337,7 @@ def every() -> dict[str, list[Answer]]:
 
 def marks(problem_set: ProblemSet, answer: Answer) -> dict[str, int]:
     """The marks that the grader gives."""
-    result = grading.mark(problem_set, answer.notebook, cell=SECONDS, whole=24 * SECONDS)
+    result = grading.mark(problem_set, answer.notebook, cell=SECONDS, whole=SECONDS * WHOLE / CELL)
     return {this: test["marks"] for this, test in result["tests"].items()}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="make test-browse
 
 SHOTS = ROOT / "build" / "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ELSEWHERE = re.compile(r"^(?!https?://127\.0\.0\.1[:/]|data:|blob:)")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # Where the tests' own packages are apart from the course's, the course's Python is this one.
 PYTHON = os.environ.get("COURSE_PYTHON", sys.executable)
@@ -60,6 +62,7 @@ def shots() -> Path:
 def page(browser, errors, shots, request) -> Iterator["playwright.Page"]:
     """A new page, photographed when the test ends; it reaches no other host."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.route(ELSEWHERE, lambda route: route.abort())
     page = context.new_page()
     errors.watch(page)
     yield page
