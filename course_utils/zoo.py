@@ -113,6 +113,9 @@ def _study(dropout: tuple[float, float] = (0.0, 0.0), **options) -> Recipe:
 
 EPS = 0.25  # of adversarial training and of the noise beside it, as in Goodfellow et al. 2014,
 FREELY = {"eps": EPS, "bounds": (-EPS, 1 + EPS)}  # whose figures agree with no clipping to [0, 1]
+# Of 0.025, 0.05 and 0.1 the eps of least error, with dropout and without, averaged over three other
+# seeds, on the last 10,000 training images, after training on the others.
+WEAKLY = {"eps": 0.025, "bounds": (-0.025, 1.025)}
 
 ZOO: dict[str, Recipe] = {
     "FC10(1e-4)": _linear(1e-4),
@@ -127,12 +130,14 @@ ZOO: dict[str, Recipe] = {
     "FC100-100-10'": _sigmoid(100, 100, 10, seed=5, half="P2"),
     # Of Goodfellow et al. 2014.
     "softmax": Recipe((10,), fit, {"epochs": 10, "learning_rate": 0.003}, hidden="rectifier"),
+    # Chosen among a few settings. On the last 10,000 training images, after training on the others,
+    # dropout of 0.2 and 0.5 does as well (1.35 % instead of 1.40, within chance).
     "maxout": _maxout(
         240, 240, 10, seed=6, dropout=(0.15, 0.45),
         epochs=35, batch_size=200, learning_rate=0.002,
     ),
-    # Of a few settings tried, this one had the lowest test error. With the paper's alpha of 0.5 it
-    # was 1.2 %; clipped to [0, 1] or not at all, higher too, within these few epochs.
+    # On the same images it had the least error, 1.27 %; clipped to [0, 1] it had 1.28, and with the
+    # paper's alpha of 0.5 1.34.
     "maxout (adversarial)": _maxout(
         240, 240, 10, seed=7, dropout=(0.15, 0.3),
         loss=partial(adversarial_loss, eps=EPS, bounds=(-0.1, 1.1), alpha=0.8),
@@ -151,8 +156,11 @@ STUDY: dict[str, Recipe] = {
     "dropout and adversarial training": _study(
         (0.1, 0.3), loss=partial(adversarial_loss, **FREELY)
     ),
-    # Of 0, 3e-4, 1e-3, 2e-3 and 4e-3 the weight of least error, averaged over three other seeds, on
-    # the last 10,000 training images, after training on the others.
+    "weak adversarial training": _study(loss=partial(adversarial_loss, **WEAKLY)),
+    "dropout and weak adversarial training": _study(
+        (0.1, 0.3), loss=partial(adversarial_loss, **WEAKLY)
+    ),
+    # Of 0, 3e-4, 1e-3, 2e-3 and 4e-3 the weight of least error, chosen like `WEAKLY`.
     "Lipschitz penalty": _study(lipschitz=4e-3),
 }
 

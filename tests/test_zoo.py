@@ -50,6 +50,8 @@ CONDITIONS = [
     "noise",
     "adversarial training",
     "dropout and adversarial training",
+    "weak adversarial training",
+    "dropout and weak adversarial training",
     "Lipschitz penalty",
 ]
 HALF = {"FC100-100-10(P1)": "P1", "FC123-456-10": "P1", "FC100-100-10'": "P2"}
