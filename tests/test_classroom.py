@@ -517,6 +517,16 @@ def test_folder_is_graded_resumed_and_marked_by_hand(folder, monkeypatch):
     assert "Well said" in (to / "by-hand.csv").read_text()
 
 
+def test_results_are_not_kept_when_code_that_tests_call_changes(tmp_path, monkeypatch):
+    (tmp_path / "classroom").mkdir()
+    monkeypatch.setattr(grading, "__file__", str(tmp_path / "classroom" / "grading.py"))
+    digests = set()
+    for tolerance in ("1e-3", "1e-4"):
+        (tmp_path / "assignments.py").write_text(f"TOLERANCE = {tolerance}")
+        digests.add(grading._code.__wrapped__())
+    assert len(digests) == 2
+
+
 def before_path(before, who):
     return next(path for path in before if who in path.parts)
 
