@@ -39,8 +39,8 @@ html_theme_options = {
 }
 # Colab's and Binder's buttons would lead nowhere without the repository's address, which GitHub
 # says where it builds the site.
-github = "GITHUB_REPOSITORY" in os.environ and "https://github.com/" + os.environ["GITHUB_REPOSITORY"]
-if address := lectures.repository() or github:
+name = os.environ.get("GITHUB_REPOSITORY")
+if address := lectures.repository() or (name and f"https://github.com/{name}"):
     html_theme_options |= {
         "repository_url": address.removesuffix(".git"),
         "use_repository_button": True,

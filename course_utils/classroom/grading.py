@@ -198,7 +198,8 @@ def grade(
                     feedback.write(result, each, to, by_hand, show_hidden=show_hidden)
                     results.append(result)
                 except Exception as error:
-                    reason = f"NOT GRADED, the grader itself failed: {type(error).__name__}: {error}"
+                    what = f"{type(error).__name__}: {error}"
+                    reason = f"NOT GRADED, the grader itself failed: {what}"
                     failures.append({"student": person.name, "set": each.name, "reason": reason})
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)

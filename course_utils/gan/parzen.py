@@ -98,8 +98,8 @@ def _squared_distances(
 
 def _log_mean(least: torch.Tensor, beyond: torch.Tensor, sigma: float) -> torch.Tensor:
     scale = -0.5 / sigma**2
-    # The largest term is 1, and one below exp(-80) as good as 0; where exp underflows, it takes many
-    # times as long.
+    # The largest term is 1, and one below exp(-80) as good as 0; where exp underflows, it takes
+    # many times as long.
     total = beyond.mul(scale).clamp_(min=-80).exp_().sum(1)
     return total.log() + scale * least[:, 0] - math.log(beyond.shape[1])
 
