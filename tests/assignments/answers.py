@@ -18,8 +18,8 @@ import torch
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-from course_utils.classroom import grading, problem_sets
-from course_utils.classroom.problem_sets import (
+from tools.classroom import grading, problem_sets
+from tools.classroom.problem_sets import (
     ASSIGNMENTS,
     ProblemSet,
     bound_names,
@@ -29,7 +29,7 @@ from course_utils.classroom.problem_sets import (
     without_markers,
     without_solution,
 )
-from course_utils.classroom.running import CELL, WHOLE
+from tools.classroom.running import CELL, WHOLE
 
 HERE = Path(__file__).parent
 TABLE = ASSIGNMENTS / "ANSWERS.md"

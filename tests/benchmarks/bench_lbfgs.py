@@ -22,7 +22,7 @@ from course_utils.attacks import lbfgs_attack
 from course_utils.data import load_mnist
 from course_utils.zoo import load_model
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "course_utils"))
 from linear_optimum import smallest_distortions  # noqa: E402
 
 IMAGES, SCIPY_IMAGES, MANY = 1000, 20, 10_000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from course_utils.environment import ROOT
+from tools.environment import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="make test-browser installs it")
 

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from slices import explorer_slice
 
-from course_utils.environment import ROOT
-from course_utils.lectures import lectures
+from tools.environment import ROOT
+from tools.lectures import lectures
 
 LECTURES = {path.name[:2]: path for path in lectures()}
 MOVES = 15  # timed moves of a slider

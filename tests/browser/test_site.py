@@ -7,7 +7,7 @@ import threading
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from course_utils.environment import ROOT
+from tools.environment import ROOT
 
 SITE = ROOT / "build" / "book"
 EVERY = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))

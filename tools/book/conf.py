@@ -1,9 +1,10 @@
-"""Sphinx's settings for `make book`; course_utils/book writes the pages that it reads."""
+"""Sphinx's settings for `make book`; tools/book writes the pages that it reads."""
 
 import os
 import re
 
-from course_utils import __version__, lectures
+from course_utils import __version__
+from tools import lectures
 
 project = "Adversarial examples"
 html_title = "Adversarial examples: a course"

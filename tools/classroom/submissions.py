@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils.classroom.problem_sets import (
+from tools.classroom.problem_sets import (
     ProblemSet,
     grade_id,
     kind,

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from course_utils.claims import CLAIMS
-from course_utils.lectures import lectures
+from tools.lectures import lectures
 
 LECTURES = lectures()
 # The sections with results, by how their headings begin.

@@ -116,7 +116,7 @@ def test_other_weights_than_the_known_ones_are_refused(monkeypatch, tmp_path):
 
 def test_without_its_packages_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(DataUnavailable, match="not installed.*python3 -m course_utils setup"):
+    with pytest.raises(DataUnavailable, match="not installed.*python3 -m tools setup"):
         imagenet_classifier()
 
 

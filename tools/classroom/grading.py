@@ -19,8 +19,8 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from course_utils import data, machine
-from course_utils.classroom import feedback, problem_sets, running, submissions, tables
-from course_utils.classroom.problem_sets import (
+from tools.classroom import feedback, problem_sets, running, submissions, tables
+from tools.classroom.problem_sets import (
     SOURCE,
     ProblemSet,
     bound_names,
@@ -30,8 +30,9 @@ from course_utils.classroom.problem_sets import (
     without_markers,
     without_solution,
 )
-from course_utils.classroom.running import CELL, TIME, WHOLE, Step
-from course_utils.classroom.submissions import Answers, NotASubmission
+from tools.environment import ROOT
+from tools.classroom.running import CELL, TIME, WHOLE, Step
+from tools.classroom.submissions import Answers, NotASubmission
 
 NOTHING = "nothing was handed in"
 LOST = {
@@ -213,7 +214,7 @@ def grade(
 
 def main(arguments: Sequence[str]) -> int:
     """`make grade`."""
-    parser = argparse.ArgumentParser(prog="python3 -m course_utils grade")
+    parser = argparse.ArgumentParser(prog="python3 -m tools grade")
     parser.add_argument("folder", type=Path, help="the folder with a folder for each student")
     parser.add_argument(
         "--show-hidden-tests", action="store_true", help="tell students of hidden tests as well"
@@ -272,8 +273,8 @@ def _digest_of(problem_set: ProblemSet) -> str:
 @cache
 def _code() -> str:
     """Changes where the course's code does: tests call much of it."""
-    package = Path(__file__).parent.parent
-    return digest(*(path.read_bytes() for path in sorted(package.rglob("*.py"))))
+    paths = [path for name in ("course_utils", "tools") for path in (ROOT / name).rglob("*.py")]
+    return digest(*(path.read_bytes() for path in sorted(paths)))
 
 
 def _without_outputs(problem_set: ProblemSet) -> list[list]:

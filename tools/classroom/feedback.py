@@ -7,8 +7,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_utils.classroom import tables
-from course_utils.classroom.problem_sets import ProblemSet, grade_id, kind, split_tests
+from tools.classroom import tables
+from tools.classroom.problem_sets import ProblemSet, grade_id, kind, split_tests
 
 HIDDEN = "A hidden test did not pass. It asks what the visible ones ask, of other inputs."
 

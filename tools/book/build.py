@@ -9,10 +9,10 @@ from pathlib import Path
 
 import nbformat
 
-from course_utils import lectures
-from course_utils.book import pages, site, slides
-from course_utils.book.cells import BookError
-from course_utils.environment import ROOT
+from tools import lectures
+from tools.book import pages, site, slides
+from tools.book.cells import BookError
+from tools.environment import ROOT
 
 SITE = ROOT / "build" / "book"
 NEW = ROOT / "build" / "book-new"  # becomes SITE when all is well

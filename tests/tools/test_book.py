@@ -11,10 +11,11 @@ import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_utils import claims, lectures
-from course_utils.book import cells, pages, site, slides
+from course_utils import claims
+from tools import lectures
+from tools.book import cells, pages, site, slides
 from course_utils.deck import CLAIMS
-from course_utils.environment import ROOT
+from tools.environment import ROOT
 
 ALT = "Nine digits in a row, each with its label."
 PNG = base64.b64encode(b"picture").decode()
@@ -319,7 +320,7 @@ def test_workflow_makes_and_publishes_what_make_book_makes():
 
 def sphinx_settings():
     settings = {}
-    exec((ROOT / "book" / "conf.py").read_text(encoding="utf-8"), settings)
+    exec((ROOT / "tools" / "book" / "conf.py").read_text(encoding="utf-8"), settings)
     return settings
 
 

@@ -11,9 +11,9 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course_utils import lectures
-from course_utils.classroom import problem_sets
-from course_utils.classroom.problem_sets import (
+from tools import lectures
+from tools.classroom import problem_sets
+from tools.classroom.problem_sets import (
     ASSIGNMENTS,
     SOURCE,
     ProblemSet,

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from course_utils import gan
 from course_utils.data import DataUnavailable, load_mnist
-from course_utils.lectures import NOTEBOOKS
+from tools.lectures import NOTEBOOKS
 from course_utils.zoo import load_model
 
 

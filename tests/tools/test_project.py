@@ -12,19 +12,21 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from course_utils import lectures
-from course_utils.__main__ import TARGETS
-from course_utils.environment import ROOT
+from tools import lectures
+from tools.__main__ import TARGETS
+from tools.environment import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # A module imports only from those to its left.
+# Of what lectures import, and of what runs the course: each imports only from its left.
 ORDER = (
-    "__init__ environment device vision sources data machine plan deep_compression imagenet "
-    "checks models attacks lipschitz training checkpoint zoo transfer gan retraining published "
-    "deck claims figures widgets exercises assignments lectures classroom book __main__"
+    "__init__ device vision sources data machine plan deep_compression imagenet checks models "
+    "attacks lipschitz training checkpoint zoo transfer gan published deck claims figures widgets "
+    "exercises assignments"
 ).split()
+TOOLS = "__init__ environment lectures retraining classroom book __main__".split()
 
 
 def requirements():
@@ -52,7 +54,7 @@ def tracked():
 def test_makefile_runs_one_line_for_each_target():
     lines = re.findall(r"^([\w-]+): ; (.*)$", MAKEFILE, flags=re.MULTILINE)
     extra = {"notebooks": " $(LECTURES)", "grade": ' "$(SUBMISSIONS)" $(OPTIONS)'}
-    assert dict(lines) == {t: f"$(PYTHON) -m course_utils {t}{extra.get(t, '')}" for t in TARGETS}
+    assert dict(lines) == {t: f"$(PYTHON) -m tools {t}{extra.get(t, '')}" for t in TARGETS}
 
 
 def test_readme_names_every_command_and_no_other():
@@ -60,8 +62,8 @@ def test_readme_names_every_command_and_no_other():
         pair for target in TARGETS for pair in ((target, ""), ("", target))
     }
     for target in TARGETS:
-        assert f"| `make {target}` | `python3 -m course_utils {target}` |" in README
-    assert set(re.findall(r"-m course_utils ([\w-]+)", README)) == set(TARGETS)
+        assert f"| `make {target}` | `python3 -m tools {target}` |" in README
+    assert set(re.findall(r"-m tools ([\w-]+)", README)) == set(TARGETS)
 
 
 def test_readme_links_lead_somewhere():
@@ -74,21 +76,21 @@ def test_readme_links_lead_somewhere():
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("__main__", "The course needs Python 3.11 or newer"),
-        ("environment", "No virtual environment could be made"),
-        ("environment", "was not made by the course and has no working Python"),
-        ("sources", "could not be had"),
-        ("sources", "cannot be written"),
-        ("vision", "operator torchvision::nms does not exist"),
-        ("claims", "FAILS "),
-        ("data", "COURSE_DATA"),
-        ("sources", "COURSE_CACHE"),
-        ("environment", "COURSE_TORCH"),
+        ("tools/__main__", "The course needs Python 3.11 or newer"),
+        ("tools/environment", "No virtual environment could be made"),
+        ("tools/environment", "was not made by the course and has no working Python"),
+        ("course_utils/sources", "could not be had"),
+        ("course_utils/sources", "cannot be written"),
+        ("course_utils/vision", "operator torchvision::nms does not exist"),
+        ("course_utils/claims", "FAILS "),
+        ("course_utils/data", "COURSE_DATA"),
+        ("course_utils/sources", "COURSE_CACHE"),
+        ("tools/environment", "COURSE_TORCH"),
     ],
 )
 def test_readme_quotes_what_the_code_says(module, words):
     assert words in README
-    assert words in (ROOT / "course_utils" / f"{module}.py").read_text(encoding="utf-8")
+    assert words in (ROOT / f"{module}.py").read_text(encoding="utf-8")
 
 
 def test_readme_shows_badges_exactly_when_there_is_an_address():
@@ -155,12 +157,12 @@ def test_no_tracked_file_names_a_place_on_one_machine():
             assert not (found := somewhere.search(text)), f"{path}: {found}"
 
 
-@pytest.mark.parametrize("module", ["course_utils", "course_utils.__main__"])
+@pytest.mark.parametrize("module", ["course_utils", "tools.__main__"])
 def test_starting_imports_the_standard_library_only(module):
     code = (
         "import sys; before = set(sys.modules); import " + module + "\n"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
-        "print(*sorted(new - set(sys.stdlib_module_names) - {'course_utils'}))"
+        "print(*sorted(new - set(sys.stdlib_module_names) - {'course_utils', 'tools'}))"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -169,25 +171,30 @@ def test_starting_imports_the_standard_library_only(module):
 
 
 def imported(path):
-    """The modules of the package that a file imports, by their first name within it."""
+    """What a file imports of the course: ("course_utils", "data") for course_utils.data."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "course_utils":
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("course_utils."):
-            yield node.module.split(".")[1]
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.startswith("course_utils."):
-                    yield alias.name.split(".")[1]
         assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
+        if isinstance(node, ast.ImportFrom) and node.module in ("course_utils", "tools"):
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            for name in names:
+                if name.startswith(("course_utils.", "tools.")):
+                    yield tuple(name.split(".")[:2])
 
 
-def test_modules_import_only_from_their_left():
+@pytest.mark.parametrize(("folder", "order"), [("course_utils", ORDER), ("tools", TOOLS)])
+def test_modules_import_only_from_their_left(folder, order):
     seen = 0
-    for path in sorted((ROOT / "course_utils").rglob("*.py")):
-        name = path.relative_to(ROOT / "course_utils").parts[0].removesuffix(".py")
-        assert name in ORDER, f"{path}: say where {name} stands in ORDER"
-        for other in set(imported(path)) - {name}:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        if path.name == "conf.py":  # Sphinx's settings: nothing imports them
+            continue
+        name = path.relative_to(ROOT / folder).parts[0].removesuffix(".py")
+        assert name in order, f"{path}: say where {name} stands"
+        for place, other in set(imported(path)) - {(folder, name), ("course_utils", "__version__")}:
             seen += 1
-            assert ORDER.index(other) < ORDER.index(name), f"{path} imports {other}"
+            if place == folder:
+                assert order.index(other) < order.index(name), f"{path} imports {other}"
+            else:
+                assert (folder, place) == ("tools", "course_utils"), f"{path} imports {place}"
     assert seen > 5

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import __main__ as entry
-from course_utils import environment
-from course_utils.environment import SetupError, prepare, python_in, read_stamp
+from tools import __main__ as entry
+from tools import environment
+from tools.environment import SetupError, prepare, python_in, read_stamp
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_a_target_runs_inside_the_environment(monkeypatch):
     monkeypatch.setattr(environment, "enter", lambda *command: entered.append(command) or 3)
     monkeypatch.setattr(entry, "notebooks", lambda *names: ran.append(names) or 4)
     assert entry.main(["notebooks", "01"]) == 3
-    assert entered == [(other, "-m", "course_utils", "notebooks", "01")] and not ran
+    assert entered == [(other, "-m", "tools", "notebooks", "01")] and not ran
     monkeypatch.setattr(environment, "ensure", lambda: Path(sys.executable))
     assert entry.main(["notebooks", "01"]) == 4
     assert len(entered) == 1 and ran == [("01",)]

@@ -16,9 +16,9 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from course_utils import lectures
+from tools import lectures
 from course_utils.assignments import likely, same
-from course_utils.classroom import (
+from tools.classroom import (
     feedback,
     grading,
     problem_sets,
@@ -27,11 +27,11 @@ from course_utils.classroom import (
     submissions,
     tables,
 )
-from course_utils.classroom.problem_sets import ASSIGNMENTS, SOURCE, grade_id, kind
-from course_utils.classroom.submissions import NotASubmission
-from course_utils.environment import INSTRUCTOR_VENV, python_in
+from tools.classroom.problem_sets import ASSIGNMENTS, SOURCE, grade_id, kind
+from tools.classroom.submissions import NotASubmission
+from tools.environment import INSTRUCTOR_VENV, python_in
 
-HERE = Path(__file__).parent / "assignments"
+HERE = Path(__file__).parents[1] / "assignments"
 sys.path.insert(0, str(HERE))
 import answers  # noqa: E402
 
@@ -340,7 +340,7 @@ def test_endless_loops_in_all_other_exercises_leave_one_its_time():
 
 def test_of_the_teachers_settings_a_submission_knows_only_where_the_data_are(tmp_path):
     code = (
-        "import json, os, pathlib\nfrom course_utils.classroom import worker\n"
+        "import json, os, pathlib\nfrom tools.classroom import worker\n"
         f"worker._confine({str(tmp_path)!r}, 100)\n"
         "pathlib.Path('seen').write_text(json.dumps(dict(os.environ)))"
     )
@@ -518,11 +518,11 @@ def test_folder_is_graded_resumed_and_marked_by_hand(folder, monkeypatch):
 
 
 def test_results_are_not_kept_when_code_that_tests_call_changes(tmp_path, monkeypatch):
-    (tmp_path / "classroom").mkdir()
-    monkeypatch.setattr(grading, "__file__", str(tmp_path / "classroom" / "grading.py"))
+    (tmp_path / "course_utils").mkdir()
+    monkeypatch.setattr(grading, "ROOT", tmp_path)
     digests = set()
     for tolerance in ("1e-3", "1e-4"):
-        (tmp_path / "assignments.py").write_text(f"TOLERANCE = {tolerance}")
+        (tmp_path / "course_utils" / "assignments.py").write_text(f"TOLERANCE = {tolerance}")
         digests.add(grading._code.__wrapped__())
     assert len(digests) == 2
 
@@ -582,7 +582,7 @@ def test_marks_by_hand_survive_what_spreadsheets_do(small, tmp_path, name):
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_killed_midway_nothing_is_lost(folder, tmp_path):
     code = (
-        "from pathlib import Path\nfrom course_utils.classroom import grading\n"
+        "from pathlib import Path\nfrom tools.classroom import grading\n"
         f"grading.grade(Path({str(folder)!r}), source=Path({str(SMALL)!r}), cell=60)"
     )
     process = subprocess.Popen(

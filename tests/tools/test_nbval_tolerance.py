@@ -11,8 +11,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from course_utils.environment import ROOT
-from course_utils.lectures import execute, write
+from tools.environment import ROOT
+from tools.lectures import execute, write
 
 CONFTEST = ROOT / "notebooks" / "conftest.py"
 spec = importlib.util.spec_from_file_location("nbval_tolerance", CONFTEST)

@@ -13,8 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils import data, lectures, machine, plan, vision
-from course_utils.environment import ROOT
+from course_utils import data, machine, plan, vision
+from tools import lectures
+from tools.environment import ROOT
 
 NOTEBOOK = lectures.NOTEBOOKS / "00_start.ipynb"
 README = (ROOT / "README.md").read_text(encoding="utf-8")

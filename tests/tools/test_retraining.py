@@ -3,7 +3,8 @@ import os
 import pytest
 import torch
 
-from course_utils import gan, retraining, zoo
+from course_utils import gan, zoo
+from tools import retraining
 
 
 def describe(name):

@@ -14,8 +14,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 from jupytext import TextFileContentsManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_utils import lectures
-from course_utils.lectures import LectureError, difference, execute, remake, source_of, write
+from tools import lectures
+from tools.lectures import LectureError, difference, execute, remake, source_of, write
 
 LONGEST_CELL = 12
 PAIR = """# ---

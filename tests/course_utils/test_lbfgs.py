@@ -440,7 +440,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there gets no SIGINT of its own")
 def test_a_real_ctrl_c_stops_within_a_second():
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True, cwd=root
     ) as process:

@@ -16,7 +16,7 @@ from jupytext.compare import NotebookDifference, compare_notebooks
 from jupytext.config import load_jupytext_configuration_file
 from nbformat import NotebookNode
 
-from course_utils import lectures
+from tools import lectures
 
 ASSIGNMENTS = lectures.NOTEBOOKS / "assignments"
 SOURCE = ASSIGNMENTS / "source"

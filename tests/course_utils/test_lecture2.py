@@ -10,7 +10,7 @@ import torch
 from course_utils import published
 from course_utils.attacks import lbfgs_attack
 from course_utils.data import DataUnavailable, load_mnist
-from course_utils.lectures import NOTEBOOKS
+from tools.lectures import NOTEBOOKS
 from course_utils.transfer import amplify, draw_targets, gaussian_noise, transfer_table
 from course_utils.zoo import load_model
 

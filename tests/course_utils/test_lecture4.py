@@ -7,7 +7,7 @@ import torch
 
 from course_utils.attacks import fgsm
 from course_utils.data import DataUnavailable, load_mnist
-from course_utils.lectures import NOTEBOOKS
+from tools.lectures import NOTEBOOKS
 from course_utils.models import fully_connected
 from course_utils.training import fit_linear
 from course_utils.zoo import load_model

@@ -11,13 +11,13 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils import claims, lectures
-from course_utils.book.cells import BookError, page, shows_picture
+from course_utils import claims
+from tools import lectures
+from tools.book.cells import BookError, page, shows_picture
 from course_utils.deck import CLAIMS as DECK
-from course_utils.environment import ROOT
+from tools.environment import ROOT
 
 ASSIGNMENTS = "notebooks/assignments"
-NOT_IN_API = {"__main__", "book", "classroom", "retraining"}  # what no lecture imports
 CLAIMS = """# Which statements hold
 
 Every statement, table and figure of the slides on which the course rests is a *claim*: a lecture
@@ -86,7 +86,7 @@ def modules() -> list[str]:
     """The modules and packages of course_utils that the API pages document."""
     top = (ROOT / "course_utils").iterdir()
     names = {p.stem for p in top if p.suffix == ".py" or (p / "__init__.py").exists()}
-    return sorted(names - {"__init__"} - NOT_IN_API)
+    return sorted(names - {"__init__"})
 
 
 def listing(pages: list[str]) -> str:
@@ -105,7 +105,7 @@ def title(notebook: NotebookNode) -> str:
 
 
 def write_all(source: Path) -> dict:
-    """Write every page into the folder `source`, with book/conf.py and what the pages need.
+    """Write every page into the folder `source`, with tools/book/conf.py and what the pages need.
 
     Returns:
         What the finished site must have, as the keyword arguments of `site.problems`.
@@ -134,7 +134,7 @@ def write_all(source: Path) -> dict:
     texts["teachers"] += sidebar("", [f"{ASSIGNMENTS}/ANSWERS"])
     texts["api"] = "# The modules\n\nWhat the lectures import." + listing(api)
 
-    shutil.copytree(ROOT / "book", source)
+    shutil.copytree(ROOT / "tools" / "book", source)
     for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff", ".github/overview.png",
                  f"{ASSIGNMENTS}/ANSWERS.md"):  # fmt: skip
         (source / name).parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 
 import psutil
 
-from course_utils.classroom import worker
+from tools.classroom import worker
 
 # Seconds of processor time, so that a busy machine fails nobody. Endless loops in eleven exercises,
 # as many as the largest set has, leave time for the rest.
@@ -42,7 +42,7 @@ class Step:
 
 def preload(sources: list[str]) -> None:
     """Import what these cells import once, before the first process starts, and not in each."""
-    modules = {worker.__name__, "course_utils.classroom.warm"}
+    modules = {worker.__name__, "tools.classroom.warm"}
     for source in sources:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Import):

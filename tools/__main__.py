@@ -1,4 +1,4 @@
-"""`python3 -m course_utils TARGET`: what `make TARGET` runs, in one line of plain Python."""
+"""`python3 -m tools TARGET`: what `make TARGET` runs, in one line of plain Python."""
 
 import sys
 
@@ -8,7 +8,7 @@ if sys.version_info < (3, 11):  # before any import, so that an old Python can s
 import os
 import subprocess
 
-from course_utils import environment
+from tools import environment
 
 TARGETS = {
     "course": "run every lecture, then print which of the deck's statements hold",
@@ -32,7 +32,7 @@ def run(*command: str, python: str = sys.executable, **settings: str) -> int:
 
 
 def course() -> int:
-    from course_utils import lectures
+    from tools import lectures
 
     return lectures.course()
 
@@ -55,14 +55,14 @@ def test() -> int:
 
 
 def train() -> int:
-    from course_utils import retraining
+    from tools import retraining
 
     retraining.retrain_all()
     return 0
 
 
 def notebooks(*names: str) -> int:
-    from course_utils import lectures
+    from tools import lectures
 
     try:
         return lectures.remake(*names)
@@ -78,7 +78,7 @@ def bench() -> int:
 
 
 def book() -> int:
-    from course_utils.book import build
+    from tools.book import build
 
     return build.main(environment.ensure_book())
 
@@ -91,13 +91,13 @@ def test_browser() -> int:
 
 
 def assignments() -> int:
-    from course_utils.classroom import release
+    from tools.classroom import release
 
     return release.main(environment.ensure_instructor())
 
 
 def grade(*arguments: str) -> int:
-    from course_utils.classroom import grading
+    from tools.classroom import grading
 
     return grading.main(arguments)
 
@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> int:
     """Set up what is missing, enter the environment, and run one target there."""
     target, names = (arguments or [""])[0], arguments[1:]
     if target not in TARGETS or (names and target not in ("notebooks", "grade")):
-        print("usage: python3 -m course_utils TARGET\n")
+        print("usage: python3 -m tools TARGET\n")
         print("\n".join(f"  {name:12} {meaning}" for name, meaning in TARGETS.items()))
         return 2
     # Where other programs are busy too, threads that spin while they wait for one another make
@@ -122,7 +122,7 @@ def main(arguments: list[str]) -> int:
     try:
         python = environment.ensure()
         if not environment.is_running(python):
-            return environment.enter(python, "-m", "course_utils", *arguments)
+            return environment.enter(python, "-m", "tools", *arguments)
         return globals()[target.replace("-", "_")](*names)
     except environment.SetupError as error:
         print(f"\n{error}", file=sys.stderr)

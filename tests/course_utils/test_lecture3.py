@@ -10,7 +10,7 @@ from torch import nn
 
 from course_utils import published
 from course_utils.attacks import lbfgs_attack
-from course_utils.lectures import NOTEBOOKS
+from tools.lectures import NOTEBOOKS
 from course_utils.lipschitz import certified_radius, layer_bounds, network_bound
 from course_utils.models import alexnet_2012, imagenet_classifier, linear_layers
 from course_utils.zoo import load_model, load_study

@@ -16,8 +16,8 @@ from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
 from course_utils import claims
-from course_utils.book.cells import CAPTION, TWIN, show_as_html, take_twin
-from course_utils.environment import ROOT
+from tools.book.cells import CAPTION, TWIN, show_as_html, take_twin
+from tools.environment import ROOT
 
 KINDS = ("slide", "subslide", "fragment", "notes", "skip", "-")
 LEFT_OUT = re.compile(r"## (?:\d+\. )?(?:Exercises|References)\b")
@@ -103,7 +103,7 @@ def write_slides(notebook: NotebookNode, path: Path) -> None:
     """Write the lecture's slides as the page `path`; its scripts are in ../_static."""
     exporter = SlidesExporter(
         template_name="slides",
-        extra_template_basedirs=[str(ROOT / "book")],
+        extra_template_basedirs=[str(ROOT / "tools" / "book")],
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
