@@ -115,6 +115,30 @@ def gaussian_noise(
     return noisy.clamp(0, 1) if clip else noisy
 
 
+def boxed_noise(images: Tensor, size: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images in [0, 1] plus Gaussian noise, clipped to [0, 1], of each image's own size.
+
+    The control for an attack that obeys the box: noise that obeys it, too. Its stddev before the
+    clipping is found by bisection, image by image.
+
+    Args:
+        images: (N, ...), floating point, in [0, 1].
+        size: float (N,), the distortion of each after clipping, in pixel units; below about .5.
+        generator: of the noise.
+    """
+    check_images(images)
+    shape = images.shape
+    noise = torch.randn(shape, generator=generator, device=generator.device, dtype=images.dtype)
+    noise = noise.to(images.device)
+    low, high = torch.zeros_like(size), 16 * size
+    for _ in range(30):
+        stddev = (low + high) / 2
+        noisy = (images + stddev.view(-1, *[1] * (images.ndim - 1)) * noise).clamp(0, 1)
+        small = distortion(noisy - images) < size
+        low, high = torch.where(small, stddev, low), torch.where(small, high, stddev)
+    return noisy
+
+
 def amplify(
     images: Tensor, perturbation: Tensor, stddev: float, *, clip: bool = False
 ) -> Tensor:

@@ -1,5 +1,6 @@
 """The deck's networks by the deck's names, trained and ready to load."""
 
+import dataclasses
 import hashlib
 import json
 import platform
@@ -230,6 +231,15 @@ def load_study(
     if condition not in STUDY:
         raise ValueError(f"condition: got {condition!r}, expected one of {', '.join(STUDY)}")
     return list(_read(_study_name(condition), CHECKPOINTS).to(_device(device)))
+
+
+def train(recipe: Recipe) -> nn.Module:
+    """Train one network by a recipe on MNIST, on the CPU, and return it in eval mode.
+
+    For seeds other than a shipped network's, `dataclasses.replace(ZOO[name], seed=...)`.
+    """
+    one = dataclasses.replace(recipe, copies=1)
+    return _train(one, get_device("cpu"), progress=False)[0]
 
 
 def halves(count: int = 60_000) -> dict[str, torch.Tensor]:

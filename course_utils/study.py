@@ -1,0 +1,45 @@
+"""What `make study` measured with several training seeds: a tidy table for each part."""
+
+import hashlib
+import json
+from dataclasses import fields, is_dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+RESULTS = Path(__file__).with_name("results")
+
+
+def parts() -> list[str]:
+    """Return the names that `read` knows."""
+    return sorted(path.stem for path in RESULTS.glob("*.csv"))
+
+
+def read(part: str) -> pd.DataFrame:
+    """Return what was measured: a row a measurement, with its training seed.
+
+    Args:
+        part: one of `parts()`. "tables" has the networks of Szegedy et al. 2013, ten seeds each;
+            its columns: seed, table ("models" or "halves"), row, column, measure, value, n.
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    if part not in parts():
+        raise ValueError(f"part: got {part!r}, expected one of {', '.join(parts())}")
+    return pd.read_csv(RESULTS / f"{part}.csv")
+
+
+def digest(value: object) -> str:
+    """Return the SHA-256 of a value as JSON; of a function in it, its name and options count."""
+    text = json.dumps(value, sort_keys=True, default=_told)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _told(value: object) -> object:
+    if isinstance(value, partial):
+        return {"function": value.func.__name__, **value.keywords}
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return value.__name__ if callable(value) else str(value)

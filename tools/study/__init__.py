@@ -1,0 +1,1 @@
+"""`make study`: the lectures' networks trained with several seeds, attacked and measured."""
