@@ -15,6 +15,7 @@ TARGETS = {
     "lab": "open JupyterLab on the lectures",
     "test": "run the tests, and re-run every lecture against its stored outputs",
     "train": "train every checkpoint anew and compare it with the shipped one",
+    "study": "train the lectures' networks with ten seeds, attack and measure them (hours)",
     "notebooks": "for maintainers: execute lectures anew, in place (all, or those named)",
     "bench": "time our attacks beside other libraries' (they get an environment of their own)",
     "book": "make the site and the slides in build/book, from the executed lectures",
@@ -59,6 +60,12 @@ def train() -> int:
 
     retraining.retrain_all()
     return 0
+
+
+def study(*arguments: str) -> int:
+    from tools import study
+
+    return study.main(arguments)
 
 
 def notebooks(*names: str) -> int:
@@ -110,7 +117,7 @@ def setup() -> int:
 def main(arguments: list[str]) -> int:
     """Set up what is missing, enter the environment, and run one target there."""
     target, names = (arguments or [""])[0], arguments[1:]
-    if target not in TARGETS or (names and target not in ("notebooks", "grade")):
+    if target not in TARGETS or (names and target not in ("notebooks", "grade", "study")):
         print("usage: python3 -m tools TARGET\n")
         print("\n".join(f"  {name:12} {meaning}" for name, meaning in TARGETS.items()))
         return 2

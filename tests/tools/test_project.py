@@ -24,9 +24,9 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 ORDER = (
     "__init__ device vision sources data machine plan deep_compression imagenet checks models "
     "attacks lipschitz training checkpoint zoo transfer gan published deck claims figures widgets "
-    "exercises assignments"
+    "exercises assignments study"
 ).split()
-TOOLS = "__init__ environment lectures retraining classroom book __main__".split()
+TOOLS = "__init__ environment lectures retraining study classroom book __main__".split()
 
 
 def requirements():
@@ -53,7 +53,7 @@ def tracked():
 
 def test_makefile_runs_one_line_for_each_target():
     lines = re.findall(r"^([\w-]+): ; (.*)$", MAKEFILE, flags=re.MULTILINE)
-    extra = {"notebooks": " $(LECTURES)", "grade": ' "$(SUBMISSIONS)" $(OPTIONS)'}
+    extra = {"notebooks": " $(LECTURES)", "study": " $(PARTS) $(OPTIONS)", "grade": ' "$(SUBMISSIONS)" $(OPTIONS)'}
     assert dict(lines) == {t: f"$(PYTHON) -m tools {t}{extra.get(t, '')}" for t in TARGETS}
 
 

@@ -1,0 +1,108 @@
+"""The study's engine, here and on a cluster, and its tables."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from course_utils import study
+from tools.study import engine
+from tools.study.engine import Job
+
+
+def square(number):
+    return [{"number": number, "square": number**2}]
+
+
+def jobs(function=square, numbers=range(4), **options):
+    return [Job("squares", f"of-{n}", function, (n,), **options) for n in numbers]
+
+
+def test_jobs_are_kept_one_by_one_and_not_run_twice(tmp_path):
+    engine.run(jobs(), folder=tmp_path)
+    kept = sorted(tmp_path.rglob("*.json"))
+    assert len(kept) == 4
+    kept[0].write_text(json.dumps([{"number": 0, "square": -1}]))
+    engine.run(jobs(), folder=tmp_path)
+    engine.join(jobs(), folder=tmp_path, results=tmp_path)
+    assert pd.read_csv(tmp_path / "squares.csv")["square"].tolist() == [-1, 1, 4, 9]
+
+
+def fails_at_two(number):
+    if number == 2:
+        raise ValueError("two")
+    return square(number)
+
+
+def test_what_is_done_before_a_failure_is_kept(tmp_path):
+    with pytest.raises(ValueError, match="two"):
+        engine.run(jobs(fails_at_two), folder=tmp_path)
+    done = len(list(tmp_path.rglob("*.json")))
+    assert done >= 2
+    engine.run(jobs(square), folder=tmp_path)
+    assert len(list(tmp_path.rglob("*.json"))) == 4
+
+
+def test_another_recipe_is_another_result(tmp_path):
+    engine.run(jobs(recipe="old"), folder=tmp_path)
+    engine.run(jobs(recipe="new"), folder=tmp_path)
+    assert len(list(tmp_path.rglob("*.json"))) == 8
+    assert engine.recipes(jobs(recipe="old")) != engine.recipes(jobs(recipe="new"))
+
+
+def test_no_table_without_all_of_its_jobs(tmp_path):
+    engine.run(jobs(numbers=[0, 1]), folder=tmp_path)
+    engine.join(jobs(), folder=tmp_path, results=tmp_path)
+    assert not (tmp_path / "squares.csv").exists()
+
+
+def slow_square(number, folder):
+    """Writes down which process computes it; the one that is first to begin will be killed."""
+    Path(folder, f"{number}-by-{os.getpid()}").touch()
+    time.sleep(0.3)
+    return square(number)
+
+
+def test_on_a_cluster_a_dead_worker_loses_nothing(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    noted = tmp_path / "noted"
+    noted.mkdir()
+    todo = [Job("squares", f"of-{n}", slow_square, (n, str(noted))) for n in range(8)]
+
+    def kill_first():
+        while not (seen := list(noted.iterdir())):
+            time.sleep(0.01)
+        os.kill(int(seen[0].name.rpartition("-")[2]), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        killer = threading.Thread(target=kill_first)
+        killer.start()
+        engine.run(todo, folder=tmp_path / "there", scheduler=cluster.scheduler_address)
+        killer.join()
+    engine.run(todo, folder=tmp_path / "here")
+    for place in ("there", "here"):
+        engine.join(todo, folder=tmp_path / place, results=tmp_path / place)
+    assert len(list(noted.iterdir())) > 2 * len(todo)  # one was begun a second time
+    there, here = ((tmp_path / place / "squares.csv").read_text() for place in ("there", "here"))
+    assert there == here and there.count("\n") == 9
+
+
+@pytest.mark.parametrize("part", study.parts())
+def test_tables_are_of_todays_recipes(part):
+    from tools.study import all_jobs
+
+    mine = [job for job in all_jobs() if job.part == part]
+    kept = json.loads((study.RESULTS / f"{part}.json").read_text(encoding="utf-8"))
+    assert kept["recipes"] == engine.recipes(mine)
+
+
+def test_an_unknown_part_is_refused():
+    with pytest.raises(ValueError, match="part: got 'none'"):
+        study.read("none")
