@@ -1,4 +1,8 @@
-"""Trained weights as files: NAME.safetensors, and NAME.json, a record of what they are."""
+"""Trained weights and a record of what they are, in one file: NAME.safetensors.
+
+The record is JSON in the file's own metadata, so that weights and record are never of two kinds.
+Its "sha256" is that of the whole file, with 64 zeros in the place of these 64 digits.
+"""
 
 import hashlib
 import json
@@ -9,67 +13,62 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
+_ZEROS = "0" * 64
 
-def path_of(name: str, folder: Path, suffix: str) -> Path:
+
+def path_of(name: str, folder: Path) -> Path:
     """Return a checkpoint's path; its file name does without characters that need quoting."""
     plain = name.replace(" (", "_").replace("(", "_").replace(")", "").replace("'", "-prime")
-    return folder / (plain.replace(" ", "-") + suffix)
+    return folder / (plain.replace(" ", "-") + ".safetensors")
 
 
-def read_record(name: str, folder: Path, *, architecture: dict, advice: str) -> dict:
-    """Return the record of a checkpoint.
+def read(
+    name: str, folder: Path, *, architecture: dict, advice: str
+) -> tuple[dict[str, Tensor], dict]:
+    """Return a checkpoint's state dict and its record.
 
     Args:
         architecture: what the record must say of the network.
         advice: what the reader can do where it does not, the end of the error's message.
 
     Raises:
-        RuntimeError: the record is missing, damaged or of another network.
+        RuntimeError: the file is missing, damaged or of another network.
     """
-    path = path_of(name, folder, ".json")
+    path = path_of(name, folder)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        recorded, found, _ = record["name"], record["architecture"], record["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f"{path}: cannot be read ({error!r}). {advice}") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise RuntimeError(f"{path}: cannot be read ({error}). {advice}") from error
+    try:
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        record = json.loads(header["__metadata__"]["record"])
+        recorded, found, digest = record["name"], record["architecture"], record["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(f"{path}: damaged, it holds no record ({error!r}). {advice}") from error
+    if _sha256(content, digest) != digest:
+        raise RuntimeError(f"{path}: damaged, its SHA-256 is not {digest}. {advice}")
     if (recorded, found) != (name, architecture):
         raise RuntimeError(
             f"{path}: the record of {recorded!r} with {found}, "
             f"expected {name!r} with {architecture}. {advice}"
         )
-    return record
-
-
-def read_weights(name: str, folder: Path, *, record: dict, advice: str) -> dict[str, Tensor]:
-    """Return a checkpoint's state dict, of which `record` is the record.
-
-    Raises:
-        RuntimeError: the file is missing, or damaged: its SHA-256 is not the recorded one.
-    """
-    path = path_of(name, folder, ".safetensors")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RuntimeError(f"{path}: cannot be read ({error}). {advice}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != record["sha256"]:
-        raise RuntimeError(
-            f"{path}: damaged, its SHA-256 is {found}, the record beside it says "
-            f"{record['sha256']}. {advice}"
-        )
-    return safetensors.torch.load(content)
+    return safetensors.torch.load(content), record
 
 
 def write(name: str, state: dict[str, Tensor], record: dict, folder: Path) -> dict:
-    """Write a checkpoint, both files beside their places and then renamed; return its record."""
+    """Write a checkpoint, beside its place and then renamed; return its record as it is read."""
+    record = {"name": name, **record, "sha256": _ZEROS}
+    content = safetensors.torch.save(state, {"record": json.dumps(record)})
+    record["sha256"] = _sha256(content, _ZEROS)
+    content = content.replace(_ZEROS.encode(), record["sha256"].encode(), 1)
     folder.mkdir(parents=True, exist_ok=True)
-    content = safetensors.torch.save(state)
-    record = {"name": name, **record, "sha256": hashlib.sha256(content).hexdigest()}
-    text = json.dumps(record, indent=2) + "\n"
     with tempfile.TemporaryDirectory(dir=folder, prefix="unfinished-") as beside:
-        for suffix, written in ((".safetensors", content), (".json", text.encode())):
-            path = path_of(name, folder, suffix)
-            unfinished = Path(beside) / path.name
-            unfinished.write_bytes(written)
-            os.replace(unfinished, path)
-    return record
+        unfinished = Path(beside) / "checkpoint"
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path_of(name, folder))
+    return json.loads(json.dumps(record))
+
+
+def _sha256(content: bytes, digest: str) -> str:
+    """Return the digest of a file in which `digest` stands in the place of its own."""
+    return hashlib.sha256(content.replace(str(digest).encode(), _ZEROS.encode(), 1)).hexdigest()

@@ -190,7 +190,7 @@ def load_model(
     place = _device(device)
     if retrain:
         return _train(recipe, place)[0]
-    return _read(name, CHECKPOINTS).to(place)
+    return _read(name, CHECKPOINTS)[0].to(place)
 
 
 def load_record(name: str) -> dict:
@@ -202,7 +202,7 @@ def load_record(name: str) -> dict:
     half precision; errors are those of the weights as shipped.
     """
     _recipe(name)
-    return _read_record(name, CHECKPOINTS)
+    return _read(name, CHECKPOINTS)[1]
 
 
 def study_conditions() -> list[str]:
@@ -230,7 +230,7 @@ def load_study(
     """
     if condition not in STUDY:
         raise ValueError(f"condition: got {condition!r}, expected one of {', '.join(STUDY)}")
-    return list(_read(_study_name(condition), CHECKPOINTS).to(_device(device)))
+    return list(_read(_study_name(condition), CHECKPOINTS)[0].to(_device(device)))
 
 
 def train(recipe: Recipe) -> nn.Module:
@@ -289,7 +289,7 @@ def retrain(name: str, folder: Path = CHECKPOINTS, *, progress: bool = True) -> 
         "seconds": time.perf_counter() - start,
     }
     try:
-        old, old_record = _read(name, folder), _read_record(name, folder)
+        old, old_record = _read(name, folder)
     except RuntimeError as error:
         print(f"nothing to compare {name} with: {error}", flush=True)
     else:
@@ -389,23 +389,18 @@ def _hash_of_indices(indices: torch.Tensor) -> str:
     return hashlib.sha256(indices.numpy().astype("<i8").tobytes()).hexdigest()
 
 
-def _read(name: str, folder: Path) -> nn.Module:
-    record, recipe = _read_record(name, folder), _recipes()[name]
-    state = checkpoint.read_weights(name, folder, record=record, advice=_advice(name))
+def _read(name: str, folder: Path) -> tuple[nn.Module, dict]:
+    """Return a checkpoint's network, or networks, and its record."""
+    recipe = _recipes()[name]
+    how = f"load_model({name!r}, retrain=True)" if name in ZOO else "`make train`"
+    state, record = checkpoint.read(
+        name, folder, architecture=recipe.architecture,
+        advice=f"Install the course anew, or train it: {how}",
+    )  # fmt: skip
     networks = nn.ModuleList(recipe.build(copy) for copy in range(recipe.copies))
     model = networks if recipe.copies > 1 else networks[0]
     model.load_state_dict(state)
-    return model.eval()
-
-
-def _read_record(name: str, folder: Path) -> dict:
-    architecture = _recipes()[name].architecture
-    return checkpoint.read_record(name, folder, architecture=architecture, advice=_advice(name))
-
-
-def _advice(name: str) -> str:
-    how = f"load_model({name!r}, retrain=True)" if name in ZOO else "`make train`"
-    return f"Install the course anew, or train it: {how}"
+    return model.eval(), record
 
 
 def _write(name: str, model: nn.Module, record: dict, folder: Path) -> None:

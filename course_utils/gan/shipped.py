@@ -38,9 +38,7 @@ def load_gan() -> tuple[Generator, nn.Module]:
     Raises:
         RuntimeError: the checkpoint is missing, damaged or does not belong to these networks.
     """
-    state = checkpoint.read_weights(
-        NAME, zoo.CHECKPOINTS, record=load_gan_record(), advice=_ADVICE
-    )
+    state, _ = _read(zoo.CHECKPOINTS)
     pair = _build()
     pair.load_state_dict(state)
     generator, discriminator = pair.eval()
@@ -54,9 +52,9 @@ def load_gan_record() -> dict:
     half precision), what `measure_gan` returns.
 
     Raises:
-        RuntimeError: the record is missing, damaged or of other networks.
+        RuntimeError: the checkpoint is missing, damaged or of other networks.
     """
-    return _read_record(zoo.CHECKPOINTS)
+    return _read(zoo.CHECKPOINTS)[1]
 
 
 def measure_gan(generator: Generator, *, seed: int = 0) -> dict[str, object]:
@@ -106,7 +104,7 @@ def retrain_gan(folder: Path = zoo.CHECKPOINTS) -> dict:
     train_gan(*pair, images, seed=SEED, **OPTIONS)
     print(f"{NAME}: trained in {time.perf_counter() - start:.0f} s", flush=True)
     try:
-        print(f"{NAME}, as shipped: {_told(_read_record(folder))}", flush=True)
+        print(f"{NAME}, as shipped: {_told(_read(folder)[1])}", flush=True)
     except RuntimeError as error:
         print(f"nothing to compare {NAME} with: {error}", flush=True)
     record = _write(pair, folder)
@@ -126,8 +124,8 @@ def _told(record: dict) -> str:
     )
 
 
-def _read_record(folder: Path) -> dict:
-    return checkpoint.read_record(NAME, folder, architecture=ARCHITECTURE, advice=_ADVICE)
+def _read(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    return checkpoint.read(NAME, folder, architecture=ARCHITECTURE, advice=_ADVICE)
 
 
 @torch.no_grad()

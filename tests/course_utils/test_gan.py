@@ -638,8 +638,8 @@ def mnist():
 
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
-    for suffix in (".json", ".safetensors"):
-        shutil.copy(shipped.zoo.CHECKPOINTS / (shipped.NAME + suffix), tmp_path)
+    for name in ("GAN.safetensors", "RBF.safetensors"):
+        shutil.copy(shipped.zoo.CHECKPOINTS / name, tmp_path)
     monkeypatch.setattr(shipped.zoo, "CHECKPOINTS", tmp_path)
     return tmp_path
 
@@ -676,12 +676,9 @@ def test_the_shipped_pair_is_as_its_record_says(mnist):
     [
         (lambda folder: (folder / "GAN.safetensors").unlink(), "cannot be read"),
         (lambda folder: (folder / "GAN.safetensors").write_bytes(b"{}"), "damaged"),
-        (lambda folder: (folder / "GAN.json").write_text("[]"), "cannot be read"),
         (
-            lambda folder: (folder / "GAN.json").write_text(
-                (folder / "GAN.json").read_text().replace("784", "785")
-            ),
-            "expected",
+            lambda folder: shutil.copy(folder / "RBF.safetensors", folder / "GAN.safetensors"),
+            "record of 'RBF'",
         ),
     ],
 )
@@ -699,8 +696,8 @@ def test_retraining_writes_what_loading_reads(mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "measure_gan", lambda generator: measured)
     record = gan.retrain_gan(tmp_path)
     monkeypatch.setattr(shipped.zoo, "CHECKPOINTS", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["GAN.json", "GAN.safetensors"]
-    assert gan.load_gan_record() == json.loads(json.dumps(record))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["GAN.safetensors"]
+    assert gan.load_gan_record() == record
     images = mnist["train"][0][:300]
     generator = gan.rectifier_generator(400, 400, noise=10, mean=images.mean(0), seed=0)
     pair = generator, gan.maxout_discriminator(120, 120, seed=1)

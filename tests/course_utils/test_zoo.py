@@ -1,5 +1,4 @@
 import hashlib
-import json
 import re
 import shutil
 from functools import partial
@@ -187,7 +186,7 @@ def test_rbf_networks_are_unsure_of_their_mistakes(bounds, mnist):
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_the_study_holds_five_networks_a_condition(condition, mnist):
     networks = load_study(condition)
-    record = zoo._read_record(zoo._study_name(condition), zoo.CHECKPOINTS)
+    record = zoo._read(zoo._study_name(condition), zoo.CHECKPOINTS)[1]
     shapes = [(100, 784), (100, 100), (10, 100)]
     assert len(networks) == len(record["test_error"]) == 5
     for network, recorded in zip(networks, record["test_error"]):
@@ -295,7 +294,7 @@ def test_saved_weights_hold_no_denormals(name):
 
 def test_the_folder_holds_these_checkpoints_and_is_small():
     files = sorted(zoo.CHECKPOINTS.iterdir())
-    assert len(files) == 2 * (len(NAMES + CONDITIONS) + 1)  # and the pair of Lecture 5
+    assert len(files) == len(NAMES + CONDITIONS) + 1  # and the pair of Lecture 5
     assert sum(file.stat().st_size for file in files) < 20e6
     assert all(re.fullmatch(r"[\w.-]+", file.name) for file in files)
 
@@ -311,40 +310,11 @@ def test_an_unknown_device_is_refused():
         load_model("FC10(1)", device="abacus")
 
 
-def test_a_damaged_checkpoint_is_refused(copied):
-    path = copied / "FC10_1.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(RuntimeError, match="FC10_1.safetensors: damaged.*retrain=True"):
-        load_model("FC10(1)")
-    load_model("FC10(1e-2)")
-
-
 def test_another_networks_checkpoint_is_refused(copied):
     shutil.copy(copied / "FC10_1e-2.safetensors", copied / "FC10_1.safetensors")
-    with pytest.raises(RuntimeError, match="damaged"):
+    with pytest.raises(RuntimeError, match=r"record of 'FC10\(1e-2\)'.*retrain=True"):
         load_model("FC10(1)")
-    for suffix in (".safetensors", ".json"):
-        shutil.copy(copied / f"FC10_1e-2{suffix}", copied / f"FC10_1{suffix}")
-    with pytest.raises(RuntimeError, match=r"record of 'FC10\(1e-2\)'"):
-        load_model("FC10(1)")
-
-
-@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b'{"name": "FC10(1)"}'])
-def test_a_missing_or_damaged_record_is_refused(copied, content):
-    path = copied / "FC10_1.json"
-    path.unlink()
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(RuntimeError, match="FC10_1.json.*retrain=True"):
-        load_model("FC10(1)")
-
-
-def test_a_missing_checkpoint_is_refused(copied):
-    (copied / "FC10_1.safetensors").unlink()
-    with pytest.raises(RuntimeError, match="FC10_1.safetensors: cannot be read.*retrain=True"):
-        load_model("FC10(1)")
+    load_model("FC10(1e-2)")
 
 
 def test_a_record_of_other_widths_is_refused(copied, monkeypatch):
@@ -397,7 +367,7 @@ def test_retraining_goodfellows_networks_follows_the_recipe_too(few_digits, monk
 def test_copies_and_half_precision(tmp_path, few_digits, monkeypatch):
     name, recipe = "study (a little)", zoo.STUDY["a little"]
     retrain(name, tmp_path)
-    record = zoo._read_record(name, tmp_path)
+    record = zoo._read(name, tmp_path)[1]
     assert record["architecture"] == {"widths": [3, 10], "hidden": "rectifier", "dropout": [0, 0.5]}
     told = {"function": "noise_loss", "eps": 0.1}
     assert record["training"]["options"] == {"epochs": 1, "loss": told}
@@ -422,12 +392,7 @@ def test_retraining_writes_what_it_reports(tmp_path, few_digits, capsys):
     assert names == ["FC10(1)", "FC7-10'", "study (a little)"]
     first = {name: retrain(name, folder, progress=False) for name in names}
     assert sorted(path.name for path in folder.iterdir()) == [
-        "FC10_1.json",
-        "FC10_1.safetensors",
-        "FC7-10-prime.json",
-        "FC7-10-prime.safetensors",
-        "study_a-little.json",
-        "study_a-little.safetensors",
+        "FC10_1.safetensors", "FC7-10-prime.safetensors", "study_a-little.safetensors"
     ]
     said = capsys.readouterr()
     assert "nothing to compare FC10(1) with" in said.out and not said.err
@@ -436,14 +401,14 @@ def test_retraining_writes_what_it_reports(tmp_path, few_digits, capsys):
     for row in second.values():
         assert row["agreement"] == 100 and row["test error"] == row["shipped test error"]
     for name in zoo.ZOO:
-        model = zoo._read(name, folder)
+        model, record = zoo._read(name, folder)
         images, labels = few_digits["train"]
         if zoo.ZOO[name].half:
             indices = zoo.halves(60)[zoo.ZOO[name].half]
             images, labels = images[indices], labels[indices]
         assert error_rate(model, images, labels) == second[name]["train error"]
         assert error_rate(model, *few_digits["test"]) == second[name]["test error"]
-    assert json.loads((folder / "FC7-10-prime.json").read_text())["training"]["seed"] == 5
+    assert record["training"]["seed"] == 5
 
 
 def test_tiny_weights_are_saved_as_zero(tmp_path, few_digits, monkeypatch):
@@ -460,7 +425,7 @@ def test_tiny_weights_are_saved_as_zero(tmp_path, few_digits, monkeypatch):
 
 def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, monkeypatch):
     retrain("FC10(1)", tmp_path)
-    old = zoo._read("FC10(1)", tmp_path)
+    old, record = zoo._read("FC10(1)", tmp_path)
 
     def fail(*_):
         raise OSError("no space left on device")
@@ -469,5 +434,6 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, mo
     few_digits["train"][0].mul_(0.5)
     with pytest.raises(OSError, match="no space"):
         retrain("FC10(1)", tmp_path)
-    assert same(zoo._read("FC10(1)", tmp_path), old)
+    found, again = zoo._read("FC10(1)", tmp_path)
+    assert same(found, old) and again == record
     assert not list(tmp_path.glob("unfinished*"))
