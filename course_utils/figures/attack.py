@@ -1,7 +1,6 @@
-"""The figures of Lecture 1: the attack, and how large its perturbations are."""
+"""The figures of the attacks: their search, their steps, and what a network says along them."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,27 +8,20 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
 from torch import nn
 
 from course_utils.figures.images import show_picture
-from course_utils.figures.style import STYLES
+from course_utils.figures.style import STYLES, legend_beside, mark_at
 from course_utils.models import eval_mode
 
-
-def training(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """The loss that `course_utils.training.fit_linear` met, evaluation by evaluation."""
-    ax = ax or plt.subplots(figsize=(6, 3.2))[1]
-    ax.plot(history["evaluation"], history["loss"], **STYLES[0])
-    ax.set(xlabel="evaluation of the loss", ylabel="loss with weight decay")
-    ax.set_ylim(bottom=0)
-    return ax
+__all__ = [
+    "confidence_over_eps", "descent_paths", "logit_lines", "penalty_search", "probability_strip",
+]
 
 
 def descent_paths(
-    function: Callable[[np.ndarray], np.ndarray],
-    paths: Mapping[str, np.ndarray],
-    *,
-    ax: Axes | None = None,
+    function: Callable[[np.ndarray], np.ndarray], paths: Mapping[str, np.ndarray]
 ) -> Axes:
     """Paths of minimisers over the contours of a function of two pixels, with the box [0, 1]^2.
 
@@ -37,7 +29,7 @@ def descent_paths(
         function: takes points (..., 2) and returns its values (...).
         paths: for each name, its points (steps, 2) from the start to the end.
     """
-    ax = ax or plt.subplots(figsize=(6.4, 4.6))[1]
+    ax = plt.subplots(figsize=(6.4, 4.6))[1]
     side = np.linspace(-0.15, 1.15, 201)
     grid = np.stack(np.meshgrid(side, side), axis=-1)
     values = function(grid)
@@ -54,7 +46,7 @@ def descent_paths(
     ax.set(xlabel="first pixel", ylabel="second pixel", aspect="equal")
     ax.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     ax.grid(False)
-    ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    legend_beside(ax)
     return ax
 
 
@@ -81,57 +73,6 @@ def penalty_search(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def histograms(
-    values: Mapping[str, torch.Tensor], *, xlabel: str, ax: Axes | None = None
-) -> Axes:
-    """Histograms of one quantity on common bins; each mean is marked by a vertical line."""
-    ax = ax or plt.subplots(figsize=(7, 3.4))[1]
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    bins = np.linspace(0, max(array.max() for array in arrays.values()), 50)
-    hatches = ("", "////", "....")
-    for (name, array), style, hatch in zip(arrays.items(), STYLES, hatches):
-        line = {"color": style["color"], "linestyle": style["linestyle"]}
-        ax.hist(array, bins, histtype="stepfilled", facecolor="none", hatch=hatch,
-                edgecolor=style["color"], label=f"{name} (mean {array.mean():.3f})")
-        ax.axvline(array.mean(), **line)
-    ax.set(xlabel=xlabel, ylabel="images")
-    ax.set_xlim(left=0)
-    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
-    return ax
-
-
-def class_matrix(matrix: torch.Tensor, *, label: str, ax: Axes | None = None) -> Axes:
-    """A number for each pair of true digit (rows) and target (columns), printed in its cell.
-
-    `matrix`: float (10, 10), NaN where there is none; `label`: what the numbers are.
-    """
-    ax = ax or plt.subplots(figsize=(5.8, 5.4))[1]
-    values = np.asarray(matrix, dtype=float)
-    ax.imshow(values, cmap="Greys", vmin=0, vmax=1.7 * np.nanmax(values))  # black text on all
-    for (row, column), value in np.ndenumerate(values):
-        text = "-" if math.isnan(value) else f"{value:.0f}"
-        ax.text(column, row, text, ha="center", va="center")
-    ax.set(title=label, xlabel="target", ylabel="digit")
-    ax.set(xticks=range(len(values)), yticks=range(len(values)))
-    ax.grid(False)
-    return ax
-
-
-def agreement(
-    exact: torch.Tensor, ours: torch.Tensor, *, label: str, ax: Axes | None = None
-) -> Axes:
-    """Our values (N,) against the exact ones (N,), and the diagonal on which both are equal."""
-    ax = ax or plt.subplots(figsize=(4.6, 4.2))[1]
-    exact, ours = np.asarray(exact), np.asarray(ours)
-    end = 1.05 * max(exact.max(), ours.max())
-    ax.plot([0, end], [0, end], "--", color="0.5", label="equal")
-    ax.plot(exact, ours, "o", color="black", fillstyle="none", label="one image")
-    ax.set(xlabel=f"{label}: exact", ylabel=f"{label}: our attack", aspect="equal")
-    ax.set(xlim=(0, end), ylim=(0, end))
-    ax.legend(frameon=False)
-    return ax
-
-
 def probability_strip(
     model: nn.Module, image: torch.Tensor, perturbation: torch.Tensor, *, label: int, target: int
 ) -> Figure:
@@ -144,9 +85,10 @@ def probability_strip(
         label, target: the classes to show; the other eight are added up.
     """
     scales = torch.linspace(0, 1.5, 151)
+    images = (image + scales.view(-1, 1, 1, 1) * perturbation).clamp(0, 1)
+    place = next(model.parameters()).device
     with eval_mode(model), torch.no_grad():
-        images = (image + scales.view(-1, 1, 1, 1) * perturbation).clamp(0, 1)
-        chances = 100 * model(images).softmax(1).cpu()
+        chances = 100 * model(images.to(place)).softmax(1).cpu()
     shown = range(0, len(scales), 25)
     figure = plt.figure(figsize=(8, 4.6))
     grid = figure.add_gridspec(2, len(shown), height_ratios=[1, 2.6])
@@ -159,10 +101,77 @@ def probability_strip(
     curves["the other eight together"] = 100 - sum(curves.values())
     for (name, curve), style in zip(curves.items(), STYLES):
         ax.plot(scales, curve, **style, markevery=15, label=name)
-    ax.axvline(1, color="0.5", linewidth=1)
-    ax.annotate("the attack's r", (1, 101), ha="center", va="bottom", fontsize=10,
-                annotation_clip=False)
+    mark_at(ax, 1, "the attack's r")
     ax.set(xlabel="t, the scale of the perturbation", ylabel="probability (%)", ylim=(0, 100))
     ax.set_xlim(-0.12, 1.62)
     ax.legend(loc="center left")
     return figure
+
+
+def confidence_over_eps(
+    eps: Sequence[float], first: Sequence[float], winner: Sequence[float],
+    names: Sequence[str], *, mark: float,
+) -> Axes:
+    """Confidence in the first class and in the winner, in percent, over the size of the step.
+
+    Args:
+        eps: sizes, ascending.
+        first, winner: for each, the confidence in the class that won at the first of them, and
+            that of the class that wins.
+        names: for each, the winner's name, written where it changes.
+        mark: a size to mark by a vertical line.
+    """
+    ax = plt.subplots(figsize=(8.6, 3.6))[1]
+    at = range(len(eps))
+    for values, style, label in zip(
+        (first, winner), STYLES, (f"in “{names[0]}”", "in the winner"), strict=False
+    ):
+        ax.plot(at, values, **style, label=label)
+    changes = [0] + [i for i in at[1:] if names[i] != names[i - 1]]
+    for i in changes:
+        ax.annotate(names[i], (i, 103), rotation=25, fontsize=9, annotation_clip=False)
+        if i:
+            ax.axvline(i - 0.5, color="0.8", linewidth=1)
+    mark_at(ax, list(eps).index(mark))
+    ax.set_xticks(at, labels=[f"{value:g}".lstrip("0") or "0" for value in eps], fontsize=9)
+    ax.set(xlabel="eps (not to scale)", ylabel="confidence (%)")
+    ax.set_ylim(0, 100)
+    legend_beside(ax)
+    return ax
+
+
+def logit_lines(
+    steps: torch.Tensor, panels: Mapping[str, torch.Tensor], *, label: int
+) -> Figure:
+    """The logits of all classes along a direction, one panel for each direction.
+
+    Args:
+        steps: (S,), how far along it, in pixel units, ascending.
+        panels: for each direction's name its logits (S, classes).
+        label: the true class, drawn thick; each line has its class at its right end.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.9), sharey=True)
+    least = np.ptp(torch.cat([logits.flatten() for logits in panels.values()]).numpy()) / 22
+    for ax, (title, logits) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        heights = logits[-1].tolist()
+        for k, (height, at) in enumerate(zip(heights, apart(heights, least=least), strict=True)):
+            style = {"color": "black", "linewidth": 2.6} if k == label else {"color": "0.55"}
+            ax.plot(steps, logits[:, k], **style)
+            ax.plot([steps[-1], 1.12 * steps[-1]], [height, at], color="0.7", linewidth=0.8)
+            ax.text(1.16 * steps[-1], at, str(k), fontsize=9, va="center",
+                    weight="bold" if k == label else "normal")
+        mark_at(ax, 0)
+        ax.set_xlabel("step per pixel")
+        ax.set_title(title, fontsize=11)
+    np.atleast_1d(axes)[0].set_ylabel("logit")
+    return figure
+
+
+def apart(heights: list[float], *, least: float) -> list[float]:
+    """Move labels as little as possible (in squares) so that any two are `least` apart."""
+    order = np.argsort(heights, kind="stable")
+    # Less rank * least, the labels need only not fall.
+    steps = least * np.arange(len(heights))
+    moved = np.empty(len(heights))
+    moved[order] = isotonic_regression(np.array(heights)[order] - steps).x + steps
+    return moved.tolist()

@@ -1,11 +1,17 @@
-"""Rows of pictures."""
+"""Pictures in rows, in sheets and in sums."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import nn
+
+__all__ = ["digits", "equation", "patterns", "sheets"]
+
+SMALL = 64  # pixels a side, up to which a picture's pixels are to be seen one by one
 
 
 def digits(
@@ -41,41 +47,96 @@ def digits(
     )
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
-            ax = axes[i, j]
-            show_picture(ax, picture, signed=i in signed)
-            if titles[i] is not None:
-                ax.set_xlabel(titles[i][j], fontsize=10, labelpad=3)
+            beneath = "" if titles[i] is None else titles[i][j]
+            show_picture(axes[i, j], picture, beneath, signed=i in signed)
         if names is not None:
             axes[i, 0].set_ylabel(names[i], rotation=0, ha="right", va="center", labelpad=6)
     return figure
 
 
 def equation(
-    pictures: Sequence[torch.Tensor], captions: Sequence[str], *, factor: float
+    pictures: Sequence[torch.Tensor], captions: Sequence[str], *, factor: float = 1, plus: str = "+"
 ) -> Figure:
     """x + r = x + r: an image, its perturbation magnified by `factor`, and their sum.
 
-    `pictures`: three tensors (1, H, W), the perturbation not yet magnified; `captions`: what to
-    write beneath each.
+    Args:
+        pictures: three tensors (1 or 3, H, W): in [0, 1], in [-1, 1] when magnified, in [0, 1].
+        captions: what to write beneath each.
+        plus: what stands between the first two.
     """
     image, perturbation, adversarial = pictures
-    figure, axes = plt.subplots(
-        1, 5, figsize=(7.2, 2.7), width_ratios=[1, 0.16, 1, 0.16, 1]
-    )
-    for ax, sign in zip(axes[1::2], "+=", strict=True):
+    ratios = [1, 0.16 if plus == "+" else 0.42, 1, 0.16, 1]
+    figure, axes = plt.subplots(1, 5, figsize=(2.2 * sum(ratios), 2.7), width_ratios=ratios)
+    for ax, sign in zip(axes[1::2], (plus, "="), strict=True):
         ax.axis("off")
-        ax.text(0.5, 0.5, sign, fontsize=26, ha="center", va="center")
-    show_picture(axes[0], image)
-    show_picture(axes[2], factor * perturbation, signed=True)
-    show_picture(axes[4], adversarial)
-    for ax, caption in zip(axes[::2], captions, strict=True):
-        ax.set_xlabel(caption, fontsize=12)
+        ax.text(0.5, 0.5, sign, fontsize=20, ha="center", va="center")
+    shown = (image, factor * perturbation, adversarial)
+    for ax, picture, caption in zip(axes[::2], shown, captions, strict=True):
+        show_picture(ax, picture, caption, signed=ax is axes[2])
     return figure
 
 
-def show_picture(ax: Axes, picture: torch.Tensor, *, signed: bool = False) -> None:
+def patterns(
+    pictures: Sequence[torch.Tensor], *, titles: Sequence[str], beneath: Sequence[str]
+) -> Figure:
+    """Patterns (C, H, W) side by side, each stretched to its own range, with 0 drawn grey.
+
+    Three channels are drawn in colour; of any other number, the one that holds most.
+    """
+    figure, axes = plt.subplots(
+        1, len(pictures), figsize=(2.3 * len(pictures), 2.9), squeeze=False
+    )
+    for ax, picture, title, text in zip(axes[0], pictures, titles, beneath, strict=True):
+        pixels = np.atleast_3d(visible(picture))
+        show_picture(ax, torch.from_numpy(pixels).permute(2, 0, 1), text)
+        ax.set_title(title, fontsize=10)
+    return figure
+
+
+def visible(pattern: torch.Tensor) -> np.ndarray:
+    """A pattern (C, H, W) as pixels from 0 to 1, with 0 grey: (H, W, 3) in colour, or (H, W).
+
+    Of a number of channels other than 3, the one that holds most is shown.
+    """
+    pattern = pattern.detach().cpu().double()
+    if len(pattern) == 3:
+        shown = pattern.permute(1, 2, 0)
+    else:
+        shown = pattern[pattern.flatten(1).norm(dim=1).argmax()]
+    return (shown / (2 * shown.abs().max().clamp_min(1e-30)) + 0.5).numpy()
+
+
+def sheets(images: Mapping[str, torch.Tensor], *, columns: int = 10) -> Figure:
+    """Sheets of pictures side by side, each with its title.
+
+    `images`: for each title (N, 1, H, W) in [0, 1]; N is a multiple of `columns`.
+    """
+    rows = max(map(len, images.values())) / columns
+    size = (0.42 * columns * len(images), 0.42 * rows + 0.5)
+    figure, axes = plt.subplots(1, len(images), figsize=size, squeeze=False)
+    for ax, (title, pictures) in zip(axes[0], images.items(), strict=True):
+        if len(pictures) == 0 or len(pictures) % columns:
+            raise ValueError(f"images: got {len(pictures)}, expected a multiple of {columns}")
+        framed = nn.functional.pad(pictures[:, 0], (1, 1, 1, 1), value=0.35)
+        rows_of = framed.unflatten(0, (-1, columns)).transpose(1, 2)
+        show_picture(ax, rows_of.flatten(2).flatten(0, 1)[None])
+        ax.set_title(title, fontsize=11)
+    return figure
+
+
+def show_picture(
+    ax: Axes, picture: torch.Tensor, beneath: str = "", *, signed: bool = False
+) -> None:
+    """Draw a picture (1 or 3, H, W) in [0, 1], or, `signed`, in [-1, 1] with 0 as grey."""
     low = -1 if signed else 0
-    ax.imshow(picture.detach().cpu().squeeze(0).numpy(), vmin=low, vmax=1, interpolation="nearest")
+    if len(picture) == 3:  # colours have no limits that one could set
+        pixels = ((picture - low) / (1 - low)).clamp(0, 1).permute(1, 2, 0)
+    else:
+        pixels = picture.squeeze(0)
+    # Smoothed, a pattern of signs would show greys that are not in it.
+    way = "nearest" if signed or len(pixels) <= SMALL else None
+    ax.imshow(pixels.numpy(), vmin=low, vmax=1, cmap="gray", interpolation=way)
     ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(beneath, fontsize=10, labelpad=3)
     ax.grid(False)
     ax.spines[:].set_visible(False)

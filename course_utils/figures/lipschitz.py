@@ -9,7 +9,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.figures.style import SIX_STYLES, STYLES
+from course_utils.figures.style import SIX_STYLES, STYLES, hollow, legend_beside
+
+__all__ = ["certified_curves", "cones", "distances_by_network", "frequency_maps", "trained_bounds"]
 
 
 def cones(
@@ -48,61 +50,22 @@ def frequency_maps(norms: Mapping[str, torch.Tensor]) -> Figure:
     `norms`: for each title the (M_y, M_x) of `course_utils.lipschitz.frequency_norms`. Frequency
     0 is drawn in the middle; a hollow circle marks the largest value, which the title gives.
     """
-    figure, axes = plt.subplots(
-        1, len(norms), figsize=(3.9 * len(norms), 3.6), squeeze=False
-    )
+    size = (3.9 * len(norms), 3.6)
+    figure, axes = plt.subplots(1, len(norms), figsize=size, sharey=True, squeeze=False)
     for ax, (title, values) in zip(axes[0], norms.items()):
-        grid = torch.fft.fftshift(values).numpy()
-        left, right, bottom, top = _sides(grid.shape)
-        picture = ax.imshow(grid, extent=(left, right, bottom, top), cmap="gray", vmin=0)
-        j, k = np.unravel_index(grid.argmax(), grid.shape)
-        high, wide = grid.shape
-        ax.plot(left + (k + 0.5) * (right - left) / wide, top + (j + 0.5) * (bottom - top) / high,
-                "o", color="tab:orange", fillstyle="none", markersize=11, markeredgewidth=2)
-        ax.set(title=f"{title}\nlargest {grid.max():.3g}", xlabel="turns an output pixel, right",
-               xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5])
-        ax.title.set_fontsize(10)
+        grid = np.fft.fftshift(values.numpy())
+        down, right = (np.fft.fftshift(np.fft.fftfreq(side)) for side in grid.shape)
+        picture = ax.pcolormesh(right, down, grid, cmap="gray", vmin=0)
+        row, column = np.unravel_index(grid.argmax(), grid.shape)
+        ax.plot(right[column], down[row], "o", color="tab:orange", fillstyle="none",
+                markersize=11, markeredgewidth=2)
+        ax.set(xlabel="turns an output pixel, right", xticks=[-0.5, 0, 0.5], aspect="equal")
+        ax.set_title(f"{title}\nlargest {grid.max():.3g}", fontsize=10)
         ax.grid(False)
         figure.colorbar(picture, ax=ax, shrink=0.7)
-    axes[0, 0].set_ylabel("turns an output pixel, down")
+    axes[0, 0].set(ylabel="turns an output pixel, down", yticks=[-0.5, 0, 0.5])
+    axes[0, 0].invert_yaxis()
     return figure
-
-
-def _sides(shape: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return imshow's extent of a shifted grid of frequencies: left, right, bottom, top."""
-    starts = [-(side // 2) / side - 0.5 / side for side in shape]
-    return starts[1], starts[1] + 1, starts[0] + 1, starts[0]
-
-
-def patterns(
-    pictures: Sequence[torch.Tensor], *, titles: Sequence[str], beneath: Sequence[str]
-) -> Figure:
-    """Patterns (C, H, W) side by side, each stretched to its own range, with 0 drawn grey.
-
-    Three channels are drawn in colour; of any other number, the one that holds most.
-    """
-    figure, axes = plt.subplots(
-        1, len(pictures), figsize=(2.3 * len(pictures), 2.9), squeeze=False
-    )
-    for ax, picture, title, text in zip(axes[0], pictures, titles, beneath, strict=True):
-        ax.imshow(visible(picture), vmin=0, vmax=1, interpolation="nearest", cmap="gray")
-        ax.set(title=title, xlabel=text, xticks=[], yticks=[])
-        ax.title.set_fontsize(10)
-        ax.grid(False)
-    return figure
-
-
-def visible(pattern: torch.Tensor) -> np.ndarray:
-    """A pattern (C, H, W) as pixels from 0 to 1, with 0 grey: (H, W, 3) in colour, or (H, W).
-
-    Of a number of channels other than 3, the one that holds most is shown.
-    """
-    pattern = pattern.detach().cpu().double()
-    if len(pattern) == 3:
-        shown = pattern.permute(1, 2, 0)
-    else:
-        shown = pattern[pattern.flatten(1).norm(dim=1).argmax()]
-    return (shown / (2 * shown.abs().max().clamp_min(1e-30)) + 0.5).numpy()
 
 
 def trained_bounds(table: pd.DataFrame, bounds: pd.Series, *, title: str) -> Figure:
@@ -116,8 +79,7 @@ def trained_bounds(table: pd.DataFrame, bounds: pd.Series, *, title: str) -> Fig
     )
     lines = np.arange(len(table))
     for (name, column), style in zip(table.items(), SIX_STYLES):
-        left.plot(column.astype(float), lines, color=style["color"], marker=style["marker"],
-                  linestyle="none", fillstyle="none", markersize=8, markeredgewidth=1.6, label=name)
+        left.plot(column.astype(float), lines, **hollow(style), markeredgewidth=1.6, label=name)
     left.set(xscale="log", xlabel="bound", ylim=(len(table) - 0.5, -0.5), title="AlexNet")
     left.set_yticks(lines, labels=table.index)
     left.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.1), ncols=3)
@@ -130,7 +92,7 @@ def trained_bounds(table: pd.DataFrame, bounds: pd.Series, *, title: str) -> Fig
     return figure
 
 
-def sandwich(radii: Mapping[str, Mapping[str, torch.Tensor]]) -> Axes:
+def distances_by_network(radii: Mapping[str, Mapping[str, torch.Tensor]]) -> Axes:
     """Distances in L2, for several networks, on one logarithmic axis.
 
     `radii`: for each network, for each kind of distance, one (N,) for all kinds alike: every
@@ -141,7 +103,7 @@ def sandwich(radii: Mapping[str, Mapping[str, torch.Tensor]]) -> Axes:
     for line, (name, kinds) in enumerate(radii.items()):
         for row, ((kind, values), style) in enumerate(zip(kinds.items(), STYLES)):
             height = line + 0.24 * (row - (len(kinds) - 1) / 2)
-            values = values.detach().cpu().numpy()
+            values = values.numpy()
             ax.plot(values, np.full(len(values), height), "|", color=style["color"], alpha=0.3,
                     markersize=9)
             ax.plot(np.median(values), height, style["marker"], color="white",
@@ -151,7 +113,7 @@ def sandwich(radii: Mapping[str, Mapping[str, torch.Tensor]]) -> Axes:
     ax.set_yticks(range(len(radii)), labels=list(radii))
     above = ax.secondary_xaxis("top", functions=(lambda x: x / 28, lambda x: 28 * x))
     above.set_xlabel("the same as distortion (root mean square per pixel)")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="median")
+    legend_beside(ax, loc="upper left", bbox_to_anchor=(1.01, 1), title="median")
     return ax
 
 
@@ -169,23 +131,5 @@ def certified_curves(
         ax.plot(radii, values.mean(0), **style, markevery=5, label=name)
     ax.set(xlabel="radius (L2)", ylabel="certified accuracy (%)", ylim=(0, 100))
     ax.set_xlim(left=0)
-    ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
-    return ax
-
-
-def bound_scatter(bounds: pd.Series, rates: pd.DataFrame) -> Axes:
-    """Transfer rate against the bound of the network that the images are shown to.
-
-    `rates`: in percent, rows the networks that the images were made for, columns those that they
-    are shown to, `bounds` one for each column. The diagonal is left out. A column's points stand
-    above one another; the marker tells the row.
-    """
-    ax = plt.subplots(figsize=(7.2, 3.9))[1]
-    for name, style in zip(rates.index, SIX_STYLES):
-        others = [other for other in rates.columns if other != name]
-        ax.plot(bounds[others], rates.loc[name, others], linestyle="none", color=style["color"],
-                marker=style["marker"], fillstyle="none", markersize=7, label=name)
-    ax.set(xscale="log", xlabel="bound of the network shown to", ylabel="transfer rate (%)",
-           ylim=(0, 100))
-    ax.legend(title="made for", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    legend_beside(ax)
     return ax

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from course_utils.figures.lipschitz import visible
+from course_utils.figures.images import visible
 from course_utils.lipschitz import amplified_pattern, frequency_norms
 from course_utils.widgets.parts import picture_widget, png
 

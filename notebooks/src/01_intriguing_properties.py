@@ -154,7 +154,8 @@ print(f"test error: {error_rate(linear, test_images, test_labels):.1f} %")
 print(f"paper: {published.szegedy_models().loc['FC10(1e-2)', 'test error']:.1f} %")
 
 # %% mystnb={"image": {"alt": "A curve that falls steeply during the first ten evaluations of the loss and is flat for the rest."}}
-figures.training(history)
+figures.curves({"loss with weight decay": history.set_index("evaluation")[["loss"]]},
+               xlabel="evaluation of the loss")
 plt.show()
 
 # %% [markdown]
@@ -512,7 +513,8 @@ easiest = pairs.nan_to_num(torch.inf).argmin().item()
 print(f"nearest: from {easiest // 10} to {easiest % 10}, {pairs.flatten()[easiest]:.4f}")
 
 # %% mystnb={"image": {"alt": "A table of ten digits by ten targets, shaded by mean distortion, with the number printed in each cell and an empty diagonal."}}
-figures.class_matrix(1000 * pairs, label="mean distortion, in thousandths")
+figures.number_table(1000 * pairs, label="mean distortion, in thousandths",
+                     rows="digit", columns="target")
 plt.show()
 
 # %% [markdown]

@@ -109,7 +109,9 @@ def answers_to(image):
 index = 7
 image = adversarial["FC10(1e-2)"][index]
 label, target = digits[index].item(), targets[index].item()
-figures.answers(image, answers_to(image), label=label, target=target)
+figures.probabilities_by_network(
+    image, answers_to(image), label=label, target=target
+)
 plt.show()
 
 # %% [markdown]
@@ -286,7 +288,8 @@ def row_at(stddev, source="FC100-100-10"):
 
 scales = [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3]
 curves = pd.concat(row_at(stddev) for stddev in scales)
-figures.amplification(curves, own=sizes["FC100-100-10"])
+figures.curves({"error (%)": curves}, xlabel="distortion of every image",
+               mark=sizes["FC100-100-10"], marked="the attack's mean")
 plt.show()
 
 # %% [markdown]
@@ -494,7 +497,8 @@ plt.show()
 from course_utils.transfer import same_mistakes
 
 share, count = same_mistakes(models, adversarial, digits)
-figures.cells(share, beneath=count, label="fooled into the same class (%)")
+figures.number_table(share, label="fooled into the same class (%)",
+                     rows="made for", columns="shown to", beneath=count)
 plt.show()
 
 # %% [markdown]
@@ -522,7 +526,7 @@ from course_utils.transfer import gradient_cosines
 
 cosines = gradient_cosines(models, originals, digits)
 panels = {"as the attack found them": rates, "all scaled to 0.1": level}
-figures.cosine_scatter(cosines, panels)
+figures.transfer_scatter(panels, cosines, xlabel="cosine of the two gradients")
 plt.show()
 
 # %% [markdown]

@@ -510,7 +510,7 @@ medians = pd.DataFrame({n: {k: v.median().item() for k, v in r.items()} for n, r
 medians.T.assign(bound=product).round(3)
 
 # %% mystnb={"image": {"alt": "Six rows, one for each network, on a logarithmic axis of distance. In each, 200 strokes and a marker for the certified radius at the left, the guess between, and the attack at the right. For the linear network the three nearly touch; for the others certificate and attack lie about a factor of ten apart, and less for the penalised network."}}
-figures.sandwich(radii)
+figures.distances_by_network(radii)
 plt.show()
 
 # %% [markdown]
@@ -686,7 +686,8 @@ rates = pd.DataFrame({
 six_bounds = pd.Series({n: lipschitz.network_bound(m, (1, 28, 28)) for n, m in six.items()})
 
 # %% mystnb={"image": {"alt": "A scatter plot of transfer rate over the bound of the network that the pictures are shown to, on a logarithmic axis, with six columns of five markers. High and low rates are found in every column; there is no trend."}}
-figures.bound_scatter(six_bounds, rates)
+figures.transfer_scatter({"": rates}, six_bounds, log=True,
+                         xlabel="bound of the network shown to")
 plt.show()
 
 # %% [markdown]

@@ -113,7 +113,7 @@ print(f"pixels on which both agree: {100 * same.double().mean():.1f} %")
 shown = [picture[0], sign[0], moved[0]]
 answers = [top(image, 1) for image in (picture, (sign + 1) / 2, moved)]
 captions = [f"“{name}”\n{sure:.1f} %" for answer in answers for name, sure in answer.items()]
-figures.sign_equation(shown, captions, factor=".007")
+figures.equation(shown, captions, plus="+ .007 ×")
 plt.show()
 
 # %% [markdown]
@@ -490,7 +490,7 @@ panels = {
 }
 
 # %% mystnb={"image": {"alt": "Two panels over eps from 0 to .3 with a line for each of four networks. Left, the error: softmax and maxout rise to 100 percent by about .1; RBF starts higher and rises slowly to above half; the adversarially trained maxout stays lowest at large steps. Right, the confidence on mistakes: softmax and maxout climb towards 100 percent, RBF falls to zero."}}
-figures.against_eps(panels, mark=0.25)
+figures.curves(panels, mark=0.25)
 plt.show()
 
 # %% [markdown]
@@ -765,7 +765,7 @@ errors = pd.DataFrame({
 }, sizes)
 
 # %% mystnb={"image": {"alt": "Four lines of error over eps from 0 to .25. Plain maxout rises to 100 percent under one step and sooner under forty. Adversarially trained maxout stays low under one step; under forty small steps it rises steeply as well."}}
-figures.against_eps({"error (%)": errors}, mark=0.25)
+figures.curves({"error (%)": errors}, mark=0.25)
 plt.show()
 
 # %% [markdown]

@@ -360,7 +360,10 @@ plt.show()
 # what a digit is, or that there are ten: all that $G$ ever learned came from $D$'s objections.
 
 # %% mystnb={"image": {"alt": "Two panels over the epochs. Left, the losses of D and of G, two wavering lines that come near to levels and stay there. Right, D's mean output: for real digits above one half, for generated ones below it, both apart at first and nearer to one half later."}}
-figures.game(report)
+by_epoch = report.set_index("epoch")
+losses = by_epoch[["discriminator loss", "generator loss"]]
+figures.curves({"loss": losses, "D's mean output": by_epoch[["real", "fake"]]},
+               xlabel="epoch")
 plt.show()
 
 # %% [markdown]
@@ -521,7 +524,7 @@ shown = {"training digits": train_images[:10_000], "full run": samples, "live ru
 found = pd.DataFrame({name: digit_shares(images).numpy() for name, images in shown.items()})
 
 # %% mystnb={"image": {"alt": "For each of the ten digits three marks, its share in percent among training digits, samples of the full run and samples of the live run. Training digits lie near 10 percent throughout; the full run spreads around them and stays above the dotted line at 3 percent; the live run spreads more."}}
-figures.shares(found, least=3)
+figures.class_shares(found, least=3)
 plt.show()
 
 # %% [markdown]
@@ -669,7 +672,7 @@ scores = pd.DataFrame({
 })
 
 # %% mystnb={"image": {"alt": "Three lines, the log-likelihood in nats over 100, 1,000 and 10,000 samples. All rise and none levels off. Blurred real digits are the highest at 10,000 samples, above real ones; with few samples the generated ones are above the real digits."}}
-figures.likelihoods(scores)
+figures.curves({"log-likelihood (nats)": scores}, xlabel="samples", log=True)
 plt.show()
 
 # %% [markdown]
@@ -806,7 +809,7 @@ table = pd.DataFrame({
     for name, (images, label) in sets.items()
     for way, change in (("the step", attacked), ("random signs", shaken))
 }, sizes)
-figures.against_eps({"taken for real (%)": table})
+figures.curves({"taken for real (%)": table})
 plt.show()
 
 # %% [markdown]

@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from course_utils import figures
-from course_utils.figures.fast_gradient import _apart
+from course_utils.figures.attack import apart
 from course_utils.models import Normalize
 from course_utils.widgets import fast_gradient_explorer
 
@@ -31,10 +31,10 @@ def clean():
     plt.close("all")
 
 
-def test_sign_equation_draws_the_pattern_around_grey():
+def test_equation_draws_the_pattern_around_grey():
     picture, pattern = torch.rand(3, 6, 6), torch.randint(-1, 2, (3, 6, 6)).float()
     total = (picture + 0.1 * pattern).clamp(0, 1)
-    figure = figures.sign_equation([picture, pattern, total], ["a", "b", "c"], factor=".1")
+    figure = figures.equation([picture, pattern, total], ["a", "b", "c"], plus="+ .1 ×")
     drawn = [ax.images[0].get_array() for ax in figure.axes if ax.images]
     for array, expected in zip(drawn, (picture, (pattern + 1) / 2, total), strict=True):
         assert np.allclose(array, expected.permute(1, 2, 0))
@@ -73,7 +73,7 @@ def test_logit_lines_tell_each_line_by_its_class():
 def test_labels_are_moved_apart_and_no_further_than_needed(heights):
     """Against every other choice on a grid around it."""
     least = 0.5
-    moved = _apart(heights, least=least)
+    moved = apart(heights, least=least)
     gaps = np.diff(sorted(moved))
     assert (gaps >= least - 1e-9).all()
     assert np.argsort(moved, kind="stable").tolist() == np.argsort(heights, kind="stable").tolist()
@@ -84,12 +84,12 @@ def test_labels_are_moved_apart_and_no_further_than_needed(heights):
             assert np.square(other - heights).sum() >= cost - 1e-9
 
 
-def test_against_eps_draws_every_column_of_every_table():
+def test_curves_draw_every_column_of_every_table():
     tables = {
         what: pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, np.nan]}, [0, 0.3]) * factor
         for what, factor in (("error", 1), ("sure", 10))
     }
-    figure = figures.against_eps(tables, mark=0.25)
+    figure = figures.curves(tables, mark=0.25)
     for ax, (what, table) in zip(figure.axes, tables.items(), strict=True):
         *lines, mark = ax.lines
         assert ax.get_ylabel() == what and set(mark.get_xdata()) == {0.25}

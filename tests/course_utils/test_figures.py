@@ -1,5 +1,8 @@
 """The figures show the numbers they are given, and can be read without colour."""
 
+import re
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -11,6 +14,8 @@ import matplotlib.pyplot as plt
 
 from course_utils import figures
 from course_utils.models import fully_connected
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -80,13 +85,6 @@ def test_equation_magnifies_the_perturbation_only():
     assert [ax.texts[0].get_text() for ax in figure.axes if ax.texts] == ["+", "="]
 
 
-def test_training_draws_the_history():
-    history = pd.DataFrame({"evaluation": [1, 2, 3], "loss": [2.0, 1.0, 0.5]})
-    ax = figures.training(history)
-    assert ax.lines[0].get_xydata().tolist() == [[1, 2.0], [2, 1.0], [3, 0.5]]
-    assert ax.get_xlabel() and ax.get_ylabel()
-
-
 def test_descent_paths_counts_the_steps_and_marks_the_end():
     start, middle, end = [0.1, 0.2], [0.5, 0.5], [1.0, 0.7]
     paths = {"a": np.array([start, middle, end]), "b": np.array([start, end])}
@@ -130,14 +128,15 @@ def test_histograms_count_every_image_and_mark_the_means():
     ]
 
 
-def test_class_matrix_prints_each_number_in_its_row_and_column():
+def test_number_table_prints_each_number_in_its_row_and_column():
     matrix = torch.arange(100.0).view(10, 10)
     matrix.fill_diagonal_(torch.nan)
-    ax = figures.class_matrix(matrix, label="thousandths")
+    ax = figures.number_table(matrix, label="thousandths", rows="digit", columns="target")
     texts = {text.get_position(): text.get_text() for text in ax.texts}
     assert len(texts) == 100
     assert texts[(5, 2)] == "25" and texts[(2, 5)] == "52" and texts[(3, 3)] == "-"
     assert ax.get_title() == "thousandths"
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("digit", "target")
 
 
 def test_agreement_puts_equal_values_on_the_diagonal():
@@ -172,9 +171,9 @@ def table(values, *, rows="AB", columns="AB"):
     return pd.DataFrame(values, index=list(rows), columns=list(columns), dtype=float)
 
 
-def test_answers_marks_the_true_class_and_the_target_by_words():
+def test_probabilities_by_network_marks_the_true_class_and_the_target_by_words():
     chances = {"one": torch.tensor([0.2, 0.7, 0.1]), "two": torch.tensor([0.1, 0.1, 0.8])}
-    figure = figures.answers(torch.rand(1, 4, 4), chances, label=0, target=1)
+    figure = figures.probabilities_by_network(torch.rand(1, 4, 4), chances, label=0, target=1)
     _, first, second = figure.axes
     assert [text.get_text() for text in first.get_yticklabels()] == ["true 0", "target 1", "2"]
     for ax, values in zip((first, second), chances.values(), strict=True):
@@ -196,29 +195,137 @@ def test_beside_paper_prints_differences_and_is_bold_outside_the_interval():
     assert np.array_equal(dots[0].get_xdata(), [30, 5])
 
 
-def test_amplification_tells_six_curves_apart():
+def test_curves_tell_six_columns_apart_and_mark_a_place():
     curves = pd.DataFrame(np.arange(18).reshape(3, 6), index=[0, 0.1, 0.2], columns=list("ABCDEF"))
-    ax = figures.amplification(curves, own=0.05)
-    drawn = ax.lines[:6]
-    assert len({line.get_marker() for line in drawn}) == 6
+    (ax,) = figures.curves({"error (%)": curves}, mark=0.05, marked="own").axes
+    *drawn, mark = ax.lines
+    assert len({line.get_marker() for line in drawn}) == len(drawn) == 6
     for line, (name, errors) in zip(drawn, curves.items(), strict=True):
         assert line.get_label() == name and np.array_equal(line.get_ydata(), errors)
-    assert list(ax.lines[6].get_xdata()) == [0.05, 0.05]
+        assert np.array_equal(line.get_xdata(), curves.index)
+    assert list(mark.get_xdata()) == [0.05, 0.05] and ax.texts[0].get_text() == "own"
+    assert ax.get_ylim() == (-2, 102) and ax.get_ylabel() == "error (%)"
 
 
-def test_cells_prints_every_number_with_its_count():
+def test_curves_share_a_legend_only_where_the_columns_are_the_same():
+    one, other = table([[1, 2], [3, 4]], rows=[1, 10]), table([[5], [6]], rows=[1, 10], columns="A")
+    for panels, legends in (
+        ({"x": one, "y": one}, [False, True]), ({"x": one, "y": one.rename(columns={"A": "C"})},
+        [True, True]), ({"x": other}, [False]),
+    ):
+        axes = figures.curves(panels, log=True).axes
+        assert [ax.get_legend() is not None for ax in axes] == legends
+        assert axes[0].get_xscale() == "log"
+        assert [tick.get_text() for tick in axes[0].get_xticklabels()] == ["1", "10"]
+
+
+def test_number_table_prints_every_number_with_its_count():
     values, counts = table([[100, float("nan")], [25.4, 100]]), table([[9, 0], [3, 8]]).astype(int)
-    ax = figures.cells(values, label="share", beneath=counts)
+    ax = figures.number_table(
+        values, label="share", rows="made for", columns="shown to", beneath=counts
+    )
     assert [t.get_text() for t in ax.texts] == [
         "100", "of 9", "-", "of 0", "25", "of 3", "100", "of 8"
     ]
     assert ax.images[0].get_clim()[1] > 100  # so that black text can be read on every shade
 
 
-def test_cosine_scatter_draws_each_ordered_pair_once():
-    cosines, rates = table([[1, 0.5], [0.5, 1]]), table([[100, 20], [30, 100]])
-    figure = figures.cosine_scatter(cosines, {"left": rates, "right": rates + 1})
+def test_transfer_scatter_draws_each_ordered_pair_once():
+    cosines, rates = table([[1, 0.5], [0.4, 1]]), table([[100, 20], [30, 100]])
+    figure = figures.transfer_scatter({"l": rates, "r": rates + 1}, cosines, xlabel="cosine")
     for ax, shift in zip(figure.axes, (0, 1), strict=True):
         points = [(line.get_label(), *line.get_xdata(), *line.get_ydata()) for line in ax.lines]
-        assert points == [("A", 0.5, 20 + shift), ("B", 0.5, 30 + shift)]
+        assert points == [("A", 0.5, 20 + shift), ("B", 0.4, 30 + shift)]
         assert len({line.get_marker() for line in ax.lines}) == 2
+
+
+def test_transfer_scatter_takes_a_number_for_each_column():
+    bounds = pd.Series([1.0, 10.0, 100.0], index=list("abc"))
+    rates = table(np.arange(9.0).reshape(3, 3), rows="abc", columns="abc")
+    (ax,) = figures.transfer_scatter({"": rates}, bounds, xlabel="bound", log=True).axes
+    assert ax.get_xscale() == "log" and len({line.get_marker() for line in ax.lines}) == 3
+    for line, name in zip(ax.lines, "abc"):
+        others = [other for other in "abc" if other != name]
+        assert line.get_label() == name
+        assert line.get_xdata().tolist() == bounds[others].tolist()
+        assert line.get_ydata().tolist() == rates.loc[name, others].tolist()
+
+
+class Elsewhere(torch.Tensor):
+    """Stands for a tensor on another device: nothing but `cpu` brings its numbers to NumPy, and
+    it mixes with no tensor of the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        if name == "cpu":
+            return args[0].as_subclass(torch.Tensor)
+        if name in ("numpy", "__array__"):
+            raise TypeError("can't convert a tensor of another device to numpy")
+        tensors = [a for a in (*args, *(kwargs or {}).values()) if isinstance(a, torch.Tensor)]
+        if any(not isinstance(a, cls) and a.ndim for a in tensors):
+            raise RuntimeError("expected all tensors to be on the same device")
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("can't convert a tensor of another device to numpy")
+
+
+def elsewhere(*shape):
+    return torch.rand(*shape).as_subclass(Elsewhere)
+
+
+def test_the_device_that_is_made_up_is_as_hard_to_reach_as_a_real_one():
+    with pytest.raises(TypeError):
+        np.asarray(elsewhere(2))
+    with pytest.raises(TypeError):
+        elsewhere(2).detach().numpy()
+    with pytest.raises(RuntimeError):
+        elsewhere(2) + torch.rand(2)
+    assert type((2 * elsewhere(2)).detach().cpu()) is torch.Tensor
+
+
+FROM_ELSEWHERE = {
+    "digits": lambda t: figures.digits([t(2, 1, 4, 4), torch.rand(2, 1, 4, 4)]),
+    "equation": lambda t: figures.equation([t(3, 4, 4), t(3, 4, 4), torch.rand(3, 4, 4)], "abc"),
+    "patterns": lambda t: figures.patterns([t(2, 4, 4)], titles=["a"], beneath=["b"]),
+    "sheets": lambda t: figures.sheets({"a": t(4, 1, 4, 4)}, columns=2),
+    "histograms": lambda t: figures.histograms({"a": t(9), "b": torch.rand(9)}, xlabel="d"),
+    "agreement": lambda t: figures.agreement(torch.rand(3), t(3), label="d"),
+    "seeds": lambda t: figures.seeds({"a": t(3)}, xlabel="error"),
+    "number_table": lambda t: figures.number_table(t(3, 3), label="d", rows="r", columns="c"),
+    "probabilities_by_network": lambda t: figures.probabilities_by_network(
+        t(1, 4, 4), {"a": t(3)}, label=0, target=1
+    ),
+    "logit_lines": lambda t: figures.logit_lines(torch.linspace(0, 1, 4), {"a": t(4, 3)}, label=0),
+    "frequency_maps": lambda t: figures.frequency_maps({"a": t(5, 6)}),
+    "distances_by_network": lambda t: figures.distances_by_network({"a": {"b": t(5)}}),
+    "certified_curves": lambda t: figures.certified_curves(torch.rand(4), {"a": t(2, 4)}),
+    "discriminators": lambda t: figures.discriminators(t(4), {"p": t(4)}, {"d": t(4), "e": t(4)}),
+    "saturation": lambda t: figures.saturation(t(4), {"a": t(4)}, {"a": [1.0, 2.0]}),
+    "probability_strip": lambda t: figures.probability_strip(
+        fully_connected(10, inputs=16), t(1, 4, 4), t(1, 4, 4), label=2, target=6
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FROM_ELSEWHERE)
+def test_a_figure_takes_tensors_of_any_device(name):
+    FROM_ELSEWHERE[name](elsewhere)
+    FROM_ELSEWHERE[name](lambda *shape: torch.rand(*shape, requires_grad=True))
+
+
+def test_probability_strip_takes_the_pictures_to_the_models_device(monkeypatch):
+    moved, model = [], fully_connected(10, inputs=16)
+    place = next(model.parameters()).device
+    move = torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", lambda t, *a, **k: moved.append(a) or move(t, *a, **k))
+    figures.probability_strip(model, torch.rand(1, 4, 4), torch.rand(1, 4, 4), label=2, target=6)
+    assert (place,) in moved
+
+
+def test_lectures_draw_every_figure_and_none_that_is_not_there():
+    drawn = set()
+    for path in (ROOT / "notebooks").rglob("*.py"):
+        drawn |= set(re.findall(r"\bfigures\.(\w+)\(", path.read_text(encoding="utf-8")))
+    assert drawn == set(figures.__all__)

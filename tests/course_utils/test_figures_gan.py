@@ -10,7 +10,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from course_utils import figures
-from course_utils.figures.gan import tiled
 
 
 @pytest.fixture(autouse=True)
@@ -74,42 +73,27 @@ def test_saturation_draws_slopes_and_paths_in_one_style():
     assert told_apart(drawn(left).values())
 
 
-def test_game_draws_every_column_of_the_report():
-    report = pd.DataFrame({
-        "round": [5, 10], "epoch": [0.5, 1.0], "discriminator loss": [1.3, 1.0],
-        "generator loss": [0.7, 0.9], "real": [0.6, 0.8], "fake": [0.4, 0.3],
-    })
-    losses, outputs = figures.game(report).axes
-    found = [list(line.get_ydata()) for ax in (losses, outputs) for line in drawn(ax).values()]
-    columns = ["discriminator loss", "generator loss", "real", "fake"]
-    assert found == [list(report[column]) for column in columns]
-    for ax in (losses, outputs):
-        assert told_apart(drawn(ax).values())
-        assert all(list(line.get_xdata()) == [0.5, 1.0] for line in drawn(ax).values())
-
-
 def test_sheets_lay_pictures_out_row_by_row():
     pictures = torch.rand(6, 1, 4, 5, generator=torch.Generator().manual_seed(0))
-    sheet = tiled(pictures, 3)
+    figure = figures.sheets({"a": pictures, "b": 1 - pictures}, columns=3)
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
+    sheet = figure.axes[0].images[0].get_array()
     assert sheet.shape == (2 * 6, 3 * 7)
     for place, picture in enumerate(pictures):
         top, left = 6 * (place // 3) + 1, 7 * (place % 3) + 1
-        assert torch.equal(sheet[top : top + 4, left : left + 5], picture[0])
-    figure = figures.sheets({"a": pictures, "b": 1 - pictures}, columns=3)
-    assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
-    assert np.array_equal(figure.axes[0].images[0].get_array(), sheet)
+        assert np.array_equal(sheet[top : top + 4, left : left + 5], picture[0])
     assert figure.axes[0].images[0].get_clim() == (0, 1)
 
 
 @pytest.mark.parametrize("count", [0, 7])
 def test_a_sheet_is_of_full_rows(count):
-    with pytest.raises(ValueError, match=f"pictures: got {count}, expected a multiple of 3"):
-        tiled(torch.rand(count, 1, 4, 4), 3)
+    with pytest.raises(ValueError, match=f"images: got {count}, expected a multiple of 3"):
+        figures.sheets({"a": torch.rand(count, 1, 4, 4)}, columns=3)
 
 
 def test_shares_put_each_set_beside_its_class():
     table = pd.DataFrame({"real": [60.0, 40.0], "made": [95.0, 5.0], "live": [70.0, 30.0]})
-    ax = figures.shares(table, least=3)
+    ax = figures.class_shares(table, least=3)
     lines = drawn(ax)
     for name, line in lines.items():
         assert np.allclose(line.get_ydata(), table[name])
@@ -117,13 +101,3 @@ def test_shares_put_each_set_beside_its_class():
     places = [line.get_xdata()[0] for line in lines.values()]
     assert len(set(places)) == 3 and told_apart(lines.values())
     assert "3 %" in [text.get_text() for text in ax.texts]
-
-
-def test_likelihoods_are_drawn_over_the_number_of_samples():
-    table = pd.DataFrame({"a": [1.0, 2.0], "b": [0.0, 3.0]}, index=[100, 10_000])
-    ax = figures.likelihoods(table)
-    for name, line in drawn(ax).items():
-        assert list(line.get_xdata()) == [100, 10_000]
-        assert np.allclose(line.get_ydata(), table[name])
-    assert told_apart(drawn(ax).values()) and ax.get_xscale() == "log"
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["100", "10,000"]

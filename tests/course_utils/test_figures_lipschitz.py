@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from course_utils import figures
-from course_utils.figures.lipschitz import visible
+from course_utils.figures.images import visible
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +43,13 @@ def test_the_largest_frequency_is_marked_where_it_is(shape, peak):
     assert y == pytest.approx(np.fft.fftfreq(shape[0])[peak[0]])
     assert x == pytest.approx(np.fft.fftfreq(shape[1])[peak[1]])
     assert "largest 3" in ax.get_title()
-    # The pixel drawn there is the brightest.
-    picture = ax.images[0]
-    left, right, bottom, top = picture.get_extent()
-    column = int((x - left) / (right - left) * shape[1])
-    row = int((y - top) / (bottom - top) * shape[0])
-    assert picture.get_array()[row, column] == 3
+    # The cell drawn there is the brightest.
+    mesh = ax.collections[0]
+    corners = mesh.get_coordinates()
+    row, column = np.unravel_index(np.argmax(mesh.get_array()), shape)
+    low, high = corners[row, column], corners[row + 1, column + 1]
+    assert low[0] < x < high[0] and low[1] < y < high[1]
+    assert ax.yaxis_inverted()
 
 
 def test_patterns_have_zero_grey_and_colour_for_three_channels():
@@ -78,12 +79,12 @@ def test_trained_bounds_shows_every_bound():
     assert left.get_xscale() == right.get_xscale() == "log"
 
 
-def test_the_sandwich_draws_each_image_and_the_median():
+def test_distances_by_network_draw_each_image_and_the_median():
     radii = {
         name: {"certified": torch.rand(9) + scale, "attack": torch.rand(9) + 5 * scale}
         for name, scale in [("a", 1.0), ("b", 2.0)]
     }
-    ax = figures.sandwich(radii)
+    ax = figures.distances_by_network(radii)
     strokes = [line for line in ax.lines if line.get_marker() == "|"]
     markers = [line for line in ax.lines if line.get_marker() != "|"]
     values = [values for kinds in radii.values() for values in kinds.values()]
@@ -99,7 +100,7 @@ def test_the_sandwich_draws_each_image_and_the_median():
 
 
 def test_the_axis_above_is_28_times_finer():
-    ax = figures.sandwich({"a": {"certified": torch.tensor([0.28, 2.8])}})
+    ax = figures.distances_by_network({"a": {"certified": torch.tensor([0.28, 2.8])}})
     ax.figure.canvas.draw()
     above = ax.child_axes[0]
     assert np.allclose(above.get_xlim(), np.array(ax.get_xlim()) / 28)
@@ -114,16 +115,3 @@ def test_certified_curves_draw_the_mean_and_the_seeds():
         assert np.allclose(labelled[name].get_ydata(), values.mean(0))
     assert len(ax.lines) == 2 * (3 + 1)
     assert labelled["none"].get_linestyle() != labelled["penalty"].get_linestyle()
-
-
-def test_bound_scatter_leaves_the_diagonal_out():
-    names = ["a", "b", "c"]
-    bounds = pd.Series([1.0, 10.0, 100.0], index=names)
-    rates = pd.DataFrame(np.arange(9.0).reshape(3, 3), index=names, columns=names)
-    ax = figures.bound_scatter(bounds, rates)
-    assert len({line.get_marker() for line in ax.lines}) == 3
-    for line, name in zip(ax.lines, names):
-        others = [other for other in names if other != name]
-        assert line.get_label() == name
-        assert line.get_xdata().tolist() == bounds[others].tolist()
-        assert line.get_ydata().tolist() == rates.loc[name, others].tolist()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils.figures.lipschitz import visible
+from course_utils.figures.images import visible
 from course_utils.lipschitz import frequency_norms
 from course_utils.widgets import frequency_explorer
 
