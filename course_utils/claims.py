@@ -1,124 +1,225 @@
 """The deck's statements, tables and figures as claims that the lectures check by running.
 
-A lecture measures one number for a claim and hands it to `check` in a cell tagged `claim` and
-`claim:<id>`; `course_utils.deck` lists them, with the bands that decide. `report` reads the
-verdicts back from executed notebooks.
+`course_utils.deck` lists them; a lecture measures what a claim asks for and hands it to `check`,
+`check_table` or `check_theorem` in a cell tagged `claim` and `claim:<id>`. Nothing can be tuned:
+an effect is *reproduced* when its 95 % interval lies wholly on the deck's side of no effect,
+*contradicted* when wholly on the other, else *undecided*; of a table the order of the cells is
+judged, against shuffled tables; a theorem can only be violated. `report` reads the verdicts from
+what the cells printed.
 """
 
 import math
 import textwrap
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from course_utils.deck import CLAIMS, Claim
+from course_utils import intervals
+from course_utils.deck import CLAIMS, EFFECTS, Claim
+from course_utils.intervals import Interval
 
 MIME_TYPE = "application/vnd.course.claim+json"
+SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `check` found. A notebook shows it as its one line."""
+    """What a check found. A notebook shows it as its one line."""
 
     claim: Claim
-    measured: float
+    measured: dict  # the numbers, by the claim's kind: see check, check_table, check_theorem
     detail: str = ""
 
     @property
-    def holds(self) -> bool:
-        low, high = self.claim.band
-        return low <= self.measured <= high
+    def verdict(self) -> str:
+        """One of "theorem", "violated", "reproduced", "contradicted", "undecided"."""
+        found, claim = self.measured, self.claim
+        if "unconverted" in found:  # TRANSITION
+            return "not yet"
+        if claim.kind == "theorem":
+            return "violated" if found["violations"] else "theorem"
+        if claim.kind == "table":
+            if found["p"] >= SIGNIFICANT:
+                return "undecided"
+            return "reproduced" if found["correlation"] > 0 else "contradicted"
+        sides = {(found[end] > claim.no_effect) - (found[end] < claim.no_effect)
+                 for end in ("low", "high")}
+        if len(sides) > 1 or 0 in sides:
+            return "undecided"
+        return "reproduced" if sides == {claim.side} else "contradicted"
 
     @property
-    def verdict(self) -> str:
-        if self.holds:
-            return "holds"
-        return "does not hold here" + ("" if self.claim.expected else ", as expected")
+    def as_expected(self) -> bool:
+        return self.verdict in (self.claim.expected, "not yet")  # TRANSITION
+
+    @property
+    def text(self) -> str:
+        """What was measured, in short."""
+        found, form = self.measured, self.claim.format
+        if "unconverted" in found:  # TRANSITION
+            return str(found["unconverted"])
+        if self.claim.kind == "theorem":
+            return f"{found['cases']:,} cases, {found['violations']:,} violations"
+        if self.claim.kind == "table":
+            cells = found["cells"]
+            agreeing = f"{found['agree']} of {cells} cells agree; " if "agree" in found else ""
+            return (f"{agreeing}rank correlation of {cells} cells {found['correlation']:.2f}, "
+                    f"p = {found['p']:.2g}")
+        low, high = (form(found[end]).removesuffix(self.claim.unit) for end in ("low", "high"))
+        return f"{form(found['value'])} ({low} to {high})"
 
     @property
     def line(self) -> str:
-        claim = self.claim
-        detail = f" ({self.detail})" if self.detail else ""
-        return (
-            f"Deck: {claim.says}. Measured: {claim.measures}: {claim.format(self.measured)}"
-            f"{detail}. Paper: {claim.paper}. Verdict: {self.verdict} (band: {claim.band_text})."
-        )
+        claim, found = self.claim, self.measured
+        if "unconverted" in found:  # TRANSITION
+            return (f"Deck: {claim.says}. Measured: {claim.measures}: {self.text}. "
+                    f"Paper: {claim.paper}. Verdict: not yet.")
+        parts = [f"Deck: {claim.says}", f"Measured: {claim.measures}: {self.text}"]
+        parts[-1] += f" ({self.detail})" if self.detail else ""
+        if claim.kind == "table":
+            parts.append(f"Null: {claim.null}: below {found['chance']:.2f} in 95 of 100")
+        elif claim.kind != "theorem":
+            parts.append(f"Null: {claim.null}: {claim.format(found['null'])}")
+        words = self.verdict
+        if claim.kind == "theorem":
+            words += f", checked on {found['cases']:,} cases"
+        elif claim.kind == "table":
+            words = f"order {words}"
+        words += "" if self.as_expected else f" (expected: {claim.expected})"
+        return ". ".join([*parts, f"Paper: {claim.paper}", f"Verdict: {words}."])
 
     def __repr__(self) -> str:
         return self.line
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        payload = {
-            "id": self.claim.id,
-            "holds": self.holds,
-            "measured": self.claim.format(self.measured),
-            "expected": self.claim.expected,
-            "line": self.line,
-        }
+        payload = {"id": self.claim.id, "measured": self.measured, "detail": self.detail}
         return {"text/plain": self.line, MIME_TYPE: payload}
 
 
-def check(claim_id: str, measured: float, *, detail: str = "") -> Verdict:
-    """Judge `measured` by the band of the claim `claim_id`.
+def check(claim_id: str, estimate: Interval, *, null: float = math.nan, detail: str = "") -> Verdict:
+    """Judge an effect by the side of no effect on which its 95 % interval lies.
 
-    `measured` is a finite number in the claim's unit; `detail` is added to the line. Raises
-    ValueError for an unknown claim, one without a band, and NaN or infinity; TypeError for
-    what is not a number.
+    Args:
+        estimate: in the claim's unit, from `course_utils.intervals`.
+        null: the same statistic with chance or doing nothing in the effect's place, finite; the
+            claim says in words what that is.
+        detail: is added to the line.
+
+    Raises:
+        ValueError: an unknown claim, or one that another check judges, or a null not finite.
+        TypeError: an estimate that is not an Interval.
     """
+    if not isinstance(estimate, Interval) and math.isnan(null):  # TRANSITION
+        return Verdict(CLAIMS[claim_id], {"unconverted": float(estimate)}, detail)
+    claim = _find(claim_id, *EFFECTS)
+    if not isinstance(estimate, Interval):
+        raise TypeError(f"estimate: expected an Interval, got {type(estimate).__name__}")
+    if not math.isfinite(null):
+        raise ValueError(f"null: expected a finite number, got {null}")
+    return Verdict(claim, asdict(estimate) | {"null": float(null)}, detail)
+
+
+def check_table(claim_id: str, ours: pd.Series, paper: pd.Series, *,
+                low: pd.Series | None = None, high: pd.Series | None = None,
+                n: int | None = None, detail: str = "") -> Verdict:
+    """Judge a table by the order of its cells, and count those that agree.
+
+    Args:
+        ours, paper: cells of the same index, the adversarial ones alone (`transfer.cells`): a
+            diagonal of 100 % and rows of noise would agree in any case.
+        low, high: the ends of ours, such as `intervals.next_seed` gives; with n, the number of
+            pictures behind each of the paper's percentages, whose interval is Wilson's, the
+            cells that agree are counted: the difference's 95 % interval contains zero.
+
+    Raises:
+        ValueError: as `check`, or from `intervals.rank_correlation`.
+    """
+    claim = _find(claim_id, "table")
+    ranks = intervals.rank_correlation(ours, paper)
+    found = {"correlation": ranks.value, "p": ranks.p, "chance": ranks.chance, "cells": len(ours)}
+    if n is not None:
+        theirs = [intervals.proportion(round(cell * n / 100), n) for cell in paper]
+        cells = [Interval(*ends) for ends in zip(ours, low, high, strict=True)]
+        found["agree"] = sum(map(intervals.agree, cells, theirs))
+    return Verdict(claim, found, detail)
+
+
+def check_theorem(claim_id: str, *, cases: int, violations: int, detail: str = "") -> Verdict:
+    """Say on how many cases a theorem was checked, at least one, and how many violated it.
+
+    Raises ValueError for an unknown claim, one that is no theorem, and impossible counts.
+    """
+    claim, counts = _find(claim_id, "theorem"), {"cases": int(cases), "violations": int(violations)}
+    if not 0 <= counts["violations"] <= counts["cases"] or not counts["cases"]:
+        raise ValueError(f"violations: got {violations} of {cases}, expected 0 to cases, cases > 0")
+    return Verdict(claim, counts, detail)
+
+
+def read(payload: dict) -> Verdict:
+    """The verdict that a notebook's output carries. Raises ValueError for an unknown claim."""
+    if "holds" in payload or "unconverted" in payload.get("measured", ""):  # TRANSITION
+        return Verdict(CLAIMS[payload["id"]], {"unconverted": 0})
+    claim = _find(payload["id"], "theorem", "table", *EFFECTS)
+    return Verdict(claim, payload["measured"], payload["detail"])
+
+
+def _find(claim_id: str, *kinds: str) -> Claim:
     if claim_id not in CLAIMS:
         raise ValueError(f"claim_id: no claim {claim_id!r}; known: {', '.join(CLAIMS)}")
     claim = CLAIMS[claim_id]
-    if claim.band is None:
-        raise ValueError(f"claim_id: {claim_id!r} has no band yet (Lecture {claim.lecture})")
-    if isinstance(measured, str | bool):
-        raise TypeError(f"measured: expected a number, got {measured!r}")
-    try:
-        value = float(measured)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"measured: expected a number, got {type(measured).__name__}") from error
-    if not math.isfinite(value):
-        raise ValueError(f"measured: expected a finite number, got {value}")
-    return Verdict(claim, value, detail)
+    if claim.kind not in kinds:
+        raise ValueError(f"claim_id: {claim_id!r} is of kind {claim.kind}, not {' or '.join(kinds)}")
+    return claim
 
 
-def _read(notebook, name: str) -> tuple[list[str], dict[str, dict], list[tuple[str, str]]]:
+def _read(notebook, name: str) -> tuple[list[str], dict[str, Verdict], list[tuple[str, str]]]:
     """The ids tagged in `notebook`, the verdicts shown by the cells so tagged, what is wrong."""
     tagged, shown, wrong = [], {}, []
     for number, cell in enumerate(notebook.cells):
         tags = cell.get("metadata", {}).get("tags", [])
         ids = [tag.removeprefix("claim:") for tag in tags if tag.startswith("claim:")]
-        verdicts = [
-            output["data"][MIME_TYPE]
-            for output in cell.get("outputs", [])
-            if MIME_TYPE in output.get("data", {})
-        ]
+        outputs = [o["data"] for o in cell.get("outputs", []) if MIME_TYPE in o.get("data", {})]
         tagged += ids
         where = f"{name}, cell {number}"
         if len(ids) > 1 or ("claim" in tags) != bool(ids):
             wrong.append((", ".join(ids) or "?", f"{where}: tags {tags}, not claim and claim:<id>"))
             continue
-        for claim_id in ids:
-            if claim_id not in CLAIMS:
-                wrong.append((claim_id, f"{where}: tagged with an unknown claim"))
-        for verdict in verdicts:
-            if [verdict["id"]] != ids:
-                wrong.append((verdict["id"], f"{where}: checks {verdict['id']}, tagged {ids}"))
-            elif verdict["id"] in shown:
-                wrong.append((verdict["id"], f"{where}: checked a second time"))
+        wrong += [(claim_id, f"{where}: tagged with an unknown claim")
+                  for claim_id in ids if claim_id not in CLAIMS]
+        for data in outputs:
+            found = data[MIME_TYPE].get("id", "?")
+            if [found] != ids:
+                wrong.append((found, f"{where}: checks {found}, tagged {ids}"))
+            elif found in shown:
+                wrong.append((found, f"{where}: checked a second time"))
+            elif problem := _differs(data):
+                wrong.append((found, f"{where}: {problem}"))
             else:
-                shown[verdict["id"]] = verdict
+                shown[found] = read(data[MIME_TYPE])
     return tagged, shown, wrong
+
+
+def _differs(data: dict) -> str | None:
+    """Whether the printed line is another than the numbers beneath it give today."""
+    if "holds" in data[MIME_TYPE] or "unconverted" in data[MIME_TYPE]["measured"]:  # TRANSITION
+        return None
+    try:
+        line = read(data[MIME_TYPE]).line
+    except (KeyError, TypeError, ValueError) as error:
+        return f"the numbers cannot be read ({type(error).__name__}: {error})"
+    return None if data.get("text/plain") == line else "the line printed is not that of its numbers"
 
 
 def report(notebooks: list, *, lectures: list[int] | None = None) -> pd.DataFrame:
     """One row for each claim of CLAIMS, read from executed notebooks (nbformat NotebookNodes).
 
     Columns: lecture, slide, kind, claim, deck says, measured, paper, verdict, fails. A claim
-    whose lecture is among `lectures` and that no cell shows reads "missing", one of another
-    lecture "not yet". `lectures` defaults to those of the claims tagged in the notebooks; then
-    a notebook without a tag raises ValueError. A cell whose tags and output disagree gets a
-    row of its own, and fails.
+    fails whose verdict is another than expected, for better or worse. One whose lecture is among
+    `lectures` and that no cell shows reads "missing", one of another lecture "not yet".
+    `lectures` defaults to those of the claims tagged in the notebooks; then a notebook without a
+    tag raises ValueError. A cell whose tags, line and numbers disagree gets a row of its own,
+    and fails.
     """
     shown, wrong, found = {}, [], set()
     for number, notebook in enumerate(notebooks, start=1):
@@ -134,14 +235,12 @@ def report(notebooks: list, *, lectures: list[int] | None = None) -> pd.DataFram
 
     rows = []
     for claim in CLAIMS.values():
-        payload = shown.get(claim.id)
-        if payload is not None:
-            verdict = "holds" if payload["holds"] else "does not hold here"
-            fails = claim.expected and not payload["holds"]
+        if claim.id in shown:
+            verdict, measured = shown[claim.id].verdict, shown[claim.id].text
+            fails = not shown[claim.id].as_expected
         else:
-            verdict = "missing" if claim.lecture in present else "not yet"
+            verdict, measured = "missing" if claim.lecture in present else "not yet", "-"
             fails = verdict == "missing"
-        measured = payload["measured"] if payload else "-"
         rows.append((claim.lecture, claim.slide, claim.kind, claim.id, claim.says, measured,
                      claim.paper, verdict, fails))
     for claim_id, problem in wrong:
@@ -153,17 +252,17 @@ def report(notebooks: list, *, lectures: list[int] | None = None) -> pd.DataFram
 
 
 def failures(table: pd.DataFrame) -> list[str]:
-    """One line for each claim of `report`'s table that should hold and does not, or is amiss."""
-    failing = table[table["fails"]]
+    """One line for each claim of `report`'s table whose verdict is not as expected, or amiss."""
     return [
-        f"{row['claim']}: {row['verdict']} (measured {row['measured']})"
-        for _, row in failing.iterrows()
+        f"{row['claim']}: {row['verdict']} (measured {row['measured']}; expected "
+        f"{CLAIMS[row['claim']].expected if row['claim'] in CLAIMS else 'no such claim'})"
+        for _, row in table[table["fails"]].iterrows()
     ]
 
 
 def format_report(table: pd.DataFrame) -> str:
     """`report`'s table as text for a terminal of 100 columns, by lecture and slide."""
-    widths = {"verdict": 18, "deck says": 46, "measured": 12, "paper": 16}
+    widths = {"verdict": 14, "deck says": 42, "measured": 22, "paper": 14}
     lines = [_columns(widths, {name: name for name in widths})]
     for (lecture, slide), rows in table.groupby(["lecture", "slide"], sort=False):
         lines += ["", f"Lecture {lecture}, {slide}"]
@@ -176,12 +275,9 @@ def format_report(table: pd.DataFrame) -> str:
 
 def _columns(widths: dict[str, int], row) -> str:
     cells = [textwrap.wrap(str(row[name]), width) or [""] for name, width in widths.items()]
-    height = max(map(len, cells))
     lines = []
-    for i in range(height):
-        parts = [
-            (cell[i] if i < len(cell) else "").ljust(width)
-            for cell, width in zip(cells, widths.values(), strict=True)
-        ]
+    for i in range(max(map(len, cells))):
+        parts = [(cell[i] if i < len(cell) else "").ljust(width)
+                 for cell, width in zip(cells, widths.values(), strict=True)]
         lines.append(("  " + "  ".join(parts)).rstrip())
     return "\n".join(lines)

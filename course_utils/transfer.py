@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.checks import check_images, check_labels, check_size
+from course_utils.intervals import proportion
 from course_utils.models import eval_mode, odds_of_error
 from course_utils.training import BATCH, predict
 
@@ -56,34 +57,9 @@ def transfer_table(
             for name, model in models.items()
         }
     )
-    ends = mistakes.map(lambda errors: wilson_interval(errors, len(labels)))
-    low, high = (ends.map(lambda pair, end=end: pair[end]) for end in (0, 1))
+    ends = mistakes.map(lambda errors: proportion(errors, len(labels)))
+    low, high = (ends.map(lambda cell, end=end: getattr(cell, end)) for end in ("low", "high"))
     return TransferTable(100 * mistakes / len(labels), low, high)
-
-
-def wilson_interval(errors: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the ends, in percent, of Wilson's interval for an error rate.
-
-    These are the true rates p from which the rate seen is at most z standard deviations,
-    sqrt(p (1 - p) / n), away, with z the normal quantile. Unlike the usual "plus or minus", the
-    interval stays inside 0 to 100 %, and has a width where no error was seen.
-
-    Args:
-        errors: how many of the images were misclassified, 0 to n.
-        n: how many images, at least 1.
-        confidence: between 0 and 1.
-
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
-    """
-    whole = all(isinstance(value, int | np.integer) for value in (errors, n))
-    if not whole or not 0 <= errors <= n or n < 1:
-        raise ValueError(
-            f"errors: got {errors!r} of n = {n!r}, expected whole numbers, 0 <= errors <= n"
-        )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: got {confidence!r}, expected a number between 0 and 1")
-    interval = scipy.stats.binomtest(errors, n).proportion_ci(confidence, method="wilson")
-    return 100 * interval.low, 100 * interval.high
 
 
 def distortion(perturbation: Tensor) -> Tensor:
@@ -307,14 +283,16 @@ def gradient_cosines(
     return pd.DataFrame(cosines)
 
 
+def cells(table: pd.DataFrame) -> pd.Series:
+    """Return the cells in which a network meets pictures made for another one, (made for, shown
+    to) to value: without the diagonal, and without rows, such as noise, that no column is of."""
+    rows = table.loc[[name for name in table.index if name in table.columns]]
+    values = rows.rename_axis("made for").rename_axis("shown to", axis=1).stack()
+    return values[[made != shown for made, shown in values.index]]
+
+
 def rank_correlation(ours: pd.DataFrame, paper: pd.DataFrame) -> float:
-    """Return Spearman's rank correlation between the cells of two tables of the same layout.
-
-    The cells in which a network meets the images made for itself are left out.
-
-    Raises:
-        ValueError: the tables differ in their rows or columns.
-    """
+    """TRANSITION: until Lecture 2 uses `intervals.rank_correlation`."""
     if not (ours.index.equals(paper.index) and ours.columns.equals(paper.columns)):
         raise ValueError("paper: got other rows or columns than those of ours, expected the same")
     others = ours.index.to_numpy()[:, None] != ours.columns.to_numpy()

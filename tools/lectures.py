@@ -181,7 +181,7 @@ def course(folder: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
     failures = claims.failures(table)
     print("\n\n".join(problems), end="\n" if problems else "")
     if not problems and not failures:
-        print("Every claim that should hold does.")
+        print("Every verdict is as expected.")
     return 1 if problems or failures else 0
 
 

@@ -451,8 +451,8 @@ for _ in range(20):
 size = noise.square().mean(dim=(1, 2, 3)).sqrt()
 print(f"mean distortion: noise {size.mean():.4f}, attack {distortion.mean():.4f}")
 
-# %% tags=["claim", "claim:noise-harmless"]
-claims.check("noise-harmless", error_rate(network, originals + noise, digits))
+# %% tags=["claim", "claim:small-enough-radius"]
+claims.check("small-enough-radius", error_rate(network, originals + noise, digits))
 
 # %% mystnb={"image": {"alt": "Three rows of ten pictures: digits, the same with the attack's perturbation, and the same with noise. The second and third row differ little from the first; beneath the second row stand wrong classes, beneath the third the right ones."}}
 noisy = (originals + noise)[one_each]

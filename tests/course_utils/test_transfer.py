@@ -14,15 +14,14 @@ from torch.nn import functional as F
 from course_utils.models import fully_connected, linear_layers
 from course_utils.transfer import (
     amplify,
+    cells,
     distortion,
     draw_targets,
     easiest_targets,
     gaussian_noise,
     gradient_cosines,
-    rank_correlation,
     same_mistakes,
     transfer_table,
-    wilson_interval,
 )
 
 CLASSES = 4
@@ -80,35 +79,6 @@ def test_every_cell_is_the_count_of_mistakes():
             assert table.low.loc[row, column] == pytest.approx(low)
             assert table.high.loc[row, column] == pytest.approx(high)
     assert table.errors.to_numpy().std() > 1
-
-
-@given(
-    st.integers(1, 70_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
-    st.floats(0.5, 0.999),
-)
-def test_wilson_ends_solve_the_quadratic(pair, confidence):
-    errors, n = pair
-    low, high = wilson_interval(errors, n, confidence=confidence)
-    assert (low, high) == pytest.approx(wilson_by_quadratic(errors, n, confidence), abs=1e-5)
-    assert -1e-9 <= low <= 100 * errors / n <= high + 1e-9 <= 100 + 1e-6
-
-
-def test_wilson_of_one_worked_example():
-    # 10 of 100: (.1 + 1.9208 / 100 -+ 1.96 sqrt(.09 / 100 + .9604 / 100^2)) / (1 + 3.8416 / 100)
-    assert wilson_interval(10, 100) == pytest.approx((5.5229, 17.4368), abs=1e-3)
-    assert wilson_interval(0, 300)[0] == 0 and wilson_interval(300, 300)[1] == 100
-
-
-@pytest.mark.parametrize("pair", [(-1, 3), (4, 3), (0, 0), (0.5, 2), (1, 2.0)])
-def test_impossible_counts_are_refused(pair):
-    with pytest.raises(ValueError, match="errors: got"):
-        wilson_interval(*pair)
-
-
-@pytest.mark.parametrize("confidence", [0, 1, 95, math.nan])
-def test_impossible_confidences_are_refused(confidence):
-    with pytest.raises(ValueError, match="confidence: got"):
-        wilson_interval(1, 2, confidence=confidence)
 
 
 def test_noise_is_gaussian_of_the_stddev_asked_for():
@@ -298,22 +268,13 @@ def test_modes_and_gradients_stay_as_they_were():
     assert not any(images.requires_grad for images in batches.values())
 
 
-def test_rank_correlation_leaves_out_a_networks_own_images():
-    generator = np.random.default_rng(0)
-    names, rows = ["A", "B", "C"], ["A", "B", "C", "noise"]
-    ours = pd.DataFrame(generator.random((4, 3)), index=rows, columns=names)
-    paper = ours**3  # any rising function
-    for i in range(3):
-        paper.iloc[i, i] = -100.0 * i
-    assert rank_correlation(ours, paper) == pytest.approx(1)
-    assert rank_correlation(ours, -paper) == pytest.approx(-1)
-    noisy = pd.DataFrame(generator.random((4, 3)), index=rows, columns=names)
-    cells = [(i, j) for i in range(4) for j in range(3) if i != j]
-    one, two = ([table.iloc[cell] for cell in cells] for table in (ours, noisy))
-    ranks = [pd.Series(values).rank() for values in (one, two)]
-    assert rank_correlation(ours, noisy) == pytest.approx(ranks[0].corr(ranks[1]))
-    with pytest.raises(ValueError, match="paper: got other"):
-        rank_correlation(ours, paper.iloc[:3])
+def test_cells_are_those_of_another_network():
+    names = ["A", "B", "C"]
+    table = pd.DataFrame(np.arange(12.0).reshape(4, 3), [*names, "noise"], names)
+    assert list(cells(table).items()) == [
+        (("A", "B"), 1), (("A", "C"), 2), (("B", "A"), 3), (("B", "C"), 5), (("C", "A"), 6),
+        (("C", "B"), 7),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

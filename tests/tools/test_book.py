@@ -15,6 +15,7 @@ from course_utils import claims
 from tools import lectures
 from tools.book import cells, pages, site, slides
 from course_utils.deck import CLAIMS
+from course_utils.intervals import Interval
 from tools.environment import ROOT
 
 ALT = "Nine digits in a row, each with its label."
@@ -147,14 +148,14 @@ def test_links_to_notebooks_in_outputs_lead_to_pages(kind, link):
 
 
 def test_a_claim_is_shown_with_its_place():
-    verdict = claims.check("panda", CLAIMS["panda"].band[0])
+    verdict = claims.check("panda", Interval(40, 30, 50), null=1.2)
     shown = BeautifulSoup(
         cells.claim_html(verdict._repr_mimebundle_()[claims.MIME_TYPE]), "html.parser"
     )
     words = shown.find(id="claim-panda").get_text(" ")
     assert words.split() == verdict.line.split()
     assert [bold.string for bold in shown.find_all("b")] == [
-        "Deck:", "Measured:", "Paper:", "Verdict:",
+        "Deck:", "Measured:", "Null:", "Paper:", "Verdict:",
     ]  # fmt: skip
 
 

@@ -203,8 +203,8 @@ def test_ctrl_c_ends_the_kernel(tmp_path):
 @pytest.mark.parametrize(
     ("first", "measured", "status", "says"),
     [
-        ("", 1.6, 0, "Every claim that should hold does"),
-        ("", 99.0, 1, "classifier: does not hold here"),
+        ("", 1.6, 0, "Every verdict is as expected"),
+        ("", 99.0, 1, "classifier: contradicted"),
         ("raise ValueError('no such digit')", 1.6, 1, "ValueError: no such digit"),
     ],
 )
@@ -212,17 +212,20 @@ def test_course_reports_what_today_showed(
     tmp_path, monkeypatch, capsys, first, measured, status, says
 ):
     from course_utils import claims, data
+    from course_utils.intervals import Interval
 
     monkeypatch.setattr(data, "load_mnist", lambda split: ([], []))
     monkeypatch.setattr(claims, "CLAIMS", {"classifier": claims.CLAIMS["classifier"]})
+    earlier = claims.check("classifier", Interval(1.6, 1.5, 1.7), null=90)._repr_mimebundle_()
     cell = new_code_cell(
-        f"claims.check('classifier', {measured})",
+        f"claims.check('classifier', Interval({measured}, {measured}, {measured}), null=90)",
         metadata={"tags": ["claim", "claim:classifier"]},
         execution_count=2,
-        outputs=[new_output("display_data", claims.check("classifier", 1.6)._repr_mimebundle_())],
+        outputs=[new_output("display_data", earlier)],
     )
     folder = tmp_path / "notebooks"
-    imports = new_code_cell(f"from course_utils import claims\n{first}", execution_count=1)
+    needed = "from course_utils import claims\nfrom course_utils.intervals import Interval"
+    imports = new_code_cell(f"{needed}\n{first}", execution_count=1)
     write(new_notebook(cells=[imports, cell]), folder / "01_small.ipynb")
     before = (folder / "01_small.ipynb").read_bytes()
     assert lectures.course(folder, tmp_path / "build") == status

@@ -25,13 +25,14 @@ def shows_picture(cell: NotebookNode) -> bool:
 
 
 def claim_html(payload: dict) -> str:
-    """A claim's verdict, from the output that `claims.check` left in the notebook."""
-    verdict = "fails" if payload["expected"] and not payload["holds"] else "holds"
-    line = html.escape(payload["line"], quote=False)
-    for word in ("Measured", "Paper", "Verdict"):
+    """A claim's verdict, from the output that a check of `claims` left in the notebook."""
+    verdict = claims.read(payload)
+    line = html.escape(verdict.line, quote=False)
+    for word in ("Measured", "Null", "Paper", "Verdict"):
         line = line.replace(f". {word}: ", f".</p><p><b>{word}:</b> ", 1)
     line = line.replace("Deck:", "<b>Deck:</b>", 1)
-    return f'<div class="claim {verdict}" id="claim-{payload["id"]}"><p>{line}</p></div>'
+    kind = "holds" if verdict.as_expected else "fails"
+    return f'<div class="claim {kind}" id="claim-{payload["id"]}"><p>{line}</p></div>'
 
 
 def twin_html(twin: dict) -> str:

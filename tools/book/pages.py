@@ -20,9 +20,11 @@ from tools.environment import ROOT
 ASSIGNMENTS = "notebooks/assignments"
 CLAIMS = """# Which statements hold
 
-Every statement, table and figure of the slides on which the course rests is a *claim*: a lecture
-measures a number for it, and it holds where that number lies in a band that was fixed beforehand.
-These are the numbers of the notebooks on this site; each statement leads to its measurement."""
+Every statement, table and figure of the slides on which the course rests is a *claim*. An effect
+is *reproduced* where its 95 % interval lies wholly on the slides' side of no effect, *contradicted*
+where wholly on the other, else *undecided*; of a table the order of the cells is judged; a theorem
+is checked on cases. These are the numbers of the notebooks on this site; each statement leads to
+its measurement, and to what chance or doing nothing would have given."""
 SLIDES = """# Slides
 
 Each lecture's headings, questions, equations, figures, tables and verdicts. The arrow keys turn the
@@ -57,7 +59,7 @@ def readme_pages(text: str) -> dict[str, str]:
 def claims_page(notebooks: dict[str, NotebookNode]) -> str:
     """The claims report of the lectures (by name) as a page of tables.
 
-    Raises BookError where a claim is missing, or should hold and does not.
+    Raises BookError where a claim is missing, or its verdict is another than expected.
     """
     names = {int(name[:2]): name for name in notebooks}
     table = claims.report(list(notebooks.values()), lectures=list(names))
