@@ -1,0 +1,137 @@
+"""The game in the plane, as pure functions: what the page's game in the browser must agree with.
+
+Both players have two hidden layers of tanh. Nothing is random but `first` and `ring`: a step takes
+its points and its noise as arguments.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from course_utils.checks import check_counts
+from course_utils.gan.training import discriminator_loss, generator_loss
+
+NOISE = 2  # numbers that a point is made from
+BETAS, EPSILON = (0.5, 0.999), 1e-8  # Adam's
+
+
+class Rules(NamedTuple):
+    """How both play: steps in a round, size of the steps, and what is descended, and how."""
+
+    generator_steps: int = 1
+    discriminator_steps: int = 1
+    generator_rate: float = 2e-3
+    discriminator_rate: float = 5e-3
+    saturating: bool = False
+    adam: bool = True
+
+
+class Player(NamedTuple):
+    """Weights (out, in) and biases (out,) in turn, Adam's moments of each, and steps taken."""
+
+    weights: tuple[Tensor, ...]
+    first: tuple[Tensor, ...]
+    second: tuple[Tensor, ...]
+    steps: int = 0
+
+
+def player(outputs: int, *, inputs: int = 2, hidden: int = 32, seed: int = 0) -> Player:
+    """Return a player before its first step, float64: G has two outputs, D one.
+
+    Weights and biases are uniform within 1 / sqrt(inputs of the layer).
+    """
+    check_counts(outputs=outputs, inputs=inputs, hidden=hidden)
+    random, weights = torch.Generator().manual_seed(seed), []
+    for into, out in ((inputs, hidden), (hidden, hidden), (hidden, outputs)):
+        for shape in ((out, into), (out,)):
+            draw = torch.rand(shape, generator=random, dtype=torch.float64)
+            weights.append((2 * draw - 1) / math.sqrt(into))
+    zeros = tuple(torch.zeros_like(w) for w in weights)
+    return Player(tuple(weights), zeros, zeros)
+
+
+def answer(weights: tuple[Tensor, ...], points: Tensor) -> Tensor:
+    """Return a network's outputs (N, outputs) for points (N, inputs)."""
+    for place in (0, 2):
+        points = torch.tanh(points @ weights[place].T + weights[place + 1])
+    return points @ weights[4].T + weights[5]
+
+
+def play(
+    generator: Player, discriminator: Player, rules: Rules, points: Tensor, noise: Tensor
+) -> tuple[Player, Player]:
+    """Return both players after one round; neither argument is changed.
+
+    Args:
+        points: (discriminator steps, N, 2), real ones, of which each step of D takes the next row.
+        noise: (discriminator and generator steps, N, noise): D's steps take the first rows.
+    """
+    for real, z in zip(points, noise):
+        fake = answer(generator.weights, z)
+        discriminator = _step(discriminator, rules.discriminator_rate, rules.adam, lambda weights: (
+            discriminator_loss(answer(weights, real), answer(weights, fake))))
+    for z in noise[len(points):]:
+        generator = _step(generator, rules.generator_rate, rules.adam, lambda weights: (
+            generator_loss(answer(discriminator.weights, answer(weights, z)),
+                           saturating=rules.saturating)))
+    return generator, discriminator
+
+
+def pull(discriminator: Player, points: Tensor, *, saturating: bool = False) -> Tensor:
+    """Return where G's loss would have each of its points (N, 2) go: minus its gradient there."""
+    points = points.detach().requires_grad_()
+    fake = answer(discriminator.weights, points)
+    loss = len(points) * generator_loss(fake, saturating=saturating)
+    return -torch.autograd.grad(loss, points)[0]
+
+
+def ring(count: int, random: torch.Generator, *, blobs: int = 8) -> Tensor:
+    """Return points (count, 2), float64, in equal blobs (deviation .05) on the unit circle."""
+    which = torch.randint(blobs, (count,), generator=random)
+    return centres(blobs)[which] + 0.05 * torch.randn(
+        count, 2, generator=random, dtype=torch.float64)
+
+
+def centres(blobs: int = 8) -> Tensor:
+    """Return the blobs' centres (blobs, 2), float64."""
+    angles = 2 * math.pi * torch.arange(blobs, dtype=torch.float64) / blobs
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def blob_shares(points: Tensor, *, blobs: int = 8) -> Tensor:
+    """Return the share (blobs,) of the points (N, 2) that lie within .25 of each blob's centre."""
+    distances, nearest = torch.cdist(points, centres(blobs)).min(dim=1)
+    return torch.bincount(nearest[distances < 0.25], minlength=blobs).double() / len(points)
+
+
+def run(rules: Rules, rounds: int, *, batch: int = 100, seed: int = 0) -> tuple[Player, Player]:
+    """Return both players after so many rounds on `ring`, from the seed's first weights."""
+    random = torch.Generator().manual_seed(seed)
+    generator, discriminator = player(2, seed=2 * seed), player(1, seed=2 * seed + 1)
+    for _ in range(rounds):
+        points = ring(batch * rules.discriminator_steps, random).view(-1, batch, 2)
+        steps = rules.discriminator_steps + rules.generator_steps
+        noise = torch.randn(steps, batch, NOISE, generator=random, dtype=torch.float64)
+        generator, discriminator = play(generator, discriminator, rules, points, noise)
+    return generator, discriminator
+
+
+def _step(before: Player, rate: float, adam: bool, loss_of) -> Player:
+    """One step down a loss of the weights, by Adam (Kingma and Ba 2015) or by the slope alone."""
+    weights = tuple(w.detach().requires_grad_() for w in before.weights)
+    slopes = torch.autograd.grad(loss_of(weights), weights)
+    steps = before.steps + 1
+    first, second = before.first, before.second
+    moves = slopes
+    if adam:
+        one, two = BETAS
+        first = tuple(one * m + (1 - one) * g for m, g in zip(first, slopes))
+        second = tuple(two * v + (1 - two) * g * g for v, g in zip(second, slopes))
+        moves = tuple(
+            m / (1 - one**steps) / ((v / (1 - two**steps)).sqrt() + EPSILON)
+            for m, v in zip(first, second)
+        )
+    after = tuple(w.detach() - rate * move for w, move in zip(weights, moves))
+    return Player(after, first, second, steps)
