@@ -4,12 +4,8 @@ Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
 """
 
 from course_utils.lipschitz.fourier import amplified_pattern, frequency_norms
-from course_utils.lipschitz.network import (
-    certified_radius,
-    layer_bounds,
-    lipschitz_penalty,
-    network_bound,
-)
+from course_utils.lipschitz.layers import layer_bounds
+from course_utils.lipschitz.network import certified_radius, lipschitz_penalty, network_bound
 from course_utils.lipschitz.norms import NormBounds, operator_norm
 
 __all__ = [

@@ -47,11 +47,13 @@ class Axis:
         period: M, the frequencies of the circle, whose stride * M pixels hold the image.
         repeats: how often at most the layer reads a pixel, or shows an output, of the circle:
             1 but for some circular paddings. The norm is at most sqrt(repeats) times the circle's.
+        outputs: pixels that the layer gives.
     """
 
     before: int
     period: int
     repeats: int
+    outputs: int
 
 
 def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
@@ -62,11 +64,10 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
     no convolution on any circle of that size: it is taken as copying its padding, which repeats
     pixels, and a convolution without padding. That is sound, but up to sqrt(2) too high an axis.
     """
-    left, right, top, bottom = layer._reversed_padding_repeated_twice
     result = []
-    for axis, (before, after) in enumerate([(top, bottom), (left, right)]):
-        size, taps = input_shape[1 + axis], layer.kernel_size[axis]
-        stride, dilation = layer.stride[axis], layer.dilation[axis]
+    for axis, (before, after) in enumerate(padding(layer)):
+        size, taps = input_shape[1 + axis], layer.weight.shape[2 + axis]
+        stride, dilation = pair(layer.stride)[axis], pair(layer.dilation)[axis]
         reach = dilation * (taps - 1) + 1
         if size + before + after < reach:
             raise ValueError(
@@ -88,15 +89,30 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
             # windows start behind the circle's end read those zeros only.
             last = read - before
             period = math.ceil(max(before + min(size, last), last) / stride)
-        result.append(Axis(before, period, repeats))
+        result.append(Axis(before, period, repeats, outputs))
     return result
+
+
+def padding(layer: nn.Conv2d) -> list[tuple[int, int]]:
+    """Return the pixels before and after the image, down and to the right, as torch pads."""
+    if layer.padding_mode == "circular":  # fixed when the layer was made
+        left, right, top, bottom = layer._reversed_padding_repeated_twice
+        return [(top, bottom), (left, right)]
+    if layer.padding == "same":
+        spans = [d * (k - 1) for d, k in zip(pair(layer.dilation), layer.weight.shape[2:])]
+        return [(span // 2, span - span // 2) for span in spans]
+    return [(p, p) for p in pair(0 if layer.padding == "valid" else layer.padding)]
+
+
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return tuple(value) if isinstance(value, tuple | list) else (value, value)
 
 
 def phase_weights(layer: nn.Conv2d) -> Tensor:
     """Return W_q in float64, (groups, channels out, channels in * phases, taps y, taps x)."""
     weight = layer.weight.detach().cpu().double()
     out, into, height, width = weight.shape
-    (sy, sx), (dy, dx) = layer.stride, layer.dilation
+    (sy, sx), (dy, dx) = pair(layer.stride), pair(layer.dilation)
     qy, qx = (math.ceil((d * (k - 1) + 1) / s) for d, k, s in ((dy, height, sy), (dx, width, sx)))
     spread = weight.new_zeros(out, into, max(qy * sy, dy * height), max(qx * sx, dx * width))
     spread[:, :, : dy * height : dy, : dx * width : dx] = weight
@@ -346,7 +362,7 @@ def _wave(
         torch.exp(2j * math.pi * ((f * torch.arange(a.period)) % period).double() / period)
         for f, a, period in zip(frequency, both, periods)
     ]
-    vector = vector.to(torch.complex128).view(-1, *layer.stride)
+    vector = vector.to(torch.complex128).view(-1, *pair(layer.stride))
     inside = torch.einsum("cab,m,n->cmanb", vector, *waves)
     inside = inside.flatten(3).flatten(1, 2)
     # The circle begins with the padding; it may be wider than image and padding, or narrower.
@@ -360,8 +376,8 @@ def _wave(
 def pad(layer: nn.Conv2d, images: Tensor) -> Tensor:
     """Return images (N, C, H, W) with the layer's padding around them."""
     mode = "circular" if layer.padding_mode == "circular" else "constant"
-    padding = layer._reversed_padding_repeated_twice
-    return F.pad(images, padding, mode=mode) if any(padding) else images
+    (top, bottom), (left, right) = padding(layer)
+    return F.pad(images, (left, right, top, bottom), mode=mode)
 
 
 def phases(layer: nn.Conv2d, images: Tensor) -> Tensor:
@@ -371,7 +387,7 @@ def phases(layer: nn.Conv2d, images: Tensor) -> Tensor:
     """
     images, cut = pad(layer, images), []
     for side, taps, stride, dilation in zip(
-        images.shape[2:], layer.kernel_size, layer.stride, layer.dilation
+        images.shape[2:], layer.weight.shape[2:], pair(layer.stride), pair(layer.dilation)
     ):
         outputs = (side - dilation * (taps - 1) - 1) // stride + 1
         wanted = stride * (outputs - 1 + math.ceil((dilation * (taps - 1) + 1) / stride))
@@ -405,4 +421,7 @@ def check_convolution(layer: nn.Module, input_shape: tuple[int, int, int] | None
             f"input_shape: got {input_shape!r}, expected (C, H, W) with "
             f"C = {layer.in_channels}, the layer's channels"
         )
+    sizes = layer.out_channels, layer.in_channels // layer.groups, *pair(layer.kernel_size)
+    if layer.weight.shape != sizes:
+        raise ValueError(f"layer: got weights {tuple(layer.weight.shape)}, expected {sizes}")
     axes(layer, tuple(input_shape))

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from course_utils.lipschitz import fourier
 from course_utils.lipschitz.certificate import SMALL, dense_bounds, scale_of
 from course_utils.lipschitz.lanczos import largest_eigenpair
+from course_utils.lipschitz.plain import kind_of
+from course_utils.models import eval_mode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +54,16 @@ def operator_norm(
     Sources: Rump 2006 (see `course_utils.lipschitz.certificate`) for the proof; Szegedy et al.
     2013 (arXiv:1312.6199), section 4.3; Sedghi, Gupta and Long 2019 (arXiv:1805.10408).
     """
-    if inherits(layer, nn.Linear):
-        return NormBounds(*dense_bounds(layer.weight))
-    if inherits(layer, nn.Conv2d):
+    kind = kind_of(layer, (nn.Linear, nn.Conv2d), "layer")
+    if kind is None:
+        raise TypeError(f"layer: got {type(layer).__name__}, expected nn.Linear or nn.Conv2d")
+    with eval_mode(layer), torch.inference_mode(False):
+        if kind is nn.Linear:
+            return NormBounds(*dense_bounds(layer.weight))
         fourier.check_convolution(layer, input_shape)
         upper = fourier.upper_bound(layer, tuple(input_shape))
         lower, attained_at = _attain(layer, tuple(input_shape), upper)
         return NormBounds(lower, upper, attained_at)
-    raise TypeError(f"layer: got {type(layer).__name__}, expected nn.Linear or nn.Conv2d")
-
-
-def inherits(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Return whether a layer is of this kind and computes what this kind does."""
-    ours = type(layer)
-    return isinstance(layer, kind) and all(
-        getattr(ours, name, None) is getattr(kind, name, None)
-        for name in ("forward", "_conv_forward", "__call__")
-    )
 
 
 def _attain(
