@@ -192,6 +192,10 @@ def _open_rgb(path: Path | io.BytesIO) -> Image.Image:
                     f"{width} x {height} pixels, expected at most {LARGEST_PICTURE:,} in all"
                 )
             return _to_rgb(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError as error:  # by Pillow's own limit, of 179 million
+        raise ValueError(
+            f"name_or_path: {name} has too many pixels, expected at most {LARGEST_PICTURE:,} in all"
+        ) from error
     except UnidentifiedImageError as error:  # whose own words show a buffer's address
         formats = ", ".join(FORMATS)
         raise ValueError(

@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping
 
-import ipywidgets
 import numpy as np
 import torch
 from torch import nn
 
 from course_utils.figures.images import visible
 from course_utils.lipschitz import amplified_pattern, frequency_norms
-from course_utils.widgets.parts import picture_widget, png
+from course_utils.widgets.explorer import Explorer, Menu, Shown, Slider, screen
 
 SIDE = 240  # screen pixels of each of the two pictures, at least
 
 
 def frequency_explorer(
     layers: Mapping[str, tuple[nn.Conv2d, tuple[int, int, int]]]
-) -> ipywidgets.VBox:
+) -> Explorer:
     """Choose a convolution and a frequency; see the input pattern that it amplifies most.
 
     On the left are the norms at all frequencies, with frequency 0 in the middle and the chosen
@@ -27,9 +26,9 @@ def frequency_explorer(
         layers: name to (layer, input_shape), as for `course_utils.lipschitz.frequency_norms`.
 
     Returns:
-        A VBox of four rows: the menu; the slider of the frequency down; that to the right; the
-        two pictures (Images) and the norms (an HTML). Frequencies count from 0 in the middle; the
-        explorer begins at the one that is amplified most, and so does each layer's choice.
+        An explorer with the controls `layer`, `down` and `right`, and two pictures. Frequencies
+        count from 0 in the middle and begin at the one that the first layer amplifies most; a
+        layer with fewer than another's repeats its own, as frequencies do.
 
     Raises:
         TypeError, ValueError: as `frequency_norms`; or there is no layer.
@@ -37,52 +36,38 @@ def frequency_explorer(
     if not layers:
         raise ValueError("layers: got none, expected at least one")
     norms = {name: frequency_norms(*layer) for name, layer in layers.items()}
-    menu = ipywidgets.Dropdown(options=list(layers), description="layer")
-    down = ipywidgets.IntSlider(description="down")
-    right = ipywidgets.IntSlider(description="right")
-    map_of_norms, picture = picture_widget(), picture_widget()
-    text = ipywidgets.HTML()
-    busy = False
+    starts = largest(next(iter(norms.values())))
+    sides = np.max([values.shape for values in norms.values()], axis=0).tolist()
 
-    def choose(change: object = None) -> None:
-        nonlocal busy
-        busy = True  # the sliders move together, and nothing is drawn half-way
-        values = norms[menu.value]
-        best = np.unravel_index(int(values.argmax()), values.shape)
-        for slider, side, start in zip((down, right), values.shape, best):
-            # Widen first: a slider refuses an end on the wrong side of the other.
-            slider.min, slider.max = -1000, 1000
-            slider.value = (int(start) + side // 2) % side - side // 2
-            slider.min, slider.max = -(side // 2), (side - 1) // 2
-        busy = False
-        show()
-
-    def show(change: object = None) -> None:
-        if busy:
-            return
-        values = norms[menu.value]
-        frequency = (down.value % values.shape[0], right.value % values.shape[1])
-        here, most = values[frequency].item(), values.max().item()
-        pattern = visible(amplified_pattern(*layers[menu.value], frequency))
-        for widget, pixels in ((map_of_norms, _marked(values, frequency)), (picture, pattern)):
-            widget.value = png(pixels, zoom=max(1, -(-SIDE // max(pixels.shape[:2]))))
-        text.value = (
-            f"<p>Amplified <b>{here:.3f}</b> times;<br>{100 * here / most:.0f} % of the largest, "
-            f"{most:.3f}.</p>"
+    def frame(layer: str, down: int, right: int) -> Shown:
+        values = norms[layer]
+        place = (down % values.shape[0], right % values.shape[1])
+        here, most = values[place].item(), values.max().item()
+        pattern = visible(amplified_pattern(*layers[layer], place))
+        words = [f"Amplified {here:.3f} times;", f"{100 * here / most:.0f} % of the largest,",
+                 "{:.3f} at {} down, {} right.".format(most, *largest(values))]
+        pictures = {"norms": marked(values, place), "pattern": pattern}
+        return Shown(
+            {name: screen(pixels, zoom=max(1, -(-SIDE // max(pixels.shape[:2]))))
+             for name, pixels in pictures.items()}, [], words,
         )
 
-    menu.observe(choose, names="value")
-    for slider in (down, right):
-        slider.observe(show, names="value")
-    choose()
-    return ipywidgets.VBox([
-        menu, down, right, ipywidgets.HBox([map_of_norms, picture, text])
-    ])
+    controls = {
+        name: Slider(-(side // 2), (side - 1) // 2, 1, start, digits=0)
+        for name, side, start in zip(("down", "right"), sides, starts)
+    }
+    return Explorer(frame, {"layer": Menu(list(layers)), **controls})
 
 
-def _marked(values: torch.Tensor, frequency: tuple[int, int]) -> np.ndarray:
+def largest(values: torch.Tensor) -> list[int]:
+    """The frequency of the largest norm, down and right, counted from 0 in the middle."""
+    place = np.unravel_index(int(values.argmax()), values.shape)
+    return [(int(k) + n // 2) % n - n // 2 for k, n in zip(place, values.shape)]
+
+
+def marked(values: torch.Tensor, frequency: tuple[int, int]) -> np.ndarray:
     """The norms as grey, the largest white, frequency 0 in the middle, the chosen one orange."""
-    grey = (values / values.max().clamp_min(1e-30)).numpy()
+    grey = (values / values.max().clamp_min(1e-30)).cpu().numpy()
     colours = np.repeat(grey[..., None], 3, axis=2)
     colours[frequency] = (1.0, 0.5, 0.05)
     return np.fft.fftshift(colours, axes=(0, 1))

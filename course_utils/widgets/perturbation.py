@@ -1,22 +1,19 @@
 """Lecture 1's explorer: scale one perturbation."""
 
-import ipywidgets
-import numpy as np
 import torch
 from torch import nn
 
 from course_utils.attacks import lbfgs_attack
 from course_utils.models import eval_mode
-from course_utils.widgets.parts import bars, picture_widget, png
+from course_utils.widgets.explorer import Explorer, Menu, Shown, Slider, bars, screen
 
 LARGEST = 1.5  # the slider's end
 ZOOM = 8  # screen pixels for each pixel of an image
-GAP = 2  # white pixels between the two images
 
 
 def perturbation_explorer(
     model: nn.Module, images: torch.Tensor, labels: torch.Tensor
-) -> ipywidgets.VBox:
+) -> Explorer:
     """Choose a digit and a target, then scale the perturbation and watch the probabilities.
 
     All perturbations are computed here, at once, by `lbfgs_attack`; the slider only scales them.
@@ -29,8 +26,8 @@ def perturbation_explorer(
         labels: (N,), their classes.
 
     Returns:
-        A VBox of three rows: the two menus; the slider; the picture (an Image) and the
-        probabilities (an HTML).
+        An explorer with the controls `digit`, `target` and `t`, two pictures, and a bar for each
+        class.
 
     Raises:
         ValueError, TypeError: as `lbfgs_attack`, for images that are not as described; or not as
@@ -38,52 +35,37 @@ def perturbation_explorer(
     """
     if len(images) != len(labels):
         raise ValueError(f"labels: got {len(labels)}, expected one for each of {len(images)}")
+    images = images.to(next(model.parameters()).device)
     with eval_mode(model), torch.no_grad():
         classes = model(images[:1]).shape[1]
     pairs = torch.cartesian_prod(torch.arange(len(images)), torch.arange(classes))
-    result = lbfgs_attack(
-        model, images[pairs[:, 0]], pairs[:, 1].to(images.device), progress=False
-    )
-    perturbations = result.perturbation.unflatten(0, (len(images), classes))
+    targets = pairs[:, 1].to(images.device)
+    found = lbfgs_attack(model, images[pairs[:, 0]], targets, progress=False).perturbation
+    perturbations = found.unflatten(0, (len(images), classes))
+    labels = labels.tolist()
+    digits = [
+        f"{label}" if labels.count(label) == 1 else f"{label} (image {i})"
+        for i, label in enumerate(labels)
+    ]
+    # The menu begins with the class after the first digit's.
+    targets = [str((labels[0] + 1 + k) % classes) for k in range(classes)]
 
-    digit = ipywidgets.Dropdown(
-        options=[(_name(i, labels), i) for i in range(len(labels))], description="digit"
-    )
-    target = ipywidgets.Dropdown(
-        options=range(classes), value=(int(labels[0]) + 1) % classes, description="target"
-    )
-    scale = ipywidgets.FloatSlider(
-        value=1.0, min=0.0, max=LARGEST, step=0.05, description="t", readout_format=".2f"
-    )
-    picture = picture_widget()
-    chances = ipywidgets.HTML()
-
-    def show(change: object = None) -> None:
-        perturbation = scale.value * perturbations[digit.value, target.value]
-        image = (images[digit.value] + perturbation).clamp(0, 1)
+    def frame(digit: str, target: str, t: float) -> Shown:
+        original = images[digits.index(digit)]
+        perturbation = t * perturbations[digits.index(digit), int(target)]
+        image = (original + perturbation).clamp(0, 1)
         with eval_mode(model), torch.no_grad():
-            probabilities = model(image[None])[0].softmax(0).tolist()
-        size = (image - images[digit.value]).square().mean().sqrt().item()
-        left, right = (t.squeeze(0).cpu().numpy() for t in ((perturbation + 1) / 2, image))
-        gap = np.ones((len(left), GAP))
-        picture.value = png(np.hstack([left, gap, right]), zoom=ZOOM)
-        percent = {str(label): 100 * chance for label, chance in enumerate(probabilities)}
-        best = max(percent, key=percent.get)
-        chances.value = f"<p>Prediction: <b>{best}</b>. Distortion: {size:.4f}.</p>" + bars(
-            percent, bold=best, notes={str(target.value): "target"}
+            chances = model(image[None])[0].softmax(0).tolist()
+        distortion = (image - original).square().mean().sqrt().item()
+        percent = {str(label): 100 * chance for label, chance in enumerate(chances)}
+        return Shown(
+            {name: screen(picture[0].cpu().numpy(), zoom=ZOOM)
+             for name, picture in (("t r", (perturbation + 1) / 2), ("x + t r", image))},
+            bars(percent, notes={target: "target"}),
+            [f"Prediction: {max(percent, key=percent.get)}. Distortion: {distortion:.4f}."],
         )
 
-    for control in (digit, target, scale):
-        control.observe(show, names="value")
-    show()
-    return ipywidgets.VBox([
-        ipywidgets.HBox([digit, target]),
-        scale,
-        ipywidgets.HBox([picture, chances]),
-    ])
-
-
-def _name(index: int, labels: torch.Tensor) -> str:
-    """An image's entry in the menu: its label, and its number where labels repeat."""
-    label = int(labels[index])
-    return f"{label}" if int((labels == label).sum()) == 1 else f"{label} (image {index})"
+    return Explorer(
+        frame,
+        {"digit": Menu(digits), "target": Menu(targets), "t": Slider(0, LARGEST, 0.05, 1)},
+    )

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-import ipywidgets
 import torch
 from torch import nn
 
 from course_utils.transfer import amplify, transfer_table
-from course_utils.widgets.parts import bars
+from course_utils.widgets.explorer import Bar, Explorer, Menu, Shown, Slider
 
 
 def transfer_explorer(
@@ -15,7 +14,7 @@ def transfer_explorer(
     images: torch.Tensor,
     adversarial: Mapping[str, torch.Tensor],
     labels: torch.Tensor,
-) -> ipywidgets.VBox:
+) -> Explorer:
     """Choose the network that images were made for and an amplification; watch all errors.
 
     Each perturbation is scaled to the slider's root mean square per pixel and not clipped, as by
@@ -27,23 +26,19 @@ def transfer_explorer(
         adversarial: name to adversarial images (N, ...), one set for each entry of the menu.
 
     Returns:
-        A VBox of three rows: the menu; the slider; the error bars (an HTML).
+        An explorer with the controls `made_for` and `distortion`, and a bar for each network.
 
     Raises:
         ValueError, TypeError: as `transfer_table` and `amplify`.
     """
-    source = ipywidgets.Dropdown(options=list(adversarial), description="made for")
-    stddev = ipywidgets.FloatSlider(
-        value=0.1, min=0.0, max=0.3, step=0.01, description="distortion", readout_format=".2f"
+    place = next(next(iter(models.values())).parameters()).device
+    images, labels = images.to(place), labels.to(place)
+
+    def frame(made_for: str, distortion: float) -> Shown:
+        moved = amplify(images, adversarial[made_for].to(place) - images, distortion)
+        errors = transfer_table(models, {made_for: moved}, labels).errors.loc[made_for]
+        return Shown({}, [Bar(name, e, name == made_for) for name, e in errors.items()], [])
+
+    return Explorer(
+        frame, {"made_for": Menu(list(adversarial)), "distortion": Slider(0, 0.3, 0.01, 0.1)}
     )
-    errors = ipywidgets.HTML()
-
-    def show(change: object = None) -> None:
-        moved = amplify(images, adversarial[source.value] - images, stddev.value)
-        row = transfer_table(models, {source.value: moved}, labels).errors.loc[source.value]
-        errors.value = bars(row.to_dict(), bold=source.value)
-
-    for control in (source, stddev):
-        control.observe(show, names="value")
-    show()
-    return ipywidgets.VBox([source, stddev, errors])

@@ -639,7 +639,7 @@ explorer = perturbation_explorer(network, originals[one_each], digits[one_each])
 explorer
 
 # %% mystnb={"image": {"alt": "Four states of the explorer for a four on its way to a three, with t at 0, .45, 1.05 and 1.5: the perturbation, the picture, and bars for the ten digits. The network is sure of the four in the first two; in the third, three leads narrowly; in the last, three has most of the probability."}}
-twin(explorer, {"digit": [4, 7], "target": [3, 9], "t": 11})
+twin(explorer, digit=["4", "7"], target=["3", "9"], t=11)
 
 # %% [markdown]
 # **Figure 12.** The explorer for a four and a seven, drawn beforehand. On the course's site it has

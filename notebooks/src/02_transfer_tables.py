@@ -557,7 +557,7 @@ explorer = transfer_explorer(models, originals, adversarial, digits)
 explorer
 
 # %% mystnb={"image": {"alt": "Four states of the explorer for perturbations made for FC10(1e-4), scaled to distortions of .03, .1, .15 and .25: bars of the error of each of the six networks. At .03 only the linear networks err much; at .1 the source errs nearly always and two sigmoid networks at every second digit; at .25 all bars are above 80 percent."}}
-twin(explorer, {"made for": len(models), "distortion": [0.03, 0.06, 0.1, 0.15, 0.2, 0.25]})
+twin(explorer, made_for=6, distortion=[0.03, 0.06, 0.1, 0.15, 0.2, 0.25])
 
 # %% [markdown]
 # **Figure 8.** The explorer for all six sources, drawn beforehand. On the course's site it has

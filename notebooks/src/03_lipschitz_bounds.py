@@ -250,7 +250,7 @@ explorer = frequency_explorer(layers)
 explorer
 
 # %% mystnb={"image": {"alt": "Four states of the explorer for AlexNet's untrained first layer, at frequencies from -28 to 28 to the right: a nearly even grey map of norms with an orange mark that moves to the right, and beside it a fine weave in mixed colours, whose direction turns with the mark. All are amplified .45 to .48 times."}}
-twin(explorer, {"layer": len(layers), "right": 7})
+twin(explorer, layer=len(layers), right=7)
 
 # %% [markdown]
 # **Figure 4.** The explorer for both layers, drawn beforehand: the norms with the chosen frequency

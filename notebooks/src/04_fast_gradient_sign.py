@@ -231,7 +231,7 @@ explorer = fast_gradient_explorer(classifier, {PICTURE: picture[0]})
 explorer
 
 # %% mystnb={"image": {"alt": "Four states of the explorer: the drawn panda at eps 0, .007, .02 and .1, each with bars of its five likeliest categories. The first two pictures look the same, the third has a faint grain, the last a plain one. Giant panda has nearly all the confidence at first; then teddy leads, by little at .007 and by far at .1."}}
-twin(explorer, {"eps": [0, 0.003, 0.007, 0.02, 0.05, 0.1]})
+twin(explorer, eps=[0, 0.003, 0.007, 0.02, 0.05, 0.1])
 
 # %% [markdown]
 # **Figure 3.** The explorer for this picture, drawn beforehand, in 256 colours. On the course's

@@ -444,7 +444,7 @@ explorer = gan_explorer(generator)
 explorer
 
 # %% mystnb={"image": {"alt": "Four states of the explorer with the blend at t = 0, .3, .7 and 1: anchor A, a four; the blend, which is the four, then a nine, then something between a three and a nine, then the five; anchor B, a five; and bars of what the classifier takes the blend for."}}
-twin(explorer, {"A: seed": [0, 2, 5], "blend t": 11})
+twin(explorer, seed_A=[0, 2, 5], blend=11)
 
 # %% [markdown]
 # **Figure 8.** The explorer for three anchors A, drawn beforehand. On the course's site it has

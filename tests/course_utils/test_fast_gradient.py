@@ -2,15 +2,14 @@
 
 import io
 import itertools
-import re
 import zlib
-from datetime import datetime
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from elsewhere import Elsewhere
 from PIL import Image
 from torch import nn
 
@@ -124,27 +123,8 @@ def pictures():
     return {name: torch.rand(3, SIDE, SIDE, generator=generator) for name in ("one", "two")}
 
 
-class Explorer:
-    """The parts of the widget by name, and what they show."""
-
-    def __init__(self, model, pictures):
-        controls, self.eps, self.message, shown = fast_gradient_explorer(model, pictures).children
-        self.menu, self.upload = controls.children
-        self.picture, self.answers = shown.children
-
-    def pixels(self):
-        return np.asarray(Image.open(io.BytesIO(self.picture.value)))
-
-    def bars(self):
-        names = re.findall(r"&lt;(\d)&gt;", self.answers.value)
-        chances = re.findall(r">([\d.]+) %<", self.answers.value)
-        return [(int(name), float(chance)) for name, chance in zip(names, chances, strict=True)]
-
-    def send(self, name, content):
-        self.upload.value = [{
-            "name": name, "type": "image/png", "size": len(content), "content": content,
-            "last_modified": datetime.now(),
-        }]
+def percents(shown):
+    return [(int(bar.name[1:-1]), bar.percent) for bar in shown.bars]
 
 
 def expected(model, picture, eps):
@@ -162,13 +142,13 @@ def expected(model, picture, eps):
 
 @pytest.mark.parametrize(("name", "eps"), [("one", 0.007), ("one", 0.1), ("two", 0.0)])
 def test_the_explorer_shows_what_the_model_says(model, pictures, name, eps):
-    explorer = Explorer(model, pictures)
-    explorer.menu.value, explorer.eps.value = name, eps
+    shown = fast_gradient_explorer(model, pictures).frame(picture=name, eps=eps)
     moved, bars = expected(model, pictures[name], eps)
-    shown = torch.from_numpy(explorer.pixels().copy()).permute(2, 0, 1)
-    assert (shown - 255 * moved).abs().max() <= 0.51
-    assert [k for k, _ in explorer.bars()] == [k for k, _ in bars]
-    assert np.allclose([p for _, p in explorer.bars()], [p for _, p in bars], atol=0.06)
+    pixels = torch.from_numpy(shown.pictures[name].copy()).permute(2, 0, 1)
+    assert (pixels - 255 * moved).abs().max() <= 0.51
+    assert [k for k, _ in percents(shown)] == [k for k, _ in bars]
+    assert np.allclose([p for _, p in percents(shown)], [p for _, p in bars], atol=1e-3)
+    assert [bar.bold for bar in shown.bars] == [True] + 4 * [False]
 
 
 def as_png(array, **options):
@@ -178,35 +158,32 @@ def as_png(array, **options):
 
 
 def test_an_upload_joins_the_menu_and_is_shown(model, pictures):
-    explorer = Explorer(model, pictures)
-    explorer.eps.value = 0.0
+    explorer = fast_gradient_explorer(model, pictures)
     grey = np.full((40, 60, 3), 128, np.uint8)
-    explorer.send("mine.png", as_png(grey))
-    assert explorer.menu.options == ("one", "two", "mine.png")
-    assert explorer.menu.value == "mine.png" and explorer.message.value == ""
-    assert explorer.pixels().shape == (SIDE, SIDE, 3) and (explorer.pixels() == 128).all()
-    explorer.send("mine.png", as_png(grey // 2))  # another file of that name replaces it
-    assert explorer.menu.options == ("one", "two", "mine.png")
-    assert (explorer.pixels() == 64).all()
-    explorer.eps.value = 0.05
+    explorer.receive("mine.png", as_png(grey))
+    assert explorer.controls["picture"].options == ["one", "two", "mine.png"]
+    (shown,) = explorer.frame("mine.png", 0.0).pictures.values()
+    assert shown.shape == (SIDE, SIDE, 3) and (shown == 128).all()
+    explorer.receive("mine.png", as_png(grey // 2))  # another file of that name replaces it
+    assert explorer.controls["picture"].options == ["one", "two", "mine.png"]
+    shown = explorer.frame("mine.png", 0.05)
     moved, bars = expected(model, torch.full((3, SIDE, SIDE), 64 / 255), 0.05)
-    assert [k for k, _ in explorer.bars()] == [k for k, _ in bars]
+    assert [k for k, _ in percents(shown)] == [k for k, _ in bars]
 
 
 def test_uploads_with_transparency_or_sixteen_bits_are_pictures(model, pictures):
-    explorer = Explorer(model, pictures)
-    clear = np.zeros((20, 20, 4), np.uint8)
-    explorer.send("clear.png", as_png(clear))
-    explorer.eps.value = 0.0
-    assert explorer.message.value == "" and (explorer.pixels() == 255).all()
-    explorer.send("deep.png", as_png(np.full((20, 20), 65535 // 2, np.uint16)))
-    assert explorer.message.value == "" and abs(explorer.pixels().astype(int) - 128).max() <= 1
+    explorer = fast_gradient_explorer(model, pictures)
+    explorer.receive("clear.png", as_png(np.zeros((20, 20, 4), np.uint8)))
+    assert (explorer.frame("clear.png", 0.0).pictures["clear.png"] == 255).all()
+    explorer.receive("deep.png", as_png(np.full((20, 20), 65535 // 2, np.uint16)))
+    deep = explorer.frame("deep.png", 0.0).pictures["deep.png"]
+    assert abs(deep.astype(int) - 128).max() <= 1
 
 
-def huge():
-    """The head of a PNG of 10,000 pixels a side, with no pixel in it."""
+def huge(*sides):
+    """The head of a PNG of many pixels, with none in it."""
     head = bytearray(as_png(np.zeros((1, 1), np.uint8)))
-    head[16:24] = (10_000).to_bytes(4, "big") * 2
+    head[16:24] = b"".join(side.to_bytes(4, "big") for side in sides)
     head[29:33] = zlib.crc32(bytes(head[12:29])).to_bytes(4, "big")
     return bytes(head)
 
@@ -217,20 +194,23 @@ def huge():
         (b"<b>no picture</b>", "none of PNG"),
         (b"", "none of PNG"),
         (as_png(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[:900], "read"),
-        (huge(), "expected at most 50,000,000"),
+        (huge(10_000, 10_000), "10000 x 10000 pixels, expected at most 50,000,000"),
+        (huge(20_000, 15_000), "too many pixels, expected at most 50,000,000"),
     ],
-    ids=["text", "empty", "cut short", "huge"],
+    ids=["text", "empty", "cut short", "large", "huge"],
 )
 def test_a_bad_upload_is_told_so_and_changes_nothing(model, pictures, content, says):
-    explorer = Explorer(model, pictures)
-    before = explorer.picture.value, explorer.answers.value
-    explorer.send("<bad>.png", content)
-    assert says in explorer.message.value and explorer.message.value.startswith("&lt;bad&gt;.png:")
-    assert "name_or_path" not in explorer.message.value
-    assert explorer.menu.options == ("one", "two")
-    assert (explorer.picture.value, explorer.answers.value) == before
-    explorer.send("good.png", as_png(np.zeros((20, 20, 3), np.uint8)))
-    assert explorer.message.value == "" and explorer.menu.value == "good.png"
+    explorer = fast_gradient_explorer(model, pictures)
+    with pytest.raises(ValueError, match=says) as error:
+        explorer.receive("bad.png", content)
+    assert "name_or_path" not in str(error.value) and "bomb" not in str(error.value)
+    assert explorer.controls["picture"].options == ["one", "two"]
+
+
+def test_pictures_are_moved_to_the_models_device(model, pictures):
+    far = {name: picture.as_subclass(Elsewhere) for name, picture in pictures.items()}
+    shown = fast_gradient_explorer(model, far).frame("one", 0.01)
+    assert percents(shown) == percents(fast_gradient_explorer(model, pictures).frame("one", 0.01))
 
 
 def test_no_picture_and_a_wrong_size_are_refused(model, pictures):
@@ -242,5 +222,5 @@ def test_no_picture_and_a_wrong_size_are_refused(model, pictures):
 
 def test_the_model_is_left_as_it_was(model, pictures):
     model.train()
-    Explorer(model, pictures).eps.value = 0.05
+    fast_gradient_explorer(model, pictures).frame("two", 0.05)
     assert model.training and all(p.grad is None for p in model.parameters())

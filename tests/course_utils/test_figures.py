@@ -12,6 +12,8 @@ import torch
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from elsewhere import elsewhere
+
 from course_utils import figures
 from course_utils.models import fully_connected
 
@@ -249,30 +251,6 @@ def test_transfer_scatter_takes_a_number_for_each_column():
         assert line.get_label() == name
         assert line.get_xdata().tolist() == bounds[others].tolist()
         assert line.get_ydata().tolist() == rates.loc[name, others].tolist()
-
-
-class Elsewhere(torch.Tensor):
-    """Stands for a tensor on another device: nothing but `cpu` brings its numbers to NumPy, and
-    it mixes with no tensor of the CPU."""
-
-    @classmethod
-    def __torch_function__(cls, function, types, args=(), kwargs=None):
-        name = getattr(function, "__name__", "")
-        if name == "cpu":
-            return args[0].as_subclass(torch.Tensor)
-        if name in ("numpy", "__array__"):
-            raise TypeError("can't convert a tensor of another device to numpy")
-        tensors = [a for a in (*args, *(kwargs or {}).values()) if isinstance(a, torch.Tensor)]
-        if any(not isinstance(a, cls) and a.ndim for a in tensors):
-            raise RuntimeError("expected all tensors to be on the same device")
-        return super().__torch_function__(function, types, args, kwargs or {})
-
-    def __array__(self, dtype=None, copy=None):
-        raise TypeError("can't convert a tensor of another device to numpy")
-
-
-def elsewhere(*shape):
-    return torch.rand(*shape).as_subclass(Elsewhere)
 
 
 def test_the_device_that_is_made_up_is_as_hard_to_reach_as_a_real_one():

@@ -165,7 +165,10 @@ def twin(frames=6):
             {"label": "digit", "values": ["three", "seven"], "choices": True, "start": 1},
             {"label": "change <", "values": ["0", ".1", ".2"]},
         ],
-        "frames": [{"png": PNG, "alt": f"A digit, step </script> {i}."} for i in range(frames)],
+        "frames": [
+            {"pictures": {"a": PNG}, "html": "<p></p>", "alt": f"A digit, step </script> {i}."}
+            for i in range(frames)
+        ],
     }
 
 

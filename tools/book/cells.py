@@ -38,8 +38,8 @@ def claim_html(payload: dict) -> str:
 def twin_html(twin: dict) -> str:
     """An explorer's static twin: its controls and, for twin.js, its frames.
 
-    `twin` has "controls", each {"label", "values", optional "start" and "choices"}, and "frames",
-    each {"png" (base64), "alt"}, one for each combination of values, the last control's fastest.
+    `twin` is as `course_utils.widgets.twin` describes it: "controls", and "frames", one for each
+    combination of their values.
     """
     controls, frames = twin["controls"], twin["frames"]
     wanted = prod(len(control["values"]) for control in controls)

@@ -1,11 +1,13 @@
-// An explorer's static twin: its controls choose which pre-drawn frame the figure shows.
-// Without this script, and on paper, the figure is the still picture.
+// An explorer's static twin: controls that choose what is shown of what was computed beforehand.
+// It stands in the place of the still picture, which is there without this script and on paper.
 function startTwin(twin) {
   const { controls, frames } = JSON.parse(twin.querySelector("script").textContent);
-  const picture = [...document.querySelectorAll("img")].findLast(
+  const still = [...document.querySelectorAll("img")].findLast(
     (img) => img.compareDocumentPosition(twin) & Node.DOCUMENT_POSITION_FOLLOWING);
-  const still = { src: picture.src, alt: picture.alt };
   const inputs = [...twin.querySelectorAll("input, select")];
+  const view = twin.appendChild(document.createElement("div"));
+  view.className = "twin-view";
+  view.setAttribute("aria-live", "polite");
   function show() {
     let at = 0;
     inputs.forEach((input, i) => {
@@ -16,12 +18,21 @@ function startTwin(twin) {
         input.nextElementSibling.value = values[input.value];
       }
     });
-    picture.src = "data:image/png;base64," + frames[at].png;
-    picture.alt = frames[at].alt;
+    const { pictures, html, alt } = frames[at];
+    const text = document.createElement("div");
+    text.innerHTML = html;
+    view.replaceChildren(...Object.entries(pictures).map(([name, png], i) => {
+      const box = document.createElement("div");
+      const img = Object.assign(new Image(), {
+        src: "data:image/png;base64," + png, alt: i ? `${name}, ${alt}` : alt,
+      });
+      box.append(img, name);
+      return box;
+    }), text);
   }
   inputs.forEach((input) => input.addEventListener("input", show));
-  addEventListener("beforeprint", () => Object.assign(picture, still));
-  addEventListener("afterprint", show);
+  still.before(twin);
+  still.classList.add("twin-still");
   twin.hidden = false;
   show();
 }
