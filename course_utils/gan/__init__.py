@@ -3,38 +3,19 @@
 from course_utils.gan.frechet import features, frechet_distance
 from course_utils.gan.networks import (
     Generator,
-    convolutional_discriminator,
-    convolutional_generator,
     draw_noise,
     maxout_discriminator,
     rectifier_generator,
     sample,
 )
-from course_utils.gan.parzen import SIGMAS, choose_sigma, parzen_log_likelihood
+from course_utils.gan.parzen import PAPERS_SIGMAS, SIGMAS, choose_sigma, parzen_log_likelihood
 from course_utils.gan.shipped import load_gan, load_gan_record, measure_gan, retrain_gan
 from course_utils.gan.theory import game_value, jensen_shannon
 from course_utils.gan.training import discriminator_loss, generator_loss, train_gan
 
 __all__ = [
-    "SIGMAS",
-    "Generator",
-    "choose_sigma",
-    "convolutional_discriminator",
-    "convolutional_generator",
-    "discriminator_loss",
-    "draw_noise",
-    "features",
-    "frechet_distance",
-    "game_value",
-    "generator_loss",
-    "jensen_shannon",
-    "load_gan",
-    "load_gan_record",
-    "maxout_discriminator",
-    "measure_gan",
-    "parzen_log_likelihood",
-    "rectifier_generator",
-    "retrain_gan",
-    "sample",
-    "train_gan",
+    "PAPERS_SIGMAS", "SIGMAS", "Generator", "choose_sigma", "discriminator_loss", "draw_noise",
+    "features", "frechet_distance", "game_value", "generator_loss", "jensen_shannon", "load_gan",
+    "load_gan_record", "maxout_discriminator", "measure_gan", "parzen_log_likelihood",
+    "rectifier_generator", "retrain_gan", "sample", "train_gan",
 ]

@@ -15,8 +15,7 @@ BATCH = 1000  # images that a generator draws at once
 class Generator(nn.Sequential):
     """Layers from noise (N, noise) to images. `draw_noise` says what noise is.
 
-    Attributes:
-        noise: how many numbers an image is made from.
+    Attribute noise: how many numbers an image is made from.
     """
 
     def __init__(self, *layers: nn.Module, noise: int = 100):
@@ -92,68 +91,6 @@ def maxout_discriminator(
     network = fully_connected(*widths, 1, hidden="maxout", dropout=dropout)
     _draw_weights(network, 0.005, seed)
     return network
-
-
-def convolutional_generator(channels: int = 32, *, noise: int = 100, seed: int = 0) -> Generator:
-    """Build a small generator of transposed convolutions, 7 x 7 to 14 x 14 to 28 x 28 pixels.
-
-    Args:
-        channels: of the 14 x 14 layer; the one below has twice as many.
-        noise, seed: as in `rectifier_generator`.
-
-    Returns:
-        A module from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
-
-    Source: Radford, Metz and Chintala 2015 (arXiv:1511.06434), section 3.
-    """
-    check_counts(channels=channels, noise=noise)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return Generator(
-            nn.Linear(noise, 2 * channels * 49, bias=False),
-            nn.BatchNorm1d(2 * channels * 49),
-            nn.ReLU(),
-            nn.Unflatten(1, (2 * channels, 7, 7)),
-            nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),
-            nn.Sigmoid(),
-            noise=noise,
-        )
-
-
-def convolutional_discriminator(
-    channels: int = 32, *, dropout: float = 0.3, seed: int = 0
-) -> nn.Sequential:
-    """Build a small discriminator of strided convolutions, the mirror of the generator's.
-
-    Args:
-        channels: of the 14 x 14 layer; the next has twice as many.
-        dropout: in train mode, the share of each layer's units set to zero.
-        seed: of the first weights.
-
-    Returns:
-        A module from images (N, 1, 28, 28) in [0, 1] to logits (N, 1).
-
-    Source: Radford, Metz and Chintala 2015 (arXiv:1511.06434), section 3, without its batch
-    normalisation, under which D would judge an image by the others of its batch.
-    """
-    check_counts(channels=channels)
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout: got {dropout!r}, expected a share in [0, 1)")
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return nn.Sequential(
-            nn.Conv2d(1, channels, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Dropout(dropout),
-            nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Dropout(dropout),
-            nn.Flatten(),
-            nn.Linear(2 * channels * 49, 1),
-        )
 
 
 def draw_noise(count: int, size: int, *, seed: int = 0) -> torch.Tensor:

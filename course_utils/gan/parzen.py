@@ -4,19 +4,18 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
-from course_utils.checks import check_images
+from course_utils.checks import check_images, check_size
 
 BATCH = 500  # test images whose distances to all samples are held at once
 
-# The ten that the paper's code tries, 0.1 to 1, and two more between each and the next: the nearest
-# of the ten may cost some 10 nats.
+# The ten that the paper's code tries, 0.1 to 1, and these with two more between each and the next.
+PAPERS_SIGMAS = tuple(10 ** (-1 + step / 9) for step in range(10))
 SIGMAS = tuple(10 ** (-1 + step / 27) for step in range(28))
 
 
-def parzen_log_likelihood(
-    samples: torch.Tensor, test: torch.Tensor, sigma: float
-) -> torch.Tensor:
+def parzen_log_likelihood(samples: Tensor, test: Tensor, sigma: float) -> Tensor:
     """Return the logarithm of each test image's density under a Gaussian around each sample.
 
     log p(x) = log (1/M) sum_j N(x; s_j, sigma^2 I), over M samples s_j of n pixels. Computed in
@@ -37,20 +36,20 @@ def parzen_log_likelihood(
     Source: Breuleux, Bengio and Vincent 2011, Neural Computation 23; Goodfellow et al. 2014
     (arXiv:1406.2661), section 5.
     """
-    _check_sigma(sigma)
-    parts = [_log_mean(*block, sigma) for block in _squared_distances(samples, test)]
-    return torch.cat(parts) - _log_normaliser(samples, sigma)
+    _check_sigmas(sigma)
+    blocks = _squared_distances(samples, test)
+    return torch.cat([_log_density(*block, sigma, samples[0].numel()) for block in blocks])
 
 
 def choose_sigma(
-    samples: torch.Tensor, validation: torch.Tensor, sigmas: Sequence[float] = SIGMAS
+    samples: Tensor, validation: Tensor, sigmas: Sequence[float] = SIGMAS
 ) -> float:
     """Return the sigma under which the validation images are most likely, in the mean.
 
     Args:
         samples, validation: as `samples` and `test` in `parzen_log_likelihood`. The validation
             images should be neither those of the test nor any that the generator was trained on.
-        sigmas: to choose from, in pixel units, each above 0.
+        sigmas: to choose from, in pixel units, each above 0, at least one.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
@@ -58,29 +57,23 @@ def choose_sigma(
     sigmas = list(sigmas)
     if not sigmas:
         raise ValueError("sigmas: got none, expected at least one number above 0")
-    for sigma in sigmas:
-        _check_sigma(sigma, name="sigmas")
-    totals = [0.0] * len(sigmas)
+    _check_sigmas(*sigmas)
+    totals = torch.zeros(len(sigmas), dtype=torch.float64)
     for block in _squared_distances(samples, validation, name="validation"):
-        for place, sigma in enumerate(sigmas):
-            totals[place] += _log_mean(*block, sigma).sum().item()
-    means = [
-        total / len(validation) - _log_normaliser(samples, sigma)
-        for total, sigma in zip(totals, sigmas)
-    ]
-    return sigmas[means.index(max(means))]
+        pixels = samples[0].numel()
+        totals += torch.stack([_log_density(*block, s, pixels).sum() for s in sigmas])
+    return sigmas[totals.argmax()]
 
 
 def _squared_distances(
-    samples: torch.Tensor, test: torch.Tensor, *, name: str = "test"
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the squared distances of some test images at a time to the samples.
+    samples: Tensor, test: Tensor, *, name: str = "test"
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, for some test images at a time, the squared distances to the samples.
 
     Of each image that to the nearest sample (some, 1), and by how much more it is to every sample
     (some, M).
     """
-    samples = _as_rows(samples, "samples")
-    test = _as_rows(test, name)
+    samples, test = _as_rows(samples, "samples"), _as_rows(test, name)
     if samples.shape[1] != test.shape[1]:
         raise ValueError(
             f"{name}: got images of {test.shape[1]} pixels, "
@@ -96,25 +89,22 @@ def _squared_distances(
         yield least, block.sub_(least)
 
 
-def _log_mean(least: torch.Tensor, beyond: torch.Tensor, sigma: float) -> torch.Tensor:
+def _log_density(least: Tensor, beyond: Tensor, sigma: float, pixels: int) -> Tensor:
     scale = -0.5 / sigma**2
     # The largest term is 1, and one below exp(-80) as good as 0; where exp underflows, it takes
     # many times as long.
     total = beyond.mul(scale).clamp_(min=-80).exp_().sum(1)
-    return total.log() + scale * least[:, 0] - math.log(beyond.shape[1])
+    normaliser = pixels * math.log(sigma * math.sqrt(2 * math.pi)) + math.log(beyond.shape[1])
+    return total.log() + scale * least[:, 0] - normaliser
 
 
-def _log_normaliser(samples: torch.Tensor, sigma: float) -> float:
-    return samples[0].numel() * math.log(sigma * math.sqrt(2 * math.pi))
-
-
-def _as_rows(images: torch.Tensor, name: str) -> torch.Tensor:
+def _as_rows(images: Tensor, name: str) -> Tensor:
     check_images(images, name=name, bounds=(-math.inf, math.inf))
     return images.detach().flatten(1).cpu().double()
 
 
-def _check_sigma(sigma: float, *, name: str = "sigma") -> None:
-    if isinstance(sigma, bool) or not isinstance(sigma, int | float):
-        raise TypeError(f"{name}: got {sigma!r}, expected a number, in pixel units")
-    if not 0 < sigma < math.inf:
-        raise ValueError(f"{name}: got {sigma!r}, expected a finite number above 0")
+def _check_sigmas(*sigmas: float) -> None:
+    for sigma in sigmas:
+        check_size(sigma, name="sigma")
+        if not sigma:
+            raise ValueError(f"sigma: got {sigma!r}, expected a finite number above 0")

@@ -8,13 +8,8 @@ import torch
 from torch import nn
 
 from course_utils import checkpoint, data, zoo
-from course_utils.gan.networks import (
-    Generator,
-    maxout_discriminator,
-    rectifier_generator,
-    sample,
-)
-from course_utils.gan.parzen import SIGMAS, choose_sigma, parzen_log_likelihood
+from course_utils.gan.networks import Generator, maxout_discriminator, rectifier_generator, sample
+from course_utils.gan.parzen import PAPERS_SIGMAS, SIGMAS, choose_sigma, parzen_log_likelihood
 from course_utils.gan.training import train_gan
 from course_utils.training import predict
 
@@ -78,7 +73,7 @@ def measure_gan(generator: Generator, *, seed: int = 0) -> dict[str, object]:
     test = data.load_mnist("test")[0]
     samples = sample(generator, 10_000, seed=seed).cpu()
     measured: dict[str, object] = {}
-    for prefix, sigmas in (("", SIGMAS), ("papers_", SIGMAS[::3])):
+    for prefix, sigmas in (("", SIGMAS), ("papers_", PAPERS_SIGMAS)):
         sigma = choose_sigma(samples, validation, sigmas)
         nats = parzen_log_likelihood(samples, test, sigma)
         measured[f"{prefix}log_likelihood"] = nats.mean().item()
@@ -88,28 +83,41 @@ def measure_gan(generator: Generator, *, seed: int = 0) -> dict[str, object]:
     return measured | {"digits": (100 * digits.double() / len(samples)).tolist()}
 
 
+@torch.no_grad()
 def retrain_gan(folder: Path = zoo.CHECKPOINTS) -> dict:
-    """Train the pair anew, write its checkpoint, and report how it compares with the old.
+    """Train the pair anew, write its checkpoint, say how it compares; return the new record.
 
     Args:
         folder: of the checkpoint, old and new.
-
-    Returns:
-        The new record.
     """
-    print(f"training {NAME}", flush=True)
     images = data.load_mnist("train")[0][:TRAINED_ON]
     pair = _build(images.mean(0))
     start = time.perf_counter()
-    train_gan(*pair, images, seed=SEED, **OPTIONS)
+    with torch.enable_grad():
+        train_gan(*pair, images, seed=SEED, **OPTIONS)
     print(f"{NAME}: trained in {time.perf_counter() - start:.0f} s", flush=True)
+    for values in (*pair.parameters(), *pair.buffers()):  # measured as they are shipped
+        if values.is_floating_point():
+            values.copy_(values.half())
+            values[values.abs() < zoo.TINY] = 0
+    record = {
+        "architecture": ARCHITECTURE,
+        "training": {"function": "train_gan", "options": OPTIONS, "seed": SEED},
+        "data": {"name": f"MNIST, the first {TRAINED_ON} of its training set",
+                 "sha256": data.MNIST_SHA256},
+        **measure_gan(pair[0]),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
     try:
         print(f"{NAME}, as shipped: {_told(_read(folder)[1])}", flush=True)
     except RuntimeError as error:
         print(f"nothing to compare {NAME} with: {error}", flush=True)
-    record = _write(pair, folder)
     print(f"{NAME}, retrained: {_told(record)}")
-    return record
+    state = {
+        name: values.half() if values.is_floating_point() else values
+        for name, values in pair.state_dict().items()
+    }
+    return checkpoint.write(NAME, state, record, folder)
 
 
 def _build(mean: torch.Tensor | None = None) -> nn.ModuleList:
@@ -126,27 +134,3 @@ def _told(record: dict) -> str:
 
 def _read(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
     return checkpoint.read(NAME, folder, architecture=ARCHITECTURE, advice=_ADVICE)
-
-
-@torch.no_grad()
-def _write(pair: nn.ModuleList, folder: Path) -> dict:
-    """Round the pair to half precision, measure it, and write both; return the record."""
-    for values in (*pair.parameters(), *pair.buffers()):
-        if values.is_floating_point():
-            values.copy_(values.half())
-            values[values.abs() < zoo.TINY] = 0
-    state = {
-        name: values.half() if values.is_floating_point() else values
-        for name, values in pair.state_dict().items()
-    }
-    record = {
-        "architecture": ARCHITECTURE,
-        "training": {"function": "train_gan", "options": OPTIONS, "seed": SEED},
-        "data": {
-            "name": f"MNIST, the first {TRAINED_ON} of its training set",
-            "sha256": data.MNIST_SHA256,
-        },
-        **measure_gan(pair[0]),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    return checkpoint.write(NAME, state, record, folder)

@@ -2,20 +2,21 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.checks import check_counts, check_images
+from course_utils.checks import check_counts, check_images, check_size
 from course_utils.gan.networks import Generator, uniform
 from course_utils.models import eval_mode
 from course_utils.training import copy_of_state
 
 
-def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Return -mean log D(x) - mean log(1 - D(G(z))): what D minimises, -V of the paper.
 
     Args:
@@ -31,15 +32,12 @@ def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     return -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
 
 
-def generator_loss(fake: torch.Tensor, *, saturating: bool = False) -> torch.Tensor:
-    """Return what G minimises, given D's logits of generated images, of any shape, not empty.
+def generator_loss(fake: Tensor, *, saturating: bool = False) -> Tensor:
+    """Return what G minimises, a scalar, given D's logits of generated images, not empty.
 
     Args:
         saturating: True for mean log(1 - D(G(z))), the minimax game's own, whose gradient fades
             where D is sure; False for -mean log D(G(z)), which the paper trains with.
-
-    Returns:
-        A scalar.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 3.
     """
@@ -50,24 +48,25 @@ def generator_loss(fake: torch.Tensor, *, saturating: bool = False) -> torch.Ten
 def train_gan(
     generator: Generator,
     discriminator: nn.Module,
-    images: torch.Tensor,
+    images: Tensor,
     *,
     epochs: int = 10,
     batch_size: int = 100,
     learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
+    adam: bool = True,
     saturating: bool = False,
     generator_steps: int = 1,
-    discriminator_steps: int = 1,
+    eps: float = 0.0,
     average: float = 0.998,
     every: int = 100,
     watch: Callable[[int], object] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train both networks in place, one against the other, by Adam.
+    """Train both networks in place, one against the other.
 
-    In each round D takes its steps, each on another batch of real images and as many generated
-    ones, and then G takes its own, each on fresh noise. The game is played by a copy of G; the
+    In each round D takes a step, on another batch of real images and as many generated ones (the
+    paper's k is 1), and then G takes its steps, each on fresh noise. The game is played by a copy of G; the
     generator itself follows as the running mean of that copy's weights, which makes cleaner
     images; batch normalisation is measured anew for these weights, on a batch each round. Ctrl-C,
     or any other error, leaves both networks as they stood at the last row of the report.
@@ -78,11 +77,14 @@ def train_gan(
             batch, so it should not normalise by batch.
         images: the real ones (N, ...), float32, in [0, 1], on the networks' device.
         epochs: passes of D through the images.
-        batch_size: real images, and generated ones, of one step.
-        learning_rate: of generator and discriminator, or one for both, of Adam with
-            beta1 = 0.5.
+        batch_size: real images, and generated ones, of one step; an epoch's last batch has what
+            is left, and a single image left goes with the batch before.
+        learning_rate: of generator and discriminator, or one for both.
+        adam: steps by Adam with beta1 = 0.5; False for plain gradient descent.
         saturating: which loss G minimises, see `generator_loss`.
-        generator_steps, discriminator_steps: of each round (the paper's k is the second).
+        generator_steps: of each round.
+        eps: above 0, D is trained adversarially: half of its loss is on the batch moved by eps, in
+            pixel units, along the sign of the loss's gradient (Lecture 4's step), within [0, 1].
         average: how much of the running mean stays in each round, at least 0 and below 1; with 0
             the generator is the copy that plays.
         every: rounds that make up a row of the report.
@@ -111,37 +113,43 @@ def train_gan(
             "or two, of generator and discriminator"
         )
     check_counts(
-        epochs=epochs,
-        batch_size=batch_size,
-        generator_steps=generator_steps,
-        discriminator_steps=discriminator_steps,
-        every=every,
+        epochs=epochs, batch_size=batch_size, generator_steps=generator_steps, every=every
     )
+    check_size(eps, name="eps")
     if not 0 <= average < 1:
         raise ValueError(f"average: got {average!r}, expected a share in [0, 1)")
     _check_players(generator, discriminator, images)
     player = copy.deepcopy(generator).train()
+    by = {"betas": (0.5, 0.999)} if adam else {}
     optimizers = [
-        torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999), fused=True)
+        (torch.optim.Adam if adam else torch.optim.SGD)(
+            network.parameters(), lr=rate, fused=True, **by)
         for network, rate in zip((player, discriminator), rates)
     ]
-    per_epoch = -(-len(images) // batch_size)
-    rounds = -(-epochs * per_epoch // discriminator_steps)
     random = torch.Generator().manual_seed(seed)
+    batches = _batches(len(images), batch_size, random)
+    per_epoch = next(batches)
+    rounds = epochs * per_epoch
 
-    def noise(count: int) -> torch.Tensor:
+    def noise(count: int) -> Tensor:
         return uniform(count, generator.noise, random).to(images.device)
 
-    def discriminator_step(batch: torch.Tensor) -> dict[str, float]:
-        with torch.no_grad():
-            fakes = player(noise(len(batch)))
+    def loss_of(both: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # In one pass: two would cost more.
-        real, fake = discriminator(torch.cat([images[batch], fakes])).chunk(2)
-        loss = discriminator_loss(real, fake)
+        real, fake = discriminator(both).chunk(2)
+        return discriminator_loss(real, fake), real, fake
+
+    def discriminator_step(batch: Tensor) -> dict[str, float]:
+        with torch.no_grad():
+            both = torch.cat([images[batch], player(noise(len(batch)))])
+        loss, real, fake = loss_of(both.requires_grad_(eps > 0))
+        if eps:
+            (slope,) = torch.autograd.grad(loss, both, retain_graph=True)
+            moved = (both.detach() + eps * slope.sign()).clamp_(0, 1)
+            loss = (loss + loss_of(moved)[0]) / 2
         _step(optimizers[1], loss)
-        outputs = {"real": real.detach().sigmoid(), "fake": fake.detach().sigmoid()}
-        means = {name: values.mean().item() for name, values in outputs.items()}
-        return {"discriminator loss": loss.item(), **means}
+        of_real, of_fake = (logits.detach().sigmoid().mean().item() for logits in (real, fake))
+        return {"discriminator loss": loss.item(), "real": of_real, "fake": of_fake}
 
     def generator_step() -> dict[str, float]:
         loss = generator_loss(discriminator(player(noise(batch_size))), saturating=saturating)
@@ -149,20 +157,15 @@ def train_gan(
         return {"generator loss": loss.item()}
 
     players = nn.ModuleList([generator, discriminator])
-    batches = _batches(len(images), batch_size, random)
     history, since, saved = [], [], copy_of_state(players)
     modes = [network.training for network in players]
     players.train()
-    # Dropout draws from PyTorch's global state; the reader's is set aside meanwhile.
-    cuda = [images.device] if images.device.type == "cuda" else []
     bar = tqdm(total=rounds, desc="training", unit="round", disable=not progress)
     try:
-        with torch.random.fork_rng(cuda):
-            torch.manual_seed(seed)
+        with _dropout_from(seed, images.device):
             for number in range(1, rounds + 1):
                 try:
-                    for _ in range(discriminator_steps):
-                        since.append(discriminator_step(next(batches).to(images.device)))
+                    since.append(discriminator_step(next(batches).to(images.device)))
                     for _ in range(generator_steps):
                         since.append(generator_step())
                 except FloatingPointError as error:
@@ -175,8 +178,7 @@ def train_gan(
                 if number % every and number < rounds:
                     continue
                 means = pd.DataFrame(since).mean().to_dict()
-                epoch = number * discriminator_steps / per_epoch
-                history.append({"round": number, "epoch": epoch, **means})
+                history.append({"round": number, "epoch": number / per_epoch, **means})
                 since, saved = [], copy_of_state(players)
                 bar.set_postfix_str(f"D(x) {means['real']:.2f}, D(G(z)) {means['fake']:.2f}")
                 if watch is not None:
@@ -191,7 +193,22 @@ def train_gan(
     return pd.DataFrame(history)
 
 
-def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+@contextmanager
+def _dropout_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators that dropout draws from, of this device alone, and restore them.
+
+    torch.manual_seed would reseed those of all devices.
+    """
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(cuda):
+        torch.default_generator.manual_seed(seed)
+        for one in cuda:
+            with torch.cuda.device(one):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """Move one network's parameters down its loss; the other's gets no gradient."""
     if not loss.isfinite():
         raise FloatingPointError(f"a loss is {loss.item()}")
@@ -203,9 +220,7 @@ def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def _follow(
-    generator: nn.Module, player: nn.Module, average: float, noise: torch.Tensor
-) -> None:
+def _follow(generator: nn.Module, player: nn.Module, average: float, noise: Tensor) -> None:
     """Move the generator's weights towards the player's, and measure its normalisation anew."""
     for mean, last in zip(generator.parameters(), player.parameters()):
         mean.lerp_(last, 1 - average)
@@ -213,25 +228,30 @@ def _follow(
     generator(noise)
 
 
-def _batches(count: int, batch_size: int, random: torch.Generator) -> Iterator[torch.Tensor]:
-    """Yield the indices of batch after batch, each epoch in another order, without an end."""
+def _batches(count: int, size: int, random: torch.Generator) -> Iterator:
+    """Yield how many batches an epoch has, then the indices of one after the other, without end.
+
+    Each epoch is in another order. No batch is of one image, which batch normalisation refuses.
+    """
+    sizes = [size] * (count // size) + [count % size] * (count % size > 0)
+    if len(sizes) > 1 and sizes[-1] == 1:
+        sizes[-2:] = [size + 1]
+    yield len(sizes)
     while True:
-        yield from torch.randperm(count, generator=random).split(batch_size)
+        yield from torch.randperm(count, generator=random).split(sizes)
 
 
-def _check_logits(**logits: torch.Tensor) -> None:
+def _check_logits(**logits: Tensor) -> None:
     for name, values in logits.items():
-        if not isinstance(values, torch.Tensor) or not values.is_floating_point():
-            kind = values.dtype if isinstance(values, torch.Tensor) else type(values).__name__
+        if not isinstance(values, Tensor) or not values.is_floating_point():
+            kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
             raise TypeError(f"{name}: got {kind}, expected a tensor of floating point logits")
         if not values.numel():
             shape = tuple(values.shape)
             raise ValueError(f"{name}: got shape {shape}, expected at least one logit")
 
 
-def _check_players(
-    generator: Generator, discriminator: nn.Module, images: torch.Tensor
-) -> None:
+def _check_players(generator: Generator, discriminator: nn.Module, images: Tensor) -> None:
     """Refuse images or networks that do not fit together, before any training."""
     check_images(images)
     if not isinstance(generator, nn.Module) or not hasattr(generator, "noise"):
