@@ -6,8 +6,11 @@ exported from the checkpoints as they are.
 """
 
 import base64
+import html
 import json
 import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -22,6 +25,11 @@ HERE = Path(__file__).parent
 MODULES = ("networks", "attacks", "pad", "laboratory", "game", "arena")
 NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF")
 DIGITS = 100  # of the test set
+EXPORTED = (
+    "mountLaboratory", "mountGame", "stateOf", "Network", "largest", "logOdds", "distortion",
+    "fastGradientSign", "projectedGradient", "smallestPerturbation", "noiseOfSize", "centred",
+    "SmallNetwork", "Game", "generatorSlope",
+)  # fmt: skip
 
 
 def bundle() -> str:
@@ -57,7 +65,7 @@ def stored(name: str) -> dict:
             raise ValueError(f"name: {name!r} has a {type(layer).__name__}, which has no twin here")
     flat = torch.cat([tensor.detach().flatten() for tensor in tensors]).to(precision)
     plan = {"name": name, "layers": layers, "precision": str(precision).removeprefix("torch.")}
-    if not isinstance(model, RBF):  # of which no bound is known
+    with suppress(TypeError):  # of maxout and RBF networks no bound is known
         plan["bound"] = network_bound(model, (1, 28, 28))
     return {"plan": plan, "weights": base64.b64encode(flat.numpy().tobytes()).decode()}
 
@@ -72,21 +80,36 @@ def digits(count: int = DIGITS) -> dict:
     }
 
 
-def write(folder: Path) -> list[str]:
-    """Write the laboratory's files for a site into `folder`; return the names of its scripts.
+def write(folder: Path) -> None:
+    """Write the laboratory's files for a site into `folder`.
 
     Everything is a classic script, also the weights, so that the page works from a disk, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    start = """
-window.courseLaboratory = { networks: {}, mountLaboratory, mountGame, stateOf };
-"""
+    start = "window.courseLaboratory = { networks: {}, " + ", ".join(EXPORTED) + " };\n"
     (folder / "laboratory.js").write_text(f"(() => {{\n{bundle()}{start}}})();\n", encoding="utf-8")
-    (folder / "laboratory.css").write_text((HERE / "laboratory.css").read_text(encoding="utf-8"))
-    (folder / "start.js").write_text((HERE / "start.js").read_text(encoding="utf-8"))
+    for name in ("laboratory.css", "start.js"):
+        shutil.copy(HERE / name, folder)
     told = {"digits": digits(), "names": list(NETWORKS)}
     (folder / "digits.js").write_text(f"Object.assign(courseLaboratory, {json.dumps(told)});\n")
     for number, name in enumerate(NETWORKS):
         text = f"courseLaboratory.networks[{json.dumps(name)}] = {json.dumps(stored(name))};\n"
         (folder / f"network-{number}.js").write_text(text)
-    return ["laboratory.js", "digits.js", "start.js"]
+
+
+def place(kind: str = "page", *, files: str = "_static/laboratory") -> str:
+    """Return HTML that keeps a place for the laboratory on a page.
+
+    Args:
+        kind: "page", whose state is in the page's address; "game"; or a state, such as
+            "attack=sign&eps=0.25", to start from.
+        files: where `write` put the files, as seen from the page.
+    """
+    scripts = "".join(
+        f'<script defer src="{files}/{name}.js"></script>' for name in ("laboratory", "digits", "start")
+    )
+    return (
+        f'<link rel="stylesheet" href="{files}/laboratory.css">'
+        f'<div data-laboratory="{html.escape(kind)}"><noscript>This needs JavaScript.</noscript></div>'
+        f"{scripts}"
+    )

@@ -47,8 +47,9 @@ export function slider(label, { min, max, step, value }, oninput) {
 /** A picture with a caption that can change. */
 function panel(title) {
   const canvas = make("canvas", { width: SIDE, height: SIDE, role: "img", "aria-label": title });
-  const words = make("figcaption", {}, title);
-  return { box: make("figure", {}, canvas, words), canvas, words, title };
+  const words = make("span");
+  const caption = make("figcaption", {}, make("strong", {}, title), make("br"), words);
+  return { box: make("figure", {}, canvas, caption), canvas, words, title };
 }
 
 function say(panelOf, text) {
@@ -85,7 +86,7 @@ function ring(radius, size, noise) {
   const mark = (v, turn, name) =>
     `<circle cx="${50 + at(v) * Math.cos(turn)}" cy="${50 - at(v) * Math.sin(turn)}" r="3"
       class="${name}"/>`;
-  return `<svg viewBox="0 0 100 100" role="img" aria-label="certified radius ${radius.toFixed(3)},
+  return `<svg viewBox="0 0 100 100" width="110" role="img" aria-label="certified radius ${radius.toFixed(3)},
     length of the perturbation ${size.toFixed(3)}"><circle cx="50" cy="50" r="${at(radius)}"
     class="certified"/><circle cx="50" cy="50" r="1.5" class="origin"/>
     ${mark(size, 0.6, "attack")}${noise ? mark(size, 2.4, "noise") : ""}</svg>`;
@@ -120,8 +121,8 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
 
   const status = make("p", { class: "lab-status", role: "status", "aria-live": "polite" });
   const bars = barsOf(), certificate = make("div", { class: "lab-ring" });
-  const original = panel("original"), change = panel("perturbation");
-  const sum = panel("sum"), noise = panel("noise of the same size");
+  const original = panel("original"), change = panel("+ perturbation");
+  const sum = panel("= sum"), noise = panel("noise of its size");
   const padCanvas = make("canvas", {
     width: SIDE, height: SIDE, tabindex: 0, class: "lab-pad", role: "application",
     "aria-label": "drawing pad: draw with mouse or finger; arrow keys move, with shift or space they draw",
@@ -288,12 +289,13 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   root.classList.add("laboratory");
   root.replaceChildren(
     make("div", { class: "lab-controls" }, network_.row, attack.row, target.row, eps.row, scale.row, go, all),
-    make("div", { class: "lab-draw" }, padCanvas, make("div", {},
-      make("button", { onclick: () => { pad.set(new Float64Array(784)); } }, "clear"),
+    make("div", { class: "lab-row" }, make("div", { class: "lab-draw" }, padCanvas, make("div", {},
+      make("button", { onclick: () => pad.set(new Float64Array(SIDE * SIDE)) }, "clear"), " ",
       make("button", { onclick: () => take(state.digit - 1), "aria-label": "previous digit of MNIST" }, "‹"),
-      make("button", { onclick: () => take(state.digit + 1), "aria-label": "next digit of MNIST" }, "› MNIST's"))),
-    make("div", { class: "lab-pictures" }, original.box, change.box, sum.box, noise.box),
-    bars.table, certificate, status, everyone);
+      make("button", { onclick: () => take(state.digit + 1), "aria-label": "next digit of MNIST" }, "MNIST ›"))),
+      bars.table),
+    status,
+    make("div", { class: "lab-row" }, original.box, change.box, sum.box, noise.box, certificate), everyone);
   pad.set(digit(state.digit));
   drawn = false;
   const chosen = source.names.includes(state.network) ? state.network : source.names[0];

@@ -17,6 +17,7 @@
   };
   const begin = () => {
     for (const root of document.querySelectorAll("[data-laboratory]")) {
+      if (root.classList.contains("laboratory")) continue;  // built by another copy of this script
       const wanted = root.dataset.laboratory;
       if (wanted === "game") { lab.mountGame(root); continue; }
       const own = wanted === "page";  // the whole page is the laboratory's, and so is its address

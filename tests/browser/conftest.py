@@ -20,7 +20,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="make test-browse
 
 SHOTS = ROOT / "build" / "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ELSEWHERE = re.compile(r"^(?!https?://127\.0\.0\.1[:/]|data:|blob:)")
+ELSEWHERE = re.compile(r"^(?!https?://127\.0\.0\.1[:/]|data:|blob:|file:)")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # Where the tests' own packages are apart from the course's, the course's Python is this one.
 PYTHON = os.environ.get("COURSE_PYTHON", sys.executable)

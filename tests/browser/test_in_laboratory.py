@@ -1,0 +1,243 @@
+"""The laboratory in a real browser: against Python, and as people use it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+
+from course_utils import laboratory
+from course_utils.attacks import fgsm, lbfgs_attack
+from course_utils.data import load_mnist
+from course_utils.zoo import load_model
+
+DIGITS = 100
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>laboratory</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"></head><body><main><h1>Lab</h1>
+{}</main></body></html>"""
+COMPARE = """({name, images, labels, targets, eps}) => {
+  const lab = courseLaboratory, network = lab.Network.from(lab.networks[name]), rows = [];
+  const started = [];
+  images.forEach((image, i) => {
+    const from = performance.now();
+    const small = lab.smallestPerturbation(network, image, targets[i]);
+    started.push(performance.now() - from);
+    rows.push({
+      logits: [...network.logits(image)],
+      gradient: [...lab.logOdds(network, image, labels[i]).gradient],
+      sign: [...lab.fastGradientSign(network, image, labels[i], eps)],
+      distortion: lab.distortion(image, small.image), success: small.success,
+    });
+  });
+  return {rows, milliseconds: started.sort((a, b) => a - b)[started.length >> 1]};
+}"""
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("laboratory")
+    laboratory.write(folder)
+    for kind in ("page", "game"):
+        text = PAGE.format(laboratory.place(kind, files="."))
+        (folder / f"{kind}.html").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def lab_page(page, folder):
+    """The laboratory, opened from the disk, with its first network there."""
+    page.goto(f"{(folder / 'page.html').as_uri()}#digit=0&network=FC100-100-10")
+    page.wait_for_function("document.querySelector('.lab-status')?.textContent.includes('press')")
+    return page
+
+
+def load(page, name):
+    number = laboratory.NETWORKS.index(name)
+    if not page.evaluate("(name) => name in courseLaboratory.networks", name):
+        page.add_script_tag(url=f"network-{number}.js")
+
+
+@pytest.mark.parametrize("name", laboratory.NETWORKS)
+def test_the_same_as_python(lab_page, name):
+    images, labels = (tensor[:DIGITS] for tensor in load_mnist("test"))
+    targets = (labels + 1 + torch.arange(DIGITS) % 9) % 10
+    model = load_model(name)
+    load(lab_page, name)
+    told = lab_page.evaluate(COMPARE, {
+        "name": name, "images": images.flatten(1).tolist(), "labels": labels.tolist(),
+        "targets": targets.tolist(), "eps": 0.25,
+    })  # fmt: skip
+    ours = {key: np.array([row[key] for row in told["rows"]]) for key in told["rows"][0]}
+    with torch.no_grad():
+        logits = model(images)
+    x = images.clone().requires_grad_()
+    out = model(x)
+    rivals = out.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
+    (gradient,) = torch.autograd.grad((rivals - out.gather(1, labels[:, None])[:, 0]).sum(), x)
+    gradient = gradient.flatten(1).numpy()
+    result = lbfgs_attack(model, images, targets)
+    error = np.linalg.norm(ours["gradient"] - gradient, axis=1) / np.linalg.norm(gradient, axis=1)
+    moved = fgsm(model, images, labels, eps=0.25).flatten(1).numpy()
+    # where a slope is nothing but rounding, its sign is, too
+    clear = np.abs(gradient) > 1e-6 * np.abs(gradient).max(1, keepdims=True)
+    means = ours["distortion"].mean(), result.distortion.mean().item()
+    print(f"{name}: logits {np.abs(ours['logits'] - logits.numpy()).max():.1e}, gradient "
+          f"{error.max():.1e}, distortion {means[0]:.5f} against {means[1]:.5f}, "
+          f"{told['milliseconds']:.0f} ms")  # fmt: skip
+    assert np.abs(ours["logits"] - logits.numpy()).max() < 1e-4
+    assert error.max() < 1e-4
+    assert np.abs(ours["sign"] - moved)[clear].max() < 1e-5
+    assert ours["success"].sum() == result.success.sum().item()
+    assert means[0] == pytest.approx(means[1], rel=0.02)
+
+
+def test_attack_and_control(lab_page, errors):
+    lab_page.click(".lab-go")
+    said = lab_page.inner_text(".lab-status")
+    assert "instead of 7" in said and "noise of the same size changes nothing" in said
+    assert lab_page.locator("figure:visible canvas").count() == 4
+    assert "network=FC100-100-10" in lab_page.url and "digit=0" in lab_page.url
+    lab_page.click("text=show to all networks")
+    lab_page.wait_for_selector(".lab-everyone table")
+    lab_page.wait_for_function(
+        "document.querySelectorAll('.lab-everyone th[scope=row]').length == "
+        f"{len(laboratory.NETWORKS)}"
+    )
+    assert errors == []
+
+
+def test_the_scale_undoes_the_attack(lab_page):
+    lab_page.click(".lab-go")
+    move = "(v) => {const s = document.querySelectorAll('.lab-controls input')[1]; s.value = v;" \
+           "const from = performance.now(); s.dispatchEvent(new Event('input'));" \
+           "return performance.now() - from}"  # fmt: skip
+    times = [lab_page.evaluate(move, v / 20) for v in range(21)]
+    assert "instead of" in lab_page.inner_text(".lab-status")
+    lab_page.evaluate(move, 0)
+    assert "still says 7" in lab_page.inner_text(".lab-status")
+    print(f"a move of the slider: {sorted(times)[10]:.1f} ms")
+
+
+def test_an_empty_pad_gets_a_sentence(lab_page):
+    lab_page.click("text=clear")
+    lab_page.click(".lab-go")
+    assert "The pad is empty" in lab_page.inner_text(".lab-status")
+
+
+def test_drawing_by_mouse_and_by_keyboard(lab_page):
+    lab_page.click("text=clear")
+    pad = lab_page.locator(".lab-pad")
+    box = pad.bounding_box()
+    lab_page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 0.2 * box["height"])
+    lab_page.mouse.down()
+    lab_page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 0.8 * box["height"], steps=8)
+    lab_page.mouse.up()
+    assert "1," in lab_page.inner_text("figure:visible figcaption")  # a stroke is a one
+    lab_page.click("text=clear")
+    pad.focus()
+    for _ in range(8):
+        lab_page.keyboard.press("Shift+ArrowDown")
+    white = "document.querySelector('figure canvas').getContext('2d').getImageData(0,0,28,28).data" \
+            ".filter((v, i) => i % 4 == 0 && v > 128).length"  # fmt: skip
+    assert lab_page.evaluate(white) >= 8
+
+
+def test_drawing_by_finger(browser, folder):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    page = context.new_page()
+    page.goto((folder / "page.html").as_uri())
+    page.wait_for_function("document.querySelector('.lab-status')?.textContent.includes('press')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.click("text=clear")
+    page.locator(".lab-pad").tap()
+    assert "Draw" in page.inner_text(".lab-status")
+    page.click(".lab-go")
+    assert "instead of" in page.inner_text(".lab-status") or "still" in page.inner_text(".lab-status")
+    context.close()
+
+
+def test_weights_that_fail_to_load_get_a_sentence(lab_page):
+    lab_page.route("**/network-5.js", lambda route: route.abort())
+    lab_page.evaluate("courseLaboratory.networks = {}; for (const s of "
+                      "document.querySelectorAll('script[src*=network]')) s.remove()")  # fmt: skip
+    lab_page.select_option("select >> nth=0", "RBF")
+    lab_page.wait_for_function(
+        "document.querySelector('.lab-status').textContent.includes('could not be loaded')"
+    )
+
+
+def test_the_address_is_the_state(lab_page, folder):
+    lab_page.goto("about:blank")
+    state = "digit=3&network=FC10(1e-4)&attack=sign&eps=0.2&t=0.5"
+    lab_page.goto(f"{(folder / 'page.html').as_uri()}#{state}")
+    lab_page.wait_for_function("document.querySelector('.lab-status')?.textContent.includes('press')")
+    chosen = lab_page.evaluate("[...document.querySelectorAll('.lab-controls select')].map(s => s.value)")
+    assert chosen[:2] == ["FC10(1e-4)", "sign"]
+    lab_page.goto("about:blank")
+    lab_page.goto(f"{(folder / 'page.html').as_uri()}#digit=nonsense&eps=-4&network=none")
+    lab_page.wait_for_function("document.querySelector('.lab-status')?.textContent.includes('press')")
+
+
+@pytest.mark.parametrize("kind", ["page", "game"])
+def test_accessible_and_light(page, folder, kind, errors):
+    page.goto((folder / f"{kind}.html").as_uri())
+    page.wait_for_selector(".laboratory button")
+    assert errors == []  # before axe, which asks for style sheets in its own way
+    faults = Axe().run(page).response["violations"]
+    assert [f["id"] for f in faults if f["impact"] in ("serious", "critical")] == []
+    needed = ["laboratory.js", "laboratory.css", "digits.js", "start.js", "network-1.js", "page.html"]
+    assert sum((folder / name).stat().st_size for name in needed) < 1_500_000
+
+
+GAME = """({points, noise, steps, options}) => {
+  const {SmallNetwork, generatorSlope} = courseLaboratory;
+  const network = new SmallNetwork([2, 5, 1], 3);
+  const values = network.forward(Float64Array.from(points));
+  const slope = values.at(-1).map((v) => generatorSlope(v, options));
+  const told = network.backward(values, slope);
+  return {weights: network.weights.map((w) => [...w]), logits: [...values.at(-1)],
+          inputs: [...told.inputs], gradients: told.weights.map((w) => [...w])};
+}"""
+
+
+@pytest.mark.parametrize("saturating", [False, True])
+def test_the_games_slopes_are_autograds(page, folder, saturating):
+    page.goto((folder / "game.html").as_uri())
+    points = torch.randn(7, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    told = page.evaluate(GAME, {"points": points.flatten().tolist(), "options": saturating})
+    first, second = (torch.tensor(w, dtype=torch.float64).requires_grad_() for w in told["weights"])
+    x = points.clone().requires_grad_()
+    hidden = x @ first[:10].view(5, 2).T + first[10:]
+    logits = torch.nn.functional.leaky_relu(hidden, 0.2) @ second[:5] + second[5]
+    # of V the generator wants less, log(1 - D); or more of log D
+    log_sigmoid = torch.nn.functional.logsigmoid
+    loss = log_sigmoid(-logits).sum() if saturating else -log_sigmoid(logits).sum()
+    slopes = torch.autograd.grad(loss, [x, first, second])
+    assert told["logits"] == pytest.approx(logits.tolist())
+    assert told["inputs"] == pytest.approx(slopes[0].flatten().tolist())
+    for ours, theirs in zip(told["gradients"], slopes[1:], strict=True):
+        assert ours == pytest.approx(theirs.tolist())
+
+
+def test_the_game_is_played_collapses_and_is_cured(page, folder):
+    """With the rates as they stand all eight places are reached; with five steps of G, few."""
+    page.goto((folder / "game.html").as_uri())
+    play = """(options) => {
+      const game = new courseLaboratory.Game({});
+      for (let round = 0; round < 600; round++) game.play(options);
+      return game.placesReached();
+    }"""
+    assert page.evaluate(play, {}) >= 7
+    assert page.evaluate(play, {"generatorSteps": 5}) <= 3
+    page.click("text=run")
+    page.wait_for_function("+document.querySelector('.lab-game').dataset.frames > 5")
+    page.click("text=pause")
+    assert "Round" in page.inner_text(".lab-game p")
+
+
+def test_nothing_is_read_from_elsewhere(folder):
+    for path in folder.iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert "http://" not in text and "https://" not in text, path.name
+    assert json.loads((folder / "digits.js").read_text().partition("Laboratory, ")[2][:-3])

@@ -1,0 +1,80 @@
+"""The laboratory's files: one script of all modules, and weights that are the checkpoints'."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_utils import laboratory
+from course_utils.data import load_mnist
+from course_utils.zoo import load_model
+
+
+def test_the_script_has_every_module_and_no_import():
+    script = laboratory.bundle()
+    assert not re.search(r"^(import|export)\b", script, flags=re.MULTILINE)
+    for name in laboratory.EXPORTED:
+        assert re.search(rf"\b(class|function|const) {name}\b", script), name
+
+
+def test_no_name_stands_in_two_modules():
+    names = re.findall(r"^(?:const|let|class|function|async function) (\w+)", laboratory.bundle(),
+                       flags=re.MULTILINE)
+    assert len(names) == len(set(names)) > 20
+
+
+def test_modules_import_only_what_stands_before_them():
+    order = list(laboratory.MODULES)
+    for name in order:
+        text = (laboratory.HERE / f"{name}.js").read_text(encoding="utf-8")
+        for other in re.findall(r'from "\./(\w+)\.js"', text):
+            assert order.index(other) < order.index(name)
+
+
+@pytest.mark.parametrize("name", laboratory.NETWORKS)
+def test_weights_are_the_checkpoints(name):
+    told = laboratory.stored(name)
+    assert json.loads(json.dumps(told)) == told
+    raw = base64.b64decode(told["weights"])
+    weights = np.frombuffer(raw, dtype=told["plan"]["precision"]).astype(np.float64)
+    image = load_mnist("test")[0][:1]
+    values, at = image.flatten().double().numpy(), 0
+    for layer in told["plan"]["layers"]:
+        if layer["type"] in ("dense", "rbf"):
+            n, m = layer["inputs"], layer["outputs"]
+            matrix, at = weights[at : at + n * m].reshape(m, n), at + n * m
+            if layer["type"] == "dense":
+                values, at = matrix @ values + weights[at : at + m], at + m
+            else:
+                b, at = weights[at : at + n * m].reshape(m, n), at + n * m
+                values = -np.log(np.expm1((b * (values - matrix) ** 2).sum(1)))
+        elif layer["type"] == "maxout":
+            values = values.reshape(layer["pieces"], -1).max(0)
+        elif layer["type"] == "sigmoid":
+            values = 1 / (1 + np.exp(-values))
+        else:
+            values = values.clip(0)
+    assert at == len(weights)
+    with torch.no_grad():
+        assert values == pytest.approx(load_model(name)(image)[0].numpy(), abs=2e-4)
+
+
+def test_a_layer_that_the_laboratory_lacks_is_refused(monkeypatch):
+    monkeypatch.setattr(laboratory, "load_model", lambda name: nn.Sequential(nn.Tanh()))
+    with pytest.raises(ValueError, match="has a Tanh"):
+        laboratory.stored("FC100-100-10")
+
+
+def test_digits_are_the_first_of_the_test_set():
+    told, (images, labels) = laboratory.digits(3), load_mnist("test")
+    pixels = np.frombuffer(base64.b64decode(told["images"]), dtype=np.uint8).reshape(3, 28, 28)
+    assert told["labels"] == labels[:3].tolist()
+    assert np.abs(pixels / 255 - images[:3, 0].numpy()).max() < 1 / 500
+
+
+def test_a_place_names_its_files():
+    assert 'data-laboratory="attack=sign&amp;eps=0.25"' in laboratory.place("attack=sign&eps=0.25")
