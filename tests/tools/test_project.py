@@ -24,7 +24,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 ORDER = (
     "__init__ device vision sources data machine plan deep_compression imagenet checks intervals "
     "models attacks lipschitz training checkpoint zoo transfer gan published deck claims figures "
-    "widgets exercises assignments study"
+    "widgets exercises assignments study laboratory"
 ).split()
 TOOLS = "__init__ environment lectures retraining study classroom book __main__".split()
 
