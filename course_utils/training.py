@@ -198,7 +198,7 @@ def fit(
     weight_decay_term(model, weight_decay)
     if not 0 <= lipschitz < float("inf"):
         raise ValueError(f"lipschitz: got {lipschitz!r}, expected a finite number of at least 0")
-    shape, vectors = tuple(images.shape[1:]), {}
+    vectors: dict[str, torch.Tensor] = {}
 
     def objective(batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         if loss is cross_entropy:
@@ -210,7 +210,7 @@ def fit(
             value = loss(model, images[batch], labels[batch])
             report = {"loss": value.detach()}
         if lipschitz:
-            value = value + lipschitz * lipschitz_penalty(model, shape, state=vectors)
+            value = value + lipschitz * lipschitz_penalty(model, state=vectors)
         return value + weight_decay_term(model, weight_decay), report
 
     return _adam(

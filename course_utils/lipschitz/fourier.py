@@ -20,8 +20,8 @@ Long 2019 (arXiv:1805.10408) for circular convolutions of stride 1.
 """
 
 import dataclasses
-import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +29,8 @@ from torch.nn import functional as F
 
 from course_utils.lipschitz.certificate import UNIT, UP, allowance, scale_of
 
-CHUNK = 2**20  # complex entries of the matrices A A^* that are in memory at a time
+CHUNK = 2**21  # complex entries of the matrices A(f) that are in memory at a time
 TRIES = 4  # frequencies whose eigenvalues are computed at a time, while the largest is sought
-# The search for an image that attains the norm begins with so many waves of each group,
-WAVES = 2
-NEAR = 0.01  # if their norms lie at most this share below the largest;
-CANDIDATES = 32  # they are chosen from this many,
-POWERS = 50  # by this many steps of power iteration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,61 +128,16 @@ def transfer(weights: Tensor, frequencies: Tensor, periods: tuple[int, int]) -> 
     return torch.einsum("ft,goit->fgoi", both, weights.flatten(3).to(both))
 
 
-class Grams:
-    """A(f) A(f)^* for any frequencies, or A(f)^* A(f) at -f if that is smaller: G(f).
-
-    G(f) = sum over t of G_t exp(2 pi i f t / M), G_t the sum over q of W_q W_(q-t)^T. So the
-    products of matrices are as many as there are pairs of taps, not as there are frequencies.
-    """
-
-    def __init__(self, weights: Tensor, periods: tuple[int, int]):
-        if weights.shape[1] > weights.shape[2]:
-            weights = weights.transpose(1, 2)
-        groups, n, m, high, wide = weights.shape
-        self.size, self.groups, self.periods = n, groups, periods
-        lags = [
-            (y, x)
-            for y, x in itertools.product(range(high), range(1 - wide, wide))
-            if y or x >= 0  # G_(-t) is the transpose of G_t
-        ]
-        # Entries of G are off by at most this share of sum |W_q| |W_q'|^T, whose norm is at most
-        # taps * |W|_F^2 by Cauchy and Schwarz; 4 is for complex numbers and the waves' roundings.
-        share = 4 * (m * high * wide + 4 * len(lags) + 16) * UNIT
-        self.error = share * high * wide * weights.square().sum((1, 2, 3, 4)).max().item()
-        even, odd = [], []
-        for y, x in lags:
-            one = weights[..., y:, max(x, 0) : wide + min(x, 0)]
-            two = weights[..., : high - y, max(-x, 0) : wide - max(x, 0)]
-            product = one.flatten(2) @ two.flatten(2).mT
-            even.append(product + product.mT if y or x else product)
-            odd.append(product - product.mT)
-        self.lags = torch.tensor(lags)
-        self.even, self.odd = torch.stack(even), torch.stack(odd)
-
-    def __call__(self, frequencies: Tensor) -> Tensor:
-        """Return G at frequencies (F, 2), int64, as complex (F, groups, n, n)."""
-        periods = torch.tensor(self.periods)
-        turns = (frequencies[:, None] * self.lags % periods / periods.double()).sum(2)
-        shape = (len(frequencies), self.groups, self.size, self.size)
-        real = (2 * math.pi * turns).cos() @ self.even.flatten(1)
-        imaginary = (2 * math.pi * turns).sin() @ self.odd.flatten(1)
-        return torch.complex(real, imaginary).view(shape)
-
-    def ranks(self, frequencies: Tensor, level: float) -> Tensor:
-        """Return where Cholesky of level I - G breaks off, (F, groups); size + 1 if nowhere.
-
-        Where it breaks off earlier, the norm is likely to be further above the level.
-        """
-        found = []
-        for part in self.chunks(frequencies):
-            gap = -self(part)
-            gap.diagonal(dim1=-2, dim2=-1).add_(level)
-            info = torch.linalg.cholesky_ex(gap).info
-            found.append(torch.where(info > 0, info, self.size + 1))
-        return torch.cat(found)
-
-    def chunks(self, frequencies: Tensor) -> tuple[Tensor, ...]:
-        return frequencies.split(max(1, CHUNK // (self.groups * self.size**2)))
+def grams(
+    weights: Tensor, frequencies: Tensor, periods: tuple[int, int]
+) -> Iterator[Tensor]:
+    """Yield A(f) A(f)^*, or A(f)^* A(f) if that is smaller, as (F, groups, n, n), part by part."""
+    groups, out, into = weights.shape[:3]
+    room = groups * max(out, into) * min(out, into)
+    for part in frequencies.split(max(1, CHUNK // room)):
+        matrices = transfer(weights, part, periods)
+        matrices = matrices if out <= into else matrices.mH
+        yield matrices @ matrices.mH
 
 
 def half_grid(periods: tuple[int, int]) -> Tensor:
@@ -195,44 +145,45 @@ def half_grid(periods: tuple[int, int]) -> Tensor:
     return torch.cartesian_prod(torch.arange(periods[0]), torch.arange(periods[1] // 2 + 1))
 
 
-def circle(
-    layer: nn.Conv2d, input_shape: tuple[int, int, int]
-) -> tuple[list[Axis], tuple[int, int], Tensor]:
-    """Return the layer's axes, the frequencies of its circle along each, and its phase weights.
-
-    The weights are divided by the power of two `scale_of` the layer's, if they are not all zero.
-    """
-    weights = phase_weights(layer) / (scale_of(layer.weight) or 1.0)
-    both = axes(layer, input_shape)
-    # Along an axis with one tap A(f) is the same at all frequencies.
-    periods = tuple(1 if taps == 1 else a.period for taps, a in zip(weights.shape[3:], both))
-    return both, periods, weights
-
-
 def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
     """Return a number that the layer's norm on images (C, H, W) never exceeds.
 
     It is the largest ||A(f)|| over the grid, to about 1e-8, times the square root of `repeats`.
-    A frequency is done when Cholesky has proved that no eigenvalue of G(f) is above the level;
-    the level rises to the eigenvalues of a few frequencies that fail, until none is left.
+    A frequency is done when Cholesky has proved that no eigenvalue of A(f) A(f)^* is above the
+    level; the level rises to the eigenvalues of a few frequencies that fail, until none is left.
     """
     scale = scale_of(layer.weight)
     if not scale:
         return 0.0
-    both, periods, weights = circle(layer, input_shape)
-    grams = Grams(weights, periods)
-    slack = max(1e-8, 4 * allowance(grams.size))
-    pending = half_grid(periods)
+    weights, both = phase_weights(layer) / scale, axes(layer, input_shape)
+    # Along an axis with one tap A(f) is the same at all frequencies.
+    periods = tuple(1 if taps == 1 else a.period for taps, a in zip(weights.shape[3:], both))
+    n, inner, taps = min(weights.shape[1:3]), max(weights.shape[1:3]), weights[0, 0, 0].numel()
+    slack, pending = max(1e-8, 4 * allowance(n)), half_grid(periods)
     level, tried = 0.0, pending[:: max(1, len(pending) // TRIES)][:TRIES]
     while len(pending):
-        top = torch.linalg.eigvalsh(grams(tried)).max().item()
-        level = max(level, top) * (1 + slack)
-        rank = grams.ranks(pending, level).amin(1)
-        still = rank <= grams.size
+        tops = [torch.linalg.eigvalsh(part).max().item() for part in grams(weights, tried, periods)]
+        level = max(level, *tops) * (1 + slack)
+        rank = torch.cat([_rank(part, level) for part in grams(weights, pending, periods)])
+        still = rank <= n
         pending, rank = pending[still], rank[still]
         tried = pending[rank.argsort()[:TRIES]]
-    level = level * (1 + allowance(grams.size)) + grams.error
+    # An entry of A(f) is off by at most (4 taps + 48) u sum |W_q|, one of A(f) A(f)^* by 4 inner u
+    # more, of the products of absolute values; and || sum |W_q| ||^2 <= taps |W|_F^2.
+    error = 8 * (inner + taps + 16) * UNIT * taps * weights.square().sum((1, 2, 3, 4)).max().item()
+    level = level * (1 + allowance(n)) + error
     return scale * math.sqrt(level * both[0].repeats * both[1].repeats) * UP
+
+
+def _rank(matrices: Tensor, level: float) -> Tensor:
+    """Return where Cholesky of level I - G breaks off, (F, groups, n, n) to (F,): n + 1 if nowhere.
+
+    Where it breaks off earlier, the norm is likely to be further above the level.
+    """
+    gap = -matrices
+    gap.diagonal(dim1=-2, dim2=-1).add_(level)
+    info = torch.linalg.cholesky_ex(gap).info
+    return torch.where(info > 0, info, matrices.shape[-1] + 1).amin(1)
 
 
 def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tensor:
@@ -253,8 +204,8 @@ def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tens
     check_convolution(layer, input_shape)
     periods = tuple(axis.period for axis in axes(layer, input_shape))
     scale = scale_of(layer.weight) or 1.0
-    grams, half = Grams(phase_weights(layer) / scale, periods), half_grid(periods)
-    squares = [torch.linalg.eigvalsh(grams(part))[..., -1].amax(1) for part in grams.chunks(half)]
+    parts = grams(phase_weights(layer) / scale, half_grid(periods), periods)
+    squares = [torch.linalg.eigvalsh(part)[..., -1].amax(1) for part in parts]
     norms = scale * torch.cat(squares).clamp_min(0).sqrt().view(periods[0], -1)
     mirror = norms[(-torch.arange(periods[0])) % periods[0]]
     return torch.cat([norms, mirror[:, 1 : (periods[1] + 1) // 2].flip(1)], 1)
@@ -290,119 +241,29 @@ def amplified_pattern(
     group = values[:, 0].argmax()
     vector = right[group, 0].conj()
     vector = vector * vector[vector.abs().argmax()].conj().sgn()
-    channels = layer.in_channels // layer.groups
-    pattern = torch.zeros(input_shape, dtype=torch.float64)
-    first = group * channels
-    wave = _wave(layer, input_shape, frequency, vector, both, periods)
-    pattern[first : first + channels] = wave.real
-    return pattern / pattern.norm()
-
-
-def loud_waves(
-    layer: nn.Conv2d, input_shape: tuple[int, int, int], upper: float
-) -> Tensor:
-    """Return images not far from those that the layer amplifies most, given its upper bound.
-
-    They are the loudest waves of the circle, no two of them neighbours, fading towards the border,
-    where zeros take most away, and a little noise.
-
-    Returns:
-        float32 (groups, 2 * WAVES, channels of a group * H * W): cosine and sine of each.
-    """
-    both, periods, weights = circle(layer, input_shape)
-    grams, frequencies = Grams(weights, periods), half_grid(periods)
-    bound = upper / scale_of(layer.weight) / math.sqrt(both[0].repeats * both[1].repeats)
-    ranks = grams.ranks(frequencies, ((1 - NEAR) * bound) ** 2).amin(1)
-    candidates = ranks.argsort(stable=True)[:CANDIDATES]
-    frequencies = frequencies[candidates[ranks[candidates] <= grams.size]]
-    matrices = transfer(weights, frequencies, periods).to(torch.complex64)
-    random = torch.Generator().manual_seed(0)
-    shape = *matrices.shape[:2], matrices.shape[3], 1
-    vectors = torch.randn(shape, generator=random).to(matrices)
-    for _ in range(POWERS):
-        vectors = matrices.mH @ (matrices @ vectors)
-        vectors /= vectors.norm(dim=2, keepdim=True).clamp_min(1e-30)
-    loudness = (matrices @ vectors).norm(dim=(2, 3))  # (F, groups)
-    chosen = [_apart(frequencies, values, periods) for values in loudness.unbind(1)]
-    fade = [torch.sin(math.pi * (torch.arange(side) + 0.5) / side) for side in input_shape[1:]]
-    fade = fade[0][:, None] * fade[1]
-    waves = []
-    for group, rows in enumerate(chosen):
-        for row in rows:
-            frequency, vector = frequencies[row].tolist(), vectors[row, group, :, 0]
-            wave = fade * _wave(layer, input_shape, frequency, vector, both, periods)
-            waves += [wave.real, wave.imag]
-    waves = torch.stack(waves).view(layer.groups, 2 * WAVES, -1).float()
-    # A little of everything, so that nothing is out of the search's reach.
-    noise = torch.randn(waves.shape, generator=random) / waves.shape[2] ** 0.5
-    return waves + 0.01 * waves.norm(dim=2).amax() * noise
-
-
-def _apart(frequencies: Tensor, loudness: Tensor, periods: tuple[int, int]) -> list[int]:
-    """Return rows of frequencies (F, 2), the `WAVES` loudest that are no neighbours."""
-    rows, left, sides = [], loudness.clone(), torch.tensor(periods)
-    for _ in range(WAVES):
-        rows.append(left.argmax().item())
-        for same in (frequencies[rows[-1]], -frequencies[rows[-1]]):
-            away = (frequencies - same) % sides
-            left[torch.minimum(away, sides - away).amax(1) <= 1] = -1
-    return rows
-
-
-def _wave(
-    layer: nn.Conv2d,
-    input_shape: tuple[int, int, int],
-    frequency: tuple[int, int],
-    vector: Tensor,
-    both: list[Axis],
-    periods: tuple[int, int],
-) -> Tensor:
-    """Return the wave of a vector (channels of a group * phases), complex (channels, H, W)."""
     waves = [
-        torch.exp(2j * math.pi * ((f * torch.arange(a.period)) % period).double() / period)
-        for f, a, period in zip(frequency, both, periods)
+        torch.exp(2j * math.pi * ((f * torch.arange(period)) % period).double() / period)
+        for f, period in zip(frequency, periods)
     ]
-    vector = vector.to(torch.complex128).view(-1, *pair(layer.stride))
-    inside = torch.einsum("cab,m,n->cmanb", vector, *waves)
-    inside = inside.flatten(3).flatten(1, 2)
+    inside = torch.einsum("cab,m,n->cmanb", vector.view(-1, *pair(layer.stride)), *waves)
+    inside = inside.flatten(3).flatten(1, 2).real
     # The circle begins with the padding; it may be wider than image and padding, or narrower.
     rows, columns = (
         (torch.arange(side) + a.before) % size
         for side, a, size in zip(input_shape[1:], both, inside.shape[1:])
     )
-    return inside[:, rows][:, :, columns]
+    pattern = torch.zeros(input_shape, dtype=torch.float64)
+    pattern.view(layer.groups, -1, *input_shape[1:])[group] = inside[:, rows][:, :, columns]
+    return pattern / pattern.norm()
 
 
-def pad(layer: nn.Conv2d, images: Tensor) -> Tensor:
-    """Return images (N, C, H, W) with the layer's padding around them."""
+def linear_part(layer: nn.Conv2d, images: Tensor, scale: float = 1.0) -> Tensor:
+    """Return the layer's output over the scale, without its bias, for images of any float type."""
+    weight = (layer.weight.detach() / scale).to(images)
     mode = "circular" if layer.padding_mode == "circular" else "constant"
     (top, bottom), (left, right) = padding(layer)
-    return F.pad(images, (left, right, top, bottom), mode=mode)
-
-
-def phases(layer: nn.Conv2d, images: Tensor) -> Tensor:
-    """Return padded images as (N, C * phases, ...), in the order of `phase_weights`.
-
-    An unstrided convolution of these with those weights is the layer, without its bias.
-    """
-    images, cut = pad(layer, images), []
-    for side, taps, stride, dilation in zip(
-        images.shape[2:], layer.weight.shape[2:], pair(layer.stride), pair(layer.dilation)
-    ):
-        outputs = (side - dilation * (taps - 1) - 1) // stride + 1
-        wanted = stride * (outputs - 1 + math.ceil((dilation * (taps - 1) + 1) / stride))
-        cut.append((wanted - side, wanted // stride, stride))
-    (high, my, sy), (wide, mx, sx) = cut
-    split = F.pad(images, (0, wide, 0, high)).reshape(len(images), -1, my, sy, mx, sx)
-    return split.permute(0, 1, 3, 5, 2, 4).reshape(len(images), -1, my, mx)
-
-
-def linear_part(layer: nn.Conv2d, images: Tensor) -> Tensor:
-    """Return the layer's output without its bias, for images (N, C, H, W) of any float type."""
-    weight = layer.weight.to(images)
-    return F.conv2d(
-        pad(layer, images), weight, None, layer.stride, 0, layer.dilation, layer.groups
-    )
+    padded = F.pad(images, (left, right, top, bottom), mode=mode)
+    return F.conv2d(padded, weight, None, layer.stride, 0, layer.dilation, layer.groups)
 
 
 def check_convolution(layer: nn.Module, input_shape: tuple[int, int, int] | None) -> None:

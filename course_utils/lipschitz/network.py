@@ -1,7 +1,6 @@
 """Bounds of whole networks: the product, certificates, a penalty."""
 
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +8,8 @@ from torch.nn import functional as F
 
 from course_utils.attacks.checks import logits_of
 from course_utils.checks import check_counts, check_images, check_logits, check_model
-from course_utils.lipschitz import fourier
 from course_utils.lipschitz.certificate import UP
-from course_utils.lipschitz.layers import layer_bounds, walk
+from course_utils.lipschitz.layers import layer_bounds
 from course_utils.models import eval_mode
 
 BATCH = 1000  # images at a time
@@ -69,21 +67,16 @@ def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = 
 
 
 def lipschitz_penalty(
-    model: nn.Module,
-    input_shape: tuple[int, ...] | None = None,
-    *,
-    state: dict[str, Tensor] | None = None,
-    steps: int | None = None,
+    model: nn.Module, *, state: dict[str, Tensor] | None = None, steps: int | None = None
 ) -> Tensor:
-    """Return half the sum of the squared norms of a model's linear layers, differentiable.
+    """Return half the sum of the squared norms of a model's fully connected layers, differentiable.
 
     Each norm is approached from below by power iteration. Keep one dict as `state` through a
     training run: each call then goes on from the vectors of the one before, and one step a call
     is enough, for the weights change little.
 
     Args:
-        model: its fully connected layers and convolutions are penalised, biases are not.
-        input_shape: of one image; needed if the model has convolutions.
+        model: its fully connected layers are penalised, biases are not.
         state: name of a layer to its vector, changed in place; {} at the beginning.
         steps: of power iteration, at least 1. By default 1 for a layer that `state` knows, and
             50 for the others.
@@ -92,7 +85,7 @@ def lipschitz_penalty(
         A scalar, on the model's device.
 
     Raises:
-        TypeError, ValueError: an argument is not as described, or as for `layer_bounds`.
+        TypeError, ValueError: an argument is not as described, or the model has convolutions.
 
     Source: Yoshida and Miyato 2017 (arXiv:1705.10941), equation 3, with all layers' lambda 1.
     """
@@ -101,46 +94,21 @@ def lipschitz_penalty(
     if state is not None and not isinstance(state, dict):
         raise TypeError(f"state: got {type(state).__name__}, expected a dict")
     check_model(model)
-    squares = []
-    for name, layer, shape in _linear_layers(model, input_shape):
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
+    if not layers or any(isinstance(layer, nn.Conv2d) for layer in layers.values()):
+        raise ValueError("model: expected fully connected layers, and no convolutions")
+    total = 0.0
+    for name, layer in layers.items():
+        weight = layer.weight.detach()
         vector = None if state is None else state.get(name)
-        known = vector is not None and vector.shape == (1, *shape)
+        known = vector is not None and len(vector) == weight.shape[1]
         if not known:
-            generator = torch.Generator().manual_seed(0)
-            vector = torch.randn(1, *shape, generator=generator)
-        vector = F.normalize(vector.to(layer.weight).flatten(), dim=0).view(1, *shape)
+            vector = torch.randn(weight.shape[1], generator=torch.Generator().manual_seed(0))
+        vector = F.normalize(vector.to(weight), dim=0)
         for _ in range(steps or (1 if known else 50)):
-            vector.requires_grad_()
-            with torch.enable_grad():
-                outputs = _linear_part(layer, vector)
-            (back,) = torch.autograd.grad(outputs, vector, outputs.detach())
-            length = back.norm()
-            vector = back / length if length > 0 else vector.detach()
+            back = weight.T @ (weight @ vector)
+            vector = F.normalize(back, dim=0) if back.any() else vector
         if state is not None:
-            state[name] = vector.detach()
-        squares.append(_linear_part(layer, vector.detach()).square().sum())
-    if not squares:
-        raise ValueError("model: got one without fully connected layers or convolutions")
-    return sum(squares) / 2
-
-
-def _linear_part(layer: nn.Module, inputs: Tensor) -> Tensor:
-    if isinstance(layer, nn.Linear):
-        return F.linear(inputs, layer.weight)
-    return fourier.linear_part(layer, inputs)
-
-
-def _linear_layers(
-    model: nn.Module, input_shape: tuple[int, ...] | None
-) -> Iterator[tuple[str, nn.Module, tuple[int, ...]]]:
-    found = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
-    if all(isinstance(layer, nn.Linear) for layer in found.values()):
-        yield from ((name, layer, (layer.in_features,)) for name, layer in found.items())
-        return
-    if input_shape is None:
-        raise ValueError("input_shape: got None, expected (C, H, W), for the convolutions")
-    for name, kind, layer, shape in walk(model, input_shape):
-        if kind is nn.Conv2d:
-            fourier.check_convolution(layer, shape)
-        if kind in (nn.Linear, nn.Conv2d):
-            yield name, layer, (layer.in_features,) if kind is nn.Linear else shape
+            state[name] = vector
+        total = total + (layer.weight @ vector).square().sum()
+    return total / 2
