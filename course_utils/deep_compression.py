@@ -12,121 +12,62 @@ cumsum(gap + 1) - 1; everywhere else stands the codebook's first entry.
 Source: Han, Mao, Dally 2015, "Deep Compression" (arXiv:1510.00149).
 """
 
-import math
-from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 import torch
 
 from course_utils.sources import download, find
 
-FILE = "AlexNet_compressed.net"
-GIT_SHA1 = "ea0d14e98edfbcbfba995003c94d7259fa23b6cc"
-URL = (
-    "https://raw.githubusercontent.com/songhan/Deep-Compression-AlexNet/"
-    f"a4ab6859e1bc86dec3607c8cdd53b0a72da6bcda/{FILE}"
-)
-
-SHAPES: dict[str, tuple[int, ...]] = {
-    "conv1": (96, 3, 11, 11),
-    "conv2": (256, 48, 5, 5),
-    "conv3": (384, 256, 3, 3),
-    "conv4": (384, 192, 3, 3),
-    "conv5": (256, 192, 3, 3),
-    "fc6": (4096, 9216),
-    "fc7": (4096, 4096),
-    "fc8": (1000, 4096),
-}
-"""The layers' weights in the file's order: (out, in / groups, height, width) or (out, in)."""
+FILE, GIT_SHA1 = "AlexNet_compressed.net", "ea0d14e98edfbcbfba995003c94d7259fa23b6cc"
+COMMIT = "a4ab6859e1bc86dec3607c8cdd53b0a72da6bcda"
+URL = f"https://raw.githubusercontent.com/songhan/Deep-Compression-AlexNet/{COMMIT}/{FILE}"
+# The layers' weights in the file's order: (out, in / groups, height, width) or (out, in).
+SHAPES = {"conv1": (96, 3, 11, 11), "conv2": (256, 48, 5, 5), "conv3": (384, 256, 3, 3)}
+SHAPES |= {"conv4": (384, 192, 3, 3), "conv5": (256, 192, 3, 3)}
+SHAPES |= {"fc6": (4096, 9216), "fc7": (4096, 4096), "fc8": (1000, 4096)}
 
 
 def alexnet_weights() -> dict[str, torch.Tensor]:
     """Return the trained weights and biases, such as "conv1.weight" and "fc8.bias", in float32.
 
-    The file is looked for in the folder that COURSE_DATA names and in the course's cache, else
-    fetched from github.com/songhan/Deep-Compression-AlexNet into the cache.
-
     Raises:
-        DataUnavailable: it could not be had with the right contents, or not be kept.
+        DataUnavailable: the file could not be had with the right contents, or not be kept.
     """
     source = "raw.githubusercontent.com", lambda name: download(URL)
     folder = find("The trained AlexNet of 2012", {FILE: GIT_SHA1}, "", [source])
-    return read((folder / FILE).read_bytes())
+    return read((folder / FILE).read_bytes(), SHAPES)
 
 
-def read(
-    content: bytes, shapes: Mapping[str, tuple[int, ...]] = SHAPES
-) -> dict[str, torch.Tensor]:
-    """Unpack a compressed network.
-
-    Args:
-        content: the bytes of the file.
-        shapes: the shape of each layer's weight, in the file's order: four numbers for a
-            convolution, two for a fully connected layer.
-
-    Returns:
-        For each layer "<name>.weight", of its shape, and "<name>.bias", (out,): float32.
+def read(content: bytes, shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Unpack a compressed network with weights of these shapes; as `alexnet_weights`.
 
     Raises:
-        ValueError: the file is too short, too long or contradicts itself. Found out before
-            anything of the size of the weights is made.
+        ValueError: the file is too short, too long or contradicts itself.
     """
-    head = 4 * len(shapes)
-    if len(content) < head:
-        raise ValueError(
-            f"content: got {len(content)} bytes, expected at least the {head} of the counts"
-        )
-    counts = np.frombuffer(content, "<u4", len(shapes)).tolist()
-    for (name, shape), count in zip(shapes.items(), counts):
-        if count > math.prod(shape):
-            raise ValueError(
-                f"content: {name} keeps {count} weights, expected at most {math.prod(shape)}"
-            )
-    layers = list(zip(shapes.items(), counts))
-    expected = head + sum(sum(_sizes(shape, count)) for (_, shape), count in layers)
-    if len(content) != expected:
-        raise ValueError(
-            f"content: got {len(content)} bytes, expected the {expected} that its counts ask for"
-        )
+    start = 0
+
+    def take(count: int, kind: str = "u1", bits: int = 8) -> np.ndarray:
+        """Return the file's next `count` numbers."""
+        nonlocal start
+        size = np.dtype(kind).itemsize * ((count * bits + 7) // 8)
+        if start + size > len(content):
+            raise ValueError(f"content: got {len(content)} bytes, expected {start + size} or more")
+        start += size
+        values = np.frombuffer(content, kind, size // np.dtype(kind).itemsize, start - size)
+        return values if bits == 8 else np.stack([values & 15, values >> 4], 1).reshape(-1)[:count]
 
     weights = {}
-    start = head
-    for (name, shape), count in layers:
-        pieces = []
-        for size in _sizes(shape, count):
-            pieces.append(content[start : start + size])
-            start += size
-        codebook, bias = (np.frombuffer(piece, "<f4") for piece in pieces[:2])
-        for what, numbers in (("codebook", codebook), ("biases", bias)):
-            if not np.isfinite(numbers).all():
-                raise ValueError(f"content: {name}'s {what} hold {numbers}, expected finite ones")
-        codes = _numbers(pieces[2], _bits(shape), count)
-        places = np.cumsum(_numbers(pieces[3], 4, count).astype(np.int64) + 1) - 1
-        if count and places[-1] >= math.prod(shape):
-            raise ValueError(
-                f"content: {name} has a weight at place {places[-1]}, "
-                f"expected places below {math.prod(shape)}"
-            )
-        weight = np.full(math.prod(shape), codebook[0], np.float32)
+    for (name, shape), count in zip(shapes.items(), take(len(shapes), "<u4").tolist()):
+        bits = 8 if len(shape) == 4 else 4
+        codebook, bias = take(2**bits, "<f4"), take(shape[0], "<f4")
+        codes, places = take(count, bits=bits), np.cumsum(take(count, bits=4) + 1) - 1
+        if count and places[-1] >= prod(shape):
+            raise ValueError(f"content: {name} has a weight at {places[-1]}, of {prod(shape)}")
+        weight = np.full(prod(shape), codebook[0])
         weight[places] = codebook[codes]
-        weights[f"{name}.weight"] = torch.from_numpy(weight).reshape(shape)
-        weights[f"{name}.bias"] = torch.from_numpy(bias.astype(np.float32))
+        weights[f"{name}.weight"] = torch.from_numpy(weight.reshape(shape))
+        weights[f"{name}.bias"] = torch.from_numpy(bias.copy())
+    if start != len(content):
+        raise ValueError(f"content: got {len(content)} bytes, expected {start}")
     return weights
-
-
-def _bits(shape: tuple[int, ...]) -> int:
-    return 8 if len(shape) == 4 else 4
-
-
-def _sizes(shape: tuple[int, ...], count: int) -> tuple[int, int, int, int]:
-    """Return the bytes of a layer's codebook, biases, codes and gaps."""
-    bits = _bits(shape)
-    return 4 * 2**bits, 4 * shape[0], (count * bits + 7) // 8, (count + 1) // 2
-
-
-def _numbers(packed: bytes, bits: int, count: int) -> np.ndarray:
-    """Return `count` numbers of 4 or 8 bits; of two in a byte the lower half comes first."""
-    values = np.frombuffer(packed, np.uint8)
-    if bits == 4:
-        values = np.stack([values & 15, values >> 4], 1).reshape(-1)
-    return values[:count]

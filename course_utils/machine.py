@@ -1,18 +1,17 @@
 """What the lectures need of a machine, and whether it is here: Python, packages, memory, data.
 
-Each check returns a Finding that says, where something is missing, what to do about it. Only the
-standard library is imported above the functions: a machine that lacks a package must be able to
-say so.
+Only the standard library is imported above the functions: a machine that lacks a package must be
+able to say so.
 """
 
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 PROJECT = "adversarial-examples-course"
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,12 +19,10 @@ MEMORY = 2.0  # GB; the hungriest, Lecture 3, was seen to take 1.75
 DISK = 0.2  # GB, for MNIST and whatever is half unpacked on the way
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
+class Finding(NamedTuple):
+    """What one check found, and what the reader can do about it: "" where all is well.
 
-    todo says what the reader can do about it, and is empty where all is well; needed is False
-    where the lectures run all the same, only slower or with some risk.
+    needed is False where the lectures run all the same, only slower or with some risk.
     """
 
     what: str
@@ -40,15 +37,15 @@ class Finding:
 
 def check() -> list[Finding]:
     """Look at everything that the lectures need; fetch the data if they are not yet here."""
-    looks = (python, packages, torchvision, processor, memory, disk, device, data)
-    return [_guarded(look) for look in looks]
-
-
-def _guarded(look: Callable[[], Finding]) -> Finding:
-    try:
-        return look()
-    except ImportError as error:  # of what a check itself uses
-        return Finding(look.__name__, f"cannot be looked at: {error}", update())
+    findings = []
+    for look in (python, packages, torch, memory, disk, data):
+        try:
+            findings.append(look())
+        except (ImportError, OSError, RuntimeError) as error:  # a broken package fails in any way
+            reason = " ".join(str(error).split())[:200]
+            again = f"{update()}; if it is no better, delete the folder .venv in the course's first"
+            findings.append(Finding(look.__name__, f"cannot be looked at: {reason}", again))
+    return findings
 
 
 def report(findings: Sequence[Finding]) -> str:
@@ -70,14 +67,14 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def python() -> Finding:
-    """Whether this Python is new enough for the course."""
+    """Whether this Python is new enough for the course, and how many cores it may use."""
     from packaging.specifiers import SpecifierSet
 
     here, wanted = "{}.{}.{}".format(*sys.version_info), _requirements()[0]
     if SpecifierSet(wanted).contains(here):
-        return Finding("Python", here)
+        return Finding("python", f"{here}, on {cores()} core{'s' * (cores() > 1)}")
     todo = f"install a newer one, then {update()}"
-    return Finding("Python", f"{here}; the course needs {wanted}", todo)
+    return Finding("python", f"{here}; the course needs {wanted}", todo)
 
 
 def packages() -> Finding:
@@ -100,28 +97,15 @@ def packages() -> Finding:
     return Finding("packages", f"all {len(wanted)} are here, in versions that should work")
 
 
-def torchvision() -> Finding:
-    """Whether torchvision can be imported, by the course's guard where its own import fails."""
-    try:
-        from course_utils.vision import import_torchvision
+def torch() -> Finding:
+    """Whether PyTorch and torchvision can be imported, and what they compute on."""
+    from course_utils.device import get_device
+    from course_utils.vision import import_torchvision
 
-        module = import_torchvision()
-    except (ImportError, RuntimeError, OSError) as error:  # OSError: a library that won't load
-        reason = " ".join(str(error).split())[:200]
-        todo = "delete the folder .venv in the course's folder, if it is there; then " + update()
-        return Finding("torchvision", f"cannot be imported: {reason}", todo)
-    import torch
-
-    text = f"{module.__version__}, beside PyTorch {torch.__version__}"
-    if not hasattr(torch.ops.torchvision, "_cuda_version"):  # the first of its compiled operators
-        text += "; not compiled for it, which the course gets around"
-    return Finding("torchvision", text)
-
-
-def processor() -> Finding:
-    """How many processor cores this Python may use."""
-    found = f"{cores()} core{'s' * (cores() > 1)}; the lectures ask for no more"
-    return Finding("processor", found)
+    vision, kind = import_torchvision(), get_device().type
+    names = {"cpu": "the processor, which is all that the lectures need", "mps": "Apple's GPU"}
+    versions = f"{sys.modules['torch'].__version__}, torchvision {vision.__version__}"
+    return Finding("torch", f"{versions}, on {names.get(kind, f'a GPU ({kind})')}")
 
 
 def memory() -> Finding:
@@ -130,13 +114,11 @@ def memory() -> Finding:
 
     free = min(psutil.virtual_memory().available, _container_limit()) / 1e9
     text = f"{free:.1f} GB free, the lectures take up to {MEMORY} GB"
-    if free >= MEMORY:
-        return Finding("memory", text)
     todo = (
         "close other programs, and notebooks that still run (Kernel > Shut Down All Kernels); "
         "open one lecture at a time. If a cell ends in `Kernel died`, memory was the cause"
     )
-    return Finding("memory", text, todo, needed=False)
+    return Finding("memory", text, "" if free >= MEMORY else todo, needed=False)
 
 
 def disk() -> Finding:
@@ -147,41 +129,23 @@ def disk() -> Finding:
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     free = shutil.disk_usage(there).free / 1e9
     text = f"{free:.1f} GB free where downloads are kept, {shown(folder)}"
-    if free >= DISK:
-        return Finding("disk", text)
     todo = f"make {DISK} GB of room, or set COURSE_CACHE to a folder on another disk"
-    return Finding("disk", text, todo, needed=False)
-
-
-def device() -> Finding:
-    """What PyTorch can compute on here."""
-    try:
-        from course_utils.device import get_device
-
-        kind = get_device().type
-    except (ImportError, OSError) as error:
-        return Finding("device", f"PyTorch cannot be imported: {error}", update())
-    names = {"cpu": "the processor; the lectures ask for nothing else", "mps": "Apple's GPU (mps)"}
-    return Finding("device", names.get(kind, f"a GPU ({kind}); the lectures need none"))
+    return Finding("disk", text, "" if free >= DISK else todo, needed=False)
 
 
 def data() -> Finding:
     """Whether MNIST is here or can be had, and where it lies; the first time, it is fetched."""
+    from course_utils import data, sources
+
     try:
-        from course_utils import sources
-        from course_utils.data import MNIST_SHA256, load_mnist
-    except (ImportError, OSError, RuntimeError) as error:
-        return Finding("data", f"cannot be looked for: {error}", update())
-    try:
-        digits = sum(len(load_mnist(split)[1]) for split in ("train", "test"))
-        folder = sources.find("MNIST", MNIST_SHA256, "MNIST/raw", [])
+        digits = sum(len(data.load_mnist(split)[1]) for split in ("train", "test"))
     except sources.DataUnavailable as error:
         found, _, todo = str(error).partition("What you can do:\n")
         indent = "\n" + " " * 12
         again = "run this cell again (if you set a variable: close Jupyter and start it from there)"
         todo = f"do one of these, then {again}:\n" + todo.strip("\n")
         return Finding("data", found.strip().replace("\n", indent), todo.replace("\n", indent))
-    return Finding("data", f"{digits:,} digits of MNIST, in {shown(folder)}")
+    return Finding("data", f"{digits:,} digits of MNIST, in {shown(sources.cache_folder())}")
 
 
 def cores() -> int:
@@ -195,8 +159,8 @@ def update() -> str:
     if not (ROOT / "pyproject.toml").exists():
         return "run the first cell of this notebook again, and restart the kernel"
     return (
-        f"in a terminal, in the folder {ROOT}, run `make setup` (without make: `python3 -m "
-        "course_utils setup`), then choose Kernel > Restart Kernel and run this cell again"
+        f"in a terminal, in the folder {ROOT}, run `make setup` (without make: `python3 -m tools "
+        "setup`), then choose Kernel > Restart Kernel and run this cell again"
     )
 
 
@@ -204,14 +168,13 @@ def places() -> str:
     """Where things lie on this machine, in four lines."""
     from course_utils.sources import cache_folder
 
-    return "\n".join(
-        [
-            f"this notebook runs in      {shown(Path.cwd())}",
-            f"the course's code is in    {shown(Path(__file__).parent)}",
-            f"the Python that runs it    {shown(Path(sys.executable))}",
-            f"downloads are kept in      {shown(cache_folder())}",
-        ]
-    )
+    places = {
+        "this notebook runs in": Path.cwd(),
+        "the course's code is in": Path(__file__).parent,
+        "the Python that runs it": Path(sys.executable),
+        "downloads are kept in": cache_folder(),
+    }
+    return "\n".join(f"{what:26} {shown(path)}" for what, path in places.items())
 
 
 def shown(path: Path) -> str:

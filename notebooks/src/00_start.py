@@ -120,19 +120,35 @@ plan.times(seconds)
 # ## 5. Choose a path
 #
 # Each lecture builds on those before it. How far in do you want to go?
-
-# %%
-from IPython.display import Markdown
-
-Markdown(plan.paths_table())
-
-# %% [markdown]
-# Here is the same as a menu: choose how much time you have.
-
-# %%
-plan.choose_path(seconds)
-
-# %% [markdown]
+#
+# **An evening**
+#
+# | when | what |
+# |---|---|
+# | first hour | [Lecture 1](01_intriguing_properties.ipynb), sections 1 to 4, 6 and 7 |
+# | half an hour | [Lecture 2](02_transfer_tables.ipynb), sections 1 to 4 |
+# | second hour | [Lecture 4](04_fast_gradient_sign.ipynb), sections 1 to 3 |
+#
+# **A week**
+#
+# | when | what |
+# |---|---|
+# | day 1 | [Lecture 1](01_intriguing_properties.ipynb), with its exercises |
+# | day 2 | [Lecture 2](02_transfer_tables.ipynb), with its exercises |
+# | day 3 | [Lecture 3](03_lipschitz_bounds.ipynb); the exercises can wait |
+# | day 4 | [Lecture 4](04_fast_gradient_sign.ipynb), with its exercises |
+# | day 5 | [Lecture 5](05_generative_adversarial_networks.ipynb), with its exercises |
+#
+# **A term**
+#
+# | when | what |
+# |---|---|
+# | weeks 1 to 3 | [Lecture 1](01_intriguing_properties.ipynb), then [problem set 1](assignments/problem_set_1.ipynb) |
+# | weeks 4 and 5 | [Lecture 2](02_transfer_tables.ipynb), then [problem set 2](assignments/problem_set_2.ipynb) |
+# | weeks 6 to 8 | [Lecture 3](03_lipschitz_bounds.ipynb), then [problem set 3](assignments/problem_set_3.ipynb) |
+# | weeks 9 and 10 | [Lecture 4](04_fast_gradient_sign.ipynb), then [problem set 4](assignments/problem_set_4.ipynb) |
+# | weeks 11 to 13 | [Lecture 5](05_generative_adversarial_networks.ipynb), then [problem set 5](assignments/problem_set_5.ipynb) |
+#
 # ## 6. How a lecture works
 #
 # - **Before you run...** asks you to guess a result. Do write a guess down, even a bad one: what

