@@ -11,6 +11,7 @@ from torch import nn
 
 from course_utils import laboratory
 from course_utils.data import load_mnist
+from course_utils.laboratory.widget import laboratory as laboratory_widget
 from course_utils.zoo import load_model
 
 
@@ -78,3 +79,16 @@ def test_digits_are_the_first_of_the_test_set():
 
 def test_a_place_names_its_files():
     assert 'data-laboratory="attack=sign&amp;eps=0.25"' in laboratory.place("attack=sign&eps=0.25")
+
+
+def test_the_widget_brings_what_its_script_reads():
+    made = laboratory_widget("attack=sign", networks=("FC10(1e-4)",))
+    state = made.get_state()
+    assert list(state["networks"]) == ["FC10(1e-4)"] and state["kind"] == "attack=sign"
+    assert "export default" in state["_esm"] and ".laboratory" in state["_css"]
+    assert laboratory_widget("game").get_state()["networks"] == {}
+
+
+def test_the_widget_refuses_an_unknown_network():
+    with pytest.raises(ValueError, match="networks: got FC9"):
+        laboratory_widget(networks=("FC9",))
