@@ -1,6 +1,7 @@
 """The book's parts, and that its check finds everything that can be missing."""
 
 import base64
+import html
 import json
 import re
 import tomllib
@@ -245,6 +246,11 @@ def test_every_page_is_written_and_asked_for(tmp_path):
     for name in wanted["pages"]:
         stem = (tmp_path / "source" / name).with_suffix("")
         assert name.startswith("slides/") or any(stem.parent.glob(f"{stem.name}.*")), name
+    assert 'data-laboratory="page"' in (tmp_path / "source" / "index.md").read_text("utf-8")
+    for path in lectures.lectures():  # each opens with the part of the laboratory that is its own
+        first = nbformat.read(tmp_path / "source" / "notebooks" / path.name, 4).cells[0].source
+        assert f'data-laboratory="{html.escape(pages.LABORATORY[int(path.name[:2])])}"' in first
+    assert (tmp_path / "source" / "static" / "laboratory" / "network-1.js").exists()
 
 
 def test_a_missing_lecture_stops_the_book(tmp_path, monkeypatch):

@@ -11,13 +11,21 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils import claims
+from course_utils import claims, laboratory
 from tools import lectures
 from tools.book.cells import BookError, page, shows_picture
 from course_utils.deck import CLAIMS as DECK
 from tools.environment import ROOT
 
 ASSIGNMENTS = "notebooks/assignments"
+# What of the laboratory each lecture opens with.
+LABORATORY = {
+    1: "attack=smallest",
+    2: "attack=smallest&t=1.5",
+    3: "attack=smallest&network=FC10(1e-4)",
+    4: "attack=sign&network=maxout&eps=0.25",
+    5: "game",
+}
 CLAIMS = """# Which statements hold
 
 Every statement, table and figure of the slides on which the course rests is a *claim*. An effect
@@ -125,6 +133,8 @@ def write_all(source: Path) -> dict:
     beside = ["claims", "slides", "problem_sets", "running", "teachers", "api"]
 
     texts = readme_pages((ROOT / "README.md").read_text(encoding="utf-8"))
+    heading, _, rest = texts["index"].partition("\n")
+    texts["index"] = f"{heading}\n\n{laboratory.place()}\n\n{rest}"
     texts["index"] += sidebar("Lectures", chapters) + sidebar("Beside the lectures", beside)
     texts["claims"] = claims_page(taught)
     links = [
@@ -137,6 +147,7 @@ def write_all(source: Path) -> dict:
     texts["api"] = "# The modules\n\nWhat the lectures import." + listing(api)
 
     shutil.copytree(ROOT / "tools" / "book", source)
+    laboratory.write(source / "static" / "laboratory")
     for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff", ".github/overview.png",
                  f"{ASSIGNMENTS}/ANSWERS.md"):  # fmt: skip
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +156,12 @@ def write_all(source: Path) -> dict:
         (source / f"{name}.md").write_text(text, encoding="utf-8")
     for name, notebook in notebooks.items():
         slides = f"../slides/{name}.html" if name in taught else None
-        nbformat.write(page(notebook, slides=slides), source / "notebooks" / f"{name}.ipynb")
+        made = page(notebook, slides=slides)
+        if kind := LABORATORY.get(int(name[:2])):
+            heading, _, rest = made.cells[0].source.partition("\n")
+            place = laboratory.place(kind, files="../_static/laboratory")
+            made.cells[0].source = f"{heading}\n\n{place}\n\n{rest}"
+        nbformat.write(made, source / "notebooks" / f"{name}.ipynb")
     for name in sets:
         notebook = nbformat.read(ROOT / f"{name}.ipynb", as_version=4)
         nbformat.write(page(notebook), source / f"{name}.ipynb")
