@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from course_utils import intervals
+from course_utils.cards import verdict_card
 from course_utils.deck import CLAIMS, EFFECTS, Claim
 from course_utils.intervals import Interval
 
@@ -25,7 +26,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found. A notebook shows it as its one line."""
+    """What a check found. A notebook shows it as a card and, in text, as one line."""
 
     claim: Claim
     measured: dict  # the numbers, by the claim's kind: see check, check_table, check_theorem
@@ -94,7 +95,7 @@ class Verdict:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         payload = {"id": self.claim.id, "measured": self.measured, "detail": self.detail}
-        return {"text/plain": self.line, MIME_TYPE: payload}
+        return {"text/plain": self.line, "text/html": verdict_card(self), MIME_TYPE: payload}
 
 
 def check(claim_id: str, estimate: Interval, *, null: float = math.nan, detail: str = "") -> Verdict:

@@ -5,7 +5,9 @@ import shutil
 import statistics
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 from slices import explorer_slice
 
 from tools.environment import ROOT
@@ -62,8 +64,7 @@ class Explorer:
         page.locator(EXPLORER).first.scroll_into_view_if_needed()
         self.sliders = page.locator(f"{EXPLORER} .noUi-handle").all()
         self.menus = page.locator(f"{EXPLORER} select").all()
-        self.upload = page.locator(f"{EXPLORER} .jupyter-widget-upload, {EXPLORER} .widget-upload")
-        self.numbers = page.locator(f"{EXPLORER} input[type=number]").all()
+        self.upload = page.locator(f"{EXPLORER} input[type=file]")
 
     def shown(self):
         """All that is to be seen, once it has come to rest."""
@@ -127,26 +128,33 @@ def test_explorer_follows_the_readers_hand(explorer, errors, number, shots, tmp_
             menu.select_option(index=place)
             explorer.page.wait_for_timeout(500)
             assert (explorer.shown() != before) == changes
-    for field in explorer.numbers:
-        before = explorer.shown()
-        field.fill("77")
-        explorer.press("Enter")
-        assert explorer.shown() != before
     if explorer.upload.count():
         a_picture_of_ones_own(explorer, tmp_path)
     assert not errors
 
 
 def a_picture_of_ones_own(explorer, folder):
-    """Upload a text, which is refused in words, and then a picture, which is shown."""
-    text, picture = folder / "no picture.txt", folder / "mine.png"
+    """Upload a text, which is refused in words; pictures small and large, which are shown; and
+    what is too large to be sent and no picture, which is told so too."""
+    text, small, large, no = (
+        folder / name for name in ("no picture.txt", "mine.png", "large.png", "large.txt")
+    )
     text.write_text("words")
-    shutil.copy(ROOT / "course_utils" / "pictures" / "panda.png", picture)
-    for file, answer in ((text, "no picture.txt:"), (picture, "mine.png")):
-        with explorer.page.expect_file_chooser() as chooser:
-            explorer.upload.click()
-        chooser.value.set_files(file)
-        explorer.page.locator(EXPLORER, has_text=answer).first.wait_for()
-    explorer.shown()
-    assert explorer.menus[0].evaluate("e => e.selectedOptions[0].text") == "mine.png"
+    shutil.copy(ROOT / "course_utils" / "pictures" / "panda.png", small)
+    noise = np.random.default_rng(0).integers(0, 256, (2200, 2200, 3), np.uint8)
+    Image.fromarray(noise).save(large)
+    assert large.stat().st_size > 11_600_000
+    no.write_bytes(bytes(12_000_000))
+    chosen = "e => e.selectedOptions[0].text"
+    for file, answer in (
+        (text, "no picture.txt:"), (large, None), (no, "large.txt: of 12.0 MB"), (small, None),
+    ):
+        explorer.upload.set_input_files(file)
+        if answer:
+            explorer.page.locator(EXPLORER, has_text=answer).first.wait_for()
+        else:
+            explorer.page.locator(f"{EXPLORER} option", has_text=file.name).wait_for(
+                state="attached", timeout=60_000)
+            explorer.shown()
+            assert explorer.menus[0].evaluate(chosen) == file.name
     assert explorer.page.get_by_text("no picture.txt:").count() == 0
