@@ -1,12 +1,13 @@
 """Cards in HTML, for a notebook and for the site: a claim's verdict, and an answer's."""
 
 import html
+from dataclasses import dataclass
 
 # Readable on white and on black; a sign says the same as the colour.
 SIGNS = {"reproduced": "✓", "theorem": "✓", "right": "✓", "contradicted": "✗", "violated": "✗",
-         "wrong": "✗"}
+         "not yet right": "✗"}
 COLOURS = {"✓": "#2e8b57", "✗": "#d1495b", "?": "#b7791f"}
-MARK = "position:absolute;transform:translateX(-50%);"
+MARK = "transform:translateX(-50%);"
 
 
 def verdict_card(verdict) -> str:
@@ -44,39 +45,53 @@ def card(word: str, title: str, body: str, *, name: str = "") -> str:
 def axis(verdict) -> str:
     """The number with its interval, the null and no effect on one small axis; none for a theorem.
 
-    A table's number is its rank correlation, from -1 to 1, with what shuffled tables reach.
+    A table's number is its rank correlation, from -1 to 1, with what shuffled tables reach in grey.
     """
     found, claim = verdict.measured, verdict.claim
     if "correlation" in found:
-        ends, none, words = (-1.0, 1.0), 0.0, ("-1", "1", "no relation")
-        bar, dot, null = (-found["chance"], found["chance"]), found["correlation"], None
+        low, high, dot, none = -found["chance"], found["chance"], found["correlation"], 0.0
+        start, end, null, bar = -1.0, 1.0, None, "opacity:.25"
+        legend = "● measured, from -1 to 1; grey: shuffled tables; dashed: no relation"
     elif "low" in found:
-        bar, dot, null = (found["low"], found["high"]), found["value"], found["null"]
-        none = claim.no_effect
-        low, high = min(*bar, null, none), max(*bar, null, none)
-        room = 0.08 * (high - low) or 1.0
-        ends, words = (low - room, high + room), ("", "", "no effect")
+        low, high, dot, null = (found[name] for name in ("low", "high", "value", "null"))
+        none, bar, legend = claim.no_effect, "opacity:.6", "● measured, ○ null, dashed: no effect"
+        start, end = min(low, null, none), max(high, null, none)
+        room = 0.08 * (end - start) or 1.0
+        start, end = start - room, end + room
     else:
         return ""
 
     def at(value: float) -> str:
-        return f"{100 * (value - ends[0]) / (ends[1] - ends[0]):.1f}%"
+        return f"left:{100 * (value - start) / (end - start):.1f}%;"
 
-    shade = "opacity:.25" if null is None else "opacity:.7"
+    width = f"width:{100 * (high - low) / (end - start):.1f}%;"
     parts = [
-        '<div style="position:absolute;left:0;right:0;top:1.55em;border-top:1px solid"></div>',
-        f'<div style="position:absolute;left:{at(bar[0])};width:calc({at(bar[1])} - {at(bar[0])});'
-        f'top:1.35em;height:.45em;background:currentColor;{shade}"></div>',
-        f'<div style="{MARK}left:{at(dot)};top:.85em">●</div>',
-        f'<div style="{MARK}left:{at(none)};top:1em;height:1.2em;border-left:2px dashed"></div>',
-        f'<div style="{MARK}left:{at(none)};top:2.1em;white-space:nowrap">{words[2]}</div>',
+        "left:0;right:0;top:.75em;border-top:1px solid", "",
+        f"{at(low)}{width}top:.5em;height:.5em;background:currentColor;{bar}", "",
+        f"{MARK}{at(none)}top:0;height:1.5em;border-left:2px dashed", "",
+        f"{MARK}{at(dot)}top:0", "●",
+        *([] if null is None else [f"{MARK}{at(null)}top:0", "○"]),
+        "top:1.5em", legend,
     ]
-    if null is not None:
-        parts.append(f'<div style="{MARK}left:{at(null)};top:.85em" title="null">○</div>')
-    parts += [f'<div style="position:absolute;{side}:0;top:2.1em">{end}</div>'
-              for side, end in zip(("left", "right"), words) if end]
-    what = "● measured" + (", ○ null" if null is not None else "; grey: shuffled tables")
-    return (
-        f'<div aria-hidden="true" style="position:relative;height:3.4em;margin:.2em 1em;'
-        f'font-size:85%">{"".join(parts)}<div style="position:absolute;top:-.2em">{what}</div></div>'
+    drawn = "".join(
+        f'<div style="position:absolute;{style}">{text}</div>'
+        for style, text in zip(parts[::2], parts[1::2], strict=True)
     )
+    style = "position:relative;height:3em;margin:.3em 1em;font-size:85%;line-height:1.5"
+    return f'<div aria-hidden="true" style="{style}">{drawn}</div>'
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What is said of an answer: a word, such as "right", and a message of several lines."""
+
+    word: str
+    message: str
+
+    def __repr__(self) -> str:
+        return f"{self.word.capitalize()}. {self.message}"
+
+    def _repr_html_(self) -> str:
+        first, _, rest = html.escape(self.message).partition("\n")
+        more = f'<pre style="white-space:pre-wrap;margin:.3em 0">{rest}</pre>' if rest else ""
+        return card(self.word, first, more)

@@ -1,6 +1,6 @@
 """Exercises that check themselves: `check`, `hint` and `solution`, each by the exercise's name.
 
-`check` prints what it finds; with `strict=True`, or COURSE_STRICT=1 in the environment, it raises
+`check` shows what it finds, in a notebook as a card and elsewhere as text; with `strict=True`, or COURSE_STRICT=1 in the environment, it raises
 where the answer is wrong or missing, so that a test run cannot pass over it.
 """
 
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from types import MappingProxyType
 
+from course_utils.cards import Feedback
 from course_utils.exercises import lecture1, lecture2, lecture3, lecture4, lecture5
 from course_utils.exercises.framework import Exercise, NotAnswered, WrongAnswer
 
@@ -22,11 +23,13 @@ EXERCISES = MappingProxyType({
 
 
 def check(exercise_id: str, answer: Callable | None, *, strict: bool | None = None) -> None:
-    """Print whether the function `answer` solves the exercise, and if not, what is wrong.
+    """Show whether the function `answer` solves the exercise, and if not, what is wrong.
 
     Raises ValueError for an unknown exercise and, if strict, WrongAnswer (an AssertionError).
     `strict` defaults to COURSE_STRICT=1 in the environment.
     """
+    from IPython.display import display
+
     exercise = _find(exercise_id)
     strict = os.environ.get("COURSE_STRICT") == "1" if strict is None else strict
     try:
@@ -38,16 +41,16 @@ def check(exercise_id: str, answer: Callable | None, *, strict: bool | None = No
         if problem is not None:
             raise WrongAnswer(problem)
     except NotAnswered:
-        message = f"Not answered yet. Stuck? Try hint({exercise_id!r})."
+        word, message = "not answered yet", f"Stuck? Try hint({exercise_id!r})."
         if strict:
-            raise NotAnswered(f"{exercise_id}: {message}") from None
+            raise NotAnswered(f"{exercise_id}: Not answered yet. {message}") from None
     except WrongAnswer as wrong:
-        message = f"Not yet right. {wrong}"
+        word, message = "not yet right", str(wrong)
         if strict:
-            raise WrongAnswer(f"{exercise_id}: {message}") from None
+            raise WrongAnswer(f"{exercise_id}: Not yet right. {message}") from None
     else:
-        message = f"Right. {exercise.right}"
-    print(message)
+        word, message = "right", exercise.right
+    display(Feedback(word, message))
 
 
 def hint(exercise_id: str, number: int = 1) -> None:

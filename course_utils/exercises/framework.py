@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 RTOL, ATOL = 1e-4, 1e-5
+MOST = 8  # numbers of an input that are shown
 
 
 class WrongAnswer(AssertionError):
@@ -94,7 +95,7 @@ def compare(
             for result, arguments in zip(results, inputs, strict=True)
         ):
             return mistake.says
-    return next(text for text in wrong if text)
+    return next(f"{text}\n{shown(a)}" for text, a in zip(wrong, inputs, strict=True) if text)
 
 
 def agree(result, expected: torch.Tensor) -> bool:
@@ -118,13 +119,33 @@ def difference(result, expected: torch.Tensor) -> str | None:
         return None
     if not result.isfinite().all():
         return "Your result has NaN or infinity where a finite number is expected."
-    far = (result - expected).abs() > ATOL + RTOL * expected.abs()
+    far = ~result.double().isclose(expected.double(), rtol=RTOL, atol=ATOL)
     where = tuple(far.nonzero()[0].tolist())
-    place = f"[{', '.join(map(str, where))}]"
+    wanted, got = (number(tensor[where].item()) for tensor in (expected, result))
+    if not where:
+        return f"Expected {wanted}, got {got}."
     return (
-        f"At {place}: expected {float(expected[where]):.4g}, got {float(result[where]):.4g} "
-        f"({int(far.sum())} of {far.numel()} numbers differ)."
+        f"At [{', '.join(map(str, where))}]: expected {wanted}, got {got} "
+        f"({int(far.sum())} of {far.numel()} values differ)."
     )
+
+
+def shown(arguments: tuple) -> str:
+    """The input that led to a wrong answer; of a large tensor, its first numbers."""
+    lines = []
+    for argument in arguments:
+        if isinstance(argument, torch.Tensor):
+            values = [number(value) for value in argument.flatten()[:MOST].tolist()]
+            rest = ", ..." if argument.numel() > MOST else ""
+            words = f"{describe(argument)}: {', '.join(values)}{rest}"
+        else:
+            words = describe(argument)
+        lines.append(f"  {words}")
+    return "\n".join(["It was called with", *lines])
+
+
+def number(value: float | bool) -> str:
+    return str(value) if isinstance(value, bool | int) else f"{value:.4g}"
 
 
 def describe(value) -> str:

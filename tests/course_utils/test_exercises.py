@@ -17,7 +17,7 @@ from course_utils.exercises import (
     lecture4,
     solution,
 )
-from course_utils.exercises.framework import agree, call, difference
+from course_utils.exercises.framework import agree, call, compare, difference
 from course_utils.models import fully_connected
 from course_utils.training import adversarial_loss
 
@@ -164,7 +164,7 @@ WRONG = [
     ("closed-form", lambda x, w: x, "raised TypeError"),
     ("worst-margin", lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.norm(), "the 2-norm of w"),
     ("worst-margin", lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().amax(),
-     "numbers differ"),
+     "values differ"),
     ("regulariser", lambda g, eps, alpha: alpha * eps * g.flatten(1).abs().sum(1),
      "the other part has 1 - alpha"),
     ("regulariser", lambda g, eps, alpha: (1 - alpha) * eps * g.flatten(1).norm(dim=1), "2-norm"),
@@ -326,4 +326,23 @@ def test_comparison_is_neither_blind_nor_strict():
     right = torch.tensor([1.0, 2.0])
     assert agree(right * (1 + 1e-6), right) and difference(right * (1 + 1e-6), right) is None
     assert not agree(right * 1.001, right)
-    assert "1 of 2 numbers differ" in difference(right + torch.tensor([0.0, 0.1]), right)
+    assert "1 of 2 values differ" in difference(right + torch.tensor([0.0, 0.1]), right)
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "arguments", "says"),
+    [
+        (lambda x: x > 0, lambda x: x < 1, (torch.tensor([-1.0, 2.0]),),
+         "At [0]: expected False, got True (2 of 2 values differ).\nIt was called with\n"
+         "  a tensor of shape (2,) and torch.float32: -1, 2"),
+        (lambda x, k: x.sum() * k, lambda x, k: x.sum(), (torch.tensor([0.5, 1.5]), 3),
+         "Expected 6, got 2.\nIt was called with\n"
+         "  a tensor of shape (2,) and torch.float32: 0.5, 1.5\n  int 3"),
+        (lambda x: x, lambda x: x + 1, (torch.zeros(20),),
+         "It was called with\n  a tensor of shape (20,) and torch.float32: "
+         "0, 0, 0, 0, 0, 0, 0, 0, ..."),
+    ],
+    ids=["booleans", "a scalar", "a large input"],
+)
+def test_a_wrong_answer_is_shown_the_input_that_led_to_it(reference, answer, arguments, says):
+    assert says in compare(reference, lambda: [arguments], (), answer)

@@ -66,7 +66,8 @@ def test_anything_else_differs(stored, rerun):
 
 CLAIM = """class Claim:
     def _repr_mimebundle_(self, **_):
-        return {"text/plain": "holds", "application/vnd.course.claim+json": {"measured": %s}}
+        return {"text/plain": "holds", "text/html": "<p>%s</p>",
+                "application/vnd.course.claim+json": {"measured": 1}}
 Claim()"""
 # source of a cell; its stored output, where that is not what the cell printed; does nbval pass?
 CELLS = [
@@ -75,8 +76,10 @@ CELLS = [
     ("print('images', 100)", "images 101\n", False),
     ("print('it holds')", "it fails\n", False),
     ("print('it holds')", None, True),
-    (CLAIM % 0.5, {"text/plain": "holds", tolerance.NOT_COMPARED[1]: {"measured": 0.7}}, True),
-    (CLAIM % 0.5, {"text/plain": "fails", tolerance.NOT_COMPARED[1]: {"measured": 0.5}}, False),
+    (CLAIM % 0.5, {"text/plain": "holds", "text/html": "<p>0.9</p>",
+                   tolerance.CLAIM: {"measured": 0.7}}, True),
+    (CLAIM % 0.5, {"text/plain": "fails", "text/html": "<p>0.5</p>",
+                   tolerance.CLAIM: {"measured": 1}}, False),
     ("import tqdm.auto\nfor _ in tqdm.auto.tqdm(range(3)): pass", None, True),
     ("import ipywidgets\nipywidgets.IntSlider()", None, True),
     ("import matplotlib.pyplot as plt, time\nplt.plot([time.time()])\nplt.show()", None, True),

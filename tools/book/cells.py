@@ -9,6 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_utils import claims
+from course_utils.cards import verdict_card
 from course_utils.widgets.twin import MIME as TWIN
 
 CAPTION = re.compile(r"\*\*Figure \d+\.\*\* .*?(?=\n\s*\n|\Z)", re.DOTALL)
@@ -22,17 +23,6 @@ class BookError(Exception):
 def shows_picture(cell: NotebookNode) -> bool:
     """Whether the cell shows one."""
     return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
-
-
-def claim_html(payload: dict) -> str:
-    """A claim's verdict, from the output that a check of `claims` left in the notebook."""
-    verdict = claims.read(payload)
-    line = html.escape(verdict.line, quote=False)
-    for word in ("Measured", "Null", "Paper", "Verdict"):
-        line = line.replace(f". {word}: ", f".</p><p><b>{word}:</b> ", 1)
-    line = line.replace("Deck:", "<b>Deck:</b>", 1)
-    kind = "holds" if verdict.as_expected else "fails"
-    return f'<div class="claim {kind}" id="claim-{payload["id"]}"><p>{line}</p></div>'
 
 
 def twin_html(twin: dict) -> str:
@@ -74,7 +64,8 @@ def show_as_html(cell: NotebookNode) -> None:
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         if claims.MIME_TYPE in data:
-            output.data = {"text/html": claim_html(data[claims.MIME_TYPE])}
+            card = verdict_card(claims.read(data[claims.MIME_TYPE]))
+            output.data = {"text/html": card}
         for kind in {"text/html", "text/markdown"} & set(data):  # on the site, a page
             data[kind] = NOTEBOOK_LINK.sub(r"\1.html", data[kind])
 
