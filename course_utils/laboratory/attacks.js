@@ -1,14 +1,21 @@
 // The lectures' attacks on one image, step for step as course_utils.attacks has them.
 import { largest, softmax } from "./networks.js";
 
-const square = (x) => x.reduce((sum, v) => sum + v * v, 0);
-const dot = (x, y) => x.reduce((sum, v, i) => sum + v * y[i], 0);
+const square = (x) => dot(x, x);
 const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 const norm = (x) => Math.sqrt(square(x));
 
+function dot(x, y) {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i] * y[i];
+  return sum;
+}
+
 /** Root mean square per pixel of b - a. */
 export function distortion(a, b) {
-  return Math.sqrt(a.reduce((sum, v, i) => sum + (b[i] - v) ** 2, 0) / a.length);
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (b[i] - a[i]) ** 2;
+  return Math.sqrt(sum / a.length);
 }
 
 /** log((1 - p) / p) of the label, and its gradient: it does not vanish where p is near 1. */
@@ -25,7 +32,7 @@ export function logOdds(network, image, label) {
 /** The fast gradient sign (Goodfellow et al. 2014): away from the label, one step of eps. */
 export function fastGradientSign(network, image, label, eps) {
   const { gradient } = logOdds(network, image, label);
-  return Float64Array.from(image, (v, i) => clamp(v + eps * Math.sign(gradient[i]), 0, 1));
+  return Float64Array.from(image).map((v, i) => clamp(v + eps * Math.sign(gradient[i]), 0, 1));
 }
 
 /** The box [0, 1] and, around the image, a cube or ball of size eps (a ball: of eps sqrt(n)). */
@@ -198,12 +205,12 @@ export function normalNumbers(seed) {
 
 /** The control: noise in the box of the same distortion; its stddev is found by bisection. */
 export function noiseOfSize(image, size, seed = 0) {
-  const normal = normalNumbers(seed), noise = Float64Array.from(image, normal);
-  const at = (stddev) => Float64Array.from(image, (v, i) => clamp(v + stddev * noise[i], 0, 1));
+  const x = Float64Array.from(image), noise = x.map(normalNumbers(seed));
+  const at = (stddev) => x.map((v, i) => clamp(v + stddev * noise[i], 0, 1));
   let low = 0, high = 16 * size;
-  for (let step = 0; step < 30; step++) {
+  for (let step = 0; step < 16; step++) {
     const middle = (low + high) / 2;
-    if (distortion(image, at(middle)) < size) low = middle; else high = middle;
+    if (distortion(x, at(middle)) < size) low = middle; else high = middle;
   }
   return at(high);
 }

@@ -117,7 +117,7 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   const images = bytesOf(source.digits.images), { labels } = source.digits;
   const digit = (k) => Float64Array.from(images.subarray(784 * k, 784 * (k + 1)), (v) => v / 255);
   const networks = {};
-  let network = null, found = null, drawn = false, label = labels[state.digit];
+  let network = null, found = null, drawn = false, label = labels[state.digit], later = 0;
 
   const status = make("p", { class: "lab-status", role: "status", "aria-live": "polite" });
   const bars = barsOf(), certificate = make("div", { class: "lab-ring" });
@@ -183,7 +183,8 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   const scaled = (image) => image.map((v, i) => Math.min(Math.max(v + state.t * found[i], 0), 1));
 
   function show() {
-    remember(state);
+    clearTimeout(later);
+    later = setTimeout(() => remember(state), 200);  // browsers count changes of the address
     if (!network) return;
     const image = picture(), before = network.percentages(image), first = largest(before);
     target.row.hidden = state.attack !== "smallest";

@@ -97,7 +97,7 @@ def test_attack_and_control(lab_page, errors):
     said = lab_page.inner_text(".lab-status")
     assert "instead of 7" in said and "noise of the same size changes nothing" in said
     assert lab_page.locator("figure:visible canvas").count() == 4
-    assert "network=FC100-100-10" in lab_page.url and "digit=0" in lab_page.url
+    lab_page.wait_for_url("**network=FC100-100-10*digit=0*")
     lab_page.click("text=show to all networks")
     lab_page.wait_for_selector(".lab-everyone table")
     lab_page.wait_for_function(
