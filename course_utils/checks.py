@@ -1,15 +1,28 @@
-"""What every function refuses, and how it says so: which argument, what came, what was expected."""
+"""What every function refuses, and how it says so: which argument, what came, what was expected.
 
+They are called once, at the door through which a reader comes in, and not by what lies behind it.
+"""
+
+from collections.abc import Mapping
 from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
+EVERYWHERE = (-float("inf"), float("inf"))  # bounds of images that may leave [0, 1]
 
-def check_model(model: nn.Module) -> None:
+
+def check_model(model: nn.Module, *, name: str = "model") -> None:
     """Raise unless `model` is a torch module."""
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model: got {type(model).__name__}, expected a torch.nn.Module")
+        raise TypeError(f"{name}: got {type(model).__name__}, expected a torch.nn.Module")
+
+
+def check_named(**mappings: Mapping[str, object]) -> None:
+    """Raise unless each argument is a mapping from at least one name."""
+    for name, value in mappings.items():
+        if not isinstance(value, Mapping) or not value:
+            raise TypeError(f"{name}: got {value!r}, expected a mapping from at least one name")
 
 
 def check_images(
@@ -25,15 +38,22 @@ def check_images(
             f"{name}: got shape {tuple(images.shape)}, expected a batch (N, ...) of at least one"
         )
     low, high = images.aminmax()
-    if not (low >= bounds[0] and high <= bounds[1] and images.isfinite().all()):
+    inside = low >= bounds[0] and high <= bounds[1]
+    if not (inside and low.isfinite() and high.isfinite()):
         raise ValueError(  # for NaN too
             f"{name}: got values from {low.item():g} to {high.item():g}, "
             f"expected finite ones in [{bounds[0]:g}, {bounds[1]:g}]"
         )
 
 
-def check_labels(labels: Tensor, images: Tensor | None = None, *, name: str = "labels") -> None:
-    """Raise unless `labels` is an int64 tensor (N,), N as of `images` if those are given."""
+def check_labels(
+    labels: Tensor,
+    images: Tensor | None = None,
+    *,
+    name: str = "labels",
+    classes: int | None = None,
+) -> None:
+    """Raise unless `labels` is int64 (N,), 0 to classes - 1, N as of `images` if given."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"{name}: got {type(labels).__name__}, expected a torch tensor")
     if labels.dtype != torch.int64:
@@ -45,15 +65,23 @@ def check_labels(labels: Tensor, images: Tensor | None = None, *, name: str = "l
             f"{name}: got shape {tuple(labels.shape)}, expected ({len(images)},), "
             "one for each image"
         )
-    if labels.min() < 0:
-        raise ValueError(f"{name}: got {labels.min().item()}, expected classes from 0 on")
+    low, high = labels.aminmax()
+    if low < 0:
+        raise ValueError(f"{name}: got {low.item()}, expected classes from 0 on")
+    if classes is not None and (classes < 2 or high >= classes):
+        raise ValueError(
+            f"{name}: got {high.item()}, expected 0 to {classes - 1}, at least two classes"
+        )
 
 
 def check_logits(logits: Tensor, images: Tensor) -> None:
-    """Raise unless `logits` are finite, (N, k), one row for each image."""
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+    """Raise unless `logits` are finite, (N, k), one row for each image and at least two classes."""
+    usable = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] > 1
+    if not usable or len(logits) != len(images):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"model: gave {got}, expected logits ({len(images)}, classes)")
+        raise ValueError(
+            f"model: gave {got}, expected logits ({len(images)}, classes), at least two classes"
+        )
     if not logits.isfinite().all():
         raise ValueError("model: gave logits that are NaN or infinite, expected finite ones")
 
@@ -68,12 +96,21 @@ def check_bounds(bounds: tuple[float, float]) -> None:
         raise ValueError(f"bounds: got {bounds!r}, expected the first below the second")
 
 
-def check_size(size: float, *, name: str) -> None:
-    """Raise unless `size` is a finite number of at least 0, as eps and steps in pixel units are."""
-    if isinstance(size, bool) or not isinstance(size, Real):
-        raise TypeError(f"{name}: got {size!r}, expected a number, in pixel units")
-    if not 0 <= size < float("inf"):  # also false for NaN
-        raise ValueError(f"{name}: got {size!r}, expected a finite number of at least 0")
+def check_sizes(**sizes: float) -> None:
+    """Raise unless every number, such as an eps in pixel units, is finite and at least 0."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, Real):
+            raise TypeError(f"{name}: got {size!r}, expected a number")
+        if not 0 <= size < float("inf"):  # also false for NaN
+            raise ValueError(f"{name}: got {size!r}, expected a finite number of at least 0")
+
+
+def check_share(**shares: float) -> None:
+    """Raise unless every number lies in [0, 1]."""
+    check_sizes(**shares)
+    for name, share in shares.items():
+        if share > 1:
+            raise ValueError(f"{name}: got {share!r}, expected a share from 0 to 1")
 
 
 def check_counts(**counts: int) -> None:
@@ -81,3 +118,42 @@ def check_counts(**counts: int) -> None:
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Raise unless it is None or a whole number of at least 1."""
+    if batch_size is not None:
+        check_counts(batch_size=batch_size)
+
+
+def check_choice(known: Mapping[str, object] | tuple[str, ...], **choice: str) -> None:
+    """Raise unless the word, given by its argument's name, is one of those known."""
+    for name, value in choice.items():
+        if value not in known:
+            raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(known)}")
+
+
+def check_generator(generator: torch.Generator | None) -> None:
+    """Raise unless it is a generator or None."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        kind = type(generator).__name__
+        raise TypeError(f"generator: got {kind}, expected a torch.Generator or None")
+
+
+def check_attack(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    name: str = "labels",
+    bounds: tuple[float, float] = (0, 1),
+    batch_size: int | None = None,
+    **sizes: float,
+) -> None:
+    """Raise unless these are a model, images within the bounds, their labels and steps' sizes."""
+    check_model(model)
+    check_bounds(bounds)
+    check_images(images, bounds=bounds)
+    check_labels(labels, images, name=name)
+    check_sizes(**sizes)
+    check_batch_size(batch_size)

@@ -1,4 +1,7 @@
-"""Where the course computes, and how it keeps tiny numbers from slowing it down."""
+"""Where the course computes: the device, its memory and its random state; and tiny numbers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -12,16 +15,59 @@ def get_device(name: str | None = None) -> torch.device:
     Raises:
         ValueError: the name is unknown, or that device is not on this machine.
     """
+    mps = torch.backends.mps.is_available()
+    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}
     if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cpu" and torch.backends.mps.is_available():
-            name = "mps"
-    kind = name.split(":")[0]
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not here.get(kind, False):
-        available = ", ".join(known for known, present in here.items() if present)
+        name = next(kind for kind in ("cuda", "mps", "cpu") if here[kind])
+    try:
+        device = torch.device(name)
+        found = (device.index or 0) < here.get(device.type, 0)
+    except RuntimeError:  # no device at all
+        found = False
+    if not found:
+        available = ", ".join(
+            f"{kind}:{n}" if n else kind for kind, count in here.items() for n in range(count)
+        )
         raise ValueError(f"name: got {name!r}, expected a device of this machine: {available}")
-    return torch.device(name)
+    return device
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes a computation may take on the device: a laptop's share, or a GPU's."""
+    if device.type != "cuda":
+        return 2**30
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return (torch.cuda.mem_get_info(device)[0] + unused) // 2
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether this is PyTorch saying that a device's memory is full."""
+    words = "out of memory", "can't allocate memory", "not enough memory"
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed PyTorch's own generators of the CPU and of `device` for a block, then put them back.
+
+    `torch.manual_seed` would seed every other device's as well, and `fork_rng` would not restore
+    what it is not told of.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[index])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
+    before = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, before):
+            generator.set_state(state)
 
 
 def flush_denormals() -> bool:

@@ -11,49 +11,12 @@ import torch
 from torch import nn
 
 from course_utils.deep_compression import SHAPES, alexnet_weights
+from course_utils.models import Normalize
 from course_utils.sources import DataUnavailable
 from course_utils.vision import import_torchvision
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 PATIENCE = 15.0  # seconds for a host to say something
-
-
-class Normalize(nn.Module):
-    """The first layer of a classifier of photographs: (pixel - mean) / std, for each channel.
-
-    Its Lipschitz constant is 1 / min(std).
-
-    Args:
-        mean, std: three numbers each, for red, green and blue, in the pixels' units.
-        size: pixels a side that the classifier was trained for; others are refused.
-
-    Shape: images (N, 3, size, size), floating point, in [0, 1], to the same.
-
-    Raises (when called):
-        TypeError: the images are no tensor of floating-point numbers.
-        ValueError: their shape is another one.
-    """
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, size: int):
-        super().__init__()
-        self.size = size
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if not isinstance(images, torch.Tensor) or not images.is_floating_point():
-            got = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
-            raise TypeError(f"images: got {got}, expected a floating-point tensor in [0, 1]")
-        if images.ndim != 4 or images.shape[1:] != (3, self.size, self.size):
-            raise ValueError(
-                f"images: got shape {tuple(images.shape)}, expected (N, 3, {self.size}, "
-                f"{self.size}): course_utils.data.load_image(..., size={self.size})[None]"
-            )
-        return (images - self.mean) / self.std
-
-    def extra_repr(self) -> str:
-        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        return f"mean={mean}, std={std}, size={self.size}"
 
 
 def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:

@@ -4,25 +4,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from course_utils.checks import check_counts, check_logits
+from course_utils.checks import check_choice, check_counts
 from course_utils.device import flush_denormals
-from course_utils.imagenet import Normalize, alexnet_2012, imagenet_classifier
-
-__all__ = [
-    "Maxout",
-    "Normalize",
-    "RBF",
-    "alexnet_2012",
-    "eval_mode",
-    "fully_connected",
-    "imagenet_classifier",
-    "linear_layers",
-    "odds_of_error",
-]
 
 flush_denormals()
+
+
+class Normalize(nn.Module):
+    """The first layer of a classifier of photographs: (pixel - mean) / std, for each channel.
+
+    Its Lipschitz constant is 1 / min(std).
+
+    Args:
+        mean, std: three numbers each, for red, green and blue, in the pixels' units.
+        size: pixels a side that the classifier was trained for; others are refused.
+
+    Shape: images (N, 3, size, size), floating point, in [0, 1], to the same.
+
+    Raises (when called):
+        TypeError: the images are no tensor of floating-point numbers.
+        ValueError: their shape is another one.
+    """
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, size: int):
+        super().__init__()
+        self.size = size
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+            got = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
+            raise TypeError(f"images: got {got}, expected a floating-point tensor in [0, 1]")
+        if images.ndim != 4 or images.shape[1:] != (3, self.size, self.size):
+            raise ValueError(
+                f"images: got shape {tuple(images.shape)}, expected (N, 3, {self.size}, "
+                f"{self.size}): course_utils.data.load_image(..., size={self.size})[None]"
+            )
+        return (images - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
+        return f"mean={mean}, std={std}, size={self.size}"
 
 
 class Maxout(nn.Module):
@@ -76,8 +101,7 @@ def fully_connected(
     check_counts(inputs=inputs)
     for width in widths:
         check_counts(widths=width)
-    if hidden not in HIDDEN:
-        raise ValueError(f"hidden: got {hidden!r}, expected one of {', '.join(HIDDEN)}")
+    check_choice(HIDDEN, hidden=hidden)
     if len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
         raise ValueError(f"dropout: got {dropout!r}, expected two shares in [0, 1)")
     generator = torch.Generator().manual_seed(seed)
@@ -142,32 +166,3 @@ def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, training in before:
             module.training = training
-
-
-def odds_of_error(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log((1 - p) / p), p the softmax of the label, and its slope in the images.
-
-    The cross-entropy is log(1 + exp of this), so both rise and fall together, and the two slopes
-    differ by a positive factor for each image.
-
-    Args:
-        images: float (N, ...); labels: int64 (N,), both on the model's device.
-
-    Returns:
-        float (N,), and the slope (N, ...), both detached.
-    """
-    with torch.inference_mode(False), torch.enable_grad():
-        # Copies: inference mode's own tensors do not take part in gradients.
-        images, labels = images.detach().clone().requires_grad_(), labels.clone()
-        logits = model(images)
-        check_logits(logits, images)
-        if not logits.requires_grad:
-            raise ValueError("model: its logits carry no gradient back to the images")
-        rivals = logits.scatter(1, labels[:, None], -torch.inf)
-        odds = rivals.logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
-        (slope,) = torch.autograd.grad(
-            odds.sum(), images, allow_unused=True, materialize_grads=True
-        )
-    if not slope.isfinite().all():
-        raise ValueError("model: its slopes are NaN or infinite, expected finite ones")
-    return odds.detach(), slope

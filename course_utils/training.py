@@ -4,8 +4,7 @@ Every network minimises a loss, mostly the mean cross-entropy of the softmax, pl
 term for the weights of each fully connected layer (see `weight_decay_term`); biases are free. The
 linear networks are convex problems and go to `fit_linear`, the others to `fit`;
 `fit_sparse_features` trains the layer below the softmax without the labels, and `fit_rbf` the
-network that has no softmax. Each loss takes (model, images, labels) and gives one number, the mean
-over the images, differentiable in the parameters; `fit` takes any such function.
+network that has no softmax.
 """
 
 from collections import Counter
@@ -13,151 +12,25 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Bernoulli, kl_divergence
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.attacks import fgsm
-from course_utils.checks import check_bounds, check_counts, check_images, check_labels, check_size
+from course_utils.checks import check_attack, check_counts, check_share, check_sizes
+from course_utils.device import seeded
+from course_utils.inference import batches, predict
 from course_utils.lipschitz import lipschitz_penalty
-from course_utils.models import RBF, eval_mode, fully_connected, linear_layers
-
-BATCH = 10_000  # images that pass through a network at once where they are only classified
-
-
-def weight_decay_term(model: nn.Module, weight_decay: float | Sequence[float]) -> torch.Tensor:
-    """Return the sum over the layers of lambda / 2 times the sum of the squared weights.
-
-    The paper gives the lambdas, and writes lambda * sum(w^2) / k with k the units of the layer.
-    To the letter, its three linear models then misclassify 6.1, 8.3 and 15.6 % of the training
-    images where it prints 6.7, 10 and 21.2; with lambda / 2 they misclassify 6.6, 9.9 and 23.1 %,
-    so the course uses that, for every network.
-
-    Args:
-        weight_decay: the lambdas of the fully connected layers from first to last, or one for all.
-
-    Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2, and its Table 1.
-    """
-    layers = linear_layers(model)
-    if not isinstance(weight_decay, Sequence):
-        weight_decay = [weight_decay] * len(layers)
-    usable = all(0 <= decay < float("inf") for decay in weight_decay)
-    if len(weight_decay) != len(layers) or not usable:
-        raise ValueError(
-            f"weight_decay: got {weight_decay!r}, expected one number of at least 0, "
-            f"or one for each of the {len(layers)} fully connected layers"
-        )
-    # Without those of no decay: their squares would take a fifth of a wide network's step.
-    terms = [d / 2 * layer.weight.square().sum() for d, layer in zip(weight_decay, layers) if d]
-    return sum(terms, start=next(model.parameters()).new_zeros(()))
-
-
-def cross_entropy(
-    model: nn.Module, images: torch.Tensor, labels: torch.Tensor
-) -> torch.Tensor:
-    """Return J, the mean over the images of -log of the softmax's probability of the label."""
-    return F.cross_entropy(model(images), labels)
-
-
-def binary_cross_entropy(
-    model: nn.Module, images: torch.Tensor, labels: torch.Tensor
-) -> torch.Tensor:
-    """Return the cross-entropies of each class as a yes or no of its own, added up.
-
-    The mean over the images; p_k is the sigmoid of the model's logit k. The loss of `RBF`.
-    """
-    logits = model(images)
-    truth = F.one_hot(labels, logits.shape[1]).to(logits)
-    return F.binary_cross_entropy_with_logits(logits, truth, reduction="sum") / len(labels)
-
-
-def adversarial_loss(
-    model: nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    eps: float,
-    alpha: float = 0.5,
-    bounds: tuple[float, float] = (0, 1),
-) -> torch.Tensor:
-    """Return alpha J(x, y) + (1 - alpha) J(x + eps sign(grad_x J(x, y)), y), J `cross_entropy`.
-
-    The perturbation counts as fixed: no gradient passes through its sign, which has none. It is
-    computed in eval mode, so with dropout it is an attack on the whole network, whereas the two
-    losses see the network in the mode it is in, each image under a mask of its own.
-
-    Args:
-        model: gives logits (N, classes).
-        images: (N, ...), floating point, in [0, 1], on the model's device.
-        labels: (N,), int64.
-        eps: size of the perturbation, in pixel units, at least 0.
-        alpha: share of the unperturbed images' loss, 0 to 1.
-        bounds: to which the perturbed images are clipped, as in `fgsm`.
-
-    Raises:
-        TypeError, ValueError: an argument is not as described.
-
-    Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
-    """
-    _check_alpha(alpha)
-    perturbed = fgsm(model, images, labels, eps=eps, bounds=bounds)
-    return _mixed_loss(model, images, perturbed, labels, alpha)
-
-
-def noise_loss(
-    model: nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    eps: float,
-    alpha: float = 0.5,
-    bounds: tuple[float, float] = (0, 1),
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """Return `adversarial_loss` with +eps or -eps drawn for each pixel instead: its control.
-
-    Args:
-        model, images, labels, eps, alpha, bounds: as in `adversarial_loss`.
-        generator: of the signs, both equally likely; None for PyTorch's own, which `fit` seeds.
-
-    Raises:
-        TypeError, ValueError: an argument is not as described.
-
-    Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
-    """
-    _check_alpha(alpha)
-    check_images(images)
-    check_labels(labels, images)
-    check_size(eps, name="eps")
-    check_bounds(bounds)
-    device = images.device if generator is None else generator.device
-    signs = torch.randint(2, images.shape, generator=generator, device=device)
-    perturbed = (images + eps * (2 * signs.to(images) - 1)).clamp(*bounds)
-    return _mixed_loss(model, images, perturbed, labels, alpha)
-
-
-def _mixed_loss(
-    model: nn.Module,
-    images: torch.Tensor,
-    perturbed: torch.Tensor,
-    labels: torch.Tensor,
-    alpha: float,
-) -> torch.Tensor:
-    # In one pass: two would cost more.
-    losses = F.cross_entropy(
-        model(torch.cat([images, perturbed])), labels.repeat(2), reduction="none"
-    )
-    plain, moved = losses.view(2, -1).mean(1)
-    return alpha * plain + (1 - alpha) * moved
+from course_utils.losses import binary_cross_entropy, cross_entropy, weight_decay_term
+from course_utils.models import RBF, fully_connected
 
 
 def fit(
     model: nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
+    images: Tensor,
+    labels: Tensor,
     *,
-    loss: Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor] = cross_entropy,
+    loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = cross_entropy,
     weight_decay: float | Sequence[float] = 0.0,
     lipschitz: float = 0.0,
     epochs: int = 20,
@@ -172,11 +45,12 @@ def fit(
 
     Args:
         model: gives logits (N, classes).
-        images: (N, ...), floating point, in [0, 1], on the model's device.
+        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         labels: (N,), int64.
         loss: what to minimise besides the weight decay, from (model, images, labels) of a batch
             to a scalar: `cross_entropy`, or another, such as
-            `functools.partial(adversarial_loss, eps=0.25)`, or one of your own with a penalty.
+            `functools.partial(adversarial_loss, eps=0.25)`, or one of your own with a penalty. It
+            may give a dict of further means beside the scalar, for the report.
         weight_decay: see `weight_decay_term`.
         lipschitz: times `course_utils.lipschitz.lipschitz_penalty`, at least 0.
         epochs, batch_size, learning_rate: of Adam; the rate is that of the first step.
@@ -192,43 +66,68 @@ def fit(
         ValueError, TypeError: an argument is not as described.
         FloatingPointError: the loss is no longer finite.
     """
-    check_images(images)
-    check_labels(labels, images)
+    check_attack(model, images, labels, lipschitz=lipschitz)
     check_counts(epochs=epochs, batch_size=batch_size)
     weight_decay_term(model, weight_decay)
-    if not 0 <= lipschitz < float("inf"):
-        raise ValueError(f"lipschitz: got {lipschitz!r}, expected a finite number of at least 0")
-    vectors: dict[str, torch.Tensor] = {}
+    images, labels = images.detach(), labels.to(images.device)
+    vectors: dict[str, Tensor] = {}
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    steps = epochs * len([*batches(images, batch_size)])
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+    history, saved, training = [], copy_of_state(model), model.training
+    model.train()
+    bar = tqdm(total=epochs, desc="training", unit="epoch", disable=not progress)
+    try:
+        # Dropout and noise draw from PyTorch's global state; the reader's is set aside meanwhile.
+        with seeded(seed, images.device):
+            for epoch in range(1, epochs + 1):
+                totals = Counter()
+                order = torch.randperm(len(images), generator=generator).to(images.device)
+                for step, batch in enumerate(batches(order, batch_size), start=1):
+                    optimizer.zero_grad()
+                    value, report = _loss_and_report(loss, model, images[batch], labels[batch])
+                    if lipschitz:
+                        value = value + lipschitz * lipschitz_penalty(model, state=vectors)
+                    value = value + weight_decay_term(model, weight_decay)
+                    value.backward()
+                    _check_finite(value.item(), f"step {step} of epoch {epoch}", "learning_rate")
+                    optimizer.step()
+                    schedule.step()
+                    for name, mean in report.items():
+                        totals[name] += mean.item() * len(batch)
+                row = {name: total / len(images) for name, total in totals.items()}
+                history.append({"epoch": epoch, **row})
+                saved = copy_of_state(model)
+                bar.update()
+                bar.set_postfix_str(", ".join(f"{name} {mean:.4f}" for name, mean in row.items()))
+    except BaseException:
+        model.load_state_dict(saved)
+        raise
+    finally:
+        bar.close()
+        optimizer.zero_grad()
+        model.train(training)
+    return pd.DataFrame(history)
 
-    def objective(batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        if loss is cross_entropy:
-            logits = model(images[batch])
-            value = F.cross_entropy(logits, labels[batch])
-            mistakes = logits.detach().argmax(1) != labels[batch]
-            report = {"loss": value.detach(), "error": 100 * mistakes.float().mean()}
-        else:
-            value = loss(model, images[batch], labels[batch])
-            report = {"loss": value.detach()}
-        if lipschitz:
-            value = value + lipschitz * lipschitz_penalty(model, state=vectors)
-        return value + weight_decay_term(model, weight_decay), report
 
-    return _adam(
-        model,
-        objective,
-        images,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        progress=progress,
-    )
+def _loss_and_report(
+    loss: Callable, model: nn.Module, images: Tensor, labels: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return a batch's loss, and the means over it that the epoch's row is made of."""
+    if loss is cross_entropy:
+        logits = model(images)
+        value, wrong = F.cross_entropy(logits, labels), logits.detach().argmax(1) != labels
+        return value, {"loss": value.detach(), "error": 100 * wrong.float().mean()}
+    value = loss(model, images, labels)
+    value, report = value if isinstance(value, tuple) else (value, {})
+    return value, {"loss": value.detach(), **report}
 
 
 def fit_linear(
     model: nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
+    images: Tensor,
+    labels: Tensor,
     *,
     weight_decay: float = 0.0,
     iterations: int = 500,
@@ -244,7 +143,7 @@ def fit_linear(
 
     Args:
         model: a single `nn.Linear` behind an `nn.Flatten`, as `fully_connected(10)` gives it.
-        images: (N, ...), floating point, in [0, 1], on the model's device.
+        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         labels: (N,), int64.
         weight_decay: see `weight_decay_term`.
         iterations: after which it stops at the latest.
@@ -260,8 +159,8 @@ def fit_linear(
         ValueError, TypeError: an argument is not as described.
         FloatingPointError: the loss is no longer finite.
     """
-    check_images(images)
-    check_labels(labels, images)
+    check_attack(model, images, labels)
+    labels = labels.to(images.device)
     if not (
         isinstance(model, nn.Sequential)
         and [type(layer) for layer in model] == [nn.Flatten, nn.Linear]
@@ -272,7 +171,7 @@ def fit_linear(
     dtype = torch.float32 if images.device.type == "mps" else torch.float64
     layer = model[1]
     # Pixels around zero need a third of the evaluations. The bias takes the difference up.
-    pixels = images.flatten(1).to(dtype)
+    pixels = images.detach().flatten(1).to(dtype, copy=True)
     mean = pixels.mean(0)
     pixels -= mean
     weight = layer.weight.detach().to(dtype).requires_grad_()
@@ -290,7 +189,7 @@ def fit_linear(
     best = float("inf"), weight.detach().clone(), bias.detach().clone()
     bar = tqdm(desc="training", unit=" evaluations", disable=not progress)
 
-    def closure() -> torch.Tensor:
+    def closure() -> Tensor:
         nonlocal best
         logits = F.linear(pixels, weight, bias)
         loss = F.cross_entropy(logits, labels) + weight_decay / 2 * weight.square().sum()
@@ -321,8 +220,8 @@ def fit_linear(
 
 def fit_sparse_features(
     model: nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
+    images: Tensor,
+    labels: Tensor,
     *,
     sparsity: float = 0.1,
     penalty: float = 0.2,
@@ -348,7 +247,7 @@ def fit_sparse_features(
 
     Args:
         model: as `fully_connected(400, 10)` gives it.
-        images: (N, ...), floating point, in [0, 1], on the model's device.
+        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         labels: (N,), int64.
         sparsity: the mean wanted of each unit, between 0 and 1.
         penalty: its weight against the reconstruction error (see below), at least 0.
@@ -370,16 +269,14 @@ def fit_sparse_features(
     than the 400 sigmoids and the softmax's weight decay of 1e-6; the penalty is that of Lee,
     Ekanadham and Ng 2008 in the form of Ng's lecture notes CS294A (2011).
     """
-    check_images(images)
-    check_labels(labels, images)
+    check_attack(model, images, labels, penalty=penalty)
+    check_share(sparsity=sparsity)
     check_counts(epochs=epochs, batch_size=batch_size, iterations=iterations)
     expected = [nn.Flatten, nn.Linear, nn.Sigmoid, nn.Linear]
     if not (isinstance(model, nn.Sequential) and [type(layer) for layer in model] == expected):
         raise ValueError(f"model: got {model}, expected one layer of sigmoids under a Linear")
-    if not 0 < sparsity < 1:
+    if sparsity in (0, 1):
         raise ValueError(f"sparsity: got {sparsity!r}, expected a share between 0 and 1")
-    if not 0 <= penalty < float("inf"):
-        raise ValueError(f"penalty: got {penalty!r}, expected a number of at least 0")
     hidden, softmax = model[:3], model[3:]
     encoder = model[1]
     decoder = fully_connected(encoder.in_features, inputs=encoder.out_features, seed=seed + 1)[1]
@@ -388,28 +285,28 @@ def fit_sparse_features(
     weight_decay_term(softmax, weight_decay)
     wanted = Bernoulli(probs=torch.full((encoder.out_features,), sparsity).to(images))
 
-    def objective(batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        pixels = images[batch].flatten(1)
+    def loss(_, some: Tensor, __) -> tuple[Tensor, dict[str, Tensor]]:
+        pixels = some.flatten(1)
         codes = hidden(pixels)
-        rebuilt = decoder(codes).sigmoid()
-        error = (rebuilt - pixels).square().sum(1).mean() / 2
+        error = (decoder(codes).sigmoid() - pixels).square().sum(1).mean() / 2
         divergence = kl_divergence(wanted, Bernoulli(probs=codes.mean(0))).sum()
         report = {"reconstruction": error.detach(), "divergence": divergence.detach()}
-        decay = weight_decay_term(autoencoder, autoencoder_decay)
-        return error + penalty * divergence + decay, report
+        return error + penalty * divergence, report
 
-    report = _adam(
+    report = fit(
         autoencoder,
-        objective,
         images,
+        labels,
+        loss=loss,
+        weight_decay=autoencoder_decay,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
         progress=progress,
-    )
+    ).drop(columns="loss")
     with torch.no_grad():
-        features = torch.cat([hidden(some) for some in images.split(BATCH)])
+        features = torch.cat([hidden(some) for some in batches(images, batch_size)])
     fitted = fit_linear(
         nn.Sequential(nn.Flatten(), softmax[0]),
         features,
@@ -423,7 +320,7 @@ def fit_sparse_features(
 
 
 def fit_rbf(
-    model: RBF, images: torch.Tensor, labels: torch.Tensor, **options: object
+    model: RBF, images: Tensor, labels: Tensor, **options: object
 ) -> pd.DataFrame:
     """Train an `RBF` network in place: set its means to the classes', then learn its precisions.
 
@@ -437,8 +334,7 @@ def fit_rbf(
     Raises:
         ValueError, TypeError, FloatingPointError: as `fit`; or the model is no `RBF`.
     """
-    check_images(images)
-    check_labels(labels, images)
+    check_attack(model, images, labels)
     if not isinstance(model, RBF):
         raise TypeError(f"model: got {type(model).__name__}, expected an RBF")
     classes = range(len(model.means))
@@ -454,87 +350,19 @@ def fit_rbf(
         raise
 
 
-def predict(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the classes (N,), int64, that a model gives to images (N, ...) in [0, 1].
-
-    The model computes in eval mode and is left in the mode it was in.
-    """
-    with eval_mode(model), torch.no_grad():
-        return torch.cat([model(some).argmax(1) for some in images.split(BATCH)])
-
-
-def error_rate(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+def error_rate(
+    model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int | None = None
+) -> float:
     """Return how many of the images a model misclassifies, in percent (0 to 100).
 
     Args:
-        images: (N, ...) in [0, 1], N at least 1.
+        model, batch_size: as in `course_utils.inference.predict`.
+        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         labels: (N,), int64.
     """
-    check_images(images)
-    check_labels(labels, images)
-    return 100 * (predict(model, images) != labels).sum().item() / len(labels)
-
-
-def _adam(
-    module: nn.Module,
-    objective: Callable[[torch.Tensor], tuple[torch.Tensor, dict[str, torch.Tensor]]],
-    images: torch.Tensor,
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    progress: bool,
-) -> pd.DataFrame:
-    """Minimise an objective of a batch's indices by Adam, the step falling linearly to zero.
-
-    The objective gives what to minimise, and the means over the batch to report for each epoch.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate, fused=True)
-    steps = epochs * -(-len(images) // batch_size)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
-    history = []
-    saved = copy_of_state(module)
-    training = module.training
-    module.train()
-    # Dropout and noise draw from PyTorch's global state; the reader's is set aside meanwhile.
-    cuda = [images.device] if images.device.type == "cuda" else []
-    bar = tqdm(total=epochs, desc="training", unit="epoch", disable=not progress)
-    try:
-        with torch.random.fork_rng(cuda):
-            torch.manual_seed(seed)
-            for epoch in range(1, epochs + 1):
-                totals = Counter()
-                order = torch.randperm(len(images), generator=generator).to(images.device)
-                for step, batch in enumerate(order.split(batch_size), start=1):
-                    optimizer.zero_grad()
-                    loss, report = objective(batch)
-                    loss.backward()
-                    _check_finite(loss.item(), f"step {step} of epoch {epoch}", "learning_rate")
-                    optimizer.step()
-                    schedule.step()
-                    for name, value in report.items():
-                        totals[name] += value.item() * len(batch)
-                row = {name: total / len(images) for name, total in totals.items()}
-                history.append({"epoch": epoch, **row})
-                saved = copy_of_state(module)
-                bar.update()
-                text = ", ".join(f"{name} {value:.4f}" for name, value in row.items())
-                bar.set_postfix_str(text)
-    except BaseException:
-        module.load_state_dict(saved)
-        raise
-    finally:
-        bar.close()
-        optimizer.zero_grad()
-        module.train(training)
-    return pd.DataFrame(history)
-
-
-def _check_alpha(alpha: float) -> None:
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha: got {alpha!r}, expected a share from 0 to 1")
+    check_attack(model, images, labels)
+    wrong = predict(model, images, batch_size=batch_size) != labels.to(images.device)
+    return 100 * wrong.sum().item() / len(labels)
 
 
 def _check_finite(loss: float, where: str, knob: str) -> None:
@@ -545,5 +373,5 @@ def _check_finite(loss: float, where: str, knob: str) -> None:
         )
 
 
-def copy_of_state(model: nn.Module) -> dict[str, torch.Tensor]:
+def copy_of_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}

@@ -5,6 +5,7 @@ Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.checks import check_images, check_labels, check_size
+from course_utils.attacks import distortion
+from course_utils.checks import (
+    EVERYWHERE,
+    check_attack,
+    check_choice,
+    check_images,
+    check_labels,
+    check_model,
+    check_named,
+    check_sizes,
+)
+from course_utils.inference import (
+    differentiable,
+    in_batches,
+    logits_of,
+    loss_and_gradient,
+    own_and_rivals,
+    per_image,
+    predict,
+)
 from course_utils.intervals import proportion
-from course_utils.models import eval_mode, odds_of_error
-from course_utils.training import BATCH, predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +51,20 @@ class TransferTable:
 
 
 def transfer_table(
-    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
+    models: Mapping[str, nn.Module],
+    adversarial: Mapping[str, Tensor],
+    labels: Tensor,
+    *,
+    batch_size: int | None = None,
 ) -> TransferTable:
     """Show each set of images to each network, and count how many it misclassifies.
 
     Args:
         models: name to network, from images (N, ...) to logits (N, classes).
-        adversarial: name to images (N, ...), floating point; usually the name of the network
+        adversarial: name to images (N, ...), float32 or float64; usually the name of the network
             that they were made for. They may leave [0, 1], as unclipped noise does.
         labels: (N,), int64, the true classes; the same N images in each set.
+        batch_size: images at once; None for as many as fit the device.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
@@ -49,7 +72,8 @@ def transfer_table(
     _check_sets(models, adversarial, labels)
 
     def count(model: nn.Module, images: Tensor) -> int:
-        return (predict(model, images) != labels).sum().item()
+        classes = predict(model, images, batch_size=batch_size)
+        return (classes != labels.to(classes.device)).sum().item()
 
     mistakes = pd.DataFrame(
         {
@@ -62,12 +86,6 @@ def transfer_table(
     return TransferTable(100 * mistakes / len(labels), low, high)
 
 
-def distortion(perturbation: Tensor) -> Tensor:
-    """Return the root mean square per pixel (N,) of perturbations (N, ...), in pixel units."""
-    _check_images(perturbation, "perturbation")
-    return perturbation.flatten(1).square().mean(1).sqrt()
-
-
 def gaussian_noise(
     images: Tensor, stddev: float, generator: torch.Generator, *, clip: bool = False
 ) -> Tensor:
@@ -77,13 +95,13 @@ def gaussian_noise(
     distortion. On MNIST, whose pixels are mostly black, clipping takes over a quarter of it away.
 
     Args:
-        images: floating point, in pixel units.
+        images: float32 or float64, in pixel units.
         stddev: in pixel units, at least 0.
         generator: of the noise.
         clip: whether to cut the result off at 0 and 1.
     """
-    _check_images(images, "images")
-    check_size(stddev, name="stddev")
+    check_images(images, bounds=EVERYWHERE)
+    check_sizes(stddev=stddev)
     noise = torch.randn(
         images.shape, generator=generator, device=generator.device, dtype=images.dtype
     )
@@ -129,16 +147,16 @@ def amplify(
         clip: whether to cut the result off at 0 and 1, which lowers its distortion. As with
             `gaussian_noise`, the paper seems not to have clipped.
     """
-    _check_images(images, "images")
-    check_size(stddev, name="stddev")
+    check_images(images, bounds=EVERYWHERE)
+    check_sizes(stddev=stddev)
     size = distortion(perturbation)
     if perturbation.shape != images.shape:
         raise ValueError(
             f"perturbation: got shape {tuple(perturbation.shape)}, "
             f"expected that of images, {tuple(images.shape)}"
         )
-    factor = torch.where(size > 0, stddev / size, 0).view(-1, *[1] * (images.ndim - 1))
-    amplified = images + factor * perturbation
+    factor = torch.where(size > 0, stddev / size, 0)
+    amplified = images + per_image(factor, images) * perturbation
     return amplified.clamp(0, 1) if clip else amplified
 
 
@@ -167,20 +185,19 @@ def draw_targets(
     Raises:
         TypeError, ValueError: an argument is not as described, or one that `how` needs is None.
     """
-    _check_labels(labels, classes)
+    check_labels(labels, classes=classes)
+    check_choice(("random", "runner-up"), how=how)
+    needed = {"generator": generator} if how == "random" else {"model": model, "images": images}
+    for name, value in needed.items():
+        if value is None:
+            raise ValueError(f"{name}: got None, expected one, since how is {how!r}")
     if how == "random":
-        _check_given(how, generator=generator)
-        steps = torch.randint(
-            1, classes, labels.shape, generator=generator, device=generator.device
-        )
+        device = generator.device
+        steps = torch.randint(1, classes, labels.shape, generator=generator, device=device)
         return (labels + steps.to(labels.device)) % classes
-    if how == "runner-up":
-        _check_given(how, model=model, images=images)
-        _check_images(images, "images", labels)
-        with eval_mode(model), torch.no_grad():
-            logits = torch.cat([model(some) for some in images.split(BATCH)])
-        return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
-    raise ValueError(f"how: got {how!r}, expected 'random' or 'runner-up'")
+    check_attack(model, images, labels, bounds=EVERYWHERE)
+    logits = logits_of(model, images)
+    return own_and_rivals(logits, labels.to(logits.device))[1].argmax(1)
 
 
 def easiest_targets(
@@ -197,8 +214,7 @@ def easiest_targets(
         The targets (N,), int64, and the attack's result for them; its `evaluations` are those of
         all attempts. Where none succeeded, the first is kept.
     """
-    _check_images(images, "images", labels)
-    _check_labels(labels, classes)
+    check_labels(labels, images, classes=classes)
     targets, best = None, None
     for step in range(1, classes):
         aims = (labels + step) % classes
@@ -208,10 +224,10 @@ def easiest_targets(
             continue
         size = torch.where(result.success, result.distortion, torch.inf)
         better = size < torch.where(best.success, best.distortion, torch.inf)
-        targets = torch.where(better, aims, targets)
+        targets = torch.where(better, aims.to(better.device), targets.to(better.device))
         fields = {
-            field.name: _where(better, getattr(result, field.name), getattr(best, field.name))
-            for field in dataclasses.fields(result)
+            name: torch.where(per_image(better, new), new, getattr(best, name))
+            for name, new in vars(result).items()
         }
         fields["evaluations"] = best.evaluations + result.evaluations
         best = dataclasses.replace(best, **fields)
@@ -243,8 +259,9 @@ def same_mistakes(
     share, count = (pd.DataFrame(index=sources, columns=[*models], dtype=float) for _ in range(2))
     for source in sources:
         given = {name: predict(model, adversarial[source]) for name, model in models.items()}
+        truth = labels.to(given[source].device)
         for name, classes in given.items():
-            both = (classes != labels) & (given[source] != labels)
+            both = (classes != truth) & (given[source] != truth)
             agreed = (both & (classes == given[source])).sum().item()
             count.loc[source, name] = n = both.sum().item()
             share.loc[source, name] = 100 * agreed / n if n else np.nan
@@ -252,7 +269,11 @@ def same_mistakes(
 
 
 def gradient_cosines(
-    models: Mapping[str, nn.Module], images: Tensor, labels: Tensor
+    models: Mapping[str, nn.Module],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch_size: int | None = None,
 ) -> pd.DataFrame:
     """Return the mean cosine between two networks' gradients of the loss at the same images.
 
@@ -263,8 +284,9 @@ def gradient_cosines(
 
     Args:
         models: name to network.
-        images: (N, ...), floating point.
+        images: (N, ...), float32 or float64.
         labels: (N,), int64, the true classes.
+        batch_size: images at once; None for as many as fit the device.
 
     Returns:
         A symmetric DataFrame, rows and columns the models, values in [-1, 1]. An image at which
@@ -273,8 +295,11 @@ def gradient_cosines(
     _check_sets(models, {"images": images}, labels)
     directions = {}
     for name, model in models.items():
-        with eval_mode(model):
-            _, gradient = odds_of_error(model, images, labels)
+        with differentiable(model) as model:
+            _, gradient = in_batches(
+                partial(loss_and_gradient, model), images, labels.to(images.device),
+                batch_size=batch_size,
+            )  # fmt: skip
         directions[name] = F.normalize(gradient.flatten(1), dim=1)
     cosines = {
         name: {other: (one * two).sum(1).mean().item() for other, two in directions.items()}
@@ -299,44 +324,12 @@ def rank_correlation(ours: pd.DataFrame, paper: pd.DataFrame) -> float:
     return scipy.stats.spearmanr(ours.to_numpy()[others], paper.to_numpy()[others]).statistic
 
 
-def _where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    return torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new, old)
-
-
-def _check_images(images: Tensor, name: str, labels: Tensor | None = None) -> None:
-    check_images(images, name=name, bounds=(-torch.inf, torch.inf))  # amplified ones leave [0, 1]
-    if labels is not None:
-        _check_labels(labels)
-        if len(labels) != len(images):
-            raise ValueError(
-                f"{name}: got {len(images)} images, expected {len(labels)}, one for each label"
-            )
-
-
-def _check_labels(labels: Tensor, classes: int | None = None) -> None:
-    check_labels(labels)
-    if classes is not None:
-        low, high = labels.min().item(), labels.max().item()
-        if classes < 2 or low < 0 or high >= classes:
-            raise ValueError(
-                f"labels: got {low} to {high}, expected 0 to {classes - 1}, at least two classes"
-            )
-
-
 def _check_sets(
     models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
 ) -> None:
-    for name, value in (("models", models), ("adversarial", adversarial)):
-        if not isinstance(value, Mapping) or not value:
-            raise TypeError(f"{name}: got {value!r}, expected a mapping from at least one name")
+    check_named(models=models, adversarial=adversarial)
     for name, model in models.items():
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"models: got {type(model).__name__} for {name!r}, expected a module")
+        check_model(model, name=f"models[{name!r}]")
     for name, images in adversarial.items():
-        _check_images(images, f"adversarial[{name!r}]", labels)
-
-
-def _check_given(how: str, **needed: object) -> None:
-    for name, value in needed.items():
-        if value is None:
-            raise ValueError(f"{name}: got None, expected one, since how is {how!r}")
+        check_images(images, name=f"adversarial[{name!r}]", bounds=EVERYWHERE)
+        check_labels(labels, images)

@@ -17,17 +17,10 @@ from torch import nn
 
 from course_utils import checkpoint, data
 from course_utils.device import get_device
+from course_utils.losses import adversarial_loss, noise_loss
 from course_utils.models import RBF, fully_connected
-from course_utils.training import (
-    adversarial_loss,
-    error_rate,
-    fit,
-    fit_linear,
-    fit_rbf,
-    fit_sparse_features,
-    noise_loss,
-    predict,
-)
+from course_utils.inference import predict
+from course_utils.training import error_rate, fit, fit_linear, fit_rbf, fit_sparse_features
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
 SPLIT_SEED = 0  # of the two halves of the training set

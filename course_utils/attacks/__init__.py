@@ -1,8 +1,8 @@
 """The attacks of the lectures: each takes (model, images, labels or targets, *, options)."""
 
-from course_utils.attacks.checks import AttackResult
 from course_utils.attacks.fgsm import fgsm
 from course_utils.attacks.lbfgs import lbfgs_attack
 from course_utils.attacks.pgd import pgd
+from course_utils.attacks.result import AttackResult, distortion
 
-__all__ = ["AttackResult", "fgsm", "lbfgs_attack", "pgd"]
+__all__ = ["AttackResult", "distortion", "fgsm", "lbfgs_attack", "pgd"]

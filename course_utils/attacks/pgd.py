@@ -3,10 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from course_utils.attacks.checks import check_answer
-from course_utils.attacks.fgsm import BATCH, check_attack
-from course_utils.checks import check_counts, check_size
-from course_utils.models import eval_mode, odds_of_error
+from course_utils.checks import check_attack, check_choice, check_counts, check_generator
+from course_utils.inference import (
+    ask,
+    differentiable,
+    dlr,
+    in_batches,
+    log_odds,
+    loss_and_gradient,
+    per_image,
+)
+
+LOSSES = {"cross_entropy": log_odds, "dlr": dlr}  # log-odds rise and fall with the cross-entropy
 
 
 def pgd(
@@ -17,21 +25,33 @@ def pgd(
     eps: float,
     step: float,
     steps: int = 40,
+    loss: str = "cross_entropy",
+    norm: str = "linf",
+    restarts: int = 1,
     generator: torch.Generator | None = None,
     bounds: tuple[float, float] = (0, 1),
     targeted: bool = False,
+    batch_size: int | None = None,
 ) -> Tensor:
-    """Climb the loss by `steps` signed steps, each brought back to within eps of the images.
+    """Climb the loss by `steps` steps, each brought back to within eps of the images.
 
     Of all points met on the way, an image's last one included, the one of the highest loss comes
     back. One step of size eps from the images is `fgsm`, where that raises the loss.
 
     Args:
-        model, images, labels, bounds, targeted: as in `fgsm`; with `targeted` it descends.
-        eps: how far a pixel may move at most, in pixel units, at least 0.
-        step: how far it moves in one step, in pixel units, at least 0.
-        steps: how many, at least 1. Each costs one evaluation of the gradient.
-        generator: of a random start, uniform within eps of the images; None starts at the images.
+        model, images, labels, bounds, targeted, batch_size: as in `fgsm`; with `targeted` it
+            descends.
+        eps: how far the images may move at most, at least 0: with norm "linf" any pixel, in pixel
+            units; with "l2" all of them together, as ||r||_2, which is eps / sqrt(pixels) in
+            distortion.
+        step: how far they move in one step, in the same norm, at least 0.
+        steps: how many, at least 1. Each costs one gradient; the last point costs a forward pass.
+        loss: "cross_entropy", or "dlr", the margin between the label and the best rival over the
+            spread of the logits, above 0 exactly where the label loses.
+        norm: "linf", where a step goes along the gradient's sign, or "l2", along the gradient.
+        restarts: how often to climb, each time from another random start.
+        generator: of the random starts, uniform within eps of the images; None, for one climb,
+            starts at the images.
 
     Returns:
         Images (N, ...), detached, within the bounds and within eps of those that came.
@@ -41,35 +61,85 @@ def pgd(
             or slopes that are not finite.
 
     Source: Madry et al. 2017 (arXiv:1706.06083), section 2.1; Kurakin, Goodfellow and Bengio
-    2016 (arXiv:1607.02533), section 2.2, without the random start.
+    2016 (arXiv:1607.02533), section 2.2, without the random start; the loss "dlr", Croce and
+    Hein 2020 (arXiv:2003.01690), section 4.
     """
-    check_attack(model, images, labels, eps=eps, bounds=bounds)
-    check_size(step, name="step")
-    check_counts(steps=steps)
-    if generator is not None and not isinstance(generator, torch.Generator):
-        kind = type(generator).__name__
-        raise TypeError(f"generator: got {kind}, expected a torch.Generator or None")
-    labels = labels.to(images.device)
+    check_attack(
+        model, images, labels, bounds=bounds, batch_size=batch_size, eps=eps, step=step
+    )
+    check_counts(steps=steps, restarts=restarts)
+    check_choice(LOSSES, loss=loss)
+    check_choice(("linf", "l2"), norm=norm)
+    check_generator(generator)
+    if restarts > 1 and generator is None:
+        raise ValueError(f"generator: got None, expected one, since restarts is {restarts}")
     uphill = -1 if targeted else 1
-    low, high = bounds
-    found = []
-    with eval_mode(model):
-        check_answer(model, images, labels, name="labels")
-        for some, truth in zip(images.detach().split(BATCH), labels.split(BATCH)):
-            lowest, highest = (some - eps).clamp_min(low), (some + eps).clamp_max(high)
-            points = some
+
+    def height(logits: Tensor, labels: Tensor) -> Tensor:
+        return uphill * LOSSES[loss](logits, labels)
+
+    def climb(images: Tensor, labels: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        points = _inside(images, shift, eps, norm, bounds)
+        best, most = points, torch.full_like(images.flatten(1)[:, 0], -torch.inf)
+        for taken in range(steps + 1):
+            if taken < steps:
+                value, gradient = loss_and_gradient(model, points, labels, loss=height)
+            else:
+                with torch.no_grad():
+                    value = height(ask(model, points), labels)
+            best, most = _higher(points, value, best, most)
+            if taken < steps:
+                shift = points - images + step * _direction(gradient, norm)
+                points = _inside(images, shift, eps, norm, bounds)
+        return best, most
+
+    images, labels, best = images.detach(), labels.to(images.device), None
+    with differentiable(model) as model:
+        for _ in range(restarts):
+            shift = torch.zeros_like(images)
             if generator is not None:
-                shift = torch.rand(some.shape, generator=generator, device=generator.device)
-                points = some + eps * (2 * shift.to(some) - 1)
-                points = torch.clamp(points, lowest, highest)
-            best, most = points, torch.full_like(some.flatten(1)[:, 0], -torch.inf)
-            for taken in range(steps + 1):
-                odds, slope = odds_of_error(model, points, truth)
-                better = uphill * odds > most
-                most = torch.where(better, uphill * odds, most)
-                best = torch.where(better.view(-1, *[1] * (some.ndim - 1)), points, best)
-                if taken < steps:
-                    points = points + uphill * step * slope.sign()
-                    points = torch.clamp(points, lowest, highest)
-            found.append(best)
-    return torch.cat(found)
+                shift = eps * _random_shift(images, generator, norm)
+            found = in_batches(climb, images, labels, shift, batch_size=batch_size)
+            best = found if best is None else _higher(*found, *best)
+    return best[0]
+
+
+def _higher(
+    points: Tensor, value: Tensor, best: Tensor, most: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return, image by image, whichever of the two points has the higher loss, and that loss."""
+    better = per_image(value > most, points)
+    return torch.where(better, points, best), torch.maximum(value, most)
+
+
+def _inside(
+    images: Tensor, shift: Tensor, eps: float, norm: str, bounds: tuple[float, float]
+) -> Tensor:
+    """Return images + shift, the shift cut down to eps, the pixels to their bounds.
+
+    The images lie within the bounds, so the second cut lengthens no shift.
+    """
+    if norm == "linf":
+        shift = shift.clamp(-eps, eps)
+    else:
+        size = torch.linalg.vector_norm(shift.flatten(1), dim=1)
+        shift = shift * per_image((eps / size.clamp_min(1e-30)).clamp_max(1), shift)
+    return (images + shift).clamp(*bounds)
+
+
+def _direction(gradient: Tensor, norm: str) -> Tensor:
+    if norm == "linf":
+        return gradient.sign()
+    return nn.functional.normalize(gradient.flatten(1), dim=1, eps=1e-30).view_as(gradient)
+
+
+def _random_shift(images: Tensor, generator: torch.Generator, norm: str) -> Tensor:
+    """Return shifts like the images, uniform in the norm's ball of radius 1."""
+
+    def draw(function: object, *shape: int) -> Tensor:
+        return function(shape, generator=generator, device=generator.device).to(images)
+
+    if norm == "linf":
+        return 2 * draw(torch.rand, *images.shape) - 1
+    radius = draw(torch.rand, len(images)) ** (1 / images[0].numel())
+    return _direction(draw(torch.randn, *images.shape), norm) * per_image(radius, images)

@@ -44,7 +44,7 @@ class Memory:
         self.gram = self.gram[rows]
 
 
-class Model:
+class InverseHessian:
     """The inverse Hessian H of 1/2 ||r||^2 + w * loss, its rows and columns of held pixels zero.
 
     H = (I - s y'/s'y) h (I - y s'/s'y) + s s'/s'y with h = s'y / y'y (Nocedal and Wright,
@@ -52,7 +52,7 @@ class Model:
     it, -H times the slope still descends (Bertsekas 1982, "Projected Newton methods for
     optimization problems with simple constraints"). H is only ever applied to combinations of r
     and g, so what is held are H r and H g, as coefficients over the vectors s, l, r and g. A
-    memory has one model at a time.
+    memory has one of these at a time.
     """
 
     def __init__(self, memory: Memory, weight: Tensor, free: Tensor, state: Tensor):

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from course_utils.data import load_image
-from course_utils.models import eval_mode, odds_of_error
+from course_utils.inference import loss_and_gradient
+from course_utils.models import eval_mode
 from course_utils.widgets.explorer import Explorer, Menu, Shown, Slider, bars, screen
 
 LARGEST = 0.1  # the slider's end
@@ -21,7 +22,7 @@ def fast_gradient_explorer(model: nn.Module, pictures: Mapping[str, torch.Tensor
     upload, cut to the model's square, joins the menu; a file that is no picture is told so.
 
     Args:
-        model: as `course_utils.models.imagenet_classifier` gives it: images (N, 3, S, S) in
+        model: as `course_utils.imagenet.imagenet_classifier` gives it: images (N, 3, S, S) in
             [0, 1] to logits, with S at `model[0].size` and names at `model.categories`.
         pictures: name to picture (3, S, S) in [0, 1], the entries of the menu.
 
@@ -43,7 +44,7 @@ def fast_gradient_explorer(model: nn.Module, pictures: Mapping[str, torch.Tensor
         with eval_mode(model), torch.no_grad():
             label = model(picture[None]).argmax(1)
         with eval_mode(model):
-            known[name] = picture, odds_of_error(model, picture[None], label)[1][0].sign()
+            known[name] = picture, loss_and_gradient(model, picture[None], label)[1][0].sign()
         menu.options[:] = known
 
     def receive(name: str, content: bytes) -> None:

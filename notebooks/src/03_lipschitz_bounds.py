@@ -213,7 +213,7 @@ print("|Fourier|:      ", np.sort(abs(np.fft.fft(kernel, 32)))[::-1][:5].round(4
 # > pictures will have structure, and where: at low frequencies or at high ones?
 
 # %%
-from course_utils.models import alexnet_2012, imagenet_classifier
+from course_utils.imagenet import alexnet_2012, imagenet_classifier
 
 alexnet = alexnet_2012(seed=0)
 lite0 = imagenet_classifier("efficientnet_lite0")

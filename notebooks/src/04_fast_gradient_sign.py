@@ -71,7 +71,7 @@ figures.use_style()
 # about yours.
 
 # %%
-from course_utils.models import imagenet_classifier
+from course_utils.imagenet import imagenet_classifier
 
 PICTURE = "panda"
 
@@ -192,11 +192,11 @@ plt.show()
 # $g$ their gradient.
 
 # %%
-from course_utils.attacks.fgsm import odds_of_error
+from course_utils.inference import loss_and_gradient
 
-odds, slope = odds_of_error(classifier, picture, first)
+odds, slope = loss_and_gradient(classifier, picture, first)
 for eps in (0.0005, 0.001, 0.002, 0.007):
-    there, _ = odds_of_error(classifier, picture + eps * sign, first)
+    there, _ = loss_and_gradient(classifier, picture + eps * sign, first)
     print(f"eps {eps}: promised {eps * slope.abs().sum():.2f}, got {(there - odds).item():.2f}")
 
 # %% [markdown]
@@ -260,7 +260,7 @@ def along(model, image, direction):
         return torch.stack([model(image + step * direction) for step in steps])
 
 def sign_direction(model, images, labels):
-    return odds_of_error(model, images, labels)[1].sign()
+    return loss_and_gradient(model, images, labels)[1].sign()
 
 # %% mystnb={"image": {"alt": "Two panels of ten lines, the logits over the step from minus .3 to .3. Along the sign direction they are steep, bend gently, and cross soon after 0: the thick line of the true class falls, others rise. Along random signs all ten are almost flat and straight, and the thick one stays on top."}}
 four = (test_labels == 4).nonzero()[0]
@@ -534,7 +534,7 @@ print(f"RBF after 40 steps: error {error:.1f} %, confidence on mistakes {sure:.0
 # hand it over, made anew against the network as it is *now*. In code:
 
 # %%
-from course_utils.training import adversarial_loss, cross_entropy
+from course_utils.losses import adversarial_loss, cross_entropy
 
 def by_hand(model, images, labels, eps, alpha=0.5):
     moved = fgsm(model, images, labels, eps=eps)

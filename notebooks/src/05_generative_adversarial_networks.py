@@ -743,7 +743,7 @@ print(f"blurred digits are more than five times as far away as real ones: {worse
 
 # %%
 from course_utils.attacks import fgsm
-from course_utils.models import odds_of_error
+from course_utils.inference import loss_and_gradient
 
 # Two logits, as of a classifier: 0 for "generated", and D's own for "real".
 two = torch.nn.Sequential(discriminator, torch.nn.ZeroPad1d((1, 0))).eval()
@@ -754,8 +754,9 @@ def scaled(slope):
 # %% mystnb={"image": {"alt": "Three rows of eight pictures. Samples; below each the gradient of D's logit, almost flat grey inside a bright ring close to the frame; below that the gradient of a classifier, dark and bright patches on and around the digit's strokes."}}
 eight = samples[:8]
 generated = torch.zeros(8, dtype=torch.long)
-to_d = scaled(odds_of_error(two, eight, generated)[1])
-to_class = scaled(odds_of_error(classifier, eight, predict(classifier, eight))[1])
+to_d = scaled(loss_and_gradient(two, eight, generated)[1])
+says = predict(classifier, eight)
+to_class = scaled(loss_and_gradient(classifier, eight, says)[1])
 figures.digits([eight, to_d, to_class], names=["sample", "D: more real", "maxout: another class"],
                signed=[1, 2])
 plt.show()
@@ -770,7 +771,7 @@ plt.show()
 
 # %%
 nobody = torch.zeros(200, dtype=torch.long)
-slope = odds_of_error(two, samples[:200], nobody)[1].mean(0)
+slope = loss_and_gradient(two, samples[:200], nobody)[1].mean(0)
 ring = slope > slope.max() / 3
 for name, images in {"training digits": train_images[:50_000], "samples": samples}.items():
     inked = 100 * (images[:, ring] > 0.1).any(1).double().mean()

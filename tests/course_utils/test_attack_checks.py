@@ -55,8 +55,8 @@ def with_pixel(value: float) -> torch.Tensor:
         ({"max_steps": 0}, ValueError, "max_steps: got 0"),
         ({"max_steps": 2.5}, ValueError, r"max_steps: got 2\.5"),
         ({"max_steps": True}, ValueError, "max_steps: got True"),
-        ({"chunk": -1}, ValueError, "chunk: got -1"),
-        ({"chunk": None}, ValueError, "chunk: got None"),
+        ({"batch_size": -1}, ValueError, "batch_size: got -1"),
+        ({"batch_size": 1.5}, ValueError, r"batch_size: got 1\.5"),
     ],
 )
 def test_bad_arguments_are_refused_before_the_model_is_asked(arguments, error, words):
@@ -82,7 +82,7 @@ def test_what_is_no_module_is_refused(model):
         (torch.zeros(3, 5), TARGETS, r"images: .* shape \(3, 5\) .* does not take"),
     ],
 )
-def test_what_only_the_model_can_tell_costs_it_one_image(images, targets, words):
+def test_what_only_the_model_can_tell_costs_it_one_pass(images, targets, words):
     model = Counting()
     with pytest.raises(ValueError, match=words):
         lbfgs_attack(model, images, targets)
@@ -94,11 +94,11 @@ def test_what_only_the_model_can_tell_costs_it_one_image(images, targets, words)
     [
         (lambda logits: logits * NAN, "model: gave logits that are NaN"),
         (lambda logits: logits - INF, "model: gave logits that are NaN or infinite"),
-        (lambda logits: logits[:, 0], r"model: gave \(1,\), expected logits \(1, classes\)"),
-        (lambda logits: logits[..., None], r"model: gave \(1, 2, 1\)"),
-        (lambda logits: torch.cat([logits, logits]), r"model: gave \(2, 2\)"),
+        (lambda logits: logits[:, 0], r"model: gave \(3,\), expected logits \(3, classes\)"),
+        (lambda logits: logits[..., None], r"model: gave \(3, 2, 1\)"),
+        (lambda logits: torch.cat([logits, logits]), r"model: gave \(6, 2\)"),
         (lambda logits: (logits, None), "model: gave tuple"),
-        # Seen on the whole batch only: one image of it gives NaN; one answer for all of them.
+        # One image of a batch gives NaN; one answer for all of them.
         (lambda logits: logits.index_fill(0, torch.tensor([len(logits) - 1]), NAN)
          if len(logits) > 1 else logits, "model: gave logits that are NaN"),
         (lambda logits: logits[:1], r"model: gave \(1, 2\), expected logits \(3, classes\)"),

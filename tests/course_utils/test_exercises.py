@@ -19,7 +19,7 @@ from course_utils.exercises import (
 )
 from course_utils.exercises.framework import agree, call, compare, difference
 from course_utils.models import fully_connected
-from course_utils.training import adversarial_loss
+from course_utils.losses import adversarial_loss
 
 
 def one_by_one(function, batched):

@@ -13,7 +13,8 @@ from torch import nn
 
 from course_utils import imagenet
 from course_utils.data import load_image
-from course_utils.models import Normalize, alexnet_2012, imagenet_classifier
+from course_utils.imagenet import alexnet_2012, imagenet_classifier
+from course_utils.models import Normalize
 from course_utils.sources import DataUnavailable
 from course_utils.vision import import_torchvision
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from course_utils.attacks import lbfgs, lbfgs_attack
 from course_utils.data import DataUnavailable, load_mnist
+from course_utils.inference import margin
 from course_utils.zoo import load_model
 
 
@@ -318,7 +319,7 @@ def test_evaluations_are_those_that_the_model_saw(digits):
     model.register_forward_hook(
         lambda _, inputs, __: seen.append(len(inputs[0]) * torch.is_grad_enabled())
     )
-    result = lbfgs_attack(model, images, targets, chunk=20)
+    result = lbfgs_attack(model, images, targets, batch_size=20)
     assert result.evaluations.sum().item() == sum(seen)
 
 
@@ -333,8 +334,8 @@ def test_chunks_threads_and_repetition(digits, threads):
     for name, value in vars(one).items():
         assert torch.equal(value, getattr(again, name)), name
     mean = one.distortion.mean().item()
-    for chunk in (40, 149):
-        parts = lbfgs_attack(model, images, targets, chunk=chunk)
+    for size in (40, 149):
+        parts = lbfgs_attack(model, images, targets, batch_size=size)
         assert parts.success.all()
         assert parts.distortion.mean().item() == pytest.approx(mean, rel=0.002)
     threads(2)
@@ -410,7 +411,7 @@ def test_ctrl_c_leaves_the_model_as_it_was(call):
     model.register_forward_hook(interrupt)
     images, targets = random_images(30, 1, 8, 8), torch.arange(30) % 3
     with pytest.raises(KeyboardInterrupt):
-        lbfgs_attack(model, images, targets, chunk=10)
+        lbfgs_attack(model, images, targets, batch_size=10)
     assert calls == call
     assert model.state() == before
 
@@ -418,6 +419,7 @@ def test_ctrl_c_leaves_the_model_as_it_was(call):
 INTERRUPTED = """
 import torch
 from course_utils.attacks import lbfgs_attack
+from course_utils.inference import margin
 from course_utils.models import fully_connected
 
 torch.set_num_threads(1)
@@ -469,7 +471,8 @@ def search_of(model, images, targets, r, *, crossed: bool):
     with torch.no_grad():
         logits = model(images)
     rows, weight = torch.arange(len(r)), torch.ones(len(r), dtype=r.dtype)
-    return lbfgs._Search(model, images, targets, logits, r, weight, rows, crossed=crossed)
+    reach = margin(logits, targets).clamp_min(1e-3)
+    return lbfgs._Search(model, images, targets, logits, r, weight, reach, rows, crossed=crossed)
 
 
 def test_a_step_that_does_not_help_is_taken_back_and_tried_shorter():

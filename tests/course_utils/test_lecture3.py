@@ -12,7 +12,8 @@ from course_utils import published
 from course_utils.attacks import lbfgs_attack
 from tools.lectures import NOTEBOOKS
 from course_utils.lipschitz import certified_radius, layer_bounds, network_bound
-from course_utils.models import alexnet_2012, imagenet_classifier, linear_layers
+from course_utils.imagenet import alexnet_2012, imagenet_classifier
+from course_utils.models import linear_layers
 from course_utils.zoo import load_model, load_study
 
 

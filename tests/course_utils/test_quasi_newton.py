@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.attacks.quasi_newton import LEAST_CURVATURE, Memory, Model
+from course_utils.attacks.quasi_newton import LEAST_CURVATURE, InverseHessian, Memory
 
 
 def inverse_bfgs(pairs, weight: float, size: int) -> np.ndarray:
@@ -27,7 +27,7 @@ def inverse_bfgs(pairs, weight: float, size: int) -> np.ndarray:
 
 @st.composite
 def problems(draw):
-    """A filled memory and everything a Model takes, for a batch of problems."""
+    """A filled memory and everything a InverseHessian takes, for a batch of problems."""
     batch, size = draw(st.integers(1, 3)), draw(st.integers(1, 7))
     pushed = draw(st.integers(0, 3))
     random = np.random.default_rng(draw(st.integers(0, 10_000)))
@@ -48,9 +48,9 @@ def problems(draw):
     return memory, pairs[-1:], weight, free, gradient, r
 
 
-def model_of(memory, weight, free, gradient, r) -> Model:
+def model_of(memory, weight, free, gradient, r) -> InverseHessian:
     state = np.stack([r, gradient], 1)
-    return Model(memory, *map(torch.from_numpy, (weight, free, state)))
+    return InverseHessian(memory, *map(torch.from_numpy, (weight, free, state)))
 
 
 @settings(max_examples=200)
@@ -104,6 +104,6 @@ def test_on_a_quadratic_of_one_pixel_it_is_newtons_method():
 
     memory = Memory(state(0.1))
     memory.push(state(0.1), state(0.0))
-    step = Model(memory, weight, torch.ones_like(weight)[:, None], state(0.1)).direction(weight)
+    step = InverseHessian(memory, weight, torch.ones_like(weight)[:, None], state(0.1)).direction(weight)
     optimum = weight * curvature * centre / (1 + weight * curvature)
     torch.testing.assert_close(0.1 + step[0], optimum, rtol=1e-12, atol=1e-12)

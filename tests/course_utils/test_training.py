@@ -8,20 +8,16 @@ from torch import nn
 
 from course_utils import training
 from course_utils.attacks import fgsm
-from course_utils.models import RBF, fully_connected, linear_layers
-from course_utils.training import (
+from course_utils.inference import predict
+from course_utils.losses import (
     adversarial_loss,
     binary_cross_entropy,
     cross_entropy,
-    error_rate,
-    fit,
-    fit_linear,
-    fit_rbf,
-    fit_sparse_features,
     noise_loss,
-    predict,
     weight_decay_term,
 )
+from course_utils.models import RBF, fully_connected, linear_layers
+from course_utils.training import error_rate, fit, fit_linear, fit_rbf, fit_sparse_features
 
 INF = float("inf")
 
@@ -532,11 +528,10 @@ def test_divergence_names_the_step_and_what_to_try():
     assert torch.equal(model[1].weight, before[0])
 
 
-def test_predict_is_the_largest_logit_batch_by_batch_in_eval_mode(monkeypatch):
-    monkeypatch.setattr(training, "BATCH", 7)
+def test_predict_is_the_largest_logit_batch_by_batch_in_eval_mode():
     images, labels = examples()
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(12, 3)).train()
-    predicted = predict(model, images)
+    predicted = predict(model, images, batch_size=7)
     pixels = images.flatten(1).double().numpy()
     logits = pixels @ model[2].weight.detach().double().numpy().T + model[2].bias.detach().numpy()
     assert predicted.tolist() == logits.argmax(1).tolist()

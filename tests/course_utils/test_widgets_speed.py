@@ -13,7 +13,7 @@ import torch
 from course_utils import published, widgets
 from course_utils.data import load_image
 from course_utils.gan import load_gan
-from course_utils.models import alexnet_2012, imagenet_classifier
+from course_utils.imagenet import alexnet_2012, imagenet_classifier
 from course_utils.zoo import load_model
 
 LIMIT = 0.15  # seconds

@@ -8,6 +8,7 @@ import torch
 
 from course_utils import checkpoint, data, zoo
 from course_utils.attacks import fgsm
+from course_utils.losses import noise_loss
 from course_utils.models import fully_connected, linear_layers
 from course_utils.published import cross_training_errors, szegedy_models
 from course_utils.sources import DataUnavailable
@@ -17,7 +18,6 @@ from course_utils.training import (
     fit_linear,
     fit_rbf,
     fit_sparse_features,
-    noise_loss,
 )
 from course_utils.zoo import (
     Recipe,

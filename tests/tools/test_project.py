@@ -22,9 +22,9 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # A module imports only from those to its left.
 # Of what lectures import, and of what runs the course: each imports only from its left.
 ORDER = (
-    "__init__ device vision sources data machine plan deep_compression imagenet checks intervals "
-    "models attacks lipschitz training checkpoint zoo transfer gan published deck cards claims "
-    "figures widgets exercises assignments study laboratory"
+    "__init__ device vision sources data machine plan deep_compression checks intervals models "
+    "imagenet inference attacks losses lipschitz training checkpoint zoo transfer gan published deck "
+    "cards claims figures widgets exercises assignments study laboratory"
 ).split()
 TOOLS = "__init__ environment lectures retraining study classroom book __main__".split()
 

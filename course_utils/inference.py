@@ -1,0 +1,223 @@
+"""Asking a network: its logits, its classes, and its loss with the gradient in the pixels.
+
+Whatever is asked goes through `ask`, which tells a model that does not take the images, or does
+not answer in logits, from a device whose memory is full; and in batches that fit the device.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.checks import (
+    EVERYWHERE,
+    check_batch_size,
+    check_images,
+    check_labels,
+    check_logits,
+    check_model,
+)
+from course_utils.device import free_memory, out_of_memory
+from course_utils.models import eval_mode
+
+# What an image is taken to need on its way through a network, as a multiple of its own size: an
+# EfficientNet's layers are about 60 times as large as their picture, a VGG's 180 times, and a
+# gradient keeps them all.
+WITHOUT_GRADIENT, WITH_GRADIENT = 32, 256
+
+
+@contextmanager
+def differentiable(model: nn.Module) -> Iterator[nn.Module]:
+    """Put a model in eval mode, and take gradients through it even under inference mode.
+
+    Weights made in inference mode take no part in gradients: then the model comes as a copy.
+    """
+    with torch.inference_mode(False):
+        if any(tensor.is_inference() for tensor in chain(model.parameters(), model.buffers())):
+            model = copy.deepcopy(model)
+        with eval_mode(model):
+            yield model
+
+
+def next_batch(rest: int, size: int) -> int:
+    """Return how many of the `rest` the next batch takes: `size`, and one more if it is the last.
+
+    Batch norm in training can do nothing with a batch of one, so none is left over.
+    """
+    return rest if 1 < size and rest == size + 1 else min(size, rest)
+
+
+def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
+    """Split the rows (N, ...) into batches by the rule of `next_batch`."""
+    while len(rows):
+        taken = next_batch(len(rows), size)
+        yield rows[:taken]
+        rows = rows[taken:]
+
+
+def in_batches(
+    function: Callable[..., tuple[Tensor, ...]],
+    *tensors: Tensor,
+    batch_size: int | None,
+    copies: int = WITH_GRADIENT,
+) -> tuple[Tensor, ...]:
+    """Call a function on batches of the tensors' rows, and put its tensors together again.
+
+    Args:
+        function: gives a tuple of tensors, one row for each that it gets.
+        tensors: of N rows each; the first are the images.
+        batch_size: rows at once. None for as many as fit, each taking `copies` times an image's
+            size of the device's free memory, and half of that whenever it does not suffice.
+    """
+    images, found, start = tensors[0], [], 0
+    size = batch_size
+    if size is None:
+        each = copies * images[0].numel() * images.element_size()
+        size = max(1, free_memory(images.device) // each)
+    while start < len(images):
+        end = start + next_batch(len(images) - start, size)
+        try:
+            found.append(function(*(tensor[start:end] for tensor in tensors)))
+        except RuntimeError as error:
+            if batch_size or end - start == 1 or not out_of_memory(error):
+                raise
+            size = (end - start) // 2
+        else:
+            start = end
+    return tuple(map(torch.cat, zip(*found)))
+
+
+def ask(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the model's logits (N, k) for images (N, ...), all at once.
+
+    The model gets a copy, as some work on their input in place.
+
+    Raises:
+        ValueError: it does not take the images, or its logits are not finite or no logits.
+    """
+    try:
+        logits = model(images.clone())
+    except (RuntimeError, ValueError) as error:
+        if out_of_memory(error):
+            raise
+        raise ValueError(
+            f"images: got {images.dtype} of shape {tuple(images.shape)} on {images.device}, "
+            f"which the model does not take: {error}"
+        ) from error
+    check_logits(logits, images)
+    return logits
+
+
+def logits_of(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:
+    """Return the logits (N, k) that a model in eval mode gives to images (N, ...), detached.
+
+    Args:
+        model: its mode is left as found.
+        images: float32 or float64, on the model's device.
+        batch_size: images at once; None for as many as fit the device.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described, the model does not take the
+            images, or it gives no finite logits (N, k), k >= 2.
+    """
+    check_model(model)
+    check_images(images, bounds=EVERYWHERE)
+    check_batch_size(batch_size)
+    with eval_mode(model), torch.no_grad():
+        return in_batches(
+            lambda some: (ask(model, some),), images.detach(), batch_size=batch_size,
+            copies=WITHOUT_GRADIENT,
+        )[0]  # fmt: skip
+
+
+def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:
+    """Return the classes (N,), int64, that a model gives to images (N, ...); see `logits_of`."""
+    return logits_of(model, images, batch_size=batch_size).argmax(1)
+
+
+def own_and_rivals(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the labels' logits (N,), and all logits (N, k) with those put at minus infinity."""
+    own = logits.gather(1, labels[:, None])
+    return own[:, 0], logits.scatter(1, labels[:, None], -torch.inf)
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the largest other logit less the label's (N,): above 0 where another class wins."""
+    own, rivals = own_and_rivals(logits, labels)
+    return rivals.amax(1) - own
+
+
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the log-odds (N,) against the label, log((1 - p) / p), p its softmax.
+
+    The cross-entropy is log(1 + exp of this), so both rise and fall together, and their slopes
+    differ by a positive factor. But where a network is so sure of the label that the
+    cross-entropy's slope is rounded to zero, this one's is not.
+    """
+    own, rivals = own_and_rivals(logits, labels)
+    return rivals.logsumexp(1) - own
+
+
+def dlr(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the difference-of-logits ratio (N,): the margin over the first less the third logit.
+
+    Source: Croce and Hein 2020 (arXiv:2003.01690), equation 6. It needs at least three classes.
+    """
+    if logits.shape[1] < 3:
+        raise ValueError(f"loss: got dlr for {logits.shape[1]} classes, expected at least 3")
+    first, _, third = logits.topk(3).values.unbind(1)
+    return margin(logits, labels) / (first - third + 1e-12)
+
+
+def loss_and_gradient(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    loss: Callable[[Tensor, Tensor], Tensor] = log_odds,
+) -> tuple[Tensor, Tensor]:
+    """Return a loss at each image, and its gradient in the pixels.
+
+    Args:
+        model: in the mode in which it is to be asked; `eval_mode` sees to that.
+        images: float32 or float64 (N, ...), on the model's device; all at once.
+        labels: int64 (N,).
+        loss: from logits (N, k) and labels to (N,), by default `log_odds`.
+
+    Returns:
+        float (N,), and the gradient (N, ...), both detached.
+
+    Raises:
+        ValueError: the model does not take the images, has no class of a label, or gives logits
+            or gradients that are not finite.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        # Copies: inference mode's own tensors do not take part in gradients.
+        images, labels = images.detach().clone().requires_grad_(), labels.clone()
+        logits = ask(model, images)
+        check_labels(labels, classes=logits.shape[1])
+        value = loss(logits, labels)
+        gradient = gradient_in(images, logits, value.sum())
+    if not gradient.isfinite().all():
+        raise ValueError("model: its slopes are NaN or infinite, expected finite ones")
+    return value.detach(), gradient
+
+
+def gradient_in(
+    images: Tensor, logits: Tensor, output: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Return the gradient of `output`, computed from a model's logits, in the images."""
+    if not logits.requires_grad:
+        raise ValueError("model: its logits carry no gradient back to the images")
+    (gradient,) = torch.autograd.grad(
+        output, images, weights, allow_unused=True, materialize_grads=True
+    )
+    return gradient
+
+
+def per_image(values: Tensor, images: Tensor) -> Tensor:
+    """Return one value an image, (N,), shaped so that it meets all pixels of its image (N, ...)."""
+    return values.view(-1, *[1] * (images.ndim - 1))
