@@ -6,13 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.attacks.checks import logits_of
-from course_utils.checks import check_counts, check_images, check_logits, check_model
+from course_utils.checks import check_counts, check_images, check_model
+from course_utils.inference import logits_of
 from course_utils.lipschitz.certificate import UP
 from course_utils.lipschitz.layers import layer_bounds
-from course_utils.models import eval_mode
-
-BATCH = 1000  # images at a time
 
 
 def network_bound(model: nn.Module, input_shape: tuple[int, ...]) -> float:
@@ -26,19 +23,26 @@ def network_bound(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     return math.prod(uppers) * UP ** len(uppers)
 
 
-def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = None) -> Tensor:
+def certified_radius(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    bound: float | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
     """Return for each image how far it can move in L2 without another class overtaking.
 
     The difference of two logits is sqrt(2) times their vector's part along a vector of length 1,
     so it moves by at most sqrt(2) bound |r|: the radius is the margin between the largest logit
     and the next, over sqrt(2) bound. It is for the class that the model gives, right or wrong, and
-    true up to the rounding of the logits. The model computes in eval mode, `BATCH` images at a
-    time. Divide by sqrt(pixels) for a distortion.
+    true up to the rounding of the logits. The model computes in eval mode. Divide by
+    sqrt(pixels) for a distortion.
 
     Args:
         model: gives logits (N, k), k at least 2.
         images: (N, ...), floating point.
         bound: the `network_bound`, if it is known; otherwise it is computed.
+        batch_size: images at once; None for as many as fit the device.
 
     Returns:
         (N,), in the logits' type; infinite where the bound is 0.
@@ -54,12 +58,7 @@ def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = 
         bound = network_bound(model, tuple(images.shape[1:]))
     if not 0 <= bound < math.inf:
         raise ValueError(f"bound: got {bound!r}, expected a finite number of at least 0")
-    # Copies, and in batches: a first layer may work in place on what it is given.
-    with eval_mode(model):
-        logits = torch.cat([logits_of(model, part.clone()) for part in images.split(BATCH)])
-    check_logits(logits, images)
-    if logits.shape[1] < 2:
-        raise ValueError(f"model: gave {logits.shape[1]} logit, expected at least two classes")
+    logits = logits_of(model, images, batch_size=batch_size)
     first, second = logits.topk(2, dim=1).values.unbind(1)
     if not bound:
         return torch.full_like(first, torch.inf)

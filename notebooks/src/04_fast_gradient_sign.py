@@ -545,7 +545,7 @@ with torch.no_grad():
     for name in ("maxout", "maxout (adversarial)"):
         ours, theirs = (loss(models[name], digits, truth, eps=0.25).item()
                         for loss in (by_hand, adversarial_loss))
-        print(f"{name}: loss by hand {ours:.2f}, training.adversarial_loss {theirs:.2f}")
+        print(f"{name}: loss by hand {ours:.2f}, losses.adversarial_loss {theirs:.2f}")
 
 # %% [markdown]
 # `fit(model, images, labels, loss=partial(adversarial_loss, eps=0.25))` trains on it; that is how
