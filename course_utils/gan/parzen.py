@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from course_utils.checks import check_images, check_size
+from course_utils.checks import check_images, check_sizes
 
 BATCH = 500  # test images whose distances to all samples are held at once
 
@@ -105,6 +105,6 @@ def _as_rows(images: Tensor, name: str) -> Tensor:
 
 def _check_sigmas(*sigmas: float) -> None:
     for sigma in sigmas:
-        check_size(sigma, name="sigma")
+        check_sizes(sigma=sigma)
         if not sigma:
             raise ValueError(f"sigma: got {sigma!r}, expected a finite number above 0")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.checks import check_counts, check_images, check_size
+from course_utils.checks import check_counts, check_images, check_sizes
 from course_utils.gan.networks import Generator, uniform
 from course_utils.models import eval_mode
 from course_utils.training import copy_of_state
@@ -115,7 +115,7 @@ def train_gan(
     check_counts(
         epochs=epochs, batch_size=batch_size, generator_steps=generator_steps, every=every
     )
-    check_size(eps, name="eps")
+    check_sizes(eps=eps)
     if not 0 <= average < 1:
         raise ValueError(f"average: got {average!r}, expected a share in [0, 1)")
     _check_players(generator, discriminator, images)
