@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from course_utils.figures.style import STYLES, hollow, legend_beside, line
 
-__all__ = ["class_shares", "discriminators", "game_values", "saturation"]
+__all__ = ["class_shares", "discriminators", "game_in_the_plane", "game_values", "saturation"]
 
 
 def discriminators(
@@ -106,3 +107,30 @@ def class_shares(table: pd.DataFrame, *, least: float) -> Axes:
     ax.grid(False, axis="x")
     legend_beside(ax, bbox_to_anchor=(1.08, 0.5))
     return ax
+
+
+def game_in_the_plane(
+    panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], real: Tensor, *, extent: float
+) -> Figure:
+    """States of a game between points: D's answers as shades, real and generated points, arrows.
+
+    Args:
+        panels: title to generated points (N, 2), the arrows at them (N, 2), and D's answers
+            (S, S) from 0 to 1, by rows from the bottom, over [-extent, extent] both ways.
+        real: real points (M, 2), drawn in each panel.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 3.4), squeeze=False)
+    for ax, (title, (made, arrows, answers)) in zip(axes[0], panels.items(), strict=True):
+        shades = ax.imshow(answers, origin="lower", extent=[-extent, extent] * 2, cmap="Greys_r",
+                           vmin=-0.4, vmax=1, alpha=0.8)
+        ax.plot(*real.T, ".", color="black", markersize=2, label="real")
+        ax.plot(*made.T, "x", color="tab:orange", markersize=5, label="generated")
+        ax.quiver(*made.T, *arrows.T, color="tab:blue", width=0.006)
+        ax.set(title=title, xlabel="first number", xlim=(-extent, extent), ylim=(-extent, extent),
+               aspect="equal")
+        ax.title.set_fontsize(11)
+        ax.grid(False)
+    axes[0, 0].set_ylabel("second number")
+    axes[0, 0].legend(loc="lower left", fontsize=8)
+    figure.colorbar(shades, ax=axes, label="D", shrink=0.7, boundaries=np.linspace(0, 1, 51))
+    return figure
