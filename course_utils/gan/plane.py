@@ -1,7 +1,7 @@
 """The game in the plane, as pure functions: what the page's game in the browser must agree with.
 
-Both players have two hidden layers of tanh. Nothing is random but `first` and `ring`: a step takes
-its points and its noise as arguments.
+Both players have two hidden layers of leaky rectifiers. Nothing is random but `player`, `ring` and
+`run`: a round takes its points and its noise as arguments.
 """
 
 import math
@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from course_utils.checks import check_counts
 from course_utils.gan.training import discriminator_loss, generator_loss
 
 NOISE = 2  # numbers that a point is made from
+SLOPE = 0.2  # of the rectifiers, below 0
 BETAS, EPSILON = (0.5, 0.999), 1e-8  # Adam's
 
 
@@ -37,17 +39,16 @@ class Player(NamedTuple):
     steps: int = 0
 
 
-def player(outputs: int, *, inputs: int = 2, hidden: int = 32, seed: int = 0) -> Player:
+def player(outputs: int, *, inputs: int = 2, hidden: int = 24, seed: int = 0) -> Player:
     """Return a player before its first step, float64: G has two outputs, D one.
 
-    Weights and biases are uniform within 1 / sqrt(inputs of the layer).
+    Weights are Glorot and Bengio's uniform, biases 0.
     """
     check_counts(outputs=outputs, inputs=inputs, hidden=hidden)
     random, weights = torch.Generator().manual_seed(seed), []
     for into, out in ((inputs, hidden), (hidden, hidden), (hidden, outputs)):
-        for shape in ((out, into), (out,)):
-            draw = torch.rand(shape, generator=random, dtype=torch.float64)
-            weights.append((2 * draw - 1) / math.sqrt(into))
+        draw = torch.rand(out, into, generator=random, dtype=torch.float64)
+        weights += [math.sqrt(6 / (into + out)) * (2 * draw - 1), torch.zeros(out).double()]
     zeros = tuple(torch.zeros_like(w) for w in weights)
     return Player(tuple(weights), zeros, zeros)
 
@@ -55,7 +56,7 @@ def player(outputs: int, *, inputs: int = 2, hidden: int = 32, seed: int = 0) ->
 def answer(weights: tuple[Tensor, ...], points: Tensor) -> Tensor:
     """Return a network's outputs (N, outputs) for points (N, inputs)."""
     for place in (0, 2):
-        points = torch.tanh(points @ weights[place].T + weights[place + 1])
+        points = F.leaky_relu(points @ weights[place].T + weights[place + 1], SLOPE)
     return points @ weights[4].T + weights[5]
 
 
@@ -88,9 +89,9 @@ def pull(discriminator: Player, points: Tensor, *, saturating: bool = False) -> 
 
 
 def ring(count: int, random: torch.Generator, *, blobs: int = 8) -> Tensor:
-    """Return points (count, 2), float64, in equal blobs (deviation .05) on the unit circle."""
+    """Return points (count, 2), float64, in equal blobs (deviation .06) on the unit circle."""
     which = torch.randint(blobs, (count,), generator=random)
-    return centres(blobs)[which] + 0.05 * torch.randn(
+    return centres(blobs)[which] + 0.06 * torch.randn(
         count, 2, generator=random, dtype=torch.float64)
 
 
@@ -106,7 +107,7 @@ def blob_shares(points: Tensor, *, blobs: int = 8) -> Tensor:
     return torch.bincount(nearest[distances < 0.25], minlength=blobs).double() / len(points)
 
 
-def run(rules: Rules, rounds: int, *, batch: int = 100, seed: int = 0) -> tuple[Player, Player]:
+def run(rules: Rules, rounds: int, *, batch: int = 96, seed: int = 0) -> tuple[Player, Player]:
     """Return both players after so many rounds on `ring`, from the seed's first weights."""
     random = torch.Generator().manual_seed(seed)
     generator, discriminator = player(2, seed=2 * seed), player(1, seed=2 * seed + 1)

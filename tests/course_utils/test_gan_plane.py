@@ -14,7 +14,7 @@ def module(player: plane.Player) -> nn.Sequential:
     for weight, bias in zip(weights[::2], weights[1::2]):
         layer = nn.Linear(weight.shape[1], len(weight)).double()
         layer.weight.data, layer.bias.data = weight, bias
-        layers += [layer, nn.Tanh()]
+        layers += [layer, nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers[:-1])
 
 

@@ -3,9 +3,9 @@
 
 def all_jobs() -> list:
     """Every job of every part, the seeds of all parts in turn."""
-    from tools.study import tables
+    from tools.study import gan, tables
 
-    return tables.jobs()
+    return tables.jobs() + gan.jobs()
 
 
 def main(arguments: tuple[str, ...]) -> int:
