@@ -11,7 +11,7 @@ from tools.study import gan
 
 def test_every_condition_has_its_seeds_and_the_repeated_ones_others():
     jobs = gan.jobs()
-    assert len({job.name for job in jobs}) == len(jobs) == 35
+    assert len({job.name for job in jobs}) == len(jobs) == 45
     drawn = {job.arguments[0]: set() for job in jobs}
     for job in jobs:
         drawn[job.arguments[0]].add(job.arguments[3])
