@@ -17,6 +17,7 @@ from torch import nn
 from course_utils.attacks import lbfgs, lbfgs_attack
 from course_utils.data import DataUnavailable, load_mnist
 from course_utils.inference import margin
+from course_utils.models import fully_connected
 from course_utils.zoo import load_model
 
 
@@ -248,6 +249,29 @@ def test_a_target_that_cannot_be_reached():
     assert result.distortion.tolist() == [0] * 5
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_tie_with_the_target_is_broken(scale):
+    # Equal logits: the smallest r is none at all, and hardly more than that is enough.
+    model = fully_connected(3, inputs=12)
+    images = torch.zeros(3, 1, 3, 4)  # black, on a network without biases: all logits are zero
+    images[2] = 0.5
+    with torch.no_grad():
+        model[1].weight.mul_(scale)
+        model[1].bias[2] = model[1].weight[0].sum() / 2 - model[1].weight[2].sum() / 2
+        model[1].weight[1, 6:] = -0.5 * scale  # of the third image, logits 0 and 2 tie
+    targets = torch.tensor([1, 1, 2])
+    start = model(images)
+    result = lbfgs_attack(model, images[2:], targets[2:])
+    assert (start[2, 0] - start[2, 2]).abs() < 1e-6 * scale
+    assert result.success.all() and result.distortion.max() < 0.05
+    with torch.no_grad():
+        model[1].bias.zero_()
+    result = lbfgs_attack(model, images, targets)
+    assert (model(images)[:2] == 0).all()
+    assert result.success.all() and result.distortion[:2].max() < 0.05
+    assert result.evaluations.max() < 90
+
+
 def test_a_target_that_the_box_keeps_out_of_reach():
     model = random_network(6, 2, 0)
     with torch.no_grad():
@@ -420,6 +444,7 @@ INTERRUPTED = """
 import torch
 from course_utils.attacks import lbfgs_attack
 from course_utils.inference import margin
+from course_utils.models import fully_connected
 from course_utils.models import fully_connected
 
 torch.set_num_threads(1)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.attacks import fgsm, pgd
-from course_utils.inference import loss_and_gradient
+from course_utils.inference import dlr, loss_and_gradient
 from course_utils.models import fully_connected
 
 NAN, INF = float("nan"), float("inf")
@@ -113,6 +113,71 @@ def test_batches_do_not_show():
     torch.testing.assert_close(parts, whole)
 
 
+def test_a_step_costs_one_gradient_and_the_last_point_a_forward_pass():
+    images, labels, _ = digits(5, 0)
+    model, calls = fully_connected(4, 3, inputs=12), []
+    model.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+    pgd(model, images, labels, eps=0.1, step=0.05, steps=4)
+    assert calls == [True] * 4 + [False]
+
+
+@given(st.integers(0, 99), st.sampled_from([0.0, 0.3, 2.0]), st.booleans(), st.booleans())
+def test_in_l2_on_two_classes_it_ends_along_the_weights(seed, eps, targeted, at_random):
+    # A linear model of two classes, no bounds: the loss is highest at eps times the unit vector.
+    images, labels, generator = digits(4, seed)
+    labels = labels % 2
+    model = fully_connected(2, inputs=12, seed=seed)
+    weight = model[1].weight.detach().view(2, 1, 3, 4)
+    uphill = (weight[1 - labels] - weight[labels]) * (-1 if targeted else 1)
+    unit = uphill / uphill.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    moved = pgd(
+        model, images, labels, eps=eps, step=eps / 2, steps=60, norm="l2", targeted=targeted,
+        bounds=(-INF, INF), generator=generator if at_random else None,
+    )  # fmt: skip
+    torch.testing.assert_close(moved, images + eps * unit, rtol=0, atol=2e-3)
+    inside = pgd(model, images, labels, eps=eps, step=eps / 2, steps=9, norm="l2")
+    assert (inside - images).flatten(1).norm(dim=1).max() <= eps + 1e-6
+    assert inside.min() >= 0 and inside.max() <= 1
+
+
+def test_the_l2_start_is_uniform_in_the_ball():
+    images, labels = torch.full((4000, 2), 0.5), torch.zeros(4000, dtype=torch.int64)
+    generator = torch.Generator().manual_seed(0)
+    start = pgd(
+        fully_connected(3, inputs=2), images, labels, eps=0.2, step=0, norm="l2",
+        generator=generator,
+    )  # fmt: skip
+    radius = (start - images).norm(dim=1) / 0.2
+    assert radius.max() <= 1 + 1e-6 and (start - images).mean(0).abs().max() < 0.005
+    for share in (0.25, 0.5, 0.75):  # the area within radius r is r^2 of the disc
+        assert (radius**2 < share).float().mean().item() == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_the_ratio_climbs_and_more_starts_only_help(targeted):
+    images, labels, _ = digits(60, 0)
+    model = fully_connected(20, 3, inputs=12, seed=3)
+    with torch.no_grad():
+        model[1].weight.mul_(8)
+    uphill = -1 if targeted else 1
+
+    def height(**options):
+        generator = torch.Generator().manual_seed(0)
+        moved = pgd(
+            model, images, labels, eps=0.3, step=0.05, steps=8, loss="dlr", targeted=targeted,
+            generator=generator, **options,
+        )  # fmt: skip
+        assert (moved - images).abs().max() <= 0.3 + 1e-6
+        with torch.no_grad():
+            return uphill * dlr(model(moved), labels)
+
+    with torch.no_grad():
+        start = uphill * dlr(model(images), labels)
+    one, four = height(), height(restarts=4)
+    assert one.mean() > start.mean() + 0.1
+    assert (four >= one - 1e-5).all() and four.mean() > one.mean() + 1e-3
+
+
 def test_everything_is_left_as_found():
     model = fully_connected(6, 3, inputs=12, dropout=(0.2, 0.5)).train()
     images = IMAGES.clone().requires_grad_()
@@ -133,6 +198,10 @@ def test_everything_is_left_as_found():
         ({"steps": 0}, ValueError, "steps: got 0"),
         ({"steps": 2.5}, ValueError, "steps: got 2.5"),
         ({"steps": True}, ValueError, "steps: got True"),
+        ({"loss": "hinge"}, ValueError, "loss: got 'hinge', expected one of cross_entropy, dlr"),
+        ({"norm": "l1"}, ValueError, "norm: got 'l1'"),
+        ({"restarts": 0}, ValueError, "restarts: got 0"),
+        ({"restarts": 2}, ValueError, "generator: got None, expected one, since restarts is 2"),
         ({"generator": 3}, TypeError, "generator: got int"),
         ({"bounds": (1, 0)}, ValueError, "bounds: got"),
         ({"bounds": (0.1, 1)}, ValueError, "images: got values"),
@@ -141,3 +210,8 @@ def test_everything_is_left_as_found():
 def test_bad_arguments_are_refused(options, error, words):
     with pytest.raises(error, match=words):
         pgd(fully_connected(3, inputs=12), IMAGES, LABELS, **{"eps": 0.1, "step": 0.1} | options)
+
+
+def test_the_ratio_of_two_classes_is_refused():
+    with pytest.raises(ValueError, match="loss: got dlr for 2 classes"):
+        pgd(fully_connected(2, inputs=12), IMAGES, LABELS % 2, eps=0.1, step=0.1, loss="dlr")

@@ -137,6 +137,24 @@ def test_linear_fit_interrupted_keeps_the_best_so_far(monkeypatch):
     assert loss < losses[0] - 0.01
 
 
+@pytest.mark.parametrize("train", [fit, fit_linear])
+def test_training_leaves_the_images_alone(train):
+    images, labels = examples()
+    images = images.double().flatten(1).requires_grad_()
+    kept = images.detach().clone()
+    train(fully_connected(3, inputs=12).double(), images, labels, weight_decay=1.0, progress=False)
+    assert torch.equal(images, kept) and images.grad is None
+
+
+def test_a_last_batch_of_one_joins_the_one_before():
+    images, labels = examples(count=41)
+    sizes = []
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), fully_connected(3, inputs=12))
+    model[1].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    fit(model, images, labels, epochs=2, batch_size=20, progress=False)
+    assert sizes == [20, 21, 20, 21]
+
+
 def test_linear_fit_takes_only_linear_models():
     with pytest.raises(ValueError, match="model: got"):
         fit_linear(fully_connected(4, 3, inputs=12), *examples(), progress=False)
