@@ -7,6 +7,7 @@ from course_utils.lipschitz.fourier import amplified_pattern, frequency_norms
 from course_utils.lipschitz.layers import layer_bounds
 from course_utils.lipschitz.network import certified_radius, lipschitz_penalty, network_bound
 from course_utils.lipschitz.norms import NormBounds, operator_norm
+from course_utils.lipschitz.sdp import network_bound_sdp
 
 __all__ = [
     "NormBounds",
@@ -16,5 +17,6 @@ __all__ = [
     "layer_bounds",
     "lipschitz_penalty",
     "network_bound",
+    "network_bound_sdp",
     "operator_norm",
 ]
