@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from course_utils import claims
 from course_utils.cards import verdict_card
 from tools import lectures
-from tools.book import cells, pages, site, slides
+from tools.book import build, cells, pages, site, slides
 from course_utils.deck import CLAIMS
 from course_utils.intervals import Interval
 from tools.environment import ROOT
@@ -177,7 +177,7 @@ def test_a_twin_has_a_control_for_each_choice_and_all_frames():
     assert menu.find("option", selected=True).string == "seven"
     assert (slider["min"], slider["max"], slider["value"]) == ("0", "2", "0")
     assert [label.contents[0].strip() for label in shown.find_all("label")] == ["digit", "change <"]
-    assert json.loads(shown.find("script").string) == {
+    assert json.loads(shown.div["data-frames"]) == {
         name: twin()[name] for name in ("controls", "frames")
     }
 
@@ -198,8 +198,9 @@ def test_a_twin_goes_beneath_its_figure():
     made = cells.page(new_notebook(cells=[cell, below])).cells
     assert cells.TWIN not in made[0].outputs[0].data and "image/png" in made[0].outputs[0].data
     assert made[1].source == cells.twin_html(twin()) + "\n\nMore."
-    shown = slides.slides(new_notebook(cells=[cell, below])).cells[0].outputs[0].data["text/html"]
-    assert shown.startswith("<img ") and shown.endswith(cells.twin_html(twin()))
+    (shown,) = [c for c in slides.slides(new_notebook(cells=[cell, below])).cells if "outputs" in c]
+    markup = shown.outputs[0].data["text/html"]
+    assert markup.startswith("<img ") and markup.endswith(cells.twin_html(twin()))
 
 
 def test_readme_becomes_three_pages():
@@ -257,41 +258,60 @@ def test_a_missing_lecture_stops_the_book(tmp_path, monkeypatch):
         pages.write_all(tmp_path / "source")
 
 
-def kinds(*made):
-    shown = slides.slides(new_notebook(cells=list(made))).cells
-    return [(cell.metadata.slideshow.slide_type, cell.source.partition("\n")[0]) for cell in shown]
+def deck(*made):
+    """The slides, each as the words and pictures that it shows and the notes that it has."""
+    found = []
+    for cell in slides.slides(new_notebook(cells=list(made))).cells:
+        kind = cell.metadata.slideshow.slide_type
+        shown = cell.source if cell.cell_type == "markdown" else "<code>"
+        if kind == "slide":
+            found.append(([shown], []))
+        else:
+            found[-1][kind == "notes"].append(shown)
+    return found
 
 
-def test_headings_begin_slides_and_prose_becomes_notes():
-    text = "## 1. One step\n\nFirst words.\n\n$$x + r$$\n\nMore words."
-    text += "\n\n> **Before you run:** what?"
-    assert kinds(new_markdown_cell(text)) == [
-        ("slide", "## 1. One step"), ("-", "First words."), ("-", "$$x + r$$"),
-        ("notes", "More words."), ("subslide", "> **Before you run:** what?"),
-    ]  # fmt: skip
+def test_a_slide_is_an_equation_with_its_sentence_or_a_question_and_prose_is_for_the_notes():
+    text = "# Lecture\n\nFirst words.\n\n## 1. One step\n\nMore. Take the step\n\n$$x + r$$"
+    text += "\n\nAfter it.\n\n> **Before you run:** what?\n\n## 2. No picture\n\nWords. More.\n\nRest."
+    assert deck(new_markdown_cell(text)) == [
+        (["### Lecture", "First words."], ["First words."]),
+        (["### 1. One step", "Take the step", "$$x + r$$"], ["More. Take the step"]),
+        (["### 1. One step", "> **Before you run:** what?"], ["After it."]),
+        (["### 2. No picture", "Words. More."], ["Words. More.", "Rest."]),
+    ]
 
 
-def test_a_figure_gets_a_slide_with_its_caption_and_alt_text():
-    made = slides.slides(
-        new_notebook(cells=[described(), new_markdown_cell("**Figure 1.** Digits.")])
-    )
-    assert [cell.metadata.slideshow.slide_type for cell in made.cells] == ["subslide", "-"]
-    shown = BeautifulSoup(made.cells[0].outputs[0].data["text/html"], "html.parser")
+def test_a_figure_gets_a_slide_with_one_sentence_and_alt_text():
+    caption = new_markdown_cell("**Figure 1.** Digits, .5 apart: two. And more.")
+    made = slides.slides(new_notebook(cells=[new_markdown_cell("## 1. A"), described(), caption]))
+    heading, figure, sentence = made.cells
+    assert (heading.source, sentence.source) == ("### 1. A", "Digits, .5 apart: two.")
+    shown = BeautifulSoup(figure.outputs[0].data["text/html"], "html.parser")
     assert shown.img["alt"] == ALT and shown.img["src"].endswith(PNG)
+
+
+def test_slides_are_in_one_order():
+    for path in lectures.lectures():
+        made = slides.slides(nbformat.read(path, as_version=4)).cells
+        kinds = {cell.metadata.slideshow.slide_type for cell in made}
+        assert kinds <= {"slide", "-", "notes"} and len({cell.id for cell in made}) == len(made)
 
 
 def test_slides_are_the_same_each_time():
     notebook = new_notebook(cells=[new_markdown_cell("# Title\n\nWords.\n\nMore."), described()])
-    first, second = slides.slides(notebook), slides.slides(notebook)
-    assert first == second and len({cell.id for cell in first.cells}) == 4
+    assert slides.slides(notebook) == slides.slides(notebook)
 
 
-def test_code_is_for_the_notes_and_exercises_are_left_out():
-    code = new_code_cell("x = 1")
-    assert kinds(code) == [("notes", "```python")]
-    assert kinds(new_markdown_cell("## 9. Exercises"), code, new_markdown_cell("## Summary")) == [
-        ("skip", "## 9. Exercises"), ("skip", "```python"), ("slide", "## Summary"),
-    ]  # fmt: skip
+def test_code_is_for_the_notes_and_exercises_and_what_is_tagged_are_left_out():
+    code, summary = new_code_cell("x = 1"), new_markdown_cell("## Summary\n\nSo.")
+    one = new_markdown_cell("## 1. A\n\nWords.")
+    assert deck(one, code, new_markdown_cell("## 9. Exercises\n\n### E1\n\n$$x$$"), code, summary) == [
+        (["### 1. A", "Words."], ["Words.", "```python\nx = 1\n```"]),
+        (["### Summary", "So."], ["So."]),
+    ]
+    hidden = figure_cell(mystnb={"image": {"alt": ALT}}, tags=["skip"])
+    assert deck(one, hidden) == [(["### 1. A", "Words."], ["Words."])]
 
 
 def test_fenced_code_stays_in_one_piece():
@@ -299,22 +319,43 @@ def test_fenced_code_stays_in_one_piece():
     assert slides.paragraphs(f"Words.\n\n{fenced}\n\nMore.") == ["Words.", fenced, "More."]
 
 
-def test_a_tag_decides_otherwise():
-    tagged = new_markdown_cell("Words.\n\nMore.", metadata={"tags": ["subslide"]})
-    assert kinds(tagged) == [("subslide", "Words.")]
-    hidden = figure_cell(mystnb={"image": {"alt": ALT}}, tags=["skip"])
-    assert kinds(hidden) == [("skip", "draw()")]
-
-
-def test_slides_load_nothing_from_outside(tmp_path):
+def test_slides_load_nothing_from_outside_and_need_no_script_for_formulas(tmp_path):
     path = tmp_path / "slides" / "01_name.html"
-    text = new_markdown_cell("# Lecture\n\nWith $x$.")
+    text = new_markdown_cell("# Lecture\n\nWith $x_i$ and 3 \\\\$.\n\n$$\\frac{a}{b}$$")
     slides.write_slides(new_notebook(cells=[text, described()], metadata={}), path)
     page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     assert site.from_outside(page) == [] and site.without_alt(page) == []
-    assert page.title.string == "Lecture slides" and len(page.select(".slides > section")) == 1
+    assert page.title.string == "Lecture slides" and len(page.select(".slides > section")) == 3
+    assert page.select(".slides section > section") != [] or page.select(".slides > section")
     loaded = {tag["src"] for tag in page.select("script[src]")}
-    assert loaded >= {"../_static/reveal/dist/reveal.js", "../_static/mathjax/tex-chtml.js"}
+    assert "../_static/reveal/dist/reveal.js" in loaded and not any("mathjax" in s for s in loaded)
+    assert page.find("math", display="block").find("mfrac") and page.find("math", display="inline")
+
+
+@pytest.mark.parametrize(
+    ("source", "folded"),
+    [("import torch\nfrom a import b", True), ("figures.digits([x])\nplt.show()", True),
+     ("import torch\nx = 1", False), ("x = figures.digits([x])", False), ("%pip install x", False)],
+)
+def test_plumbing_is_folded(source, folded):
+    (cell,) = cells.page(new_notebook(cells=[new_code_cell(source)])).cells
+    assert ("hide-input" in cell.metadata.get("tags", [])) == folded
+
+
+def test_a_page_is_made_lighter(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "NEW", tmp_path)
+    (tmp_path / "_static").mkdir()
+    icons = '<script defer src="s/fontawesome.js?digest=1"></script>'
+    index = '<script src="../searchindex.js"></script>'
+    page = f'{icons}{index}<img alt="a" src="b">{cells.twin_html(twin())}'
+    made = build.lighter(page, tmp_path / "notebooks" / "01_a.html")
+    assert "fontawesome" not in made and "searchindex" not in made
+    assert '<img loading="lazy" alt="a" src="b">' in made
+    assert index in build.lighter(page, tmp_path / "search.html")
+    source = BeautifulSoup(made, "html.parser").find(class_="twin")["data-frames"]
+    script = (tmp_path / "notebooks" / source).resolve().read_text(encoding="utf-8")
+    name, data = re.fullmatch(r"courseTwins\[(.*?)\]\((.*)\);\n", script).groups()
+    assert json.loads(data)["frames"] == twin()["frames"] and source.endswith(json.loads(name))
 
 
 def test_workflow_makes_and_publishes_what_make_book_makes():

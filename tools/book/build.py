@@ -1,5 +1,7 @@
 """Making the whole book: pages, Sphinx, slides, and the check of what came out."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +51,9 @@ def main(python: Path) -> int:
     for path in (NEW / "_sources").rglob("*.ipynb"):  # the download buttons give the originals
         shutil.copy(ROOT / path.relative_to(NEW / "_sources"), path)
 
+    for path in NEW.rglob("*.html"):
+        path.write_text(lighter(path.read_text(encoding="utf-8"), path), encoding="utf-8")
+
     problems = site.problems(NEW, **wanted)
     print(*problems, sep="\n", end="\n" * bool(problems), file=sys.stderr)
     if failed or problems:
@@ -59,3 +64,25 @@ def main(python: Path) -> int:
     seconds = time.perf_counter() - started
     print(f"{SITE / 'index.html'}: {len(wanted['pages'])} pages, made in {seconds:.0f} s")
     return 0
+
+
+def lighter(page: str, path: Path) -> str:
+    """A page without what only some readers need: that is fetched when they need it.
+
+    Without the theme's icons of 1.5 MB (course.css draws them) and, where nothing is searched, the
+    search's index; its pictures come as they are scrolled to, an explorer's frames when it is used.
+    """
+    page = re.sub(r"<(script|link)[^>]*fontawesome\.js[^>]*>(\s*</script>)?", "", page)
+    if path.name != "search.html":
+        names = r"(searchindex|searchtools|language_data)\.js"
+        page = re.sub(rf"<script[^>]*{names}[^>]*></script>", "", page)
+    page = re.sub(r"<img(?![^>]*loading=)", '<img loading="lazy"', page)
+
+    def outside(found: re.Match) -> str:
+        name = f"{path.stem}-{found.start()}.js"
+        (NEW / "_static" / "twins").mkdir(exist_ok=True)
+        text = f"courseTwins[{json.dumps(name)}]({found[1]});\n"
+        (NEW / "_static" / "twins" / name).write_text(text, encoding="utf-8")
+        return f'data-frames="../_static/twins/{name}"'
+
+    return re.sub(r"data-frames='(.*?)'", outside, page)

@@ -1,11 +1,13 @@
 """A lecture's cells as the site and the slides show them."""
 
+import ast
 import html
 import json
 import re
 from math import prod
 
 import nbformat
+from latex2mathml.converter import convert
 from nbformat import NotebookNode
 
 from course_utils import claims
@@ -13,11 +15,30 @@ from course_utils.cards import verdict_card
 from course_utils.widgets.twin import MIME as TWIN
 
 CAPTION = re.compile(r"\*\*Figure \d+\.\*\* .*?(?=\n\s*\n|\Z)", re.DOTALL)
+MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$]+?)\$", re.DOTALL)  # in a block, or in a line
 NOTEBOOK_LINK = re.compile(r"""((?:href=["']|\]\()[^"':()\s]+)\.ipynb(?=["'#)])""")
 
 
 class BookError(Exception):
     """The book cannot be made from what is there; the message says what is missing."""
+
+
+def mathml(formula: str, *, block: bool = False) -> str:
+    """A formula as browsers draw it without a script."""
+    return convert(formula.strip(), display="block" if block else "inline")
+
+
+def is_plumbing(source: str) -> bool:
+    """Whether code only imports, or only draws a figure: a page folds it."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:  # a command of IPython's
+        return False
+    return all(
+        isinstance(statement, ast.Import | ast.ImportFrom)
+        or ast.unparse(statement).startswith(("figures.", "plt."))
+        for statement in statements
+    )
 
 
 def shows_picture(cell: NotebookNode) -> bool:
@@ -52,10 +73,12 @@ def twin_html(twin: dict) -> str:
                 f'<label>{label} <input type="range" min="0" max="{len(values) - 1}" '
                 f'value="{start}"><output>{values[start]}</output></label>'
             )
-    data = json.dumps({"controls": controls, "frames": frames}).replace("<", "\\u003c")
+    data = json.dumps({"controls": controls, "frames": frames})
+    for mark in "<>'&$":  # neither HTML, nor Markdown, nor the attribute's end
+        data = data.replace(mark, f"\\u{ord(mark):04x}")
     return (
-        f'<div class="twin" hidden><div class="twin-controls">{"".join(parts)}</div>'
-        f'<script type="application/json">{data}</script></div>'
+        f"<div class=\"twin\" hidden data-frames='{data}'>"
+        f'<div class="twin-controls">{"".join(parts)}</div></div>'
     )
 
 
@@ -87,6 +110,8 @@ def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
             cell.metadata["mystnb"]["figure"] = {"caption": caption[0]}
             rest = below.source[caption.end() :].strip()
             below.source = f"{take_twin(cell)}\n\n{rest}".strip()
+        if cell.cell_type == "code" and is_plumbing(cell.source):
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
         show_as_html(cell)
     if slides:
         title, _, rest = notebook.cells[0].source.partition("\n")

@@ -3,8 +3,11 @@
 import os
 import re
 
+from docutils import nodes
+
 from course_utils import __version__
 from tools import lectures
+from tools.book.cells import mathml
 
 project = "Adversarial examples"
 html_title = "Adversarial examples: a course"
@@ -13,8 +16,8 @@ copyright = "the course's authors; text and figures CC BY 4.0, code MIT"
 version = release = __version__
 language = "en"
 
-# sphinx-mathjax-offline brings MathJax along and copies it into the site.
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx-mathjax-offline"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_math_renderer = "mathml"  # drawn by the browser, without a script of a megabyte
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "text/html", 0)]
@@ -32,7 +35,7 @@ html_static_path = ["static"]
 html_favicon = "static/favicon.svg"
 html_context = {"default_mode": "auto"}  # dark where the reader's system is
 html_css_files = ["course.css"]
-html_js_files = ["twin.js", "sidebar.js"]
+html_js_files = ["twin.js", "site.js"]
 html_theme_options = {
     "show_toc_level": 2,
     "use_download_button": True,
@@ -62,5 +65,14 @@ def plain(app, what, name, thing, options, lines):
         lines[i] = "".join(between)
 
 
+def draw_math(writer, node):
+    """A formula, in a line or in a block of its own."""
+    block = node.tagname == "math_block"
+    drawn = mathml(node.astext(), block=block)
+    writer.body.append(f'<div class="math">{drawn}</div>' if block else drawn)
+    raise nodes.SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", (draw_math, None), (draw_math, None))
     app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon adds its own

@@ -12,6 +12,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_utils import claims, laboratory
+from course_utils.cards import verdict_card
 from tools import lectures
 from tools.book.cells import BookError, page, shows_picture
 from course_utils.deck import CLAIMS as DECK
@@ -65,7 +66,7 @@ def readme_pages(text: str) -> dict[str, str]:
 
 
 def claims_page(notebooks: dict[str, NotebookNode]) -> str:
-    """The claims report of the lectures (by name) as a page of tables.
+    """The verdicts of the lectures (by name) as a page of cards, with their counts on top.
 
     Raises BookError where a claim is missing, or its verdict is another than expected.
     """
@@ -73,22 +74,26 @@ def claims_page(notebooks: dict[str, NotebookNode]) -> str:
     table = claims.report(list(notebooks.values()), lectures=list(names))
     if failing := claims.failures(table):
         raise BookError("\n".join(f"claim {line}" for line in failing))
-    columns = ("deck says", "measured", "paper", "verdict")
-    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-    parts = [CLAIMS]
-    for lecture, rows in table.groupby("lecture"):
-        lines = []
-        for row in rows.to_dict("records"):
-            cells = [html.escape(str(row[column])) for column in columns]
-            if lecture in names:
-                address = f"notebooks/{names[lecture]}.html#claim-{row['claim']}"
-                cells[0] = f'<a href="{address}">{cells[0]}</a>'
-            lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n")
-        parts.append(
-            f'## Lecture {lecture}\n\n<div class="claims-table" role="region" tabindex="0" '
-            f'aria-label="Claims of Lecture {lecture}"><table>\n<thead><tr>{head}</tr></thead>\n'
-            f"<tbody>\n{''.join(lines)}</tbody></table></div>"
-        )
+    found = [
+        claims.read(output.data[claims.MIME_TYPE])
+        for notebook in notebooks.values() for cell in notebook.cells
+        for output in cell.get("outputs", []) if claims.MIME_TYPE in output.get("data", {})
+    ]
+    words = {verdict.verdict: verdict.verdict.replace(" ", "-") for verdict in found}
+    boxes = [
+        f'<label><input type="checkbox" checked value="{css}"> '
+        f"<b>{sum(v.verdict == word for v in found)}</b> {word}</label> "
+        for word, css in words.items()
+    ]
+    parts = [CLAIMS, f'<div class="claims-filter">{"".join(boxes)}</div>']
+    for lecture, name in names.items():
+        cards = [
+            f'<div class="verdict-{words[v.verdict]}">{verdict_card(v)}<p class="claim-place">'
+            f'{v.claim.slide}: <a href="notebooks/{name}.html#claim-{v.claim.id}">how it was '
+            "measured</a></p></div>"
+            for v in found if v.claim.lecture == lecture
+        ]
+        parts += [f"## Lecture {lecture}", "\n".join(cards)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,10 +1,9 @@
-"""A lecture as slides: the same notebook, sorted into slides by what its cells are.
+"""A lecture as slides, in one order: the arrow key goes through all of them.
 
-A heading begins a slide. On it stay the first paragraph beneath it and the equations; questions to
-the reader, figures with their captions, tables and claims get a slide each; all other text and the
-code become the speaker's notes. Exercises, references and what a reader only tries out alone are
-left out. A cell's tag decides otherwise: `slide`, `subslide`, `fragment`, `notes`, `skip`, or `-`
-(stays on the slide before), with the meaning that nbconvert gives these words.
+A slide is a figure, an equation, a table, a verdict or a question, as large as the screen allows,
+under its section's heading and with one sentence; a section without any is a slide of its first
+paragraph. All other text and the code become the speaker's notes of the slide before them.
+Exercises, references and cells tagged `skip` are left out.
 """
 
 import html
@@ -16,11 +15,12 @@ from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
 from course_utils import claims
-from tools.book.cells import CAPTION, TWIN, show_as_html, take_twin
+from tools.book.cells import CAPTION, MATH, TWIN, mathml, show_as_html, take_twin
 from tools.environment import ROOT
 
-KINDS = ("slide", "subslide", "fragment", "notes", "skip", "-")
 LEFT_OUT = re.compile(r"## (?:\d+\. )?(?:Exercises|References)\b")
+HEADING = re.compile(r"#+ ")
+SENTENCE = re.compile(r"(?<=[.?!])(?:\*\*)?\s+")  # between two
 
 
 def paragraphs(source: str) -> list[str]:
@@ -35,17 +35,6 @@ def paragraphs(source: str) -> list[str]:
     return [part.rstrip() for part in parts if part.strip()]
 
 
-def kind_of(text: str, before: str) -> str:
-    """What becomes of a paragraph on the slides, after the paragraph `before`."""
-    if text.startswith(("# ", "## ")):
-        return "slide"
-    if text.startswith(("### ", "> **Before")):
-        return "subslide"
-    if text.startswith("$$") or CAPTION.match(text) or before.startswith("#"):
-        return "-"
-    return "notes"
-
-
 def is_shown(cell: NotebookNode) -> bool:
     """Whether a code cell has a figure, a table, a claim or a twin to show."""
     kinds = {mime for output in cell.outputs for mime in output.get("data", {})}
@@ -53,43 +42,53 @@ def is_shown(cell: NotebookNode) -> bool:
 
 
 def slides(notebook: NotebookNode) -> NotebookNode:
-    """The lecture with each of its cells marked for nbconvert's reveal slides."""
-    cells, before, skipping = [], "", False
-    for cell in from_dict(notebook).cells:
-        tags = [tag for tag in cell.metadata.get("tags", []) if tag in KINDS]
-        if cell.cell_type == "markdown" and not tags:
-            pieces = [new_markdown_cell(text) for text in paragraphs(cell.source)]
-        else:
-            pieces = [cell]
-        for piece in pieces:
-            text = piece.source
-            if text.startswith("## "):
-                skipping = bool(LEFT_OUT.match(text))
-            if piece.cell_type == "markdown":
-                kind = kind_of(text, before)
-                before = text
+    """The lecture as cells for nbconvert's reveal slides."""
+    deck, waiting = [], []  # for each slide what it shows, and its notes; notes for the next one
+    heading, empty, skipping = "", False, False
+
+    def add(*shown: str | NotebookNode) -> None:
+        nonlocal empty
+        deck.append(([f"### {heading}", *filter(None, shown)], waiting[:]))
+        waiting.clear()
+        empty = False
+
+    cells = [cell for cell in notebook.cells if "skip" not in cell.metadata.get("tags", [])]
+    for cell, below in zip(cells, [*cells[1:], new_markdown_cell("#")]):
+        for part in paragraphs(cell.source) if cell.cell_type == "markdown" else [cell]:
+            text = part if isinstance(part, str) else f"```python\n{cell.source}\n```"
+            if HEADING.match(text):
+                if empty and waiting:
+                    add(waiting[0])
+                skipping = bool(LEFT_OUT.match(text)) or skipping and text.startswith("###")
+                heading, empty = HEADING.sub("", text), not skipping
+            elif skipping or CAPTION.match(text):
+                continue
+            elif text.startswith("$$"):
+                add(SENTENCE.split(waiting[-1])[-1] if waiting else "", text)
+            elif text.startswith("> **Before"):
+                add(text)
+            elif part is cell and is_shown(cell):
+                caption = CAPTION.match(below.source)
+                add(prepared(from_dict(cell)), SENTENCE.split(caption[0])[1] if caption else "")
             else:
-                kind = "subslide" if is_shown(piece) else "notes"
-                before = ""
-            kind = tags[0] if tags else "skip" if skipping else kind
-            piece.metadata["slideshow"] = {"slide_type": kind}
-            cells.append(piece)
-    for number, cell in enumerate(cells):
-        cell.id = f"cell-{number}"  # the same on every run
-        if cell.cell_type == "code":
-            prepare(cell)
+                waiting.append(text)
+    if empty and waiting:
+        add(waiting[0])
+    made = []
+    for shown, notes in deck:
+        kinds = ["slide"] + ["-"] * (len(shown) - 1) + ["notes"] * len(notes)
+        for kind, part in zip(kinds, [*shown, *notes]):
+            cell = new_markdown_cell(part) if isinstance(part, str) else part
+            cell.id, cell.metadata["slideshow"] = f"cell-{len(made)}", {"slide_type": kind}
+            made.append(cell)
     title = notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
-    metadata = {**notebook.metadata, "title": title}
-    return from_dict({**notebook, "cells": cells, "metadata": metadata})
+    return from_dict(
+        {**notebook, "cells": made, "metadata": {**notebook.metadata, "title": title}}
+    )
 
 
-def prepare(cell: NotebookNode) -> None:
-    """Leave of a code cell what its slide shows; a cell of the notes shows its code instead."""
-    if not is_shown(cell):
-        cell.cell_type, cell.source = "markdown", f"```python\n{cell.source}\n```"
-        for key in ("outputs", "execution_count"):
-            cell.pop(key, None)
-        return
+def prepared(cell: NotebookNode) -> NotebookNode:
+    """Of a code cell what its slide shows."""
     controls = take_twin(cell)
     show_as_html(cell)
     for output in cell.outputs:  # nbconvert has no alt texts for pictures
@@ -97,6 +96,7 @@ def prepare(cell: NotebookNode) -> None:
             alt = html.escape(cell.metadata["mystnb"]["image"]["alt"])
             source = "data:image/png;base64," + png.replace("\n", "")
             output.data = {"text/html": f'<img src="{source}" alt="{alt}">{controls}'}
+    return cell
 
 
 def write_slides(notebook: NotebookNode, path: Path) -> None:
@@ -111,9 +111,12 @@ def write_slides(notebook: NotebookNode, path: Path) -> None:
         reveal_url_prefix="../_static/reveal",
         exclude_anchor_links=True,
     )
-    name = path.stem
+    made = slides(notebook)
+    for cell in made.cells:
+        if cell.cell_type == "markdown":
+            cell.source = MATH.sub(lambda m: mathml(m[1] or m[2], block=bool(m[1])), cell.source)
     body, _ = exporter.from_notebook_node(
-        slides(notebook), resources={"metadata": {"name": name, "path": str(ROOT / "notebooks")}}
+        made, resources={"metadata": {"name": path.stem, "path": str(ROOT / "notebooks")}}
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(body, encoding="utf-8")

@@ -1,13 +1,12 @@
 // An explorer's static twin: controls that choose what is shown of what was computed beforehand.
 // It stands in the place of the still picture, which is there without this script and on paper.
-function startTwin(twin) {
-  const { controls, frames } = JSON.parse(twin.querySelector("script").textContent);
-  const still = [...document.querySelectorAll("img")].findLast(
-    (img) => img.compareDocumentPosition(twin) & Node.DOCUMENT_POSITION_FOLLOWING);
+// What was computed comes as a script of its own, which also works from a disk.
+window.courseTwins = {};
+
+function startTwin(twin, still, { controls, frames }) {
   const inputs = [...twin.querySelectorAll("input, select")];
   const view = twin.appendChild(document.createElement("div"));
   view.className = "twin-view";
-  view.setAttribute("aria-live", "polite");
   function show() {
     let at = 0;
     inputs.forEach((input, i) => {
@@ -36,4 +35,24 @@ function startTwin(twin) {
   twin.hidden = false;
   show();
 }
-addEventListener("DOMContentLoaded", () => document.querySelectorAll(".twin").forEach(startTwin));
+
+// Fetch what was computed when its place comes near.
+const stills = new Map();
+const near = new IntersectionObserver((seen) => {
+  for (const { target: still, isIntersecting } of seen) {
+    if (!isIntersecting) continue;
+    near.unobserve(still);
+    const twin = stills.get(still);
+    const source = twin.dataset.frames;
+    courseTwins[source.split("/").pop()] = (computed) => startTwin(twin, still, computed);
+    document.head.append(Object.assign(document.createElement("script"), { src: source }));
+  }
+}, { rootMargin: "600px" });
+addEventListener("DOMContentLoaded", () => {
+  for (const twin of document.querySelectorAll(".twin")) {
+    const still = [...document.querySelectorAll("img")].findLast(
+      (img) => img.compareDocumentPosition(twin) & Node.DOCUMENT_POSITION_FOLLOWING);
+    stills.set(still, twin);
+    near.observe(still);
+  }
+});

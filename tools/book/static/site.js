@@ -5,3 +5,13 @@ addEventListener("DOMContentLoaded", () => {
     arrow.setAttribute("aria-label", `Pages of ${group}`);
   }
 });
+// The dashboard of claims: each verdict can be hidden.
+addEventListener("DOMContentLoaded", () => {
+  for (const box of document.querySelectorAll(".claims-filter input")) {
+    box.addEventListener("change", () => {
+      for (const card of document.querySelectorAll(`.verdict-${box.value}`)) {
+        card.hidden = !box.checked;
+      }
+    });
+  }
+});
