@@ -3,8 +3,6 @@
 import os
 import re
 
-from docutils import nodes
-
 from course_utils import __version__
 from tools import lectures
 from tools.book.cells import mathml
@@ -67,10 +65,12 @@ def plain(app, what, name, thing, options, lines):
 
 def draw_math(writer, node):
     """A formula, in a line or in a block of its own."""
+    from docutils.nodes import SkipNode
+
     block = node.tagname == "math_block"
     drawn = mathml(node.astext(), block=block)
     writer.body.append(f'<div class="math">{drawn}</div>' if block else drawn)
-    raise nodes.SkipNode
+    raise SkipNode
 
 
 def setup(app):
