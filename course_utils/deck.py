@@ -74,8 +74,7 @@ _LIST = (
           contradicted_by="a digit without a certified radius, or an attack inside it", **THEOREM),
     Claim("smoothness-disproved", 1, SMOOTH, "effect",
           "The assumption does not hold true: adversarial samples make the model mispredict",
-          "digits fooled by less than a third of their distance to the nearest real picture of "
-          "the target class, less those fooled by noise of the same length",
+          "digits fooled by the attack less those fooled by noise of the same length",
           null="a second noise in the attack's place", contradicted_by=NONE,
           paper="100 % fooled at a distortion of 0.058"),
     Claim("imperceptible", 1, SMOOTH, "interpretation",

@@ -1,5 +1,6 @@
 """The lectures' explorers: one function each, which returns widgets that are alive at once."""
 
+from course_utils.widgets.blind import blind_test
 from course_utils.widgets.fast_gradient import fast_gradient_explorer
 from course_utils.widgets.gan import gan_explorer
 from course_utils.widgets.lipschitz import frequency_explorer
@@ -8,6 +9,7 @@ from course_utils.widgets.transfer import transfer_explorer
 from course_utils.widgets.twin import twin
 
 __all__ = [
+    "blind_test",
     "fast_gradient_explorer",
     "frequency_explorer",
     "gan_explorer",

@@ -14,7 +14,8 @@ from tools.lectures import lectures
 LECTURES = lectures()
 # The sections with results, by how their headings begin.
 PREDICTED = {
-    1: ("3. The data", "6. One digit", "7. A thousand", "8. Noise", "9. How", "10. For"),
+    1: ("3. The data", "6. One digit", "7. A thousand", "8. Noise", "9. How", "10. For",
+        "11. And"),
     2: (
         "1. Six", "2. One picture", "3. The first", "4. More than", "5. Do linear", "6. How",
         "7. Clipped", "8. The second", "9. The same", "10. Why", "11. Try",
