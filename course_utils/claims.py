@@ -1,11 +1,10 @@
-"""The deck's statements, tables and figures as claims that the lectures check by running.
+"""The deck's claims, checked by running.
 
-`course_utils.deck` lists them; a lecture measures what a claim asks for and hands it to `check`,
+A lecture measures what a claim of `course_utils.deck` asks for and hands it to `check`,
 `check_table` or `check_theorem` in a cell tagged `claim` and `claim:<id>`. Nothing can be tuned:
 an effect is *reproduced* when its 95 % interval lies wholly on the deck's side of no effect,
-*contradicted* when wholly on the other, else *undecided*; of a table the order of the cells is
-judged, against shuffled tables; a theorem can only be violated. `report` reads the verdicts from
-what the cells printed.
+*contradicted* when wholly on the other, else *undecided*; a table's cells are judged by their
+order, against shuffled tables; a theorem can only be violated.
 """
 
 import math
@@ -44,8 +43,7 @@ class Verdict:
             if found["p"] >= SIGNIFICANT:
                 return "undecided"
             return "reproduced" if found["correlation"] > 0 else "contradicted"
-        sides = {(found[end] > claim.no_effect) - (found[end] < claim.no_effect)
-                 for end in ("low", "high")}
+        sides = {claim.side_of(found[end]) for end in ("low", "high")}
         if len(sides) > 1 or 0 in sides:
             return "undecided"
         return "reproduced" if sides == {claim.side} else "contradicted"
@@ -101,15 +99,9 @@ class Verdict:
 def check(claim_id: str, estimate: Interval, *, null: float = math.nan, detail: str = "") -> Verdict:
     """Judge an effect by the side of no effect on which its 95 % interval lies.
 
-    Args:
-        estimate: in the claim's unit, from `course_utils.intervals`.
-        null: the same statistic with chance or doing nothing in the effect's place, finite; the
-            claim says in words what that is.
-        detail: is added to the line.
-
-    Raises:
-        ValueError: an unknown claim, or one that another check judges, or a null not finite.
-        TypeError: an estimate that is not an Interval.
+    estimate: in the claim's unit, from `course_utils.intervals`. null: the same statistic with what
+    the claim names in the effect's place. Raises TypeError for another estimate than an Interval,
+    ValueError for a claim that is unknown or judged by another check, and a null not finite.
     """
     if not isinstance(estimate, Interval) and math.isnan(null):  # TRANSITION
         return Verdict(CLAIMS[claim_id], {"unconverted": float(estimate)}, detail)
@@ -126,15 +118,10 @@ def check_table(claim_id: str, ours: pd.Series, paper: pd.Series, *,
                 n: int | None = None, detail: str = "") -> Verdict:
     """Judge a table by the order of its cells, and count those that agree.
 
-    Args:
-        ours, paper: cells of the same index, the adversarial ones alone (`transfer.cells`): a
-            diagonal of 100 % and rows of noise would agree in any case.
-        low, high: the ends of ours, such as `intervals.next_seed` gives; with n, the number of
-            pictures behind each of the paper's percentages, whose interval is Wilson's, the
-            cells that agree are counted: the difference's 95 % interval contains zero.
-
-    Raises:
-        ValueError: as `check`, or from `intervals.rank_correlation`.
+    ours, paper: cells of the same index, the adversarial ones alone (`transfer.cells`): a diagonal
+    of 100 % and rows of noise would agree in any case. low, high: the ends of ours, such as
+    `intervals.next_seed` gives, and n, the pictures behind each of the paper's percentages: with
+    them the cells are counted that agree by `intervals.agree`. Raises ValueError as `check` does.
     """
     claim = _find(claim_id, "table")
     ranks = intervals.rank_correlation(ours, paper)
@@ -147,10 +134,7 @@ def check_table(claim_id: str, ours: pd.Series, paper: pd.Series, *,
 
 
 def check_theorem(claim_id: str, *, cases: int, violations: int, detail: str = "") -> Verdict:
-    """Say on how many cases a theorem was checked, at least one, and how many violated it.
-
-    Raises ValueError for an unknown claim, one that is no theorem, and impossible counts.
-    """
+    """Say on how many cases a theorem was checked, and how many violated it. Raises ValueError."""
     claim, counts = _find(claim_id, "theorem"), {"cases": int(cases), "violations": int(violations)}
     if not 0 <= counts["violations"] <= counts["cases"] or not counts["cases"]:
         raise ValueError(f"violations: got {violations} of {cases}, expected 0 to cases, cases > 0")
@@ -180,7 +164,7 @@ def _read(notebook, name: str) -> tuple[list[str], dict[str, Verdict], list[tupl
     for number, cell in enumerate(notebook.cells):
         tags = cell.get("metadata", {}).get("tags", [])
         ids = [tag.removeprefix("claim:") for tag in tags if tag.startswith("claim:")]
-        outputs = [o["data"] for o in cell.get("outputs", []) if MIME_TYPE in o.get("data", {})]
+        shown_here = [o["data"] for o in cell.get("outputs", []) if MIME_TYPE in o.get("data", {})]
         tagged += ids
         where = f"{name}, cell {number}"
         if len(ids) > 1 or ("claim" in tags) != bool(ids):
@@ -188,7 +172,7 @@ def _read(notebook, name: str) -> tuple[list[str], dict[str, Verdict], list[tupl
             continue
         wrong += [(claim_id, f"{where}: tagged with an unknown claim")
                   for claim_id in ids if claim_id not in CLAIMS]
-        for data in outputs:
+        for data in shown_here:
             found = data[MIME_TYPE].get("id", "?")
             if [found] != ids:
                 wrong.append((found, f"{where}: checks {found}, tagged {ids}"))
@@ -202,25 +186,24 @@ def _read(notebook, name: str) -> tuple[list[str], dict[str, Verdict], list[tupl
 
 
 def _differs(data: dict) -> str | None:
-    """Whether the printed line is another than the numbers beneath it give today."""
+    """Whether the line or the card shown is another than the numbers beneath give today."""
     if "holds" in data[MIME_TYPE] or "unconverted" in data[MIME_TYPE]["measured"]:  # TRANSITION
         return None
     try:
-        line = read(data[MIME_TYPE]).line
+        bundle = read(data[MIME_TYPE])._repr_mimebundle_()
     except (KeyError, TypeError, ValueError) as error:
         return f"the numbers cannot be read ({type(error).__name__}: {error})"
-    return None if data.get("text/plain") == line else "the line printed is not that of its numbers"
+    shown = {kind: data.get(kind) for kind in bundle}
+    return None if shown == bundle else "what is shown is not that of its numbers"
 
 
 def report(notebooks: list, *, lectures: list[int] | None = None) -> pd.DataFrame:
     """One row for each claim of CLAIMS, read from executed notebooks (nbformat NotebookNodes).
 
-    Columns: lecture, slide, kind, claim, deck says, measured, paper, verdict, fails. A claim
-    fails whose verdict is another than expected, for better or worse. One whose lecture is among
-    `lectures` and that no cell shows reads "missing", one of another lecture "not yet".
+    A claim fails whose verdict is another than expected, for better or worse. One whose lecture is
+    among `lectures` and that no cell shows reads "missing", one of another lecture "not yet".
     `lectures` defaults to those of the claims tagged in the notebooks; then a notebook without a
-    tag raises ValueError. A cell whose tags, line and numbers disagree gets a row of its own,
-    and fails.
+    tag raises ValueError. A cell whose tags, line and numbers disagree fails in a row of its own.
     """
     shown, wrong, found = {}, [], set()
     for number, notebook in enumerate(notebooks, start=1):
@@ -242,43 +225,29 @@ def report(notebooks: list, *, lectures: list[int] | None = None) -> pd.DataFram
         else:
             verdict, measured = "missing" if claim.lecture in present else "not yet", "-"
             fails = verdict == "missing"
-        rows.append((claim.lecture, claim.slide, claim.kind, claim.id, claim.says, measured,
-                     claim.paper, verdict, fails))
+        rows.append((claim.lecture, claim.slide, claim.id, claim.says, measured, claim.paper,
+                     verdict, claim.expected, fails))
     for claim_id, problem in wrong:
         lecture = CLAIMS[claim_id].lecture if claim_id in CLAIMS else 0
-        rows.append((lecture, "-", "-", claim_id, "-", "-", "-", f"mis-tagged: {problem}", True))
-    columns = ["lecture", "slide", "kind", "claim", "deck says", "measured", "paper", "verdict",
-               "fails"]
+        rows.append((lecture, "-", claim_id, "-", "-", "-", f"mis-tagged: {problem}", "-", True))
+    columns = "lecture,slide,claim,deck says,measured,paper,verdict,expected,fails".split(",")
     return pd.DataFrame(rows, columns=columns)
 
 
 def failures(table: pd.DataFrame) -> list[str]:
     """One line for each claim of `report`'s table whose verdict is not as expected, or amiss."""
-    return [
-        f"{row['claim']}: {row['verdict']} (measured {row['measured']}; expected "
-        f"{CLAIMS[row['claim']].expected if row['claim'] in CLAIMS else 'no such claim'})"
-        for _, row in table[table["fails"]].iterrows()
-    ]
+    text = "{claim}: {verdict} (measured {measured}; expected {expected})"
+    return [text.format(**row) for row in table[table["fails"]].to_dict("records")]
 
 
 def format_report(table: pd.DataFrame) -> str:
     """`report`'s table as text for a terminal of 100 columns, by lecture and slide."""
-    widths = {"verdict": 14, "deck says": 42, "measured": 22, "paper": 14}
-    lines = [_columns(widths, {name: name for name in widths})]
+    lines = []
     for (lecture, slide), rows in table.groupby(["lecture", "slide"], sort=False):
         lines += ["", f"Lecture {lecture}, {slide}"]
-        lines += [_columns(widths, row) for _, row in rows.iterrows()]
+        lines += [textwrap.fill("{verdict:13} {claim}: {measured}".format(**row), 100,
+                                initial_indent="  ", subsequent_indent=16 * " ")
+                  for row in rows.to_dict("records")]
     counts = Counter(table["verdict"].str.partition(":")[0])
     lines += ["", ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())]
-    lines += [f"FAILS {failure}" for failure in failures(table)]
-    return "\n".join(lines)
-
-
-def _columns(widths: dict[str, int], row) -> str:
-    cells = [textwrap.wrap(str(row[name]), width) or [""] for name, width in widths.items()]
-    lines = []
-    for i in range(max(map(len, cells))):
-        parts = [(cell[i] if i < len(cell) else "").ljust(width)
-                 for cell, width in zip(cells, widths.values(), strict=True)]
-        lines.append(("  " + "  ".join(parts)).rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"FAILS {failure}" for failure in failures(table))])

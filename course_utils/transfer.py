@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -314,14 +313,6 @@ def cells(table: pd.DataFrame) -> pd.Series:
     rows = table.loc[[name for name in table.index if name in table.columns]]
     values = rows.rename_axis("made for").rename_axis("shown to", axis=1).stack()
     return values[[made != shown for made, shown in values.index]]
-
-
-def rank_correlation(ours: pd.DataFrame, paper: pd.DataFrame) -> float:
-    """TRANSITION: until Lecture 2 uses `intervals.rank_correlation`."""
-    if not (ours.index.equals(paper.index) and ours.columns.equals(paper.columns)):
-        raise ValueError("paper: got other rows or columns than those of ours, expected the same")
-    others = ours.index.to_numpy()[:, None] != ours.columns.to_numpy()
-    return scipy.stats.spearmanr(ours.to_numpy()[others], paper.to_numpy()[others]).statistic
 
 
 def _check_sets(

@@ -1,7 +1,4 @@
-"""The exercises of Lecture 1: the parts of the box-constrained attack, each as one function.
-
-A solution's docstring is the exercise's specification.
-"""
+"""The exercises of Lecture 1, parts of the attack. A solution's docstring is its specification."""
 
 import math
 from functools import partial
@@ -90,66 +87,45 @@ def _distortion_cases() -> list[tuple]:
     generator = _generator()
     images = 0.1 * torch.randn(5, 1, 8, 8, generator=generator) + 0.02
     images[2] = 0
-    vectors = torch.rand(3, 7, generator=generator, dtype=torch.float64)
-    return [(images,), (vectors,), (images[:1],)]
+    return [(images,), (torch.rand(3, 7, generator=generator).double(),), (images[:1],)]
 
 
 def _objective_cases() -> list[tuple]:
     generator = _generator()
-    cases = []
-    for shape, dtype in [((4, 1, 5, 5), torch.float32), ((3, 6), torch.float64)]:
-        n = shape[0]
-        logits = 3 * torch.randn(n, 10, generator=generator, dtype=dtype)
-        r = 0.5 * torch.randn(shape, generator=generator, dtype=dtype)
-        targets = torch.randint(10, (n,), generator=generator)
-        c = 0.1 + torch.rand(n, generator=generator, dtype=dtype)
-        cases.append((logits, r, targets, c))
-    return cases
+    return [(3 * torch.randn(len(r), 10, generator=generator).to(r.dtype), 0.5 * r,
+             torch.randint(10, (len(r),), generator=generator),
+             0.1 + torch.rand(len(r), generator=generator).to(r.dtype))
+            for r in _normal(generator, (4, 1, 5, 5), (3, 6))]
 
 
 def _gradient_cases() -> list[tuple]:
     generator = _generator()
-    cases = []
-    for n, d, k, c, dtype in [(4, 12, 10, 0.3, torch.float32), (3, 5, 4, 2.0, torch.float64)]:
-        r = 0.5 * torch.randn(n, d, generator=generator, dtype=dtype)
-        x = torch.rand(n, d, generator=generator, dtype=dtype)
-        targets = torch.randint(k, (n,), generator=generator)
-        weight = torch.randn(k, d, generator=generator, dtype=dtype)
-        bias = torch.randn(k, generator=generator, dtype=dtype)
-        cases.append((r, x, targets, weight, bias, c))
-    return cases
-
-
-def _autograd(r, x, targets, weight, bias, c):
-    r = r.clone().requires_grad_()
-    loss = cross_entropy((x + r) @ weight.T + bias, targets, reduction="sum")
-    return torch.autograd.grad(c * r.square().sum() + loss, r)[0]
-
-
-def _linear_gradient(at, r, targets, weight, bias):
-    """Gradient of the cross-entropy alone, at the images `at`."""
-    probabilities = (at @ weight.T + bias).softmax(dim=1)
-    return (probabilities - torch.eye(len(weight), dtype=r.dtype)[targets]) @ weight
+    return [(0.5 * r, torch.rand(r.shape, generator=generator).to(r.dtype),
+             torch.randint(k, (len(r),), generator=generator),
+             torch.randn(k, r.shape[1], generator=generator).to(r.dtype),
+             torch.randn(k, generator=generator).to(r.dtype), c)
+            for r, k, c in zip(_normal(generator, (4, 12), (3, 5)), (10, 4), (0.3, 2.0))]
 
 
 def _projection_cases() -> list[tuple]:
     generator = _generator()
-    cases = []
-    for shape, dtype in [((4, 1, 6, 6), torch.float32), ((3, 9), torch.float64)]:
-        x = torch.rand(shape, generator=generator, dtype=dtype)
+    cases = [(torch.rand(r.shape, generator=generator).to(r.dtype), 1.5 * r)
+             for r in _normal(generator, (4, 1, 6, 6), (3, 9))]
+    for x, _ in cases:
         x[:, ..., 0] = 0
-        r = 1.5 * torch.randn(shape, generator=generator, dtype=dtype)
-        cases.append((x, r))
     return cases
 
 
 def _closed_form_cases() -> list[tuple]:
     generator = _generator()
-    cases = []
-    for n, d, b, dtype in [(6, 8, -0.7, torch.float32), (3, 5, 1.3, torch.float64)]:
-        x = torch.randn(n, d, generator=generator, dtype=dtype)
-        cases.append((x, torch.randn(d, generator=generator, dtype=dtype), b))
-    return cases
+    return [(x, torch.randn(x.shape[1], generator=generator).to(x.dtype), b)
+            for x, b in zip(_normal(generator, (6, 8), (3, 5)), (-0.7, 1.3))]
+
+
+def _normal(generator: torch.Generator, single: tuple, double: tuple) -> list[torch.Tensor]:
+    """Numbers of both types, so that an answer must keep its argument's."""
+    return [torch.randn(single, generator=generator),
+            torch.randn(double, generator=generator, dtype=torch.float64)]
 
 
 def _diagnose_bisection(answer) -> str | None:
@@ -162,10 +138,8 @@ def _diagnose_bisection(answer) -> str | None:
             nonlocal calls
             calls += 1
             if calls > 100_000:
-                raise WrongAnswer(
-                    "Your loop does not end: after 100,000 calls of adversarial it still runs. "
-                    "Halve the interval each time, and stop once it is at most tolerance long."
-                )
+                raise WrongAnswer("Your loop does not end: after 100,000 calls of adversarial it "
+                                  "still runs. Stop once the interval is at most tolerance long.")
             return bool(t >= threshold)
 
         t = call(answer, adversarial, tolerance)
@@ -205,16 +179,11 @@ EXERCISES = (
             Mistake(lambda r: r.square().mean().sqrt(),
                     "That is one number for the whole batch: expected (N,), one for each image. "
                     "Average over all dimensions but the first."),
-            Mistake(lambda r: r.flatten(1).abs().mean(dim=1),
-                    "That is the mean absolute value: square, average, and then take the root."),
             Mistake(lambda r: r.flatten(1).norm(dim=1) / r[0].numel(),
                     "You divide by n outside the root: expected sqrt(sum / n)."),
             Mistake(lambda r: r.flatten(1).std(dim=1),
                     "std subtracts the mean first (and divides by n - 1): a constant shift of all "
                     "pixels would count for nothing."),
-            Mistake(lambda r: r.flatten(1).std(dim=1, correction=0),
-                    "std subtracts the mean first: a constant shift of all pixels would count for "
-                    "nothing."),
         )),
         "Dividing by the number of pixels lets images of any size be compared: on MNIST "
         "||r|| = 28 times the distortion.",
@@ -229,10 +198,6 @@ EXERCISES = (
             Mistake(lambda z, r, t, c: c * r.flatten(1).square().sum(1) + cross_entropy(z, t),
                     "Your cross-entropy is the batch's mean, added to every image: pass "
                     'reduction="none" to keep one loss for each image.'),
-            Mistake(lambda z, r, t, c: objective(z, r, t, c).sum(),
-                    "You sum over the batch: expected (N,), one number for each image."),
-            Mistake(lambda z, r, t, c: objective(z, r, t, c).mean(),
-                    "You average over the batch: expected (N,), one number for each image."),
             Mistake(lambda z, r, t, c: c * r.flatten(1).norm(dim=1)
                     + cross_entropy(z, t, reduction="none"),
                     "That is c * ||r||: the norm is to be squared."),
@@ -242,8 +207,6 @@ EXERCISES = (
             Mistake(lambda z, r, t, c: objective(z, r, t, c)
                     - 2 * cross_entropy(z, t, reduction="none"),
                     "The cross-entropy has the wrong sign: minimising it moves toward the target."),
-            Mistake(lambda z, r, t, c: objective(z, r, t, torch.ones_like(c)),
-                    "The factor c is missing."),
             Mistake(lambda z, r, t, c: cross_entropy(z, t, reduction="none")
                     + r.flatten(1).square().sum(1) * c.mean(),
                     "Every image has a c of its own: use c[i] for image i."),
@@ -259,24 +222,18 @@ EXERCISES = (
     ),
     Exercise(
         "gradient", gradient,
-        partial(compare, _autograd, _gradient_cases, (
-            Mistake(lambda r, x, t, w, b, c: _linear_gradient(x + r, r, t, w, b) + c * r,
+        partial(compare, gradient, _gradient_cases, (
+            Mistake(lambda r, x, t, w, b, c: gradient(r, x, t, w, b, c) - c * r,
                     "The derivative of c * ||r||^2 is 2 * c * r: the 2 is missing."),
-            Mistake(lambda r, x, t, w, b, c: _linear_gradient(x + r, r, t, w, b),
+            Mistake(lambda r, x, t, w, b, c: gradient(r, x, t, w, b, c) - 2 * c * r,
                     "The term of c * ||r||^2 is missing."),
-            Mistake(lambda r, x, t, w, b, c: 2 * c * r - _linear_gradient(x + r, r, t, w, b),
+            Mistake(lambda r, x, t, w, b, c: 4 * c * r - gradient(r, x, t, w, b, c),
                     "The cross-entropy's gradient has the wrong sign: it is "
                     "(probabilities - one-hot) @ weight."),
-            Mistake(lambda r, x, t, w, b, c: 2 * c * r + _linear_gradient(x, r, t, w, b),
+            Mistake(lambda r, x, t, w, b, c: gradient(r, x - r, t, w, b, c),
                     "You evaluate the network at x: the gradient is wanted at x + r."),
             Mistake(lambda r, x, t, w, b, c: 2 * c * r + ((x + r) @ w.T + b).softmax(1) @ w,
                     "The target is missing: subtract its one-hot vector from the probabilities."),
-            Mistake(lambda r, x, t, w, b, c: 2 * c * r + _linear_gradient(x + r, r, t, w, b)
-                    / len(r),
-                    "You divide the cross-entropy's gradient by the batch size: each row is one "
-                    "image's own gradient, and knows nothing of the others."),
-            Mistake(lambda r, x, t, w, b, c: 2 * c * r + _linear_gradient(x + r, r, t, w, 0 * b),
-                    "The bias is missing: the logits are (x + r) @ weight.T + bias."),
         )),
         "It agrees with autograd. The linear network's objective is convex in r, so here "
         "L-BFGS finds the smallest value there is.",
@@ -294,16 +251,12 @@ EXERCISES = (
             Mistake(lambda x, r: r.clamp(0, 1),
                     "You clamp r itself to [0, 1]: that forbids every darker pixel, and a pixel of "
                     "0.9 plus 0.5 still leaves the box. Clamp x + r."),
-            Mistake(lambda x, r: r.clamp(-1, 1),
-                    "You clamp r itself to [-1, 1]: x + r can still leave the box. Clamp x + r."),
             Mistake(lambda x, r: r,
                     "Nothing is clamped: x + r leaves the box."),
             Mistake(lambda x, r: (x + r).clamp(min=0) - x,
                     "The upper side is missing: x + r may not exceed 1."),
             Mistake(lambda x, r: (x + r).clamp(max=1) - x,
                     "The lower side is missing: x + r may not fall below 0."),
-            Mistake(lambda x, r: x - (x + r).clamp(0, 1),
-                    "The sign is turned round: it is the clamped image minus x."),
         )),
         "Each pixel of a box can be treated alone, so clamping is the exact nearest point. "
         "Clamping r instead would cut off allowed steps and let others leave the box.",
@@ -330,16 +283,11 @@ EXERCISES = (
             Mistake(lambda x, w, b: closed_form(x, w, b) * w.norm(),
                     "You divide by ||w||: it takes ||w||^2, once to normalise the direction w and "
                     "once to turn the margin into a distance."),
-            Mistake(lambda x, w, b: closed_form(x, w, b) * w.square().sum(),
-                    "The division by ||w||^2 is missing."),
             Mistake(lambda x, w, b: closed_form(x, w, 0.0),
                     "b is missing: the margin is w . x + b."),
             Mistake(lambda x, w, b: -(x @ w + b).abs()[:, None] * w / w.square().sum(),
                     "You take the margin's absolute value: then points on the negative side are "
                     "pushed further away. Keep its sign."),
-            Mistake(lambda x, w, b: -(x @ w + b)[:, None] * w.sign() / w.abs().sum(),
-                    "Your r reaches the boundary along sign(w): that is the smallest in the "
-                    "maximum norm, not in the 2-norm."),
         )),
         "The distance to the boundary is |w . x + b| / ||w||. Lecture 1's attack has to find it "
         "by search, and with the box in the way.",

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_utils.figures.images import show_picture
+from course_utils.intervals import Interval, agree
 from course_utils.figures.style import SIX_STYLES, STYLES, hollow, legend_beside, line, mark_at
 
 __all__ = [
@@ -181,15 +182,18 @@ def probabilities_by_network(
 
 
 def beside_paper(
-    ours: pd.DataFrame, low: pd.DataFrame, high: pd.DataFrame, paper: pd.DataFrame
+    ours: pd.DataFrame, low: pd.DataFrame, high: pd.DataFrame, paper: pd.DataFrame,
+    paper_low: pd.DataFrame | None = None, paper_high: pd.DataFrame | None = None,
 ) -> Figure:
     """A table of error rates beside the paper's: one panel a row, one line a cell.
 
-    Ours is a dot with its interval from `low` to `high`, the paper's a hollow diamond, and the
-    number at the right is ours less the paper's, in bold where the paper's is outside our
-    interval. All four have the same rows and columns, in percent.
+    Ours is a dot with its interval from `low` to `high`, the paper's a hollow diamond, with its own
+    interval in grey where that is given, and the number at the right is ours less the paper's, in
+    bold where the two do not agree (`intervals.agree`). All have the same rows and columns, in
+    percent; NaN is left out.
     """
-    across = min(4, len(ours))
+    paper_low, paper_high = (paper if ends is None else ends for ends in (paper_low, paper_high))
+    across = min(4 if len(ours) != 6 else 3, len(ours))
     down = math.ceil(len(ours) / across)
     figure, axes = plt.subplots(
         down, across, squeeze=False, sharex=True, sharey=True,
@@ -200,17 +204,19 @@ def beside_paper(
         ax.axis("off")
     for ax, row in zip(axes.flat, ours.index):
         ends = [ours.loc[row] - low.loc[row], high.loc[row] - ours.loc[row]]
-        ax.hlines(lines, ours.loc[row], paper.loc[row], color="0.7", linewidth=1)
+        ax.hlines(lines, paper_low.loc[row], paper_high.loc[row], color="0.75", linewidth=5)
         ax.errorbar(ours.loc[row], lines, xerr=np.clip(ends, 0, None), fmt="o", color="black",
                     capsize=2, label="ours, 95 % interval")
         ax.plot(paper.loc[row], lines, "D", color="black", fillstyle="none", markersize=8,
                 label="paper")
         for place, column in enumerate(ours.columns):
-            there = paper.at[row, column]
-            inside = low.at[row, column] <= there <= high.at[row, column]
-            ax.text(1.02, place, f"{ours.at[row, column] - there:+.0f}", fontsize=9,
-                    transform=ax.get_yaxis_transform(), va="center",
-                    weight="normal" if inside else "bold")
+            cell = [table.at[row, column] for table in (ours, low, high)]
+            theirs = [table.at[row, column] for table in (paper, paper_low, paper_high)]
+            if not np.isnan([*cell, *theirs]).any():
+                same = agree(Interval(*cell), Interval(*theirs))
+                ax.text(1.02, place, f"{cell[0] - theirs[0]:+.0f}", fontsize=9,
+                        transform=ax.get_yaxis_transform(), va="center",
+                        weight="normal" if same else "bold")
         ax.set_title(f"made for {row}" if row in ours.columns else row, fontsize=10)
         ax.set(xlim=(-4, 104), xticks=[0, 50, 100], ylim=(len(lines) - 0.4, -0.6))
         ax.set_yticks(lines, labels=ours.columns)

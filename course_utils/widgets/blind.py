@@ -6,7 +6,7 @@ import ipywidgets
 import torch
 from scipy.stats import binomtest
 
-from course_utils.widgets.parts import picture_widget, png
+from course_utils.widgets.explorer import png, screen
 
 
 def blind_test(
@@ -27,13 +27,14 @@ def blind_test(
     truth = torch.randint(len(names), (rounds,), generator=generator).tolist()
     order = torch.randperm(len(kinds[names[0]]), generator=generator)[:rounds].tolist()
     answers: list[int] = []
-    picture, says = picture_widget(), ipywidgets.HTML()
+    picture, says = ipywidgets.Image(format="png"), ipywidgets.HTML()
     buttons = [ipywidgets.Button(description=name) for name in names]
 
     def show() -> None:
         number = len(answers)
         if number < rounds:
-            picture.value = png(kinds[names[truth[number]]][order[number], 0].cpu().numpy(), zoom=8)
+            shown = kinds[names[truth[number]]][order[number], 0].cpu().numpy()
+            picture.value = png(screen(shown, zoom=8))
             says.value = f"<p>Picture {number + 1} of {rounds}: which is it?</p>"
             return
         right = sum(map(int.__eq__, answers, truth))

@@ -520,6 +520,8 @@ print(f"reached: {result.success.sum()} of {len(targets)} (you said {guess}), "
       f"mean distortion {distortion.mean():.4f}")
 
 # %% [markdown]
+# Every time, and on average the way is longer than our seven's .046.
+#
 # The parts of the definition, one by one. First the target. Had the attack just led to *some* wrong
 # class, it would meet the class that was drawn in one case of nine; the null pairs the pictures with
 # targets drawn anew.
@@ -865,7 +867,7 @@ plt.show()
 
 # %% [markdown]
 # **Figure 11.** Each circle is one image. On the dashed line the attack's perturbation is as
-# short as any can be. (At zero: images that the linear model already took for their target.)
+# short as any can be; below it none can lie, so the difference is never negative. (At zero: images that the linear model already took for their target.)
 #
 # ### Weight decay makes a linear model harder to fool
 #

@@ -89,12 +89,19 @@ def flat_softmax_gradient(r, x, targets, weight, bias, c):
     return torch.einsum("nk,kd->nd", probabilities, weight) + (c + c) * r
 
 
+def autograd(r, x, targets, weight, bias, c):
+    r = r.clone().requires_grad_()
+    loss = cross_entropy((x + r) @ weight.T + bias, targets, reduction="sum")
+    return torch.autograd.grad(c * r.square().sum() + loss, r)[0]
+
+
+
 RIGHT = [
     ("distortion", lambda r: r.flatten(1).norm(dim=1) / math.sqrt(r[0].numel())),
     ("distortion", lambda r: torch.stack([(row**2).mean() ** 0.5 for row in r])),
     ("objective", lambda z, r, t, c: torch.stack([
         c[i] * (r[i] ** 2).sum() - z[i].log_softmax(0)[t[i]] for i in range(len(z))])),
-    ("gradient", lecture1._autograd),
+    ("gradient", autograd),
     ("gradient", flat_softmax_gradient),
     ("gradient", one_by_one(lecture1.gradient, 3)),
     ("projection", lambda x, r: torch.maximum(torch.minimum(r, 1 - x), -x)),
