@@ -61,6 +61,7 @@ DECK = {
     "Generative Adversarial Networks (GANs)": {
         "heading": [
             "gan-parzen", "gan-all-digits", "gan-optimal-discriminator", "gan-non-saturating",
+            "gan-non-saturating-adam", "gan-adversarial-discriminator",
         ],
     },
 }
