@@ -1,11 +1,12 @@
 # Each target is one line of plain Python: people without make type that line.
 PYTHON ?= python3
 
-.PHONY: course lab test train study notebooks bench book test-browser assignments grade setup
+.PHONY: course lab test check train study notebooks bench book test-browser assignments grade setup
 
 course: ; $(PYTHON) -m tools course
 lab: ; $(PYTHON) -m tools lab
 test: ; $(PYTHON) -m tools test
+check: ; $(PYTHON) -m tools check
 train: ; $(PYTHON) -m tools train
 study: ; $(PYTHON) -m tools study $(PARTS) $(OPTIONS)
 notebooks: ; $(PYTHON) -m tools notebooks $(LECTURES)

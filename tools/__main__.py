@@ -5,6 +5,7 @@ import sys
 if sys.version_info < (3, 11):  # before any import, so that an old Python can say so
     sys.exit("The course needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])
 
+import json
 import os
 import subprocess
 
@@ -12,12 +13,13 @@ from tools import environment
 
 TARGETS = {
     "course": "run every lecture, then print which of the deck's statements hold",
-    "lab": "open JupyterLab on the lectures",
+    "lab": "open JupyterLab on a copy of the lectures, in work/, that is yours to change",
     "test": "run the tests, and re-run every lecture against its stored outputs",
+    "check": "look for slips in code and spelling (ruff, codespell); takes seconds",
     "train": "train every checkpoint anew and compare it with the shipped one",
     "study": "train the lectures' networks with ten seeds, attack and measure them (hours)",
     "notebooks": "for maintainers: execute lectures anew, in place (all, or those named)",
-    "bench": "time our attacks beside other libraries' (they get an environment of their own)",
+    "bench": "time our attacks beside other libraries' (in an environment of its own)",
     "book": "make the site and the slides in build/book, from the executed lectures",
     "test-browser": "try the explorers and the site in a real browser (Chromium or Chrome)",
     "assignments": "for teachers: write the students' versions of the problem sets",
@@ -29,6 +31,10 @@ TARGETS = {
 def run(*command: str, python: str = sys.executable, **settings: str) -> int:
     """Run `python command...` at the root of the repository; return its exit status."""
     env = os.environ | settings
+    # What lies in share/jupyter of this environment is for the ones beside it, too.
+    env["JUPYTER_PATH"] = os.pathsep.join(
+        filter(None, [env.get("JUPYTER_PATH"), os.path.join(sys.prefix, "share", "jupyter")])
+    )
     return subprocess.run([python, *command], cwd=environment.ROOT, env=env).returncode
 
 
@@ -39,20 +45,37 @@ def course() -> int:
 
 
 def lab() -> int:
-    return run("-m", "jupyterlab", "notebooks")
+    from tools import lectures
+
+    for path in lectures.working_copy():
+        print(f"new: {path.relative_to(environment.ROOT)}", flush=True)
+    settings = environment.ROOT / "build" / "lab-settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+    (settings / "overrides.json").write_text(json.dumps(quiet))
+    options = [f"--LabApp.app_settings_dir={settings}"]
+    options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    if getattr(os, "geteuid", lambda: 1)() == 0:  # in a container
+        options.append("--allow-root")
+    return run("-m", "jupyterlab", str(lectures.WORK / "00_start.ipynb"), *options)
 
 
 def test() -> int:
-    print("The tests in a browser are a step of their own: make test-browser", flush=True)
     from course_utils import machine
+    from tools import lectures
 
-    environment.ensure_instructor()
-    threads = str(max(1, machine.cores() // 2))  # two workers share the processor
+    print("The tests in a browser are a step of their own: make test-browser", flush=True)
     return run(
-        "-m", "pytest", "-n", "2", "--dist", "loadfile",
+        "-m", "pytest", "-n", str(machine.cores()), "--dist", "loadfile",
         "--nbval", "--nbval-current-env", "--ignore=tests/browser", "tests", "notebooks",
-        OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", threads),
+        python=str(environment.ensure_dev()), **lectures.kernel_environment(),
     )  # fmt: skip
+
+
+def check() -> int:
+    python = str(environment.ensure_dev())
+    failed = [run("-m", *tool, python=python) for tool in (("ruff", "check"), ("codespell_lib",))]
+    return max(failed)
 
 
 def train() -> int:
@@ -63,9 +86,8 @@ def train() -> int:
 
 
 def study(*arguments: str) -> int:
-    from tools import study
-
-    return study.main(arguments)
+    code = "import sys; from tools import study; sys.exit(study.main(tuple(sys.argv[1:])))"
+    return run("-c", code, *arguments, python=str(environment.ensure_dev()))
 
 
 def notebooks(*names: str) -> int:
@@ -87,11 +109,11 @@ def bench() -> int:
 def book() -> int:
     from tools.book import build
 
-    return build.main(environment.ensure_book())
+    return build.main(environment.ensure_dev())
 
 
 def test_browser() -> int:
-    python = str(environment.ensure_browser())
+    python = str(environment.ensure_dev())
     if failed := book():
         return failed
     return run("-m", "pytest", "-rs", "tests/browser", python=python, COURSE_PYTHON=sys.executable)
@@ -100,7 +122,7 @@ def test_browser() -> int:
 def assignments() -> int:
     from tools.classroom import release
 
-    return release.main(environment.ensure_instructor())
+    return release.main(environment.ensure_dev())
 
 
 def grade(*arguments: str) -> int:
@@ -126,6 +148,7 @@ def main(arguments: list[str]) -> int:
     # not the benchmarks, which want a quiet machine and every program's own defaults.
     if target != "bench":
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.pop("MPLBACKEND", None)  # the kernels are to draw into the notebooks
     try:
         python = environment.ensure()
         if not environment.is_running(python):

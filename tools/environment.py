@@ -1,9 +1,9 @@
-"""The course's environment: `.venv` at the root of the repository, made once by a bare Python.
+"""The course's environments: `.venv` for lectures, and beside it those for tests and benchmarks.
 
 Standard library only, and what only a set-up needs is imported there: a second run costs hundredths
-of a second. An environment in which somebody installed the course by hand (conda,
-Colab, a container) is used as it is. The stamp in the folder is written last, and by a rename:
-a set-up that was interrupted is never taken for a finished one.
+of a second. An environment in which somebody installed the course by hand (conda, Colab, a
+container) is used as it is. The stamp in a folder is written last, and by a rename: a set-up that
+was interrupted is never taken for a finished one, and an update that fails leaves what was there.
 """
 
 import hashlib
@@ -13,16 +13,15 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+DEV_VENV = ROOT / "build" / "dev-venv"
 BENCH_VENV = ROOT / "build" / "bench-venv"
-BOOK_VENV = ROOT / "build" / "book-venv"
-BROWSER_VENV = ROOT / "build" / "browser-venv"
-INSTRUCTOR_VENV = ROOT / "build" / "instructor-venv"
 STAMP = "course-environment.json"
 PROJECT = "adversarial-examples-course"
 PYTHON = "{}.{}".format(*sys.version_info)
@@ -70,58 +69,137 @@ def ensure() -> Path:
     return prepare(VENV, install_course)
 
 
+def ensure_dev() -> Path:
+    """The same for what tests, grading, the site and the study need besides the course's packages.
+
+    Apart from `.venv`, for nbgrader would put its menus into a learner's JupyterLab.
+    """
+    extras = "test", "instructor", "book", "browser", "cluster"
+    return prepare(DEV_VENV, partial(install_peers, *extras))
+
+
 def ensure_bench() -> Path:
-    """The same for the environment of the benchmarks, which sees the course's packages."""
-    return prepare(BENCH_VENV, install_peers)
-
-
-def ensure_instructor() -> Path:
-    """The same for nbgrader, which in a learner's environment would change their JupyterLab."""
-    return prepare(INSTRUCTOR_VENV, partial(install_peers, extra="instructor"))
-
-
-def ensure_book() -> Path:
-    """The same for Sphinx."""
-    return prepare(BOOK_VENV, partial(install_peers, extra="book", alone=False))
-
-
-def ensure_browser() -> Path:
-    """The same for what drives a browser."""
-    return prepare(BROWSER_VENV, partial(install_peers, extra="browser"))
+    """The same for the benchmarks' peers, without what these depend on."""
+    return prepare(BENCH_VENV, partial(install_peers, "bench", alone=True))
 
 
 def installed_by_hand() -> bool:
     """Whether `pip install -e .` put this very checkout into the Python that runs this line."""
     from importlib.metadata import distributions
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
 
     # (The egg-info that setuptools leaves in the checkout has no such file.)
     found = [place.read_text("direct_url.json") for place in distributions(name=PROJECT)]
-    return any(json.loads(text or "{}").get("url") == ROOT.as_uri() for text in found)
+    urls = [urlsplit(json.loads(text or "{}").get("url", "")) for text in found]
+    return any(u.scheme == "file" and Path(url2pathname(u.path)).resolve() == ROOT for u in urls)
 
 
 def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
     """Bring the environment `folder` up to date with `install(folder)`; return its interpreter."""
-    python, stamp = python_in(folder), read_stamp(folder)
+    python, before = python_in(folder), folder.with_name(f"{folder.name}-before")
     wanted = {"path": str(folder), "python": PYTHON, "requirements": requirements_hash()}
-    if python.exists() and wanted.items() <= stamp.items():
+    if is_ready(folder, wanted):
         return python
-    ours = stamp.get("made_here", not folder.exists() or not any(folder.iterdir()))
-    in_place = python.exists() and (stamp.get("path"), stamp.get("python")) == (str(folder), PYTHON)
-    if not ours:
-        adopt(folder)
-    elif in_place and stamp["requirements"]:
-        print(f"The course's requirements changed: updating {folder.name}.", flush=True)
-    else:
-        if stamp:
-            discard(folder, "unfinished" if in_place else "moved, or made by another Python")
-        print(f"Making {folder.name}; this takes a few minutes, once.", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_stamp(folder, wanted | {"made_here": True, "requirements": ""})
-        create(folder)
-    write_stamp(folder, wanted | {"made_here": ours, "requirements": ""})
-    install(folder)
-    write_stamp(folder, wanted | {"made_here": ours})
+    with locked(folder):
+        if before.exists():  # a set-up was killed in the middle of an update
+            restore(before, folder)
+        stamp = read_stamp(folder)
+        ours = stamp.get("made_here", not folder.exists() or not any(folder.iterdir()))
+        in_place = python.exists() and (stamp.get("path"), stamp.get("python")) == (
+            str(folder), PYTHON
+        )  # fmt: skip
+        works = in_place and bool(stamp["requirements"])
+        if is_ready(folder, wanted):  # another set-up, for which this one waited, was first
+            return python
+        if not ours:
+            adopt(folder)
+        elif works:
+            print(f"The course's requirements changed: updating {folder.name}.", flush=True)
+        else:
+            if stamp:
+                discard(folder, "unfinished" if in_place else "moved, or made by another Python")
+            print(f"Making {folder.name}; this takes a few minutes, once.", flush=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_stamp(folder, wanted | {"made_here": True, "requirements": ""})
+            create(folder)
+            install(folder)
+            write_stamp(folder, wanted | {"made_here": True})
+            return python
+        keep(folder, before)
+        try:
+            install(folder)
+            write_stamp(folder, wanted | {"made_here": ours})
+        except BaseException as error:
+            restore(before, folder)
+            if not (works and isinstance(error, SetupError)):
+                raise
+            print(f"{error}\n{folder.name} stays as it was, and is used so.", file=sys.stderr)
+        else:
+            shutil.rmtree(before)
     return python
+
+
+def is_ready(folder: Path, wanted: dict) -> bool:
+    """Whether the environment is there, finished, and as it is wanted."""
+    before = folder.with_name(f"{folder.name}-before")
+    finished = wanted.items() <= read_stamp(folder).items()
+    return finished and python_in(folder).exists() and not before.exists()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one set-up at a time work on `folder`; a second one says that it waits, and waits."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = folder.with_name(f"{folder.name}-lock").open("w")
+    except OSError as error:
+        raise SetupError(
+            f"{folder} cannot be made: {error}.\nWhat to do: copy the course's folder to a place "
+            f"that you may write to; or install it into an environment of your own, where it is:\n"
+            f'python -m pip install -c constraints.txt -e ".[lab]"'
+        ) from error
+    with file:  # closing it, or the end of this process, however it ends, gives the lock back
+        for wait in (False, True):
+            try:
+                if os.name == "nt":
+                    import msvcrt
+
+                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+                else:
+                    import fcntl
+
+                    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                break
+            except OSError:
+                if wait:  # Windows gives up after ten seconds
+                    raise SetupError(f"{folder} is being set up by another process.") from None
+                print(f"Another set-up works on {folder.name}: waiting for it.", flush=True)
+        yield
+
+
+def keep(folder: Path, before: Path) -> None:
+    """Make a copy of an environment, of hard links where there can be any: it takes seconds.
+
+    Installers replace files and don't write into them, so the copy does not change.
+    """
+
+    def link(source: str, copy: str) -> None:
+        try:
+            os.link(source, copy, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(source, copy, follow_symlinks=False)
+
+    unfinished = folder.with_name(f"{folder.name}-copy")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(folder, unfinished, symlinks=True, copy_function=link)
+    unfinished.rename(before)
+
+
+def restore(before: Path, folder: Path) -> None:
+    """Put the copy back into its place."""
+    shutil.rmtree(folder, ignore_errors=True)
+    before.rename(folder)
 
 
 def adopt(folder: Path) -> None:
@@ -195,30 +273,33 @@ def create(folder: Path) -> None:
 
 
 def install_course(folder: Path) -> None:
-    """Install the course, its tests' packages, and on Linux torch's build without CUDA."""
-    pins = ("-c", str(ROOT / "constraints.txt"))
+    """Install the course and JupyterLab, and on Linux torch's build without CUDA."""
+    pins, python = ("-c", str(ROOT / "constraints.txt")), python_in(folder)
     if sys.platform == "linux" and os.environ.get("COURSE_TORCH") != "cuda":
         if answers(CPU_TORCH + "/torch/"):
             index = ("--extra-index-url", CPU_TORCH)
-            pip(python_in(folder), "install", "--no-deps", *pins, *index, "torch", "torchvision")
+            pip(python, "install", "--no-deps", *pins, *index, "torch", "torchvision", fast=True)
         else:
             print(f"{CPU_TORCH} does not answer: taking the torch that pip finds by itself.")
             print("(PyPI's has CUDA inside and fills several GB of disk.)", flush=True)
-    pip(python_in(folder), "install", *pins, "-e", f"{ROOT}[test]")
+    pip(python, "install", *pins, "-e", f"{ROOT}[lab]", fast=True)
 
 
-def install_peers(folder: Path, extra: str = "bench", alone: bool = True) -> None:
-    """Let `folder` see this environment's packages; add those that pyproject.toml's extra names.
+def install_peers(*extras_and_folder: str | Path, alone: bool = False) -> None:
+    """Let the folder see this environment's packages; add those that pyproject.toml's extras name.
 
     `alone`: without what these depend on.
     """
     import tomllib
 
+    *extras, folder = extras_and_folder
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     paths = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(ROOT)])
-    (site / "course.pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
+    # Until 3.13 Python reads such a file in the encoding of the system's language.
+    encoding = "utf-8" if sys.version_info >= (3, 13) else "locale"
+    (site / "course.pth").write_text("\n".join(paths) + "\n", encoding=encoding)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    peers = project["optional-dependencies"][extra]
+    peers = sorted({peer for e in extras for peer in project["optional-dependencies"][e]})
     pins = ("-c", str(ROOT / "constraints.txt"))
     pip(python_in(folder), "install", *["--no-deps"] * alone, *pins, *peers)
 
@@ -236,8 +317,19 @@ def answers(address: str) -> bool:
     return True
 
 
-def pip(python: Path, *arguments: str) -> None:
-    """Run pip; show what it is doing on one line, and all that it said if it fails."""
+def pip(python: Path, *arguments: str, fast: bool = False) -> None:
+    """Run pip; show what it is doing on one line, and all that it said if it fails.
+
+    `fast`: let uv do it, where uv is; what that cannot do, pip tries.
+    """
+    has_pip = subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True)
+    if fast and (uv := shutil.which("uv")):
+        command = [uv, "pip", arguments[0], "--python", str(python), *arguments[1:]]
+        if subprocess.run(command, cwd=ROOT).returncode == 0:
+            return
+        print("uv could not do it: pip tries.", flush=True)
+    if has_pip.returncode:  # uv makes environments without it
+        subprocess.run([str(python), "-m", "ensurepip"], capture_output=True)
     command = [str(python), "-m", "pip", *arguments, "--no-input", "--disable-pip-version-check"]
     env = os.environ | {"PYTHONIOENCODING": "utf-8"}
     said, terminal = [], sys.stdout.isatty()
@@ -255,8 +347,10 @@ def pip(python: Path, *arguments: str) -> None:
     if terminal:
         print(f"\r{'':78}\r", end="", flush=True)
     if process.returncode:
+        none = "No matching distribution found for torch" in "".join(said)
         raise SetupError(
             f"{''.join(said[-40:])}\nSetting up failed; pip's own words are above (python -m pip "
             f"{' '.join(arguments)}).\nWhat to do: look that message up under Troubleshooting in "
             f"README.md, then run the same command again."
+            + f"\nPyTorch may have no package for this system and Python {PYTHON}." * none
         )

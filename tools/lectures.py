@@ -3,10 +3,13 @@
 `notebooks/NN_name.ipynb` is what people open; `notebooks/src/NN_name.py` is what we edit.
 """
 
+import hashlib
+import json
 import os
 import re
 import shutil
 import signal
+import tempfile
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -28,6 +31,7 @@ from tools.environment import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "build" / "notebooks"
+WORK = ROOT / "work"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -78,60 +82,83 @@ def execute(notebook: NotebookNode, *, name: str, folder: Path = NOTEBOOKS) -> N
     Raises:
         LectureError: a cell failed, or the kernel died.
     """
-    cells, at = notebook.cells, 0
-    with tqdm(total=len(cells), desc=name, unit="cell") as bar:
-
-        def on_cell_start(cell, cell_index):
-            nonlocal at
-            at = cell_index
-            bar.update(cell_index - bar.n)
-            if heading := re.match(r"#+ (.*)", cell.source if cell.cell_type == "markdown" else ""):
-                bar.set_postfix_str(heading[1][:40])
-
-        client = NotebookClient(
-            notebook,
-            kernel_name="python3",
-            timeout=None,
-            startup_timeout=180,
-            store_widget_state=False,
-            record_timing=False,
-            coalesce_streams=True,
-            # Keep what the kernel says from others on this machine, where jupyter_client can.
-            config=Config(KernelManager={"transport_encryption": "auto"}),
-            resources={"metadata": {"path": str(folder)}},
-            on_cell_start=on_cell_start,
-        )
-        try:
-            run(client)
-            bar.update(len(cells) - bar.n)
-        except (CellExecutionError, DeadKernelError) as error:
-            words = re.sub(r"\x1b\[[0-9;]*m", "", getattr(error, "traceback", "") or str(error))
-            raise LectureError(
-                f"{name}, cell {at + 1} of {len(cells)} failed.\n\n{cells[at].source}\n\n{words}"
-            ) from None
-        finally:
-            tidy(notebook)
+    if error := execute_all({name: notebook}, folder=folder)[name][1]:
+        raise error
     return notebook
 
 
-def run(client: NotebookClient) -> None:
-    """Execute the client's notebook; Ctrl-C ends the kernel and raises KeyboardInterrupt.
+def execute_all(
+    notebooks: dict[str, NotebookNode], *, folder: Path = NOTEBOOKS, at_once: int = 1
+) -> dict[str, tuple[float, LectureError | None]]:
+    """Execute notebooks like `execute`, several at once, those that come first begun first.
 
-    In the main thread nbclient would handle Ctrl-C itself, and end in an AssertionError.
+    Returns:
+        For each name how many seconds it took, and what failed. Ctrl-C ends the kernels and raises
+        KeyboardInterrupt (in the main thread nbclient would handle it itself, and fail over it).
     """
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(client.execute)
+    clients: dict[str, NotebookClient] = {}
+
+    def work(name: str) -> tuple[float, LectureError | None]:
+        started, cells, at = time.perf_counter(), notebooks[name].cells, 0
+        with tqdm(total=len(cells), desc=name, unit="cell") as bar:
+
+            def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
+                nonlocal at
+                at = cell_index
+                bar.update(cell_index - bar.n)
+                if cell.cell_type == "markdown" and (title := re.match(r"#+ (.*)", cell.source)):
+                    bar.set_postfix_str(title[1][:40])
+
+            clients[name] = NotebookClient(
+                notebooks[name],
+                kernel_name="python3",
+                timeout=None,
+                startup_timeout=180,
+                store_widget_state=False,
+                record_timing=False,
+                coalesce_streams=True,
+                # Keep what the kernel says from others on this machine, where jupyter_client can.
+                config=Config(KernelManager={"transport_encryption": "auto"}),
+                resources={"metadata": {"path": str(folder)}},
+                on_cell_start=on_cell_start,
+            )
+            try:
+                clients[name].execute(env=kernel_environment())
+                bar.update(len(cells) - bar.n)
+            except (CellExecutionError, DeadKernelError) as error:
+                said = re.sub(r"\x1b\[[0-9;]*m", "", getattr(error, "traceback", "") or str(error))
+                where = f"{name}, cell {at + 1} of {len(cells)} failed."
+                problem = LectureError(f"{where}\n\n{cells[at].source}\n\n{said}")
+                return time.perf_counter() - started, problem
+            finally:
+                tidy(notebooks[name])
+        return time.perf_counter() - started, None
+
+    with ThreadPoolExecutor(at_once) as pool:
+        futures = {name: pool.submit(work, name) for name in notebooks}
         try:
-            while not wait([future], timeout=0.5).done:  # Windows sees Ctrl-C between two waits
+            while wait(futures.values(), timeout=0.5).not_done:  # Windows sees Ctrl-C in between
                 pass
         except KeyboardInterrupt:
-            while not wait([future], timeout=0.2).done:
-                kernel = getattr(client.km, "provisioner", None)
-                if getattr(kernel, "pid", None):
-                    with suppress(OSError):  # it is gone already
-                        os.kill(kernel.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            pool.shutdown(wait=False, cancel_futures=True)
+            while any(future.running() for future in futures.values()):
+                for client in list(clients.values()):
+                    pid = getattr(getattr(client.km, "provisioner", None), "pid", None)
+                    if pid:
+                        with suppress(OSError):  # it is gone already
+                            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+                time.sleep(0.2)
             raise
-        future.result()
+    return {name: future.result() for name, future in futures.items()}
+
+
+def kernel_environment() -> dict[str, str]:
+    """The environment variables of a kernel whose outputs are to be the same on every machine.
+
+    One thread; figures as pictures; and an IPython profile of its own, not the reader's.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    return {"OMP_NUM_THREADS": "1"} | kept | {"IPYTHONDIR": str(ROOT / "build" / "ipython")}
 
 
 def tidy(notebook: NotebookNode) -> None:
@@ -157,32 +184,76 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def course(folder: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
-    """Fetch the data, run every lecture into `executed`, print the claims; 0 if all is well."""
-    from course_utils import claims, data
+    """Fetch the data, run the lectures into `executed`, print the claims; 0 if all is well."""
+    from course_utils import claims, data, machine, plan
 
+    try:
+        executed.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=executed).close()
+    except OSError:  # the course's folder is read-only
+        executed = Path(tempfile.mkdtemp(prefix="lectures-"))
+        print(f"The executed lectures go to {executed}.")
     for split in ("train", "test"):
         print(f"MNIST, {split}: {len(data.load_mnist(split)[1]):,} digits", flush=True)
-    notebooks, problems, minutes = [], [], []
-    paths = lectures(folder)
-    for path in paths:
-        started = time.perf_counter()
-        notebooks.append(nbformat.read(path, as_version=4))
-        for cell in notebooks[-1].cells:  # a verdict stored earlier must not count as today's
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        try:
-            execute(notebooks[-1], name=path.stem, folder=folder)
-        except LectureError as error:
-            problems.append(str(error))
-        write(notebooks[-1], executed / path.name)
-        minutes.append(f"  {path.stem}: {(time.perf_counter() - started) / 60:.1f} min")
-    table = claims.report(notebooks, lectures=[int(path.name[:2]) for path in paths])
-    print(f"\n{claims.format_report(table)}\n\nTime taken:", *minutes, "", sep="\n")
+    paths = {path.stem: path for path in lectures(folder)}
+    notebooks = {name: nbformat.read(path, as_version=4) for name, path in paths.items()}
+    for notebook in notebooks.values():
+        clear(notebook)  # a verdict stored earlier must not count as today's
+    # The longest first, so that at the end no core is without work for long.
+    minutes = dict(zip(paths, plan.REFERENCE_MINUTES.values()))
+    longest_first = sorted(paths, key=lambda name: -minutes.get(name, 0))
+    results = execute_all(
+        {name: notebooks[name] for name in longest_first},
+        folder=folder, at_once=min(2, machine.cores()),
+    )  # fmt: skip
+    for name, path in paths.items():
+        write(notebooks[name], executed / path.name)
+    numbers = [int(name[:2]) for name in paths]
+    table = claims.report(list(notebooks.values()), lectures=numbers)
+    print(f"\n{claims.format_report(table)}\n\nTime taken:")
+    print(*(f"  {name}: {results[name][0] / 60:.1f} min" for name in paths), "", sep="\n")
     failures = claims.failures(table)
+    problems = [str(results[name][1]) for name in paths if results[name][1]]
     print("\n\n".join(problems), end="\n" if problems else "")
     if not problems and not failures:
         print("Every verdict is as expected.")
     return 1 if problems or failures else 0
+
+
+def clear(notebook: NotebookNode) -> None:
+    """Remove every output."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def working_copy(folder: Path = NOTEBOOKS, to: Path = WORK) -> list[Path]:
+    """Copy the notebooks, outputs cleared, to where readers work; return what is new there.
+
+    Nothing that is there is ever overwritten: of a notebook that changed since it was copied,
+    the new version gets a name of its own, such as 01_name-2.ipynb.
+    """
+    record = to / ".copied.json"  # the hash of each original, when it was last copied
+    copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    new = []
+    for path in [*numbered(folder), *sorted((folder / "assignments").glob("*.ipynb"))]:
+        notebook = nbformat.read(path, as_version=4)
+        clear(notebook)
+        cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
+        digest = hashlib.sha256(repr(cells).encode()).hexdigest()
+        name = path.relative_to(folder).as_posix()
+        if copied.get(name) == digest:
+            continue
+        place, number = to / name, 1
+        while place.exists():
+            number += 1
+            place = place.with_name(f"{path.stem}-{number}.ipynb")
+        write(notebook, place)
+        copied[name] = digest
+        new.append(place)
+    to.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(copied, indent=1), encoding="utf-8")
+    return new
 
 
 def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
@@ -197,6 +268,7 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
         known = ", ".join(source.stem for source in sources) or "none"
         raise ValueError(f"names: no lecture is called {', '.join(names)}; there are: {known}")
     for source in chosen:
+        write_setup_cell(source)
         path = folder / f"{source.stem}.ipynb"
         notebook = read_source(path)
         if path.exists():
@@ -242,11 +314,20 @@ def badges(address: str | None) -> str:
 
 def setup_cell(address: str | None) -> str:
     """Every lecture's first code cell."""
-    answer = f'"{address}"' if address else 'input("Address of the course\'s repository: ")'
+    install = f'%pip install --quiet "git+{address}"'
+    advice = "First run this in a cell above, with the repository's address: %pip install git+..."
     return (
         "# On Colab, install the course first; everywhere else this cell does nothing.\n"
         "import sys\n"
         'if "google.colab" in sys.modules:\n'
-        f"    address = {answer}\n"
-        '    %pip install --quiet "git+{address}"'
+        "    " + (install if address else f'raise SystemExit("{advice}")')
     )
+
+
+def write_setup_cell(source: Path) -> None:
+    """Bring the first code cell of a source in step with the repository's address."""
+    text = source.read_text(encoding="utf-8")
+    cell = setup_cell(repository()).replace("    %pip", "    # %pip")
+    new = re.sub(r"(?m)^# On Colab, install the course first(.|\n)*?(?=\n\n)", lambda _: cell, text)
+    if new != text:
+        source.write_text(new, encoding="utf-8")

@@ -28,8 +28,7 @@
 # On Colab, install the course first; everywhere else this cell does nothing.
 import sys
 if "google.colab" in sys.modules:
-    address = input("Address of the course's repository: ")
-    # %pip install --quiet "git+{address}"
+    raise SystemExit("First run this in a cell above, with the repository's address: %pip install git+...")
 
 # %% [markdown]
 # The number in brackets at its left says that it ran, and as which. While a cell is at work there
@@ -66,9 +65,9 @@ print(machine.report(findings))
 # `MISSING` has to be put right first. The line with the arrow `->` says how.
 #
 # If instead you see `No module named 'course_utils'`, this notebook runs on another Python than the
-# course's. Choose Kernel > Change Kernel... and there `.venv`; or close Jupyter, and type
-# `make lab` in a terminal, in the course's folder. The file README.md has more, under
-# *Troubleshooting*.
+# course's. Close Jupyter, and type `make lab` in a terminal, in the course's folder. (In VS Code:
+# *Select Kernel*, at the top right, and there the environment `.venv`.) The file README.md has more,
+# under *Troubleshooting*.
 
 # %%
 print(machine.verdict(findings))
@@ -83,8 +82,7 @@ print(machine.verdict(findings))
 #   [3. Lipschitz bounds](03_lipschitz_bounds.ipynb),
 #   [4. The fast gradient sign](04_fast_gradient_sign.ipynb) and
 #   [5. Generative adversarial networks](05_generative_adversarial_networks.ipynb);
-# - `assignments`: a **problem set** for each lecture, with hints, tests and solutions;
-# - `src`: the lectures once more, as plain Python files. You can leave them alone.
+# - `assignments`: a **problem set** for each lecture, with hints, tests and solutions.
 #
 # On your machine:
 
@@ -159,7 +157,8 @@ plan.times(seconds)
 #   cells above them first.
 # - **Exercises** leave a function for you to write, say what is wrong with it, and have hints.
 #
-# Jupyter saves what you change. To keep a lecture as it was, copy it first: right-click its name in
-# the list of files, and choose Duplicate.
+# Jupyter saves what you change. If you came here by `make lab`, all of this is your own copy, in the
+# folder `work`: nothing overwrites it, and the lectures as they were, with all their outputs, are still
+# in the folder `notebooks`.
 #
 # Now open [Lecture 1](01_intriguing_properties.ipynb), or where your path begins.

@@ -37,8 +37,7 @@
 # On Colab, install the course first; everywhere else this cell does nothing.
 import sys
 if "google.colab" in sys.modules:
-    address = input("Address of the course's repository: ")
-    # %pip install --quiet "git+{address}"
+    raise SystemExit("First run this in a cell above, with the repository's address: %pip install git+...")
 
 # %%
 import matplotlib.pyplot as plt

@@ -29,7 +29,7 @@ from tools.classroom import (
 )
 from tools.classroom.problem_sets import ASSIGNMENTS, SOURCE, grade_id, kind
 from tools.classroom.submissions import NotASubmission
-from tools.environment import INSTRUCTOR_VENV, python_in
+from tools.environment import DEV_VENV, python_in
 
 HERE = Path(__file__).parents[1] / "assignments"
 sys.path.insert(0, str(HERE))
@@ -56,7 +56,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def nbgrader():
-    python = python_in(INSTRUCTOR_VENV)
+    python = python_in(DEV_VENV)
     if not python.exists():
         pytest.skip("no nbgrader: make test sets it up")
     return python

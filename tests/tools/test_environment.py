@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import types
+import urllib.request  # noqa: F401  (before a test takes sys.path away)
 from pathlib import Path
 
 import pytest
@@ -31,15 +32,17 @@ def put_python_into(folder):
 
 
 class Install:
-    """Counts its calls; fails on those that it is told to fail on."""
+    """Counts its calls, and puts a package there; fails, half done, where it is told to."""
 
-    def __init__(self, *failing):
-        self.calls, self.failing = 0, failing
+    def __init__(self, *failing, error=KeyboardInterrupt):
+        self.calls, self.failing, self.error = 0, failing, error
 
     def __call__(self, folder):
         self.calls += 1
+        (folder / "package").unlink(missing_ok=True)
         if self.calls in self.failing:
-            raise KeyboardInterrupt
+            raise self.error
+        (folder / "package").write_text(f"{self.calls}")
 
 
 def test_second_set_up_does_nothing(root, capsys):
@@ -61,25 +64,105 @@ def test_changed_requirements_update_in_place(root, file, capsys):
     assert "requirements changed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("stage", ["creating", "installing", "updating"])
+@pytest.mark.parametrize("stage", ["creating", "installing"])
 def test_half_finished_set_up_is_made_anew(root, monkeypatch, capsys, stage):
     folder = root / ".venv"
-    if stage == "updating":
-        prepare(folder, Install())
-        (root / "pyproject.toml").write_text("three")
-    if stage == "creating":
-        stopped = Install(1)
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(environment, "create", stopped)
-            prepare(folder, Install())
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            prepare(folder, Install(1))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        if stage == "creating":
+            patch.setattr(environment, "create", Install(1))
+        prepare(folder, Install(1))
     (folder / "rubble").touch()
     install = Install()
     prepare(folder, install)
     assert install.calls == 1 and not (folder / "rubble").exists()
     assert "making it anew" in capsys.readouterr().out
+
+
+def alone(root: Path) -> set[str]:
+    return {path.name for path in root.iterdir()} - {"pyproject.toml", "constraints.txt"}
+
+
+def test_an_update_that_fails_leaves_the_old_environment_in_use(root, capsys):
+    """As after a `git pull`, without network."""
+    folder, install = root / ".venv", Install(2, error=SetupError("no network"))
+    prepare(folder, install)
+    (root / "constraints.txt").write_text("three")
+    assert prepare(folder, install) == python_in(folder)
+    said = capsys.readouterr().err
+    assert "no network" in said and "stays as it was" in said
+    assert (folder / "package").read_text() == "1"
+    prepare(folder, install)  # with network again
+    assert (folder / "package").read_text() == "3" and install.calls == 3
+    assert alone(root) == {".venv", ".venv-lock"}
+
+
+@pytest.mark.parametrize("when", ["copying", "installing", "killed"])
+def test_an_update_that_is_stopped_leaves_the_old_environment(root, monkeypatch, when):
+    folder = root / ".venv"
+    prepare(folder, Install())
+    (root / "pyproject.toml").write_text("three")
+    stopped = Install(1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        if when == "copying":
+            patch.setattr(environment.os, "link", lambda *_, **__: stopped(folder / "copied"))
+            (folder / "copied").mkdir()
+        if when == "killed":  # then nothing is put back before the next set-up
+            patch.setattr(environment, "restore", lambda *_: None)
+        prepare(folder, stopped)
+    install = Install(1, error=SetupError("no network"))
+    prepare(folder, install)
+    assert (folder / "package").read_text() == "1" and python_in(folder).exists()
+    assert not (root / ".venv-before").exists()
+
+
+def test_a_copy_costs_no_room_and_does_not_change(root):
+    folder, before = root / ".venv", root / "before"
+    prepare(folder, Install())
+    environment.keep(folder, before)
+    copied = before / "package"
+    assert copied.samefile(folder / "package")
+    Install()(folder)
+    (folder / "package").unlink()
+    assert copied.read_text() == "1" and python_in(before).is_symlink()
+
+
+def test_two_set_ups_at_once_make_one_environment(root, monkeypatch):
+    code = f"""if True:
+        import pathlib, sys, time
+        from tools import environment
+        environment.ROOT = pathlib.Path({str(root)!r})
+        environment.create = lambda folder: environment.python_in(folder).parent.mkdir(parents=True)
+        def install(folder):
+            print("installs", flush=True)
+            time.sleep(1)
+            environment.python_in(folder).symlink_to(sys.executable)
+        environment.prepare(environment.ROOT / ".venv", install)
+    """
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=environment.Path(entry.__file__).parents[1],
+            stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=60)[0] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    assert "".join(said).count("installs") == 1
+    assert sum("waiting for it" in words for words in said) <= 1
+
+
+def test_a_checkout_that_cannot_be_written_says_so(root, monkeypatch):
+    opened = Path.open
+
+    def refuse(path, mode="r", *words, **options):
+        if "w" in mode:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, mode, *words, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(SetupError, match="(?s)Permission denied.*What to do: copy") as error:
+        prepare(root / ".venv", Install())
+    assert 'pip install -c constraints.txt -e ".[lab]"' in str(error.value)
 
 
 def test_stopped_while_writing_the_stamp(root, monkeypatch):
@@ -171,9 +254,12 @@ def test_course_installed_by_hand_is_used_as_it_is(root, monkeypatch):
         "Name: adversarial-examples-course\nVersion: 0.1.0\n"
     )
     monkeypatch.setattr(sys, "path", [str(root), str(site)])
-    for source, by_hand in ((None, False), (elsewhere, False), (root, True)):
+    link = root.parent / "a link (to it)"
+    link.symlink_to(root)
+    for source, by_hand in ((None, False), (elsewhere, False), (root, True), (link, True)):
         if source is not None:
-            (place / "direct_url.json").write_text(json.dumps({"url": source.as_uri()}))
+            url = source.as_uri().replace("%28", "(").replace("%29", ")")  # as pip writes it
+            (place / "direct_url.json").write_text(json.dumps({"url": url}))
         assert environment.installed_by_hand() is by_hand
     monkeypatch.setattr(environment, "prepare", lambda *_: pytest.fail("a second environment"))
     assert environment.ensure() == Path(sys.executable)
@@ -190,12 +276,12 @@ def test_course_installed_by_hand_is_used_as_it_is(root, monkeypatch):
 )
 def test_torch_without_cuda(root, monkeypatch, platform, choice, answer, asks_for_cpu):
     commands = []
-    monkeypatch.setattr(environment, "pip", lambda python, *arguments: commands.append(arguments))
+    monkeypatch.setattr(environment, "pip", lambda python, *words, **_: commands.append(words))
     monkeypatch.setattr(environment, "answers", lambda address: answer)
     monkeypatch.setattr(environment.sys, "platform", platform)
     monkeypatch.setenv("COURSE_TORCH", choice)
     environment.install_course(root / ".venv")
-    assert commands[-1][-2:] == ("-e", f"{root}[test]")
+    assert commands[-1][-2:] == ("-e", f"{root}[lab]")
     assert all(str(root / "constraints.txt") in command for command in commands)
     assert (len(commands) == 2 and environment.CPU_TORCH in commands[0]) is asks_for_cpu
 
@@ -229,11 +315,31 @@ def test_pip_that_fails_is_quoted(root):
 
 def test_pip_that_works_shows_what_it_does(root, capsys, monkeypatch):
     said = "Collecting a\n  Downloading a.whl (9 kB)\n  Downloading b.whl (1.2 MB)\n"
-    fake = root / "fake"
-    fake.write_text(f"#!{sys.executable}\nprint({said!r})\n")
-    fake.chmod(0o755)
-    environment.pip(fake, "install", "a")
+    (root / "pip.py").write_text(f"print({said!r})")
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    environment.pip(Path(sys.executable), "install", "a")
     assert capsys.readouterr().out == "  Downloading b.whl (1.2 MB)\n"
+
+
+@pytest.mark.parametrize(("status", "asked"), [(0, ["uv"]), (1, ["uv", "pip"])])
+def test_uv_where_it_is_goes_before_pip(root, monkeypatch, status, asked):
+    said = root / "said"
+    code = f"import sys; open({str(said)!r}, 'a').write(sys.argv[1] + '\\n')"
+    (root / "pip.py").write_text(code.replace("sys.argv[1]", "'pip'") + " if sys.argv[1] != '--version' else 0")
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.setattr(environment.shutil, "which", {"uv": sys.executable}.get)
+    run = subprocess.run
+
+    def play(command, **options):  # uv pip install --python P a
+        if command[1] == "pip":
+            assert command[2:] == ["install", "--python", sys.executable, "a"]
+            run([sys.executable, "-c", code, "uv"], check=True)
+            return types.SimpleNamespace(returncode=status)
+        return run(command, **options)
+
+    monkeypatch.setattr(environment.subprocess, "run", play)
+    environment.pip(Path(sys.executable), "install", "a", fast=True)
+    assert said.read_text().split() == asked
 
 
 def test_old_python_gets_one_clear_line(monkeypatch):
@@ -290,7 +396,7 @@ def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
     )
     folder = root / "build" / "bench-venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    environment.install_peers(folder)
+    environment.install_peers("bench", folder, alone=True)
     assert commands[0][:2] == ("install", "--no-deps") and commands[0][-1] == "peer>=1"
     code = "import sys, numpy; print(sys.prefix, sys.path, sep='\\n')"
     run = subprocess.run(

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import types
+from contextlib import nullcontext
 
 import nbformat
 import pytest
@@ -236,21 +237,105 @@ def test_course_reports_what_today_showed(
     assert (tmp_path / "build" / "01_small.ipynb").exists()
 
 
-def test_the_set_up_cell_does_nothing_here_and_installs_on_colab(monkeypatch):
+def test_the_set_up_cell_does_nothing_here_and_asks_for_nothing_on_colab(monkeypatch):
     ran = []
     shell = types.SimpleNamespace(run_line_magic=lambda *words: ran.append(words))
     for address in (None, "https://github.com/somebody/course"):
-        cell = lectures.setup_cell(address)
-        assert len(cell.splitlines()) <= 5
-        names = {"get_ipython": lambda: shell, "input": lambda _: "https://typed.by/reader"}
+        cell = TransformerManager().transform_cell(lectures.setup_cell(address))
+        assert len(cell.splitlines()) == 4
         monkeypatch.delitem(sys.modules, "google.colab", raising=False)
-        exec(TransformerManager().transform_cell(cell), names)
+        exec(cell, {"get_ipython": lambda: shell})
         assert not ran
         monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-        exec(TransformerManager().transform_cell(cell), names)
-        name, arguments = ran.pop()
-        assert name == "pip" and arguments == 'install --quiet "git+{address}"'
-        assert names["address"] == (address or "https://typed.by/reader")
+        with pytest.raises(SystemExit, match="with the repository's address: %pip install git") if (
+            address is None
+        ) else nullcontext():
+            exec(cell, {"get_ipython": lambda: shell})
+    assert ran == [("pip", 'install --quiet "git+https://github.com/somebody/course"')]
+
+
+def test_the_address_is_written_into_the_set_up_cell_when_it_is_known(small, monkeypatch):
+    source = source_of(small)
+    old = "# %%\n" + lectures.setup_cell(None) + "\n\n# %%\nprint"
+    source.write_text(PAIR.replace("# %%\nprint", old).replace('# %% tags=["claim"', old + '()\n\n# %% tags=["x"'))
+    monkeypatch.setattr(lectures, "repository", lambda: "https://github.com/somebody/course")
+    lectures.write_setup_cell(source)
+    cells = lectures.read_source(small).cells
+    wanted = lectures.setup_cell("https://github.com/somebody/course")
+    assert wanted in [cell.source for cell in cells]
+    assert not any("raise SystemExit" in cell.source for cell in cells)
+
+
+# Executing on any machine
+
+
+@pytest.mark.parametrize("backend", ["agg", "TkAgg", "no such backend"])
+def test_a_backend_named_outside_takes_no_figure_away(tmp_path, monkeypatch, backend):
+    monkeypatch.setenv("MPLBACKEND", backend)
+    cell = new_code_cell("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+    notebook = execute(new_notebook(cells=[cell]), name="small", folder=tmp_path)
+    assert "image/png" in notebook.cells[0].outputs[-1].data
+
+
+def test_a_profile_of_the_readers_changes_no_output(tmp_path, monkeypatch):
+    config = tmp_path / "profile_default" / "ipython_config.py"
+    config.parent.mkdir()
+    config.write_text("c.InteractiveShell.ast_node_interactivity = 'all'")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    notebook = execute(new_notebook(cells=[new_code_cell("1\n2")]), name="small", folder=tmp_path)
+    assert [output.data["text/plain"] for output in notebook.cells[0].outputs] == ["2"]
+
+
+def test_several_at_a_time_on_one_thread_each(tmp_path):
+    """The first waits for a file that the second writes."""
+    waits = "import time, pathlib\nwhile not pathlib.Path('there').exists(): time.sleep(.1)"
+    threads = "import torch; print(torch.get_num_threads())"
+    sources = {
+        "waits": [waits, threads],
+        "writes": ["open('there', 'w').close()"],
+        "fails": ["1 / 0"],
+    }
+    notebooks = {
+        name: new_notebook(cells=[new_code_cell(source) for source in cells])
+        for name, cells in sources.items()
+    }
+    results = lectures.execute_all(notebooks, folder=tmp_path, at_once=2)
+    assert list(results) == ["waits", "writes", "fails"]
+    assert notebooks["waits"].cells[1].outputs[0].text == "1\n"
+    assert [bool(error) for _, error in results.values()] == [False, False, True]
+    assert "ZeroDivisionError" in str(results["fails"][1])
+    assert all(seconds > 0 for seconds, _ in results.values())
+
+
+# A folder of one's own
+
+
+def test_the_working_copy_is_clean_and_never_overwritten(small, tmp_path):
+    folder, work = small.parent, tmp_path / "work"
+    (made,) = lectures.working_copy(folder, work)
+    assert made == work / small.name
+    cells = nbformat.read(made, as_version=4).cells
+    assert [cell.get("outputs", []) for cell in cells] == [[], [], []]
+    assert not lectures.working_copy(folder, work)  # nothing changed
+    made.write_text("the reader's own")
+    remade = small.read_text().replace("the answer is 42", "the answer is 43")
+    small.write_text(remade)  # other outputs only
+    assert not lectures.working_copy(folder, work)
+    for number in (2, 3):
+        change(small, lambda cells: cells[0].update(source=f"# Version {number}"))
+        (new,) = lectures.working_copy(folder, work)
+        assert new.name == f"01_small-{number}.ipynb" and f"Version {number}" in new.read_text()
+    assert made.read_text() == "the reader's own"
+    assert not lectures.working_copy(folder, work)
+    made.unlink()  # what the reader threw away does not come back
+    assert not lectures.working_copy(folder, work)
+
+
+def test_the_working_copy_holds_every_lecture_and_problem_set(tmp_path):
+    new = lectures.working_copy(to=tmp_path / "work")
+    names = {path.relative_to(tmp_path / "work").as_posix() for path in new}
+    assert "00_start.ipynb" in names and "assignments/problem_set_5.ipynb" in names
+    assert len(names) == len(lectures.numbered()) + 5
 
 
 @pytest.mark.parametrize("older", [".py", ".ipynb"])

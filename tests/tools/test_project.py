@@ -1,10 +1,13 @@
 """The files around the code agree with each other and with the code."""
 
 import ast
+import contextlib
+import json
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 
 import pytest
 import yaml
@@ -14,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from tools import lectures
 from tools.__main__ import TARGETS
-from tools.environment import ROOT
+from tools.environment import CPU_TORCH, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,9 +38,13 @@ def requirements():
 
 
 def pins():
+    """Of each package that constraints.txt names, the releases: one, or one for each system."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in wanted}
+    found = {}
+    for pinned in (Requirement(line) for line in lines if line and not line.startswith("#")):
+        assert re.fullmatch(r"==[\w.+!]+", str(pinned.specifier)), pinned
+        found.setdefault(canonicalize_name(pinned.name), []).append(pinned)
+    return found
 
 
 def tracked():
@@ -108,30 +115,62 @@ def test_badges_lead_to_the_repository():
 
 
 def test_constraints_pin_what_pyproject_names_within_its_ranges():
-    assert set(pins()) == set(requirements())
-    for name, pin in pins().items():
-        assert requirements()[name].specifier.contains(pin), name
-        assert requirements()[name].specifier, f"{name} has no range"
+    for name, requirement in requirements().items():
+        assert requirement.specifier, f"{name} has no range"
+        assert name in pins(), f"{name} is not pinned: see the head of constraints.txt"
+        for pin in pins()[name]:
+            assert requirement.specifier.contains(str(pin.specifier).removeprefix("==")), name
 
 
-def test_conda_environment_agrees_with_pyproject():
+def test_constraints_pin_what_those_packages_need_on_this_system_too():
+    """All of it, as far as it is installed here."""
+    seen, waiting = set(), [*requirements().values()]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name in seen or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(name)
+        assert [p for p in pins().get(name, []) if not p.marker or p.marker.evaluate()], name
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            waiting += map(Requirement, metadata.requires(name) or [])
+    assert len(seen) > 60
+
+
+def test_lectures_packages_are_not_those_that_run_a_notebook():
+    """What a Colab or a Jupyter already has is left to it."""
+    core = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert not core & {"ipykernel", "jupyterlab", "jupytext", "nbclient", "nbformat", "nbgrader"}
+
+
+def test_conda_gets_the_pinned_releases():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *packages, by_pip = environment["dependencies"]
     assert environment["channels"][0] == "conda-forge"
-    assert by_pip == {"pip": ["-e .[test]"]} and "pip" in packages
-    assert "python=3.12" in packages  # repo2docker reads no other spelling
+    assert packages == ["python=3.12", "pip"]  # repo2docker reads no other spelling
     assert SpecifierSet(PROJECT["requires-python"]).contains("3.12")
-    for package in set(packages) - {"pip", "python=3.12"}:
-        wanted = Requirement(package.replace("pytorch-cpu", "torch"))
-        assert wanted.specifier == requirements()[wanted.name].specifier, package
+    assert by_pip["pip"][-2:] == ["-c constraints.txt", "-e .[lab]"]
+    assert by_pip["pip"][0].endswith(CPU_TORCH)
 
 
-def test_workflow_runs_what_the_readme_says():
+def test_the_container_for_editors_sets_the_course_up():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    assert container["postCreateCommand"] == "python3 -m tools setup"
+    python = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert python == "${containerWorkspaceFolder}/.venv/bin/python"
+
+
+def test_workflow_runs_what_the_readme_says_where_it_says():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
-    job = workflow["jobs"]["course"]
-    commands = [step["run"] for step in job["steps"] if "run" in step]
-    assert ".ci/run" in commands and "make course" in commands
-    for version in job["strategy"]["matrix"]["python"]:
+    jobs = workflow["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    used = {command.removeprefix("python -m tools ") for command in commands}
+    assert {"make check", "course", "test", ".ci/run"} <= used
+    matrix = jobs["course"]["strategy"]["matrix"]
+    assert {system.split("-")[0] for system in matrix["system"]} == {"ubuntu", "macos", "windows"}
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert {"pip"} | {case["installer"] for case in matrix["include"]} == {"pip", "uv"}
+    for version in matrix["python"]:
         assert SpecifierSet(PROJECT["requires-python"]).contains(version)
     steps = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
     assert {"make test", "make test-browser"} <= set(steps)
