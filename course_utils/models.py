@@ -157,12 +157,15 @@ def linear_layers(model: nn.Module) -> list[nn.Linear]:
 
 
 @contextmanager
-def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
-    """Put a model in eval mode for a `with` block; afterwards each part is as it was before."""
+def eval_mode(model: nn.Module, *, training: bool = False) -> Iterator[nn.Module]:
+    """Put a model in eval mode for a `with` block; afterwards each part is as it was before.
+
+    With `training` the same for train mode.
+    """
     before = [(module, module.training) for module in model.modules()]
-    model.eval()
+    model.train(training)
     try:
         yield model
     finally:
-        for module, training in before:
-            module.training = training
+        for module, mode in before:
+            module.training = mode

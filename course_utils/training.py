@@ -22,7 +22,7 @@ from course_utils.device import seeded
 from course_utils.inference import batches, predict
 from course_utils.lipschitz import lipschitz_penalty
 from course_utils.losses import binary_cross_entropy, cross_entropy, weight_decay_term
-from course_utils.models import RBF, fully_connected
+from course_utils.models import RBF, eval_mode, fully_connected
 
 
 def fit(
@@ -75,12 +75,11 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     steps = epochs * len([*batches(images, batch_size)])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
-    history, saved, training = [], copy_of_state(model), model.training
-    model.train()
+    history, saved = [], copy_of_state(model)
     bar = tqdm(total=epochs, desc="training", unit="epoch", disable=not progress)
     try:
         # Dropout and noise draw from PyTorch's global state; the reader's is set aside meanwhile.
-        with seeded(seed, images.device):
+        with seeded(seed, images.device), eval_mode(model, training=True):
             for epoch in range(1, epochs + 1):
                 totals = Counter()
                 order = torch.randperm(len(images), generator=generator).to(images.device)
@@ -107,7 +106,6 @@ def fit(
     finally:
         bar.close()
         optimizer.zero_grad()
-        model.train(training)
     return pd.DataFrame(history)
 
 
@@ -280,7 +278,7 @@ def fit_sparse_features(
     hidden, softmax = model[:3], model[3:]
     encoder = model[1]
     decoder = fully_connected(encoder.in_features, inputs=encoder.out_features, seed=seed + 1)[1]
-    autoencoder = nn.Sequential(hidden, decoder.to(images.device)).train(model.training)
+    autoencoder = nn.Sequential(hidden, decoder.to(images.device))
     weight_decay_term(autoencoder, autoencoder_decay)
     weight_decay_term(softmax, weight_decay)
     wanted = Bernoulli(probs=torch.full((encoder.out_features,), sparsity).to(images))
@@ -340,6 +338,7 @@ def fit_rbf(
     classes = range(len(model.means))
     if missing := set(classes) ^ set(labels.unique().tolist()):
         raise ValueError(f"labels: got {missing} without images or units, expected one of each")
+    images, labels = images.detach(), labels.to(images.device)
     means = torch.stack([images[labels == label].flatten(1).mean(0) for label in classes])
     before = model.means
     model.means = means.to(before)

@@ -4,9 +4,8 @@ import torch
 from torch import nn
 
 from course_utils.checks import check_images
+from course_utils.inference import WITHOUT_GRADIENT, ask, in_batches
 from course_utils.models import eval_mode, linear_layers
-
-BATCH = 10_000  # images that pass through the classifier at once
 
 
 def features(classifier: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -26,14 +25,19 @@ def features(classifier: nn.Module, images: torch.Tensor) -> torch.Tensor:
             "with one, the features are the pixels"
         )
     taken = []
+
+    def inputs_of_the_last(some: torch.Tensor) -> tuple[torch.Tensor]:
+        ask(classifier, some)
+        return (taken.pop(),)
+
     hook = layers[-1].register_forward_pre_hook(lambda layer, inputs: taken.append(inputs[0]))
     try:
         with eval_mode(classifier), torch.no_grad():
-            for some in images.split(BATCH):
-                classifier(some)
+            return in_batches(
+                inputs_of_the_last, images, batch_size=None, copies=WITHOUT_GRADIENT
+            )[0]
     finally:
         hook.remove()
-    return torch.cat(taken)
 
 
 def frechet_distance(first: torch.Tensor, second: torch.Tensor) -> float:

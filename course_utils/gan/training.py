@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pandas as pd
 import torch
@@ -11,7 +10,9 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from course_utils.checks import check_counts, check_images, check_sizes
+from course_utils.device import seeded
 from course_utils.gan.networks import Generator, uniform
+from course_utils.inference import batches
 from course_utils.models import eval_mode
 from course_utils.training import copy_of_state
 
@@ -127,8 +128,8 @@ def train_gan(
         for network, rate in zip((player, discriminator), rates)
     ]
     random = torch.Generator().manual_seed(seed)
-    batches = _batches(len(images), batch_size, random)
-    per_epoch = next(batches)
+    orders = _orders(len(images), batch_size, random)
+    per_epoch = len([*batches(images, batch_size)])
     rounds = epochs * per_epoch
 
     def noise(count: int) -> Tensor:
@@ -162,10 +163,10 @@ def train_gan(
     players.train()
     bar = tqdm(total=rounds, desc="training", unit="round", disable=not progress)
     try:
-        with _dropout_from(seed, images.device):
+        with seeded(seed, images.device):
             for number in range(1, rounds + 1):
                 try:
-                    since.append(discriminator_step(next(batches).to(images.device)))
+                    since.append(discriminator_step(next(orders).to(images.device)))
                     for _ in range(generator_steps):
                         since.append(generator_step())
                 except FloatingPointError as error:
@@ -193,21 +194,6 @@ def train_gan(
     return pd.DataFrame(history)
 
 
-@contextmanager
-def _dropout_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators that dropout draws from, of this device alone, and restore them.
-
-    torch.manual_seed would reseed those of all devices.
-    """
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda):
-        torch.default_generator.manual_seed(seed)
-        for one in cuda:
-            with torch.cuda.device(one):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
 def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """Move one network's parameters down its loss; the other's gets no gradient."""
     if not loss.isfinite():
@@ -228,17 +214,10 @@ def _follow(generator: nn.Module, player: nn.Module, average: float, noise: Tens
     generator(noise)
 
 
-def _batches(count: int, size: int, random: torch.Generator) -> Iterator:
-    """Yield how many batches an epoch has, then the indices of one after the other, without end.
-
-    Each epoch is in another order. No batch is of one image, which batch normalisation refuses.
-    """
-    sizes = [size] * (count // size) + [count % size] * (count % size > 0)
-    if len(sizes) > 1 and sizes[-1] == 1:
-        sizes[-2:] = [size + 1]
-    yield len(sizes)
+def _orders(count: int, size: int, random: torch.Generator) -> Iterator[Tensor]:
+    """Yield the indices of one batch after the other, without end, each epoch in another order."""
     while True:
-        yield from torch.randperm(count, generator=random).split(sizes)
+        yield from batches(torch.randperm(count, generator=random), size)
 
 
 def _check_logits(**logits: Tensor) -> None:

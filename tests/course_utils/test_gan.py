@@ -14,6 +14,7 @@ from torch import nn
 
 from course_utils import data, gan
 from course_utils.gan import parzen, shipped, training
+from course_utils.inference import batches
 from course_utils.models import fully_connected, linear_layers
 from course_utils.training import predict
 
@@ -278,9 +279,9 @@ def test_steps_of_each_round(images, monkeypatch, steps, expected):
 
 @given(st.integers(2, 60), st.integers(2, 25))
 def test_no_batch_is_of_one_image_and_every_image_is_seen(count, size):
-    batches = training._batches(count, size, torch.Generator().manual_seed(0))
-    per_epoch = next(batches)
-    seen = [next(batches) for _ in range(per_epoch)]
+    orders = training._orders(count, size, torch.Generator().manual_seed(0))
+    per_epoch = len([*batches(torch.arange(count), size)])
+    seen = [next(orders) for _ in range(per_epoch)]
     assert sorted(torch.cat(seen).tolist()) == list(range(count))
     assert min(map(len, seen)) > 1 and max(map(len, seen)) <= size + 1
 
