@@ -7,327 +7,302 @@
 # ---
 
 # %% [markdown]
-# # Problem set 5: generative adversarial networks
+# # Problem set 5: judging generated pictures
 #
-# A short one: the theory of Lecture 5's game, in five functions. You write the losses of both
-# players, find out who would win if both played perfectly, and see why the game as it is written in
-# the paper is not the one that people train with. Plan an hour.
+# Lecture 5 ended on a warning: no single number says that samples are good. Here you find out for
+# yourself what each measure can be made to say. You fool the Parzen windows, you fool the Fréchet
+# distance, you catch a memoriser that shifts its digits, and you tell from its history what went
+# wrong in a game. Plan an hour and a half.
 #
 # Replace each `raise NotImplementedError()` and run the cell, then the tests below it: they are
 # silent where your answer passes, and otherwise say what they expected and what came. The grader
-# runs these tests and more, with other numbers and shapes. Any way of computing the right thing is
-# right: loops or none, float32 or float64. The docstring is the task, and a function leaves its
-# arguments as they are. Write the mathematics yourself: `course_utils.gan` has it, and is not to be
-# used here. Each exercise is tested with given numbers, so go on where one defeats you.
-#
-# *The discriminator's answer is $D = \sigma(a)$, with $a$ its **logit** and $\sigma(a) = 1 / (1 +
-# e^{-a})$: the chance that a picture is real. All logarithms are natural.*
+# runs these tests and more, with other pictures and seeds. Any way that does what the docstring asks
+# is right, and a function leaves its arguments as they are. `course_utils.gan` has the measures and
+# may be used. Each exercise is tested by itself, so go on where one defeats you.
 
 # %%
-import math
-
 import torch
 from torch.nn import functional as F
 
 from course_utils.assignments import same
+from course_utils.data import load_mnist
+from course_utils.gan import choose_sigma, frechet_distance, parzen_log_likelihood, plane
+
+training, validation, test = (load_mnist("train")[0][:2000], load_mnist("train")[0][50_000:50_200],
+                              load_mnist("test")[0][:200])
 
 # %% [markdown]
-# ## Exercise 1: the discriminator's loss (4 points)
+# ## Exercise 1: fool the Parzen windows (4 points)
 #
-# The discriminator shall say "real" to real pictures $x$ and "generated" to generated ones, $G(z)$.
-# In the paper it makes $V$ large; in code one makes $-V$ small:
-#
-# $$-V = -\,\text{mean} \log D(x) \;-\; \text{mean} \log\big(1 - D(G(z))\big) .$$
-#
-# The network gives logits. A sure discriminator has logits of 100 and more, where $D$ is rounded to
-# 1 in float32 and $\log(1 - D)$ to minus infinity, although the true number is a plain $-100$. So
-# write the loss in terms of $a$, and let nothing be rounded on the way.
+# By Parzen windows a set of pictures is good if each test digit has one of them *near* it. Nothing
+# in this asks that any of them looks like a digit. Three hundred real digits score about 57 nats.
+# Without drawing a single new digit, make from them as many pictures that score 60 nats more.
 
-# %% nbgrader={"grade": false, "grade_id": "discriminator-loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def discriminator_loss(real, fake):
-    """What the discriminator minimises, -V by the formula above.
+# %% nbgrader={"grade": false, "grade_id": "fool-parzen", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def fool_parzen(digits):
+    """Pictures that score better by Parzen windows than the digits that they are made from.
 
-    real, fake: float tensors of any shape, not empty, not always of the same size: the logits of
-    real pictures and of generated ones. Returns a number (a float, or a tensor without dimensions):
-    the mean over the real ones plus the mean over the generated ones; finite for logits up to 1,000
-    in size, of either sign.
+    digits: float32 (N, 1, 28, 28) in [0, 1], N at least 100. Returns float32 (N, 1, 28, 28) in
+    [0, 1], as many, under which test digits are at least 60 nats more likely than under `digits`,
+    each set with the best of its own sigmas. No test digit may be used, only `digits`.
     """
     ### BEGIN SOLUTION
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return F.avg_pool2d(digits, 3, 1, 1)
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
-# Put $D = 1/(1 + e^{-a})$ into $-\log D$ and into $-\log(1 - D)$, and simplify. How do the two
-# results differ?
+# With so few windows every test digit is far from all of them. Which picture is, in the mean, nearer
+# to a digit that nobody knows yet: a sharp stroke that may stand beside its stroke, or something more
+# careful?
 
-# %% [markdown] tags=["hint"]
-# $-\log D = \log(1 + e^{-a})$ and $-\log(1 - D) = \log(1 + e^{a})$. `torch.nn.functional` has
-# `softplus` and `logsigmoid`, which do not overflow.
+# %% nbgrader={"grade": true, "grade_id": "fool-parzen-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+def nats(pictures):
+    """The mean log-likelihood of the test digits."""
+    sigma = choose_sigma(pictures, validation)
+    return parzen_log_likelihood(pictures, test, sigma).mean().item()
 
-# %% nbgrader={"grade": true, "grade_id": "discriminator-loss-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(discriminator_loss(torch.zeros(3), torch.zeros(3)), 1.3862944,
-     "the loss of a discriminator that always says 1/2",
-     cause=".6931: one of the two means, or half of their sum; below 0: it is V, not -V")
-same(discriminator_loss(torch.tensor([2.0, 1.0, -1.0]), torch.tensor([-3.0])), 0.6330731,
-     "the loss for real logits 2, 1, -1 and a generated logit -3",
-     cause="4.2997: real and generated are swapped; .4505 or .9010: one mean over all four, but "
-     "each of the groups has a mean of its own")
+def gained(first, last):
+    """How many nats the answer gains over the digits from `first` to `last`."""
+    digits = training[first:last]
+    before, pictures = digits.clone(), fool_parzen(digits)
+    assert isinstance(pictures, torch.Tensor) and pictures.shape == digits.shape, (
+        f"expected a tensor of shape {tuple(digits.shape)}, as many pictures as digits")
+    assert 0 <= pictures.min() and pictures.max() <= 1, "expected pixels in [0, 1]"
+    same(digits, before, "the digits after the call", cause="changed in place", atol=0.0)
+    return nats(pictures) - nats(digits)
+
+more = gained(0, 300)
+assert more >= 60, (f"expected a gain of 60 nats or more, got {more:.0f}. Likely cause: the pictures "
+                    "are as sharp as the digits, or so blurred that all are the same")
 ### BEGIN HIDDEN TESTS
-lot = torch.Generator().manual_seed(61)
-for real_shape, fake_shape, kind in [((9,), (4,), torch.float32), ((5, 1), (7, 1), torch.float64),
-                                     ((1,), (6,), torch.float32)]:
-    real = 2 * torch.randn(real_shape, generator=lot, dtype=kind) + 1
-    fake = 2 * torch.randn(fake_shape, generator=lot, dtype=kind) - 1
-    wanted = sum(math.log(1 + math.exp(-a)) for a in real.flatten().tolist()) / real.numel()
-    wanted += sum(math.log(1 + math.exp(a)) for a in fake.flatten().tolist()) / fake.numel()
-    same(discriminator_loss(real, fake), wanted, f"shapes {real_shape} and {fake_shape}",
-         cause="see the formula")
-### END HIDDEN TESTS
-
-# %% nbgrader={"grade": true, "grade_id": "discriminator-loss-sure", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(discriminator_loss(torch.tensor([100.0]), torch.tensor([100.0])), 100.0,
-     "a discriminator that is sure, and wrong about the generated picture",
-     cause="infinity or NaN: D was rounded to 1 before the logarithm; 10 to 20: it was clipped")
-### BEGIN HIDDEN TESTS
-cases = [(-300.0, -300.0, 300.0), (900.0, 700.0, 700.0), (-1000.0, 1000.0, 2000.0),
-         (1000.0, -1000.0, 0.0), (-40.0, 30.0, 70.0)]
-for real, fake, wanted in cases:
-    same(discriminator_loss(torch.tensor([real]), torch.tensor([fake])), wanted,
-         f"logits {real} and {fake}", cause="rounded on the way")
+for first, last in [(300, 500), (1000, 1400)]:
+    more = gained(first, last)
+    assert more >= 60, f"digits {first} to {last}: expected 60 nats or more, got {more:.0f}"
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## Exercise 2: the generator's two losses (3 points)
+# ## Exercise 2: fool the Fréchet distance (4 points)
 #
-# In the game as the paper writes it, the generator minimises what the discriminator maximises, the
-# mean of $\log(1 - D(G(z)))$: the **saturating** loss. For training, the paper takes another, which
-# goes the same way: the mean of $-\log D(G(z))$, the **non-saturating** loss. Exercise 5 is about
-# the difference.
+# The Fréchet distance sees what one classifier computes on the way to its answer, and nothing else.
+# So attack it as you would attack the classifier: begin with pictures in which nobody sees a digit,
+# and move their pixels, within a box, until their *features* are those of digits.
 
-# %% nbgrader={"grade": false, "grade_id": "generator-loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def generator_loss(fake, saturating):
-    """What the generator minimises.
+# %% nbgrader={"grade": false, "grade_id": "fool-frechet", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def fool_frechet(features, start, digits, eps):
+    """Pictures near `start` whose features are nearly those of the digits, one for each.
 
-    fake: float tensor of any shape, not empty: the discriminator's logits of generated pictures.
-    saturating: bool, which of the two losses. Returns a number (a float, or a tensor without
-    dimensions), finite for logits up to 1,000 in size, of either sign.
+    features: a function from pictures (N, 1, 28, 28) to features (N, k), which autograd can
+    differentiate. start, digits: float32 (N, 1, 28, 28) in [0, 1]. eps: float, in pixel units.
+    Returns float32 (N, 1, 28, 28) in [0, 1], detached, each pixel within eps of start's, so that
+    the Fréchet distance to the digits is at most a tenth of what it was.
     """
     ### BEGIN SOLUTION
-    return -F.softplus(fake).mean() if saturating else F.softplus(-fake).mean()
+    wanted = features(digits).detach()
+    low, high = (start - eps).clamp_min(0), (start + eps).clamp_max(1)
+    pictures = start.clone().requires_grad_()
+    adam = torch.optim.Adam([pictures], lr=eps / 5)
+    for _ in range(80):
+        loss = (features(pictures) - wanted).square().sum()
+        (pictures.grad,) = torch.autograd.grad(loss, pictures)
+        adam.step()
+        with torch.no_grad():
+            pictures.copy_(pictures.clamp(low, high))
+    return pictures.detach()
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
-# Both are one term of exercise 1, with the one sign or the other.
+# Lecture 4's attack climbed a loss. Here a loss is to fall: how far the features of each picture are
+# from those of one digit. Which of the two arguments of that loss do you move?
 
-# %% nbgrader={"grade": true, "grade_id": "generator-loss-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-fake = torch.tensor([-1.0, 2.0])
-same(generator_loss(fake, True), -1.2200949, "the saturating loss of logits -1 and 2",
-     cause="1.2201: the discriminator's loss has this sign, but the generator wants the opposite; "
-     ".7201: it is the other loss")
-same(generator_loss(fake, False), 0.7200949, "the non-saturating loss of logits -1 and 2",
-     cause="-.7201: a chance's logarithm is below 0, and the loss has a minus; 1.2201: it is D "
-     "that counts here, not 1 - D")
+# %% [markdown] tags=["hint"]
+# Steps of Adam in the pixels, some fifty to a hundred, and after each `clamp` back to within eps of
+# start and to [0, 1].
+
+# %% nbgrader={"grade": true, "grade_id": "fool-frechet-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+lot = torch.Generator().manual_seed(51)
+layers = [torch.randn(64, 784, generator=lot) / 28, torch.randn(64, generator=lot) / 4]
+
+def seen(pictures):
+    """The features: one layer of sigmoids, with weights drawn by lot."""
+    return torch.sigmoid(4 * pictures.flatten(1) @ layers[0].T + layers[1])
+
+def left(first, eps, seed, count=150):
+    """The share of the Fréchet distance that is left."""
+    digits, noise = training[first:first + count], torch.Generator().manual_seed(seed)
+    start = torch.rand(count, 1, 28, 28, generator=noise)
+    kept, pictures = start.clone(), fool_frechet(seen, start, digits, eps)
+    assert isinstance(pictures, torch.Tensor) and pictures.shape == start.shape, (
+        f"expected a tensor of shape {tuple(start.shape)}")
+    same(start, kept, "start after the call", cause="changed in place", atol=0.0)
+    assert not pictures.requires_grad, "expected a detached result"
+    assert 0 <= pictures.min() and pictures.max() <= 1, "expected pixels in [0, 1]"
+    far = (pictures - start).abs().max().item()
+    assert far <= eps + 1e-5, f"expected pixels within {eps} of start's, got {far:.3f}"
+    before, after = (frechet_distance(seen(x), seen(digits)) for x in (start, pictures))
+    return after / before
+
+share = left(0, 0.3, seed=1)
+assert share <= 0.1, (f"expected a tenth of the distance or less, got {share:.2f} of it. Likely "
+                      "cause: too few steps, or too small ones; above 1: the loss was climbed")
 ### BEGIN HIDDEN TESTS
-lot = torch.Generator().manual_seed(62)
-for shape, kind in [((8,), torch.float32), ((3, 1), torch.float64), ((1,), torch.float32)]:
-    fake = 3 * torch.randn(shape, generator=lot, dtype=kind)
-    for saturating in (True, False):
-        chances = [1 / (1 + math.exp(-a)) for a in fake.flatten().tolist()]
-        terms = [math.log(1 - d) if saturating else -math.log(d) for d in chances]
-        same(generator_loss(fake, saturating), sum(terms) / len(terms), f"{shape}, {saturating}",
-             cause="see the formula")
-for logit, saturating, wanted in [(500.0, True, -500.0), (-500.0, False, 500.0),
-                                  (-900.0, True, 0.0), (900.0, False, 0.0)]:
-    same(generator_loss(torch.tensor([logit]), saturating), wanted, f"a logit of {logit}",
-         cause="rounded on the way")
+for first, eps, seed in [(200, 0.3, 2), (500, 0.4, 3)]:
+    share = left(first, eps, seed)
+    assert share <= 0.1, f"eps {eps}: expected a tenth or less, got {share:.2f}"
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## Exercise 3: the best discriminator (3 points)
+# ## Exercise 3: find the memoriser (5 points)
 #
-# Let the real pictures have the density $p$, the generated ones $q$. At one point $x$, the
-# discriminator's part of $V$ is
-#
-# $$p(x) \log D + q(x) \log (1 - D),$$
-#
-# and it may choose $D$ at each point anew. Which $D$ makes this largest? Find it on paper: where is
-# the derivative 0?
+# Lecture 5's test for copies, the nearest training digit, is blind to a generator that has learned
+# its digits by heart and shifts each by a pixel or two. Write one that is not.
 
-# %% nbgrader={"grade": false, "grade_id": "best-discriminator", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def best_discriminator(p, q):
-    """The D that makes p log D + q log(1 - D) largest, at each point.
+# %% nbgrader={"grade": false, "grade_id": "copies", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def copies(samples, digits):
+    """Which of the digits each sample is a copy of, shifted by up to two pixels, or -1 for none.
 
-    p, q: float tensors of the same shape, each number 0 or more, however small: the two densities
-    at some points. Returns a tensor of that shape, numbers in [0, 1]; 1/2 where p and q are both
-    0, since there no D is better than another.
+    samples: float32 (N, 1, 28, 28), digits: float32 (M, 1, 28, 28), both in [0, 1]; the outer two
+    rows and columns of every digit are empty. A copy is a digit moved by -2 to 2 pixels in each
+    direction, whose pixels may each be off by some hundredths; any other digit differs by .08 or
+    more (root mean square per pixel). Returns int64 (N,): indices into digits, or -1.
     """
     ### BEGIN SOLUTION
-    total = p + q
-    return torch.where(total > 0, p / torch.where(total > 0, total, 1), 0.5)
+    best, which = torch.full((len(samples),), float("inf")), torch.full((len(samples),), -1)
+    for down in range(-2, 3):
+        for right in range(-2, 3):
+            moved = digits.roll((down, right), dims=(2, 3)).flatten(1)
+            far, index = torch.cdist(samples.flatten(1), moved).min(1)
+            which = torch.where(far < best, index, which)
+            best = torch.minimum(best, far)
+    return torch.where(best / 28 < 0.05, which, -1)
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
-# The derivative in $D$ is $p / D - q / (1 - D)$. Set it to 0 and solve for $D$.
+# `torch.roll` shifts. There are 25 shifts; for each of them `torch.cdist` gives all distances. Keep
+# the nearest digit over all shifts, and how far it is.
 
-# %% nbgrader={"grade": true, "grade_id": "best-discriminator-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(best_discriminator(torch.tensor([1.0, 3.0, 0.0]), torch.tensor([1.0, 1.0, 2.0])),
-     torch.tensor([0.5, 0.75, 0.0]), "densities 1, 3, 0 of real and 1, 1, 2 of generated pictures",
-     cause=".25 and 1: that is the chance of being generated; 1 and above: a chance is at most 1")
+# %% nbgrader={"grade": true, "grade_id": "copies-shifted", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+def hidden_among(digits, seed, spoilt=0.02):
+    """Samples, some of them shifted copies, and what `copies` should say."""
+    lot = torch.Generator().manual_seed(seed)
+    which = torch.randint(len(digits), (30,), generator=lot)
+    which[torch.rand(30, generator=lot) < 0.4] = -1
+    shifts = torch.randint(-2, 3, (30, 2), generator=lot).tolist()
+    made = [digits[k].roll(tuple(shift), dims=(1, 2)) if k >= 0 else test[i]
+            for i, (k, shift) in enumerate(zip(which.tolist(), shifts))]
+    pictures = torch.stack(made)
+    return (pictures + spoilt * torch.randn(pictures.shape, generator=lot)).clamp(0, 1), which
+
+samples, wanted = hidden_among(training[:300], seed=52)
+are = wanted >= 0
+same(copies(samples, training[:300])[are], wanted[are], "the copies among the samples",
+     cause="-1 where there is a copy: shifts in one direction only, or a threshold that is too low; "
+     "another digit: the nearest without shifting it")
 ### BEGIN HIDDEN TESTS
-lot = torch.Generator().manual_seed(63)
-for shape, kind in [((20,), torch.float32), ((3, 4), torch.float64)]:
-    p, q = (3 * torch.rand(shape, generator=lot, dtype=kind) + 1e-3 for _ in range(2))
-    ratios = (p.double().log() - q.double().log())
-    same(best_discriminator(p, q), 1 / (1 + (-ratios).exp()), f"random densities {shape}",
-         cause="p over p + q")
+for seed, first in [(53, 300), (54, 900)]:
+    samples, wanted = hidden_among(training[first:first + 400], seed)
+    are = wanted >= 0
+    same(copies(samples, training[first:first + 400])[are], wanted[are], "the copies",
+         cause="see above")
 ### END HIDDEN TESTS
 
-# %% nbgrader={"grade": true, "grade_id": "best-discriminator-edges", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-same(best_discriminator(torch.tensor([0.0, 1.0]), torch.zeros(2)), torch.tensor([0.5, 1.0]),
-     "densities of 0 and 0, and of 1 and 0",
-     cause="NaN: 0 divided by 0; if it is the second number, see the test before")
+# %% nbgrader={"grade": true, "grade_id": "copies-new", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+samples, wanted = hidden_among(training[:300], seed=55)
+new = wanted < 0
+same(copies(samples, training[:300])[new], wanted[new], "samples that are new",
+     cause="an index where there is no copy: every sample has a nearest digit, so ask how near it is")
 ### BEGIN HIDDEN TESTS
-small = torch.tensor([3e-20, 1e-30, 0.0, 0.0])
-same(best_discriminator(small, torch.tensor([1e-20, 3e-30, 1e-25, 0.0])),
-     torch.tensor([0.75, 0.25, 0.0, 0.5]), "very small densities", cause="a constant was added")
-same(small, torch.tensor([3e-20, 1e-30, 0.0, 0.0]), "p after the call", cause="changed", atol=0.0)
+for seed in (56, 57):
+    digits = training[500:900]
+    samples, wanted = hidden_among(digits, seed, spoilt=0.03)
+    kept = samples.clone()
+    new = wanted < 0
+    same(copies(samples, digits)[new], wanted[new], "new ones", cause="see above")
+    same(samples, kept, "the samples after the call", cause="changed in place", atol=0.0)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## Exercise 4: what is left of the game (4 points)
+# ## Exercise 4: what went wrong? (4 points)
 #
-# Put the best discriminator into $V$, and what the generator still has to minimise is
-#
-# $$V(D^*) = 2\,\text{JS}(p, q) - \log 4, \qquad
-#   \text{JS}(p, q) = \tfrac12 \text{KL}(p \,\|\, m) + \tfrac12 \text{KL}(q \,\|\, m),
-#   \qquad m = \tfrac12 (p + q),$$
-#
-# with the **Jensen-Shannon divergence** JS, and, for chances $p_1, \dots, p_K$ in place of
-# densities, $\text{KL}(p \,\|\, m) = \sum_k p_k \log (p_k / m_k)$, in which $0 \log 0$ counts as
-# 0. JS is 0 if $p = q$, and nowhere else: a generator that plays perfectly draws from the real
-# density.
+# Three games in the plane (`course_utils.gan.plane`, Lecture 5): real points in eight blobs on the
+# unit circle, and every 60 rounds 200 generated ones, along with the discriminator's mean answer to
+# them. One game is healthy, in one the generator has collapsed, and in one the discriminator has won,
+# so that the generator learns nothing any more. Tell them apart by the history alone. (Which of the
+# two numbers is of no use for which question?)
 
-# %% nbgrader={"grade": false, "grade_id": "jensen-shannon", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def jensen_shannon(p, q):
-    """The Jensen-Shannon divergence of two distributions over K outcomes, in nats.
+# %%
+def history(rules, seed, rounds=240, every=60):
+    """What a game leaves behind: generated points (T, 200, 2), and D's mean answers (T,)."""
+    lot = torch.Generator().manual_seed(seed)
+    pair = plane.player(2, seed=seed), plane.player(1, seed=seed + 1000)
+    z, points, answers = torch.randn(200, 2, generator=lot, dtype=torch.float64), [], []
+    steps = rules.discriminator_steps, rules.discriminator_steps + rules.generator_steps
+    for number in range(1, rounds + 1):
+        real = plane.ring(48 * steps[0], lot).view(steps[0], 48, 2)
+        noise = torch.randn(steps[1], 48, 2, generator=lot, dtype=torch.float64)
+        pair = plane.play(*pair, rules, real, noise)
+        if number % every == 0:
+            points.append(plane.answer(pair[0].weights, z))
+            answers.append(plane.answer(pair[1].weights, points[-1]).sigmoid().mean())
+    return torch.stack(points), torch.stack(answers)
 
-    p, q: float (K,), the chances of the same K outcomes, each 0 or more, and 1 together. Returns a
-    number (a float, or a tensor without dimensions): from 0, for p = q, up to log 2.
+games = {
+    "healthy": plane.Rules(),
+    "collapsed": plane.Rules(generator_steps=3, generator_rate=5e-3, discriminator_rate=5e-4),
+    "D has won": plane.Rules(generator_rate=1e-5, discriminator_rate=1e-2),
+}
+
+# %% nbgrader={"grade": false, "grade_id": "diagnose", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def diagnose(points, answers):
+    """Say what went on in a game: "healthy", "collapsed" or "D has won".
+
+    points: float64 (T, N, 2), generated points at T moments, the last of them at the end.
+    answers: float64 (T,), the discriminator's mean answer to them, 0 to 1. Returns one of the three
+    words, a str.
     """
     ### BEGIN SOLUTION
-    m = (p + q) / 2
-    return (torch.xlogy(p, p) + torch.xlogy(q, q)).sum() / 2 - torch.xlogy(m, m).sum()
+    if answers[-1] < 0.15:
+        return "D has won"
+    # D's answer does not show a collapse: the heap moves on as soon as D has found it.
+    reached = (plane.blob_shares(points[-1]) >= 0.02).sum()
+    return "collapsed" if reached < 4 else "healthy"
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
-# An outcome that has no chance in $p$ adds nothing to the first KL, though it may add to the
-# second. Which computation gives NaN there?
+# Print `answers` and the spread of the last points for each of the three games. A collapsed generator
+# fools its discriminator about as well as a healthy one.
 
-# %% [markdown] tags=["hint"]
-# Sum only over `p > 0`, as in `p[p > 0]`; or use `torch.xlogy(a, b)`, which is a log b, and 0 where
-# a is 0.
-
-# %% nbgrader={"grade": true, "grade_id": "jensen-shannon-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(jensen_shannon(torch.tensor([0.5, 0.5]), torch.tensor([0.25, 0.75])), 0.0338205,
-     "JS of (1/2, 1/2) and (1/4, 3/4)",
-     cause=".0676: the halves are missing; .1438 or .1308: KL of one to the other, not to m; "
-     ".0488: base 2; below 0: the quotient is turned round")
+# %% nbgrader={"grade": true, "grade_id": "diagnose-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+for truth, rules in games.items():
+    said = diagnose(*history(rules, seed=58))
+    assert said == truth, (f"the game that is {truth!r}: expected {truth!r}, got {said!r}. Likely "
+                           "cause: see what the discriminator's answers can tell, and what they can't")
 ### BEGIN HIDDEN TESTS
-lot = torch.Generator().manual_seed(64)
-for outcomes, kind in [(10, torch.float32), (3, torch.float64), (100, torch.float64)]:
-    p, q = (torch.rand(outcomes, generator=lot, dtype=kind) + 0.01 for _ in range(2))
-    p, q = p / p.sum(), q / q.sum()
-    # The other side of the equation: the value of the game, less its value at p = q.
-    d = (p / (p + q)).double()
-    value = (p.double() * d.log() + q.double() * (1 - d).log()).sum()
-    same(jensen_shannon(p, q), (value + math.log(4)) / 2, f"{outcomes} outcomes", cause="see above")
-    same(jensen_shannon(q, p), (value + math.log(4)) / 2, "p and q exchanged", cause="symmetric")
-### END HIDDEN TESTS
-
-# %% nbgrader={"grade": true, "grade_id": "jensen-shannon-zeros", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(jensen_shannon(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5])), 0.2157616,
-     "JS of (1, 0) and (1/2, 1/2)",
-     cause="NaN: 0 times the logarithm of 0 has to count as 0; .0425 and .1438: a term of q is "
-     "missing, which counts although p is 0 there")
-### BEGIN HIDDEN TESTS
-same(jensen_shannon(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])), math.log(2), "no overlap",
-     cause="log 2 is the most")
-same(jensen_shannon(torch.tensor([0.2, 0.8, 0.0]), torch.tensor([0.2, 0.8, 0.0])), 0.0, "p = q",
-     cause="0 is the least")
-p, q = torch.tensor([0.0, 0.3, 0.7, 0.0]), torch.tensor([0.4, 0.0, 0.6, 0.0])
-same(jensen_shannon(p, q), (0.7 * math.log(2) + 0.7 * math.log(0.7 / 0.65)
-     + 0.6 * math.log(0.6 / 0.65)) / 2, "zeros in both", cause="0 log 0 counts as 0")
-same(p, torch.tensor([0.0, 0.3, 0.7, 0.0]), "p after the call", cause="changed in place")
+for truth, rules in games.items():
+    said = diagnose(*history(rules, seed=59))
+    assert said == truth, f"{truth!r}: got {said!r}"
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## Exercise 5: when the discriminator wins (3 points)
+# ## Exercise 5: an open question (3 points)
 #
-# At the beginning the generator's pictures are bad, the discriminator is sure, and its logits $a$
-# of generated pictures lie far below 0. The generator learns by how its loss changes with them.
-# Derive it on paper, for one picture, as a formula in $\sigma$:
+# A friend reports on a new generator of digits: *"A classifier is sure of 84 % of my samples; their
+# variety, the mean distance of two, is .41, that of real digits .36; and by Parzen windows they reach
+# 240 nats, where real digits reach 228. They are better than real digits."* In about 100 words:
 #
-# $$\frac{d}{da} \log\big(1 - \sigma(a)\big) \qquad\text{and}\qquad
-#   \frac{d}{da} \big({-\log \sigma(a)}\big) .$$
-
-# %% nbgrader={"grade": false, "grade_id": "slopes", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def slopes(a):
-    """The slopes of both losses of the generator in the discriminator's logit.
-
-    a: float (N,), logits of single generated pictures. Returns float (2, N): in row 0 the slope of
-    the saturating loss log(1 - sigma(a)), in row 1 that of the non-saturating loss -log sigma(a),
-    at each logit by itself: no mean is taken.
-    """
-    ### BEGIN SOLUTION
-    return torch.stack([-torch.sigmoid(a), -torch.sigmoid(-a)])
-    ### END SOLUTION
-
-# %% [markdown] tags=["hint"]
-# By exercise 1, the losses are $-\log(1 + e^{a})$ and $\log(1 + e^{-a})$. Now the chain rule.
-
-# %% nbgrader={"grade": true, "grade_id": "slopes-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-same(slopes(torch.tensor([0.0, -2.0])), torch.tensor([[-0.5, -0.1192029], [-0.5, -0.8807971]]),
-     "the slopes at logits 0 and -2",
-     cause="signs: both losses fall as the discriminator is fooled; if the two rows are exchanged, "
-     "look again which loss is which; halves of these numbers: a mean was differentiated")
-### BEGIN HIDDEN TESTS
-lot = torch.Generator().manual_seed(65)
-a = 4 * torch.randn(11, generator=lot, dtype=torch.float64)
-step = 1e-5
-saturating = lambda t: -torch.log1p(torch.exp(t))
-other = lambda t: torch.log1p(torch.exp(-t))
-wanted = torch.stack([(f(a + step) - f(a - step)) / (2 * step) for f in (saturating, other)])
-same(slopes(a), wanted, "random logits", cause="see above")
-same(slopes(torch.tensor([-200.0, 200.0])), torch.tensor([[0.0, -1.0], [-1.0, 0.0]]),
-     "logits of -200 and 200", cause="overflow")
-same(slopes(torch.tensor([3.0])), torch.tensor([[-0.9525741], [-0.0474259]]), "one logit",
-     cause="see above")
-### END HIDDEN TESTS
-
-# %% [markdown]
-# ## Exercise 6: an open question (3 points)
-#
-# A friend trains a generator with the saturating loss. After 200 steps the discriminator's loss is
-# .0001, and the generator's pictures stay noise however long the training goes on. *"The
-# discriminator is perfect, so the generator gets perfect advice. My generator must be too small."*
-# In about 100 words:
-#
-# - What does exercise 5 say about that advice?
-# - Why does the non-saturating loss help, although it has the same aim?
-# - If the two densities do not overlap at all, which way does JS tell the generator to go?
+# - Which control would you ask for beside each of the three numbers, and what do you expect of it?
+# - What, in one sentence, would convince you that the samples are neither noise, nor a blur, nor
+#   copies?
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "open-question", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION
-# **1 point.** The loss of .0001 means logits around -9 or below for generated pictures. There the
-# saturating loss has the slope $-\sigma(a)$, of about .0001: the generator hardly moves, whatever
-# its size. A sure discriminator gives next to no advice.
+# **1 point.** Uniform noise: a classifier has to choose, and is sure of noise about as often; and two
+# pictures of noise are .41 apart, more than two digits. So the first two numbers are what *nothing*
+# gives.
 #
-# **1 point.** The non-saturating loss falls for the same change, a larger $a$, but its slope is
-# $-\sigma(-a)$, nearly $-1$ just where the discriminator is sure. The pictures that it sees through
-# count most, and those that already pass least.
+# **1 point.** Real digits, blurred: by Parzen windows they beat sharp ones. A score above that of
+# real digits is a sign that the measure rewards the middle, not that the samples are good.
 #
-# **1 point.** Densities that do not overlap have JS = log 2, no matter how far apart they are. A
-# small step of the generator does not change that: it is flat, and points nowhere. (What helps
-# in training is that the discriminator is not perfect; or a distance that sees how far apart they
-# are.)
+# **1 point.** Look at them. Then a measure that all these controls fail, such as the Fréchet distance
+# beside those of noise, of a blur and of real digits; and a search for copies that allows for shifts,
+# with new digits as its control. (Any two controls that fit and one that finds copies.)
 # ### END SOLUTION
