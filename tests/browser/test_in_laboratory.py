@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from course_utils import laboratory
 from course_utils.attacks import fgsm, lbfgs_attack
 from course_utils.data import load_mnist
+from course_utils.gan import plane
 from course_utils.zoo import load_model
 
 DIGITS = 100
@@ -218,6 +219,46 @@ def test_the_games_slopes_are_autograds(page, folder, saturating):
     assert told["inputs"] == pytest.approx(slopes[0].flatten().tolist())
     for ours, theirs in zip(told["gradients"], slopes[1:], strict=True):
         assert ours == pytest.approx(theirs.tolist())
+
+
+PLAYED = """({weights, points, noise, options}) => {
+  const game = new courseLaboratory.Game({batch: 6, width: 5});
+  const players = [game.generator, game.discriminator];
+  players.forEach((one, i) => one.weights.forEach((w, k) => w.set(weights[i][k])));
+  game.real = () => Float64Array.from(points.shift());
+  game.noise = () => Float64Array.from(noise.shift());
+  for (let round = 0; round < 3; round++) game.play(options);
+  return players.map((one) => one.weights.map((w) => [...w]));
+}"""
+
+
+@pytest.mark.parametrize("adam", [True, False])
+@pytest.mark.parametrize("saturating", [True, False])
+def test_the_games_rounds_are_those_of_python(page, folder, adam, saturating):
+    page.goto((folder / "game.html").as_uri())
+    rules = plane.Rules(2, 3, 1e-2, 3e-2, saturating=saturating, adam=adam)
+    pair = plane.player(2, hidden=5, seed=1), plane.player(1, hidden=5, seed=2)
+    lot = torch.Generator().manual_seed(3)
+    points = plane.ring(3 * 3 * 6, lot).view(3, 3, 6, 2)
+    noise = torch.randn(3, 5, 6, 2, generator=lot, dtype=torch.float64)
+
+    def flat(player):
+        """Layer by layer: rows of weights, then biases."""
+        layers = zip(player.weights[::2], player.weights[1::2])
+        return [torch.cat([w.flatten(), b]).tolist() for w, b in layers]
+
+    told = page.evaluate(PLAYED, {
+        "weights": [flat(one) for one in pair], "points": points.view(9, 12).tolist(),
+        "noise": noise.view(15, 12).tolist(),
+        "options": {"discriminatorSteps": 3, "generatorSteps": 2, "discriminatorRate": 3e-2,
+                    "generatorRate": 1e-2, "optimiser": "adam" if adam else "sgd",
+                    "saturating": saturating},
+    })  # fmt: skip
+    for real, z in zip(points, noise):
+        pair = plane.play(*pair, rules, real, z)
+    for ours, theirs in zip(map(flat, pair), told, strict=True):
+        for mine, other in zip(ours, theirs, strict=True):
+            assert other == pytest.approx(mine, abs=1e-9)
 
 
 def test_the_game_is_played_collapses_and_is_cured(page, folder):

@@ -101,3 +101,21 @@ def test_shares_put_each_set_beside_its_class():
     places = [line.get_xdata()[0] for line in lines.values()]
     assert len(set(places)) == 3 and told_apart(lines.values())
     assert "3 %" in [text.get_text() for text in ax.texts]
+
+
+def test_the_plane_shows_points_arrows_and_answers_where_they_are():
+    made, arrows = torch.tensor([[0.5, -1.0], [0.0, 1.0]]), torch.tensor([[0.1, 0.2], [0.3, -0.4]])
+    answers, real = torch.rand(5, 5), torch.tensor([[1.0, 1.0]])
+    panels = {"start": (made, arrows, answers), "end": (real, real, answers.T)}
+    figure = figures.game_in_the_plane(panels, real, extent=1.6)
+    first, second = figure.axes[:2]
+    lines = drawn(first)
+    assert np.allclose(lines["generated"].get_xydata(), made)
+    assert np.allclose(lines["real"].get_xydata(), real)
+    assert told_apart(lines.values())
+    (quiver,) = [c for c in first.collections if hasattr(c, "U")]
+    assert np.allclose(np.column_stack([quiver.U, quiver.V]), arrows)
+    (shades,) = first.images
+    assert shades.origin == "lower" and np.allclose(shades.get_array(), answers)
+    assert [ax.get_title() for ax in (first, second)] == ["start", "end"]
+    assert shades.get_extent() == [-1.6, 1.6, -1.6, 1.6]

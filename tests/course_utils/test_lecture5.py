@@ -10,7 +10,7 @@ from scipy.special import expit
 from scipy.stats import norm
 from torch.nn import functional as F
 
-from course_utils import gan
+from course_utils import claims, gan, intervals, study
 from course_utils.data import DataUnavailable, load_mnist
 from tools.lectures import NOTEBOOKS
 from course_utils.zoo import load_model
@@ -104,8 +104,93 @@ def test_a_blur_beats_real_digits_by_parzen_windows_only(digits):
     assert distances[1] > 2 * distances[0]
 
 
-def test_the_shipped_discriminator_is_turned_round_by_a_small_step(digits):
-    """Section 13, with the step written out."""
+def verdict(claim_id, estimate, null=0.0):
+    return claims.check(claim_id, intervals.over_seeds(estimate), null=null).verdict
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "first", "second"),
+    [
+        ("gan-non-saturating", "descent, saturating", "descent"),
+        ("gan-non-saturating-adam", "Adam, saturating", "Adam"),
+        ("gan-adversarial-discriminator", "Adam", "Adam, adversarial D"),
+    ],
+)
+def test_the_studys_claims_and_their_nulls(cells, claim_id, first, second):
+    """The verdict recomputed from the table, and with the null or the opposite in its place."""
+    table = study.read("gan")
+    table = table[table["measure"] == "Frechet distance"]
+    values = {name: rows.sort_values("seed")["value"].to_numpy()
+              for name, rows in table.groupby("condition")}
+    assert {len(numbers) for numbers in values.values()} == {5}
+    effect, same = values[first] - values[second], second.split(",")[0]
+    found = verdict(claim_id, effect)
+    assert found == claims.CLAIMS[claim_id].expected
+    (cell,) = (c for c in cells if c.cell_type == "code" and f'check("{claim_id}"' in c.source)
+    (line,) = (o.data["text/plain"] for o in cell.outputs if "text/plain" in o.get("data", {}))
+    value = re.search(r"five seeds: (-?\d+) \((-?\d+) to (-?\d+)\)", line.replace("\n", " "))
+    mean, half = effect.mean(), 2.776 * effect.std(ddof=1) / 5**0.5
+    expected = [mean, mean - half, mean + half]
+    assert [float(n) for n in value.groups()] == pytest.approx(expected, abs=1)
+    assert verdict(claim_id, values[f"{same}, again"] - values[same]) == "undecided"
+    strong = np.array([200.0, 210, 190, 205, 195])
+    assert [verdict(claim_id, way * strong) for way in (1, -1)] == ["reproduced", "contradicted"]
+
+
+def test_the_samples_verdict_turns_with_noise_in_their_place(digits):
+    """Section 10 with fewer pictures: digits as new as any pass, noise and nine digits do not."""
+    images, labels = load_mnist("train")
+    classifier = load_model("maxout")
+    known = gan.features(classifier, digits["test"]).split(2000)
+    nines = images[:11_500][labels[:11_500] != 9][:10_000]
+    noise = torch.rand(10_000, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+    def nearer(pictures):
+        """By how much nearer than digits without nines, on five parts."""
+        sets = [gan.features(classifier, some).split(2000) for some in (nines, pictures)]
+        return [gan.frechet_distance(a, k) - gan.frechet_distance(b, k)
+                for a, b, k in zip(*sets, known)]
+
+    assert verdict("gan-all-digits", nearer(images[30_000:40_000])) == "reproduced"
+    assert verdict("gan-all-digits", nearer(noise)) == "contradicted"
+    assert verdict("gan-all-digits", nearer(nines.roll(17, dims=0))) != "reproduced"
+
+
+def test_parzens_verdict_turns_with_noise_and_with_a_blur(digits):
+    """Noise is contradicted; a blur, no model of anything, passes: the protocol's own fault."""
+    real = digits["train"][:10_000]
+    noise = torch.rand(500, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    for pictures, expected in ((noise, "contradicted"), (F.avg_pool2d(real, 3, 1, 1), "reproduced")):
+        sigma = gan.choose_sigma(pictures, digits["train"][50_000:50_300], gan.PAPERS_SIGMAS)
+        nats = gan.parzen_log_likelihood(pictures, digits["test"][:500], sigma)
+        half = 1.96 * float(np.hypot(nats.std() / 500**0.5, 1.1))
+        above = nats.mean().item() - 214
+        estimate = intervals.Interval(above, above - half, above + half)
+        assert claims.check("gan-parzen", estimate, null=0.0).verdict == expected
+
+
+def test_no_answer_beats_p_over_p_plus_q():
+    """The theorem's check finds a violation where the formula is another."""
+    p, q = torch.rand(2, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    answers = torch.arange(1, 1000, dtype=torch.float64)[:, None] / 1000
+    value = lambda d: p * d.log() + q * (1 - d).log()  # noqa: E731
+    for best, expected in ((p / (p + q), "theorem"), (q / (p + q), "violated")):
+        better = value(answers) > value(best) + 1e-12
+        found = claims.check_theorem("gan-optimal-discriminator", cases=better.numel(),
+                                     violations=int(better.sum()))
+        assert found.verdict == expected
+
+
+def test_the_glossary_has_the_terms_that_the_lectures_link_to():
+    text = (NOTEBOOKS / "glossary.md").read_text(encoding="utf-8")
+    terms = [line.split("**")[1] for line in text.splitlines() if re.match(r"\*\*[^*]+\*\*.* \(", line)]
+    for term in ("Density", "Expectation", "KL", "Entropy", "Logit"):
+        assert any(found.startswith(term) for found in terms), term
+    assert terms == sorted(terms, key=str.lower) and "two minutes" in text
+
+
+def test_a_small_step_turns_the_shipped_discriminator_round(digits):
+    """Section 14, with the step written out."""
     generator, discriminator = gan.load_gan()
     sets = {1: digits["test"][:300], 0: gan.sample(generator, 300)}
     for label, images in sets.items():

@@ -19,6 +19,7 @@ from course_utils.deck import CLAIMS as DECK
 from tools.environment import ROOT
 
 ASSIGNMENTS = "notebooks/assignments"
+GLOSSARY = "notebooks/glossary"
 # What of the laboratory each lecture opens with.
 LABORATORY = {
     1: "attack=smallest",
@@ -140,7 +141,8 @@ def write_all(source: Path) -> dict:
     texts = readme_pages((ROOT / "README.md").read_text(encoding="utf-8"))
     heading, _, rest = texts["index"].partition("\n")
     texts["index"] = f"{heading}\n\n{laboratory.place()}\n\n{rest}"
-    texts["index"] += sidebar("Lectures", chapters) + sidebar("Beside the lectures", beside)
+    texts["index"] += sidebar("Lectures", chapters)
+    texts["index"] += sidebar("Beside the lectures", [GLOSSARY, *beside])
     texts["claims"] = claims_page(taught)
     links = [
         f'<li><a href="slides/{name}.html">{html.escape(title(notebook))}</a></li>\n'
@@ -154,7 +156,7 @@ def write_all(source: Path) -> dict:
     shutil.copytree(ROOT / "tools" / "book", source)
     laboratory.write(source / "static" / "laboratory")
     for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff", ".github/overview.png",
-                 f"{ASSIGNMENTS}/ANSWERS.md"):  # fmt: skip
+                 f"{ASSIGNMENTS}/ANSWERS.md", f"{GLOSSARY}.md"):  # fmt: skip
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
     for name, text in texts.items():
@@ -178,7 +180,7 @@ def write_all(source: Path) -> dict:
 
     names = {int(name[:2]): f"notebooks/{name}.html" for name in taught}
     return {
-        "pages": [f"{name}.html" for name in [*texts, *chapters, *sets, *api]]
+        "pages": [f"{name}.html" for name in [*texts, GLOSSARY, *chapters, *sets, *api]]
         + [f"slides/{name}.html" for name in taught],
         "figures": {
             f"notebooks/{name}.html": sum(map(shows_picture, notebook.cells))
