@@ -17,7 +17,8 @@ from torch.distributions import Bernoulli, kl_divergence
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.checks import check_attack, check_counts, check_share, check_sizes
+from course_utils.checks import check_attack, check_counts, check_share
+from course_utils.convex import check_finite, fit_linear
 from course_utils.device import seeded
 from course_utils.inference import batches, predict
 from course_utils.lipschitz import lipschitz_penalty
@@ -90,7 +91,7 @@ def fit(
                         value = value + lipschitz * lipschitz_penalty(model, state=vectors)
                     value = value + weight_decay_term(model, weight_decay)
                     value.backward()
-                    _check_finite(value.item(), f"step {step} of epoch {epoch}", "learning_rate")
+                    check_finite(value.item(), f"step {step} of epoch {epoch}", "learning_rate")
                     optimizer.step()
                     schedule.step()
                     for name, mean in report.items():
@@ -120,100 +121,6 @@ def _loss_and_report(
     value = loss(model, images, labels)
     value, report = value if isinstance(value, tuple) else (value, {})
     return value, {"loss": value.detach(), **report}
-
-
-def fit_linear(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    weight_decay: float = 0.0,
-    iterations: int = 500,
-    tolerance: float = 1e-6,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Train a linear classifier in place with L-BFGS on all images at once, to convergence.
-
-    Weight decay makes this problem strictly convex, so it has one solution, and every machine
-    finds the same. Computes in float64 where the device can.
-
-    Ctrl-C, or any other error, leaves the model at the lowest loss met.
-
-    Args:
-        model: a single `nn.Linear` behind an `nn.Flatten`, as `fully_connected(10)` gives it.
-        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
-        labels: (N,), int64.
-        weight_decay: see `weight_decay_term`.
-        iterations: after which it stops at the latest.
-        tolerance: stops when no entry of the gradient is larger (the pixels centred). Over
-            `weight_decay`, it bounds how far an entry of the weights is from the solution, roughly.
-        progress: whether to show a bar.
-
-    Returns:
-        One row for each evaluation of the loss: "evaluation", "loss" (with the weight decay),
-        "gradient" (its largest entry) and "error" (percent of the images misclassified).
-
-    Raises:
-        ValueError, TypeError: an argument is not as described.
-        FloatingPointError: the loss is no longer finite.
-    """
-    check_attack(model, images, labels)
-    labels = labels.to(images.device)
-    if not (
-        isinstance(model, nn.Sequential)
-        and [type(layer) for layer in model] == [nn.Flatten, nn.Linear]
-    ):
-        raise ValueError(f"model: got {model}, expected a Flatten and a Linear, as in FC10")
-    check_counts(iterations=iterations)
-    weight_decay_term(model, weight_decay)
-    dtype = torch.float32 if images.device.type == "mps" else torch.float64
-    layer = model[1]
-    # Pixels around zero need a third of the evaluations. The bias takes the difference up.
-    pixels = images.detach().flatten(1).to(dtype, copy=True)
-    mean = pixels.mean(0)
-    pixels -= mean
-    weight = layer.weight.detach().to(dtype).requires_grad_()
-    bias = (layer.bias.detach().to(dtype) + weight.detach() @ mean).requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=iterations,
-        max_eval=2 * iterations,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=tolerance,
-        tolerance_change=0.0,
-    )
-    history = []
-    best = float("inf"), weight.detach().clone(), bias.detach().clone()
-    bar = tqdm(desc="training", unit=" evaluations", disable=not progress)
-
-    def closure() -> Tensor:
-        nonlocal best
-        logits = F.linear(pixels, weight, bias)
-        loss = F.cross_entropy(logits, labels) + weight_decay / 2 * weight.square().sum()
-        weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
-        row = {
-            "evaluation": len(history) + 1,
-            "loss": loss.item(),
-            "gradient": max(weight.grad.abs().max().item(), bias.grad.abs().max().item()),
-            "error": 100 * (logits.argmax(1) != labels).double().mean().item(),
-        }
-        _check_finite(row["loss"], f"evaluation {row['evaluation']}", "weight_decay")
-        history.append(row)
-        if row["loss"] < best[0]:
-            best = row["loss"], weight.detach().clone(), bias.detach().clone()
-        bar.update()
-        bar.set_postfix_str(f"loss {row['loss']:.4f}, error {row['error']:.2f} %")
-        return loss
-
-    try:
-        optimizer.step(closure)
-    finally:
-        bar.close()
-        with torch.no_grad():
-            layer.weight.copy_(best[1])
-            layer.bias.copy_(best[2] - best[1] @ mean)
-    return pd.DataFrame(history)
 
 
 def fit_sparse_features(
@@ -362,14 +269,6 @@ def error_rate(
     check_attack(model, images, labels)
     wrong = predict(model, images, batch_size=batch_size) != labels.to(images.device)
     return 100 * wrong.sum().item() / len(labels)
-
-
-def _check_finite(loss: float, where: str, knob: str) -> None:
-    if not abs(loss) < float("inf"):
-        raise FloatingPointError(
-            f"the loss is {loss} at {where}: training diverged. "
-            f"Try a smaller {knob}, and check the images and the model's first weights"
-        )
 
 
 def copy_of_state(model: nn.Module) -> dict[str, Tensor]:

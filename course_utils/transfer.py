@@ -13,26 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils import checks, inference
 from course_utils.attacks import distortion
-from course_utils.checks import (
-    EVERYWHERE,
-    check_attack,
-    check_choice,
-    check_images,
-    check_labels,
-    check_model,
-    check_named,
-    check_sizes,
-)
-from course_utils.inference import (
-    differentiable,
-    in_batches,
-    logits_of,
-    loss_and_gradient,
-    own_and_rivals,
-    per_image,
-    predict,
-)
 from course_utils.intervals import proportion
 
 
@@ -50,12 +32,9 @@ class TransferTable:
 
 
 def transfer_table(
-    models: Mapping[str, nn.Module],
-    adversarial: Mapping[str, Tensor],
-    labels: Tensor,
-    *,
-    batch_size: int | None = None,
-) -> TransferTable:
+    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor,
+    *, batch_size: int | None = None,
+) -> TransferTable:  # fmt: skip
     """Show each set of images to each network, and count how many it misclassifies.
 
     Args:
@@ -71,7 +50,7 @@ def transfer_table(
     _check_sets(models, adversarial, labels)
 
     def count(model: nn.Module, images: Tensor) -> int:
-        classes = predict(model, images, batch_size=batch_size)
+        classes = inference.predict(model, images, batch_size=batch_size)
         return (classes != labels.to(classes.device)).sum().item()
 
     mistakes = pd.DataFrame(
@@ -99,12 +78,9 @@ def gaussian_noise(
         generator: of the noise.
         clip: whether to cut the result off at 0 and 1.
     """
-    check_images(images, bounds=EVERYWHERE)
-    check_sizes(stddev=stddev)
-    noise = torch.randn(
-        images.shape, generator=generator, device=generator.device, dtype=images.dtype
-    )
-    noisy = images + stddev * noise.to(images.device)
+    checks.check_images(images, bounds=checks.EVERYWHERE)
+    checks.check_sizes(stddev=stddev)
+    noisy = images + stddev * _gaussian(images, generator)
     return noisy.clamp(0, 1) if clip else noisy
 
 
@@ -119,22 +95,18 @@ def boxed_noise(images: Tensor, size: Tensor, generator: torch.Generator) -> Ten
         size: float (N,), the distortion of each after clipping, in pixel units; below about .5.
         generator: of the noise.
     """
-    check_images(images)
-    shape = images.shape
-    noise = torch.randn(shape, generator=generator, device=generator.device, dtype=images.dtype)
-    noise = noise.to(images.device)
+    checks.check_images(images)
+    noise = _gaussian(images, generator)
     low, high = torch.zeros_like(size), 16 * size
     for _ in range(30):
         stddev = (low + high) / 2
-        noisy = (images + stddev.view(-1, *[1] * (images.ndim - 1)) * noise).clamp(0, 1)
+        noisy = (images + inference.per_image(stddev, images) * noise).clamp(0, 1)
         small = distortion(noisy - images) < size
         low, high = torch.where(small, stddev, low), torch.where(small, high, stddev)
     return noisy
 
 
-def amplify(
-    images: Tensor, perturbation: Tensor, stddev: float, *, clip: bool = False
-) -> Tensor:
+def amplify(images: Tensor, perturbation: Tensor, stddev: float, *, clip: bool = False) -> Tensor:
     """Return images plus their perturbations, each scaled to a distortion of `stddev`.
 
     An image whose perturbation is zero stays as it is: there is no direction to go in.
@@ -146,8 +118,8 @@ def amplify(
         clip: whether to cut the result off at 0 and 1, which lowers its distortion. As with
             `gaussian_noise`, the paper seems not to have clipped.
     """
-    check_images(images, bounds=EVERYWHERE)
-    check_sizes(stddev=stddev)
+    checks.check_images(images, bounds=checks.EVERYWHERE)
+    checks.check_sizes(stddev=stddev)
     size = distortion(perturbation)
     if perturbation.shape != images.shape:
         raise ValueError(
@@ -155,7 +127,7 @@ def amplify(
             f"expected that of images, {tuple(images.shape)}"
         )
     factor = torch.where(size > 0, stddev / size, 0)
-    amplified = images + per_image(factor, images) * perturbation
+    amplified = images + inference.per_image(factor, images) * perturbation
     return amplified.clamp(0, 1) if clip else amplified
 
 
@@ -184,8 +156,8 @@ def draw_targets(
     Raises:
         TypeError, ValueError: an argument is not as described, or one that `how` needs is None.
     """
-    check_labels(labels, classes=classes)
-    check_choice(("random", "runner-up"), how=how)
+    checks.check_labels(labels, classes=classes)
+    checks.check_choice(("random", "runner-up"), how=how)
     needed = {"generator": generator} if how == "random" else {"model": model, "images": images}
     for name, value in needed.items():
         if value is None:
@@ -194,9 +166,9 @@ def draw_targets(
         device = generator.device
         steps = torch.randint(1, classes, labels.shape, generator=generator, device=device)
         return (labels + steps.to(labels.device)) % classes
-    check_attack(model, images, labels, bounds=EVERYWHERE)
-    logits = logits_of(model, images)
-    return own_and_rivals(logits, labels.to(logits.device))[1].argmax(1)
+    checks.check_attack(model, images, labels, bounds=checks.EVERYWHERE)
+    logits = inference.logits_of(model, images)
+    return inference.own_and_rivals(logits, labels.to(logits.device))[1].argmax(1)
 
 
 def easiest_targets(
@@ -213,7 +185,7 @@ def easiest_targets(
         The targets (N,), int64, and the attack's result for them; its `evaluations` are those of
         all attempts. Where none succeeded, the first is kept.
     """
-    check_labels(labels, images, classes=classes)
+    checks.check_labels(labels, images, classes=classes)
     targets, best = None, None
     for step in range(1, classes):
         aims = (labels + step) % classes
@@ -225,7 +197,7 @@ def easiest_targets(
         better = size < torch.where(best.success, best.distortion, torch.inf)
         targets = torch.where(better, aims.to(better.device), targets.to(better.device))
         fields = {
-            name: torch.where(per_image(better, new), new, getattr(best, name))
+            name: torch.where(inference.per_image(better, new), new, getattr(best, name))
             for name, new in vars(result).items()
         }
         fields["evaluations"] = best.evaluations + result.evaluations
@@ -252,13 +224,13 @@ def same_mistakes(
     _check_sets(models, adversarial, labels)
     sources = [name for name in adversarial if name in models]
     if not sources:
-        raise ValueError(
-            f"adversarial: got {', '.join(adversarial)}, expected sets named after models"
-        )
+        got = ", ".join(adversarial)
+        raise ValueError(f"adversarial: got {got}, expected sets named after models")
     share, count = (pd.DataFrame(index=sources, columns=[*models], dtype=float) for _ in range(2))
     for source in sources:
-        given = {name: predict(model, adversarial[source]) for name, model in models.items()}
-        truth = labels.to(given[source].device)
+        images = adversarial[source]
+        given = {name: inference.predict(model, images) for name, model in models.items()}
+        truth = labels.to(images.device)
         for name, classes in given.items():
             both = (classes != truth) & (given[source] != truth)
             agreed = (both & (classes == given[source])).sum().item()
@@ -268,11 +240,7 @@ def same_mistakes(
 
 
 def gradient_cosines(
-    models: Mapping[str, nn.Module],
-    images: Tensor,
-    labels: Tensor,
-    *,
-    batch_size: int | None = None,
+    models: dict[str, nn.Module], images: Tensor, labels: Tensor, *, batch_size: int | None = None
 ) -> pd.DataFrame:
     """Return the mean cosine between two networks' gradients of the loss at the same images.
 
@@ -294,9 +262,9 @@ def gradient_cosines(
     _check_sets(models, {"images": images}, labels)
     directions = {}
     for name, model in models.items():
-        with differentiable(model) as model:
-            _, gradient = in_batches(
-                partial(loss_and_gradient, model), images, labels.to(images.device),
+        with inference.differentiable(model) as model:
+            _, gradient = inference.in_batches(
+                partial(inference.loss_and_gradient, model), images, labels.to(images.device),
                 batch_size=batch_size,
             )  # fmt: skip
         directions[name] = F.normalize(gradient.flatten(1), dim=1)
@@ -315,12 +283,18 @@ def cells(table: pd.DataFrame) -> pd.Series:
     return values[[made != shown for made, shown in values.index]]
 
 
+def _gaussian(images: Tensor, generator: torch.Generator) -> Tensor:
+    place = generator.device
+    noise = torch.randn(images.shape, generator=generator, device=place, dtype=images.dtype)
+    return noise.to(images.device)
+
+
 def _check_sets(
     models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
 ) -> None:
-    check_named(models=models, adversarial=adversarial)
+    checks.check_named(models=models, adversarial=adversarial)
     for name, model in models.items():
-        check_model(model, name=f"models[{name!r}]")
+        checks.check_model(model, name=f"models[{name!r}]")
     for name, images in adversarial.items():
-        check_images(images, name=f"adversarial[{name!r}]", bounds=EVERYWHERE)
-        check_labels(labels, images)
+        checks.check_images(images, name=f"adversarial[{name!r}]", bounds=checks.EVERYWHERE)
+        checks.check_labels(labels, images)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from course_utils import attacks, inference, losses, training, transfer
+from course_utils import attacks, convex, inference, losses, training, transfer
 from course_utils.models import RBF, fully_connected
 
 QUIET = {"progress": False}
@@ -66,7 +66,7 @@ CALLS = {
     ],
     transfer.easiest_targets: lambda m, x, y: [attacks.lbfgs_attack, m, x, y, {"classes": 3}],
     training.fit: lambda m, x, y: [m, x, y, {"epochs": 1, "batch_size": 3, **QUIET}],
-    training.fit_linear: lambda m, x, y: [
+    convex.fit_linear: lambda m, x, y: [
         fully_connected(3, inputs=12).to(x.dtype), x, y, {"iterations": 3, **QUIET}
     ],
     training.fit_sparse_features: lambda m, x, y: [
@@ -75,14 +75,14 @@ CALLS = {
     ],
     training.fit_rbf: lambda m, x, y: [RBF(3, 12).to(x.dtype), x, y, {"epochs": 1, **QUIET}],
 }  # fmt: skip
-TRAINING = {training.fit, training.fit_linear, training.fit_sparse_features, training.fit_rbf}
+TRAINING = {training.fit, convex.fit_linear, training.fit_sparse_features, training.fit_rbf}
 # Not for readers: pieces of the above, or what hands the network itself on.
 INSIDE = {"ask", "batches", "copy_of_state", "differentiable", "gradient_in", "in_batches",
           "next_batch", "per_image"}  # fmt: skip
 
 
 def test_no_public_function_is_left_out():
-    modules = (attacks, inference, losses, training, transfer)
+    modules = (attacks, convex, inference, losses, training, transfer)
     public = {
         function
         for module in modules

@@ -6,7 +6,7 @@ import scipy.optimize
 import torch
 from torch import nn
 
-from course_utils import training
+from course_utils import convex
 from course_utils.attacks import fgsm
 from course_utils.inference import predict
 from course_utils.losses import (
@@ -129,7 +129,7 @@ def test_linear_fit_interrupted_keeps_the_best_so_far(monkeypatch):
             raise KeyboardInterrupt
         losses.append(loss)
 
-    monkeypatch.setattr(training, "_check_finite", interrupt)
+    monkeypatch.setattr(convex, "check_finite", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fit_linear(model, images, labels, weight_decay=1e-2, progress=False)
     loss = objective(*parameters_of(model), images, labels, 1e-2)[0]
