@@ -1,8 +1,7 @@
 """The deck's claims, checked by running.
 
 A lecture measures what a claim of `course_utils.deck` asks for and hands it to `check`,
-`check_table` or `check_theorem` in a cell tagged `claim` and `claim:<id>`. Nothing can be tuned:
-an effect is *reproduced* when its 95 % interval lies wholly on the deck's side of no effect,
+`check_table` or `check_theorem`. Nothing can be tuned: an effect is *reproduced* when its 95 % interval lies wholly on the deck's side of no effect,
 *contradicted* when wholly on the other, else *undecided*; a table's cells are judged by their
 order, against shuffled tables; a theorem can only be violated.
 """
@@ -158,34 +157,38 @@ def _find(claim_id: str, *kinds: str) -> Claim:
     return claim
 
 
-def _read(notebook, name: str) -> tuple[list[str], dict[str, Verdict], list[tuple[str, str]]]:
-    """The ids tagged in `notebook`, the verdicts shown by the cells so tagged, what is wrong."""
-    tagged, shown, wrong = [], {}, []
-    for number, cell in enumerate(notebook.cells):
-        tags = cell.get("metadata", {}).get("tags", [])
-        ids = [tag.removeprefix("claim:") for tag in tags if tag.startswith("claim:")]
-        shown_here = [o["data"] for o in cell.get("outputs", []) if MIME_TYPE in o.get("data", {})]
-        tagged += ids
-        where = f"{name}, cell {number}"
-        if len(ids) > 1 or ("claim" in tags) != bool(ids):
-            wrong.append((", ".join(ids) or "?", f"{where}: tags {tags}, not claim and claim:<id>"))
-            continue
-        wrong += [(claim_id, f"{where}: tagged with an unknown claim")
-                  for claim_id in ids if claim_id not in CLAIMS]
-        for data in shown_here:
-            found = data[MIME_TYPE].get("id", "?")
-            if [found] != ids:
-                wrong.append((found, f"{where}: checks {found}, tagged {ids}"))
-            elif found in shown:
-                wrong.append((found, f"{where}: checked a second time"))
-            elif problem := _differs(data):
-                wrong.append((found, f"{where}: {problem}"))
+def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
+    """One row for each claim of CLAIMS, read from executed notebooks (nbformat NotebookNodes).
+
+    A claim fails whose verdict is another than expected, for better or worse, or that is shown
+    twice, and one of `lectures` that is not shown ("missing"). An output whose line, card and
+    numbers do not belong together is not read, and fails in a row of its own.
+    """
+    shown, rows, amiss = {}, [], []
+    for cell in (cell for notebook in notebooks for cell in notebook.cells):
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            if MIME_TYPE not in data:
+                continue
+            claim_id = data[MIME_TYPE].get("id", "?")
+            problem = _amiss(data) or ("shown a second time" if claim_id in shown else None)
+            if problem:
+                amiss.append((0, "-", claim_id, "-", "-", "-", f"amiss: {problem}", "-", True))
             else:
-                shown[found] = read(data[MIME_TYPE])
-    return tagged, shown, wrong
+                shown[claim_id] = read(data[MIME_TYPE])
+    for claim in CLAIMS.values():
+        if claim.id in shown:
+            verdict, measured = shown[claim.id].verdict, shown[claim.id].text
+            fails = not shown[claim.id].as_expected
+        else:
+            verdict, measured = "missing" if claim.lecture in lectures else "not yet", "-"
+            fails = verdict == "missing"
+        rows.append((claim.lecture, claim.slide, claim.id, claim.says, measured, claim.paper,
+                     verdict, claim.expected, fails))
+    columns = "lecture,slide,claim,deck says,measured,paper,verdict,expected,fails".split(",")
+    return pd.DataFrame(rows + amiss, columns=columns)
 
 
-def _differs(data: dict) -> str | None:
+def _amiss(data: dict) -> str | None:
     """Whether the line or the card shown is another than the numbers beneath give today."""
     if "holds" in data[MIME_TYPE] or "unconverted" in data[MIME_TYPE]["measured"]:  # TRANSITION
         return None
@@ -195,43 +198,6 @@ def _differs(data: dict) -> str | None:
         return f"the numbers cannot be read ({type(error).__name__}: {error})"
     shown = {kind: data.get(kind) for kind in bundle}
     return None if shown == bundle else "what is shown is not that of its numbers"
-
-
-def report(notebooks: list, *, lectures: list[int] | None = None) -> pd.DataFrame:
-    """One row for each claim of CLAIMS, read from executed notebooks (nbformat NotebookNodes).
-
-    A claim fails whose verdict is another than expected, for better or worse. One whose lecture is
-    among `lectures` and that no cell shows reads "missing", one of another lecture "not yet".
-    `lectures` defaults to those of the claims tagged in the notebooks; then a notebook without a
-    tag raises ValueError. A cell whose tags, line and numbers disagree fails in a row of its own.
-    """
-    shown, wrong, found = {}, [], set()
-    for number, notebook in enumerate(notebooks, start=1):
-        tagged, verdicts, problems = _read(notebook, f"notebook {number}")
-        if lectures is None and not tagged:
-            raise ValueError(f"notebooks: number {number} has no cell tagged claim:<id>")
-        found |= {CLAIMS[claim_id].lecture for claim_id in tagged if claim_id in CLAIMS}
-        wrong += problems
-        wrong += [(claim_id, f"notebook {number}: checked a second time")
-                  for claim_id in verdicts.keys() & shown.keys()]
-        shown |= verdicts
-    present = found if lectures is None else set(lectures)
-
-    rows = []
-    for claim in CLAIMS.values():
-        if claim.id in shown:
-            verdict, measured = shown[claim.id].verdict, shown[claim.id].text
-            fails = not shown[claim.id].as_expected
-        else:
-            verdict, measured = "missing" if claim.lecture in present else "not yet", "-"
-            fails = verdict == "missing"
-        rows.append((claim.lecture, claim.slide, claim.id, claim.says, measured, claim.paper,
-                     verdict, claim.expected, fails))
-    for claim_id, problem in wrong:
-        lecture = CLAIMS[claim_id].lecture if claim_id in CLAIMS else 0
-        rows.append((lecture, "-", claim_id, "-", "-", "-", f"mis-tagged: {problem}", "-", True))
-    columns = "lecture,slide,claim,deck says,measured,paper,verdict,expected,fails".split(",")
-    return pd.DataFrame(rows, columns=columns)
 
 
 def failures(table: pd.DataFrame) -> list[str]:

@@ -910,6 +910,8 @@ claims.check("linear-distortions", min(steps, key=lambda step: step.value),
 # %%
 means = torch.stack([images[labels == k].mean(dim=0).flatten() for k in range(10)])
 one, two = torch.triu_indices(10, 10, offset=1)
+
+# %%
 rows = {}
 for name, m in models.items():
     w = m[-1].weight.detach()

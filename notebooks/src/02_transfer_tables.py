@@ -235,6 +235,7 @@ def explained(n, cells):
     nearest = (cells * n / 100).round() * 100 / n
     return (nearest.sub(cells).abs() < 0.05 + 1e-9).sum()
 
+# %%
 counts = {n: [explained(n, printed), explained(n, second)] for n in range(50, 1000)}
 columns = [f"of {len(printed)} in the first", f"of {len(second)} in the second"]
 table = pd.DataFrame.from_dict(counts, "index", columns=columns).rename_axis("n")

@@ -8,7 +8,7 @@ import re
 import nbformat
 import pytest
 
-from course_utils.claims import CLAIMS
+from course_utils.claims import CLAIMS, MIME_TYPE
 from tools.lectures import lectures
 
 LECTURES = lectures()
@@ -65,8 +65,14 @@ def test_every_figure_has_a_caption_beneath_and_a_description(cells):
 
 
 def test_every_claim_of_the_lecture_has_its_cell(path, cells):
-    tagged = [tag for cell in cells for tag in cell.metadata.get("tags", [])]
-    shown = [tag.removeprefix("claim:") for tag in tagged if tag.startswith("claim:")]
+    """Cells that show a verdict, and no others, are tagged "claim" and "claim:<id>"."""
+    shown = []
+    for cell in cells:
+        ids = [output.data[MIME_TYPE]["id"] for output in cell.get("outputs", [])
+               if MIME_TYPE in output.get("data", {})]
+        tags = [tag for tag in cell.metadata.get("tags", []) if tag.startswith("claim")]
+        assert tags == [tag for name in ids for tag in ("claim", f"claim:{name}")], cell.source
+        shown += ids
     assert sorted(shown) == sorted(c.id for c in CLAIMS.values() if c.lecture == int(path.name[:2]))
 
 
