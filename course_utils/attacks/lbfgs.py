@@ -18,7 +18,13 @@ from tqdm.auto import tqdm
 from course_utils.attacks.quasi_newton import InverseHessian, Memory
 from course_utils.attacks.result import AttackResult, distortion
 from course_utils.checks import check_attack, check_counts, check_labels
-from course_utils.inference import differentiable, gradient_in, in_batches, logits_of, own_and_rivals
+from course_utils.inference import (
+    differentiable,
+    gradient_in,
+    in_batches,
+    logits_of,
+    own_and_rivals,
+)
 
 # All were chosen on the deck's networks, by evaluations against distortion. Of both stages:
 SLACK = 0.1  # share by which a step may raise what it minimises: strict descent takes longer
