@@ -1,9 +1,10 @@
 """The deck's claims, checked by running.
 
 A lecture measures what a claim of `course_utils.deck` asks for and hands it to `check`,
-`check_table` or `check_theorem`. Nothing can be tuned: an effect is *reproduced* when its 95 % interval lies wholly on the deck's side of no effect,
-*contradicted* when wholly on the other, else *undecided*; a table's cells are judged by their
-order, against shuffled tables; a theorem can only be violated.
+`check_table` or `check_theorem`. Nothing can be tuned: an effect is *reproduced* when its 95 %
+interval lies wholly on the deck's side of no effect, *contradicted* when wholly on the other, else
+*undecided*; a table's cells are judged by their order, against shuffled tables; a theorem can only
+be violated.
 """
 
 import math
@@ -153,7 +154,7 @@ def _find(claim_id: str, *kinds: str) -> Claim:
         raise ValueError(f"claim_id: no claim {claim_id!r}; known: {', '.join(CLAIMS)}")
     claim = CLAIMS[claim_id]
     if claim.kind not in kinds:
-        raise ValueError(f"claim_id: {claim_id!r} is of kind {claim.kind}, not {' or '.join(kinds)}")
+        raise ValueError(f"claim_id: {claim_id!r} is of kind {claim.kind}, not {', '.join(kinds)}")
     return claim
 
 

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_utils.figures.images import show_picture
-from course_utils.intervals import Interval, agree
 from course_utils.figures.style import SIX_STYLES, STYLES, hollow, legend_beside, line, mark_at
+from course_utils.intervals import Interval, agree
 
 __all__ = [
     "agreement", "beside_paper", "curves", "histograms", "number_table", "probabilities_by_network",

@@ -3,13 +3,18 @@ import math
 
 import nbformat
 import numpy as np
-import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_utils import claims, published, transfer
 from course_utils.claims import (
-    MIME_TYPE, check, check_table, check_theorem, failures, format_report, report,
+    MIME_TYPE,
+    check,
+    check_table,
+    check_theorem,
+    failures,
+    format_report,
+    report,
 )  # fmt: skip
 from course_utils.deck import CLAIMS, EFFECTS
 from course_utils.intervals import Interval
@@ -333,7 +338,8 @@ def test_a_claim_checked_twice_fails():
         [notebook(*whole_lecture(), again)],
         [notebook(*whole_lecture()), notebook(again)],
     ):
-        assert any("second time" in failure for failure in failures(report(notebooks, lectures=[1])))
+        table = report(notebooks, lectures=[1])
+        assert any("second time" in failure for failure in failures(table))
 
 
 def test_format_fits_a_terminal_of_100_columns():

@@ -1,5 +1,7 @@
 """Lecture 1: what its verdicts say when chance or doing nothing takes the effect's place."""
 
+from itertools import pairwise
+
 import nbformat
 import numpy as np
 import pytest
@@ -113,7 +115,7 @@ def test_verdicts_over_seeds_are_those_of_the_shipped_study():
         printed, wanted = found[claim].measured, vars(intervals.over_seeds(values))
         assert {name: printed[name] for name in wanted} == pytest.approx(wanted), claim
     sizes = [seeds("distortion", n, n) for n in ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)")]
-    step = min((intervals.ratio(b, a) for a, b in zip(sizes, sizes[1:])), key=lambda i: i.value)
+    step = min((intervals.ratio(b, a) for a, b in pairwise(sizes)), key=lambda i: i.value)
     assert found["linear-distortions"].measured["low"] == pytest.approx(step.low)
 
 

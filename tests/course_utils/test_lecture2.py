@@ -11,9 +11,9 @@ import torch
 from course_utils import claims, intervals, published, study, transfer
 from course_utils.attacks import lbfgs_attack
 from course_utils.data import DataUnavailable, load_mnist
-from tools.lectures import NOTEBOOKS
 from course_utils.transfer import amplify, draw_targets, gaussian_noise, transfer_table
 from course_utils.zoo import load_model
+from tools.lectures import NOTEBOOKS
 
 FIRST = list(published.szegedy_models().index)
 PRINTED = transfer.cells(published.cross_model_table().iloc[:, :6])
