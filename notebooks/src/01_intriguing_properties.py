@@ -765,7 +765,8 @@ plt.show()
 # %% [markdown]
 # **Figure 10.** Mean distortion, in thousandths, from each digit (row) to each target (column), fifty
 # pictures a cell; above, the three smallest with their 95 % intervals (here over pictures,
-# not seeds). From 1 to 8 is the shortest way; which pair comes next the intervals leave open. Read
+# not seeds). From 1 to 8 and from 9 to 4 are short ways; which pair is the very nearest the intervals
+# leave open. Read
 # the table by rows and by columns: which digit is hard to leave, and which target hard to enter?
 # Even the most distant pair is much nearer than a real picture.
 
