@@ -315,7 +315,7 @@ def badges(address: str | None) -> str:
 def setup_cell(address: str | None) -> str:
     """Every lecture's first code cell."""
     install = f'%pip install --quiet "git+{address}"'
-    advice = "First run this in a cell above, with the repository's address: %pip install git+..."
+    advice = "First, in a cell above: %pip install git+ADDRESS"
     return (
         "# On Colab, install the course first; everywhere else this cell does nothing.\n"
         "import sys\n"

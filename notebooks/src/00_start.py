@@ -28,7 +28,7 @@
 # On Colab, install the course first; everywhere else this cell does nothing.
 import sys
 if "google.colab" in sys.modules:
-    raise SystemExit("First run this in a cell above, with the repository's address: %pip install git+...")
+    raise SystemExit("First, in a cell above: %pip install git+ADDRESS")
 
 # %% [markdown]
 # The number in brackets at its left says that it ran, and as which. While a cell is at work there

@@ -32,7 +32,7 @@
 # On Colab, install the course first; everywhere else this cell does nothing.
 import sys
 if "google.colab" in sys.modules:
-    raise SystemExit("First run this in a cell above, with the repository's address: %pip install git+...")
+    raise SystemExit("First, in a cell above: %pip install git+ADDRESS")
 
 # %%
 import matplotlib.pyplot as plt
