@@ -6,30 +6,30 @@ from contextlib import contextmanager
 import torch
 
 
-def get_device(name: str | None = None) -> torch.device:
+def get_device(device: str | torch.device | None = None) -> torch.device:
     """Return the device to compute on.
 
     Args:
-        name: "cpu", "cuda" (or "cuda:1"), "mps", or None for the fastest one that is here.
+        device: "cpu", "cuda" (or "cuda:1"), "mps", or None for the fastest one that is here.
 
     Raises:
-        ValueError: the name is unknown, or that device is not on this machine.
+        ValueError: it is unknown, or that device is not on this machine.
     """
     mps = torch.backends.mps.is_available()
     here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}
-    if name is None:
-        name = next(kind for kind in ("cuda", "mps", "cpu") if here[kind])
+    if device is None:
+        device = next(kind for kind in ("cuda", "mps", "cpu") if here[kind])
     try:
-        device = torch.device(name)
-        found = (device.index or 0) < here.get(device.type, 0)
+        place = torch.device(device)
+        found = (place.index or 0) < here.get(place.type, 0)
     except RuntimeError:  # no device at all
         found = False
     if not found:
         available = ", ".join(
             f"{kind}:{n}" if n else kind for kind, count in here.items() for n in range(count)
         )
-        raise ValueError(f"name: got {name!r}, expected a device of this machine: {available}")
-    return device
+        raise ValueError(f"device: got {str(device)!r}, expected a device of this machine: {available}")
+    return place
 
 
 def free_memory(device: torch.device) -> int:

@@ -1,69 +1,25 @@
 """The deck's networks by the deck's names, trained and ready to load."""
 
-import dataclasses
-import hashlib
-import json
-import platform
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
-from course_utils import checkpoint, data
+from course_utils import data, recipes
 from course_utils.device import get_device
-from course_utils.losses import adversarial_loss, noise_loss
-from course_utils.models import RBF, fully_connected
 from course_utils.inference import predict
-from course_utils.training import error_rate, fit, fit_linear, fit_rbf, fit_sparse_features
+from course_utils.losses import adversarial_loss, noise_loss
+from course_utils.recipes import Recipe, halves
+from course_utils.training import fit, fit_linear, fit_rbf, fit_sparse_features
+
+__all__ = ["halves", "load_model", "load_record", "load_study", "model_names", "study_conditions"]
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
-SPLIT_SEED = 0  # of the two halves of the training set
-TINY = 1e-20  # weights below this are kept as zero: as denormals they would slow every product
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is built and trained: on all of the training set, or on one half of it.
-
-    With `copies` above 1, that many networks are trained alike, from the seed and those after it,
-    and share one checkpoint.
-
-    No two networks with hidden layers share a seed: their first weights would come from the same
-    draws, and networks that start alike may fail alike. (The study of regularisation is the
-    exception: its conditions start from the same weights, to differ in nothing else.)
-    """
-
-    widths: tuple[int, ...]
-    train: Callable[..., pd.DataFrame]
-    options: Mapping[str, object] = field(default_factory=dict)
-    seed: int = 0
-    half: str | None = None
-    hidden: str = "sigmoid"
-    dropout: tuple[float, float] = (0.0, 0.0)
-    copies: int = 1
-    precision: torch.dtype = torch.float32  # to which the weights are rounded, to be shipped
-
-    @property
-    def architecture(self) -> dict[str, object]:
-        """What the record tells of the network itself."""
-        told: dict[str, object] = {"widths": list(self.widths), "hidden": self.hidden}
-        if any(self.dropout):
-            told["dropout"] = list(self.dropout)
-        return told
-
-    def build(self, copy: int = 0) -> nn.Module:
-        """Return the network, untrained, from the seed of this copy."""
-        if self.hidden == "RBF":
-            return RBF()
-        return fully_connected(
-            *self.widths, hidden=self.hidden, dropout=self.dropout, seed=self.seed + copy
-        )
 
 
 def _linear(weight_decay: float) -> Recipe:
@@ -179,11 +135,10 @@ def load_model(
         ValueError: the name or the device is unknown.
         RuntimeError: the checkpoint is missing, damaged or does not belong to this network.
     """
-    recipe = _recipe(name)
-    place = _device(device)
+    recipe, place = _chosen("name", name, ZOO), get_device(device or "cpu")
     if retrain:
-        return _train(recipe, place)[0]
-    return _read(name, CHECKPOINTS)[0].to(place)
+        return recipes.train(recipe, place)[0][0]
+    return _read(name)[0][0].to(place)
 
 
 def load_record(name: str) -> dict:
@@ -194,8 +149,8 @@ def load_record(name: str) -> dict:
     one half of MNIST's training set (see `halves`). The weights of maxout networks are shipped in
     half precision; errors are those of the weights as shipped.
     """
-    _recipe(name)
-    return _read(name, CHECKPOINTS)[1]
+    _chosen("name", name, ZOO)
+    return _read(name)[1]
 
 
 def study_conditions() -> list[str]:
@@ -203,9 +158,7 @@ def study_conditions() -> list[str]:
     return list(STUDY)
 
 
-def load_study(
-    condition: str, *, device: str | torch.device | None = None
-) -> list[nn.Module]:
+def load_study(condition: str, *, device: str | torch.device | None = None) -> list[nn.Module]:
     """Return the networks of the study of regularisation that were trained under one condition.
 
     All are 784-100-100-10 rectifier networks, trained on all of MNIST for as many steps. Networks
@@ -221,9 +174,9 @@ def load_study(
         ValueError: the condition or the device is unknown.
         RuntimeError: the checkpoint is missing, damaged or does not belong to these networks.
     """
-    if condition not in STUDY:
-        raise ValueError(f"condition: got {condition!r}, expected one of {', '.join(STUDY)}")
-    return list(_read(_study_name(condition), CHECKPOINTS)[0].to(_device(device)))
+    _chosen("condition", condition, STUDY)
+    place = get_device(device or "cpu")
+    return [network.to(place) for network in _read(_study_name(condition))[0]]
 
 
 def train(recipe: Recipe) -> nn.Module:
@@ -231,28 +184,8 @@ def train(recipe: Recipe) -> nn.Module:
 
     For seeds other than a shipped network's, `dataclasses.replace(ZOO[name], seed=...)`.
     """
-    one = dataclasses.replace(recipe, copies=1)
-    return _train(one, get_device("cpu"), progress=False)[0]
-
-
-def halves(count: int = 60_000) -> dict[str, torch.Tensor]:
-    """Return the split of the training set into the disjoint halves "P1" and "P2".
-
-    Args:
-        count: of the training images.
-
-    Returns:
-        For each half its indices into `load_mnist("train")`, int64, ascending: the first and the
-        second half of one random permutation, the same on every machine.
-
-    Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2, which does not say how it split.
-    """
-    # NumPy promises that RandomState's streams never change; PyTorch promises nothing such.
-    order = torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(count))
-    return {
-        "P1": order[: count // 2].sort().values,
-        "P2": order[count // 2 :].sort().values,
-    }
+    one = replace(recipe, copies=1)
+    return recipes.train(one, get_device("cpu"), progress=False)[0][0]
 
 
 def checkpoint_names() -> list[str]:
@@ -260,12 +193,12 @@ def checkpoint_names() -> list[str]:
     return list(_recipes())
 
 
-def retrain(name: str, folder: Path = CHECKPOINTS, *, progress: bool = True) -> dict[str, float]:
+def retrain(name: str, folder: Path | None = None, *, progress: bool = True) -> dict[str, float]:
     """Train a checkpoint anew, write it, and report how it compares with the one before.
 
     Args:
         name: one of `checkpoint_names()`.
-        folder: of the checkpoints, old and new.
+        folder: of the checkpoints, old and new; None for the shipped ones'.
         progress: whether to show a bar.
 
     Returns:
@@ -273,35 +206,32 @@ def retrain(name: str, folder: Path = CHECKPOINTS, *, progress: bool = True) -> 
         and "agreement", the percentage of the test images to which both give the same class. Where
         a checkpoint holds several networks, their means. Without an old one, only the new one's.
     """
-    recipe = _recipes()[name]
     start = time.perf_counter()
-    model, record = _train(recipe, get_device("cpu"), progress=progress)
+    networks, record = recipes.train(_recipes()[name], get_device("cpu"), progress=progress)
     row = {
         "train error": np.mean(record["train_error"]),
         "test error": np.mean(record["test_error"]),
         "seconds": time.perf_counter() - start,
     }
     try:
-        old, old_record = _read(name, folder)
+        shipped, before = _read(name, folder)
     except RuntimeError as error:
         print(f"nothing to compare {name} with: {error}", flush=True)
     else:
-        row["shipped train error"] = np.mean(old_record["train_error"])
-        row["shipped test error"] = np.mean(old_record["test_error"])
-        test_images, _ = data.load_mnist("test")
-        same = [
-            predict(new, test_images) == predict(shipped, test_images)
-            for new, shipped in zip(_networks(model), _networks(old))
-        ]
+        row["shipped train error"] = np.mean(before["train_error"])
+        row["shipped test error"] = np.mean(before["test_error"])
+        images, _ = data.load_mnist("test")
+        pairs = zip(networks, shipped)
+        same = [predict(new, images) == predict(old, images) for new, old in pairs]
         row["agreement"] = 100 * torch.cat(same).double().mean().item()
-    _write(name, model, record, folder)
+    recipes.write(name, _recipes()[name], networks, record, folder or CHECKPOINTS)
     return row
 
 
-def _recipe(name: str) -> Recipe:
-    if name not in ZOO:
-        raise ValueError(f"name: got {name!r}, expected one of {', '.join(ZOO)}")
-    return ZOO[name]
+def _chosen(argument: str, name: str, known: dict[str, Recipe]) -> Recipe:
+    if name not in known:
+        raise ValueError(f"{argument}: got {name!r}, expected one of {', '.join(known)}")
+    return known[name]
 
 
 def _study_name(condition: str) -> str:
@@ -313,90 +243,8 @@ def _recipes() -> dict[str, Recipe]:
     return ZOO | {_study_name(condition): recipe for condition, recipe in STUDY.items()}
 
 
-def _device(device: str | torch.device | None) -> torch.device:
-    try:
-        return get_device(str(device or "cpu"))
-    except ValueError as error:
-        raise ValueError(str(error).replace("name:", "device:", 1)) from None
-
-
-def _networks(model: nn.Module) -> list[nn.Module]:
-    """Return the networks of a checkpoint: mostly one."""
-    return list(model) if isinstance(model, nn.ModuleList) else [model]
-
-
-def _train(
-    recipe: Recipe, device: torch.device, *, progress: bool = True
-) -> tuple[nn.Module, dict]:
-    """Train a network; return it with the record of how it was trained and what it reaches."""
-    images, labels = (tensor.to(device) for tensor in data.load_mnist("train"))
-    test_images, test_labels = (tensor.to(device) for tensor in data.load_mnist("test"))
-    source = {"name": "MNIST, all of its training set", "sha256": data.MNIST_SHA256}
-    if recipe.half:
-        indices = halves(len(images))[recipe.half]
-        images, labels = images[indices], labels[indices]
-        source["name"] = f"MNIST, half {recipe.half} of its training set"
-        source["split"] = {"seed": SPLIT_SEED, "indices_sha256": _hash_of_indices(indices)}
-    networks = nn.ModuleList()
-    for copy in range(recipe.copies):
-        model = recipe.build(copy).to(device)
-        options = dict(recipe.options)
-        if recipe.train is not fit_linear:
-            options["seed"] = recipe.seed + copy
-        recipe.train(model, images, labels, **options, progress=progress)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.copy_(parameter.to(recipe.precision))
-                parameter[parameter.abs() < TINY] = 0.0
-        networks.append(model.eval())
-    errors = {
-        "train_error": [error_rate(model, images, labels) for model in networks],
-        "test_error": [error_rate(model, test_images, test_labels) for model in networks],
-    }
-    record = {
-        "architecture": recipe.architecture,
-        "training": {
-            "function": recipe.train.__name__,
-            "options": _as_recorded(dict(recipe.options)),
-            "seed": recipe.seed,
-        },
-        "data": source,
-        **errors,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    if recipe.copies == 1:
-        return networks[0], record | {name: value[0] for name, value in errors.items()}
-    return networks.eval(), record
-
-
-def _as_recorded(options: dict[str, object]) -> dict[str, object]:
-    """Return options as JSON can hold them: of a loss, its name and its own options."""
-
-    def told(loss: partial) -> dict[str, object]:
-        return {"function": loss.func.__name__, **loss.keywords}
-
-    return json.loads(json.dumps(options, default=told))
-
-
-def _hash_of_indices(indices: torch.Tensor) -> str:
-    return hashlib.sha256(indices.numpy().astype("<i8").tobytes()).hexdigest()
-
-
-def _read(name: str, folder: Path) -> tuple[nn.Module, dict]:
-    """Return a checkpoint's network, or networks, and its record."""
-    recipe = _recipes()[name]
+def _read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]:
+    """Return a checkpoint's networks: mostly one; and its record."""
     how = f"load_model({name!r}, retrain=True)" if name in ZOO else "`make train`"
-    state, record = checkpoint.read(
-        name, folder, architecture=recipe.architecture,
-        advice=f"Install the course anew, or train it: {how}",
-    )  # fmt: skip
-    networks = nn.ModuleList(recipe.build(copy) for copy in range(recipe.copies))
-    model = networks if recipe.copies > 1 else networks[0]
-    model.load_state_dict(state)
-    return model.eval(), record
-
-
-def _write(name: str, model: nn.Module, record: dict, folder: Path) -> None:
-    precision = _recipes()[name].precision
-    state = {key: value.to(precision) for key, value in model.state_dict().items()}
-    checkpoint.write(name, state, record, folder)
+    advice = f"Install the course anew, or train it: {how}"
+    return recipes.read(name, _recipes()[name], folder or CHECKPOINTS, advice=advice)

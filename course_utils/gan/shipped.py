@@ -11,6 +11,7 @@ from course_utils import checkpoint, data, zoo
 from course_utils.gan.networks import Generator, maxout_discriminator, rectifier_generator, sample
 from course_utils.gan.parzen import PAPERS_SIGMAS, SIGMAS, choose_sigma, parzen_log_likelihood
 from course_utils.gan.training import train_gan
+from course_utils.recipes import TINY
 from course_utils.training import predict
 
 NAME = "GAN"
@@ -99,7 +100,7 @@ def retrain_gan(folder: Path = zoo.CHECKPOINTS) -> dict:
     for values in (*pair.parameters(), *pair.buffers()):  # measured as they are shipped
         if values.is_floating_point():
             values.copy_(values.half())
-            values[values.abs() < zoo.TINY] = 0
+            values[values.abs() < TINY] = 0
     record = {
         "architecture": ARCHITECTURE,
         "training": {"function": "train_gan", "options": OPTIONS, "seed": SEED},

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from course_utils import checkpoint, data, zoo
+from course_utils import checkpoint, data, recipes, zoo
 from course_utils.attacks import fgsm
 from course_utils.losses import noise_loss
 from course_utils.models import fully_connected, linear_layers
@@ -19,8 +19,8 @@ from course_utils.training import (
     fit_rbf,
     fit_sparse_features,
 )
+from course_utils.recipes import Recipe
 from course_utils.zoo import (
-    Recipe,
     load_model,
     load_record,
     load_study,
@@ -198,7 +198,7 @@ def test_the_study_holds_five_networks_a_condition(condition, mnist):
     assert not same(networks[0], networks[1])
     training = record["training"]
     assert training["seed"] == 100
-    assert training["options"] == zoo._as_recorded(dict(zoo.STUDY[condition].options))
+    assert training["options"] == recipes.as_recorded(zoo.STUDY[condition].options)
 
 
 def test_the_studys_conditions_differ_in_nothing_but_what_they_say():
@@ -247,7 +247,7 @@ def test_the_record_names_the_images_trained_on(name):
     assert HALF[name] in source["name"]
     indices = zoo.halves()[HALF[name]].numpy().astype("<i8")
     found = hashlib.sha256(indices.tobytes()).hexdigest()
-    assert source["split"] == {"seed": zoo.SPLIT_SEED, "indices_sha256": found}
+    assert source["split"] == {"seed": recipes.SPLIT_SEED, "indices_sha256": found}
 
 
 def test_networks_with_hidden_layers_start_from_seeds_of_their_own():
@@ -263,7 +263,7 @@ def test_the_record_says_how_the_network_was_trained(name):
     assert training["function"] == recipe.train.__name__
     assert training["seed"] == recipe.seed
     options = {key: value for key, value in training["options"].items() if key != "seed"}
-    assert options == zoo._as_recorded(dict(recipe.options))
+    assert options == recipes.as_recorded(recipe.options)
 
 
 @pytest.mark.parametrize("name", ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "AE400-10"])
@@ -287,7 +287,7 @@ def test_softmax_layers_on_fixed_features_are_optimal_on_mnist(name, mnist):
 def test_saved_weights_hold_no_denormals(name):
     models = [load_model(name)] if name in NAMES else load_study(name)
     for value in sum(map(state_of, models), []):
-        small = value[value.abs() < zoo.TINY]
+        small = value[value.abs() < recipes.TINY]
         assert value.dtype == torch.float32
         assert (small.view(torch.int32) << 1 == 0).all()  # bits: comparing would flush them
 
@@ -401,7 +401,7 @@ def test_retraining_writes_what_it_reports(tmp_path, few_digits, capsys):
     for row in second.values():
         assert row["agreement"] == 100 and row["test error"] == row["shipped test error"]
     for name in zoo.ZOO:
-        model, record = zoo._read(name, folder)
+        (model,), record = zoo._read(name, folder)
         images, labels = few_digits["train"]
         if zoo.ZOO[name].half:
             indices = zoo.halves(60)[zoo.ZOO[name].half]
@@ -425,7 +425,7 @@ def test_tiny_weights_are_saved_as_zero(tmp_path, few_digits, monkeypatch):
 
 def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, monkeypatch):
     retrain("FC10(1)", tmp_path)
-    old, record = zoo._read("FC10(1)", tmp_path)
+    (old,), record = zoo._read("FC10(1)", tmp_path)
 
     def fail(*_):
         raise OSError("no space left on device")
@@ -434,6 +434,6 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, mo
     few_digits["train"][0].mul_(0.5)
     with pytest.raises(OSError, match="no space"):
         retrain("FC10(1)", tmp_path)
-    found, again = zoo._read("FC10(1)", tmp_path)
+    (found,), again = zoo._read("FC10(1)", tmp_path)
     assert same(found, old) and again == record
     assert not list(tmp_path.glob("unfinished*"))
