@@ -1,28 +1,34 @@
 """How the problem sets' tests compare an answer with what was expected."""
 
 from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import torch
-from torch import nn
 
 SHOWN = 6  # numbers of a tensor in a message
 
 
-def same(got, expected, what: str, *, cause: str, rtol: float = 1e-4, atol: float = 1e-6) -> None:
+def same(
+    got, expected, what: str, *, cause: str, rtol: float = 1e-4, atol: float = 1e-6,
+    tensor: bool = False,
+) -> None:  # fmt: skip
     """Raise AssertionError unless `got` is `expected`, up to rounding.
 
     got: what a student's function returned; expected: a tensor, array or number. Both may be of
-    any dtype: shapes are compared exactly and values in float64. `what` says what was computed,
-    such as "project([3, 4], 1)", and `cause` what usually goes wrong. Where NaN is expected, it
-    must stand in the same places.
+    any dtype, but truth values are no numbers: shapes are compared exactly and values in float64.
+    Lists count as arrays, unless `tensor` asks for a torch.Tensor where one is expected. `what`
+    says what was computed, such as "project([3, 4], 1)", and `cause` what usually goes wrong.
+    Where NaN is expected, it must stand in the same places.
     """
     want, have = _values(expected), _values(got)
     problem = None
-    if have is None:
-        came = "None (is a `return` missing?)" if got is None else f"a {type(got).__name__}"
+    if have is None or (tensor and want.ndim and not isinstance(got, torch.Tensor)):
+        came = f"a {type(got).__name__}"
+        came = "nothing (is a `return` missing?)" if got is None else came
         problem = f"expected {_kind(want)}, got {came}"
-    elif have.shape != want.shape:
+    elif have.shape != want.shape or (want.dtype == bool) != (have.dtype == bool):
         problem = f"expected {_kind(want)}, got {_kind(have)}"
     else:
         wrong = ~np.isclose(have, want, rtol=rtol, atol=atol, equal_nan=True)
@@ -52,32 +58,37 @@ def likely(got, mistakes: Mapping[str, object]) -> str:
 
 
 def _values(value) -> np.ndarray | None:
-    """The value's numbers in float64 (complex128), or None where it is no tensor or number.
-
-    Only these very types are taken: a class of the student's own could claim to equal anything.
-    """
-    if type(value) in (torch.Tensor, nn.Parameter):
-        with torch._C.DisableTorchFunction():  # nor could a mode that is switched on
-            value = value.detach().cpu()
-            value = value.to(torch.complex128 if value.is_complex() else torch.float64).numpy()
-    elif not (type(value) in (bool, int, float, complex, np.ndarray) or _is_scalar(value)):
+    """The value's numbers in float64 (complex128, or bool), or None where it has none."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().resolve_conj().resolve_neg()
+        value = value.double() if value.dtype is torch.bfloat16 else value
+        array = value.numpy()
+    elif isinstance(value, list | tuple):
+        parts = [_values(part) for part in value]
+        if any(part is None or part.shape != parts[0].shape for part in parts):
+            return None
+        array = np.array(parts)
+    elif isinstance(value, Fraction | Decimal):
+        array = np.asarray(float(value))
+    elif isinstance(value, bool | int | float | complex | np.ndarray | np.generic):
+        array = np.asarray(value)
+    else:
         return None
-    array = np.asarray(value)
     if array.dtype.kind not in "biufc":
         return None
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
-
-
-def _is_scalar(value) -> bool:
-    return isinstance(value, np.generic) and type(value).__module__ == "numpy"
+    kinds = {"c": np.complex128, "b": np.bool_}
+    return array.astype(kinds.get(array.dtype.kind, np.float64))
 
 
 def _kind(values: np.ndarray) -> str:
-    return f"a tensor of shape {values.shape}" if values.ndim else "a number"
+    truth = values.dtype == bool
+    if not values.ndim:
+        return "True or False" if truth else "a number"
+    return f"a tensor of shape {values.shape}" + (" of True and False" if truth else "")
 
 
 def _number(value) -> str:
-    return f"{value[()]:.5g}"
+    return f"{value[()]:.5g}" if value.dtype != bool else str(bool(value))
 
 
 def _text(values: np.ndarray) -> str:

@@ -1,105 +1,142 @@
-"""The page that a student gets back: what was handed in, with marks and reasons."""
+"""The page that a student gets back: a summary, then what was handed in, with marks and reasons."""
 
 import html
-from functools import cache
 from pathlib import Path
 
-from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+import bleach
+from nbconvert.filters import markdown2html
 
 from tools.classroom import tables
 from tools.classroom.problem_sets import ProblemSet, grade_id, kind, split_tests
 
 HIDDEN = "A hidden test did not pass. It asks what the visible ones ask, of other inputs."
+# What students write is shown to others: text, tables and pictures, and no scripts of theirs.
+TAGS = bleach.ALLOWED_TAGS | set(
+    "h1 h2 h3 h4 h5 h6 p br hr pre span div del sub sup img table thead tbody tr th td dl dt dd "
+    "details summary".split()
+)
+ATTRIBUTES = {"*": ["id", "class", "title"], "img": ["src", "alt", "width"],
+              "td": ["align"], "th": ["align"], "ol": ["start"],
+              "a": lambda tag, name, value: name == "href" and value[:5] != "data:"}  # fmt: skip
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
+<script>MathJax = {{tex: {{inlineMath: [["$", "$"]]}}}}</script>
+<script async src="https://cdn.jsdelivr.net/npm/mathjax@3/es5/tex-mml-chtml.js"></script>
+<style>
+body {{ max-width: 46em; margin: auto; padding: 1em; font: 1rem/1.5 system-ui, sans-serif;
+  overflow-wrap: break-word; color: #1a1a1a; background: #fff }}
+pre {{ overflow-x: auto; padding: .6em; background: #f3f3f3; font-size: .85rem }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto }}
+th, td {{ padding: .3em .6em; border-bottom: 1px solid #ccc; text-align: left; vertical-align: top }}
+img {{ max-width: 100% }}
+.verdict {{ border-left: .4em solid #767676; padding: .3em .8em; background: #f7f7f7 }}
+.right {{ border-color: #1a7f37 }} .wrong {{ border-color: #b35900 }}
+.written {{ border: 1px solid #6a737d }}
+</style></head><body>
+{body}
+</body></html>
+"""
 
 
 def write(
     result: dict, problem_set: ProblemSet, to: Path, by_hand: dict, *, show_hidden: bool
 ) -> None:
     """Write TO/feedback/STUDENT/NAME.html, unless it is there already as it should be."""
-    path = to / "feedback" / result["student"] / f"{problem_set.name}.html"
-    page = notebook(result, problem_set, by_hand, show_hidden=show_hidden)
-    stamp = f"<!-- {tables.fingerprint(repr(page))} -->"
-    if path.exists() and path.read_text(encoding="utf-8", errors="replace").endswith(stamp):
-        return
-    text, _ = _exporter().from_notebook_node(page, {"metadata": {"name": problem_set.name}})
-    tables.replace(path, text + stamp)
+    path = to / tables.page(result)
+    text = page(result, problem_set, by_hand, show_hidden=show_hidden)
+    if not path.exists() or path.read_bytes() != text.encode("utf-8", "backslashreplace"):
+        tables.replace(path, text)
 
 
-@cache
-def _exporter():
-    from nbconvert import HTMLExporter
-
-    # What students wrote is shown to others: no scripts of theirs.
-    return HTMLExporter(template_name="classic", sanitize_html=True)
-
-
-def notebook(
-    result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: bool
-) -> NotebookNode:
-    """The feedback as a notebook."""
+def page(result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: bool) -> str:
+    """The feedback as an HTML page."""
     hand = tables.marks_by_hand(result, by_hand)
-    cells = [text(_head(result, problem_set, hand))]
+    tests, rows = result["tests"], []
+    for exercise, its in problem_set.exercises.items():
+        rows.append([exercise, _marks([tests[this] for this in its]),
+                     _first(_message(tests[this], show_hidden) for this in its)])  # fmt: skip
+    for question, (marks, comment) in hand.items():
+        given = "not marked yet" if marks is None else f"{marks:g}"
+        rows.append([question, f"{given} of {result['open'][question]['points']}", comment])
+    marks = sum(test["marks"] for test in tests.values()) + sum(m or 0 for m, _ in hand.values())
+    out_of = sum(problem_set.points("test", "open").values())
+    title = f"{problem_set.name}, {result['student']}: {marks:g} of {out_of:g} points"
+    body = [f"<h1>{html.escape(title)}</h1>"]
+    body += [f"<p><b>{html.escape(result['reason'])}</b></p>"] if result["reason"] else []
+    body += [f"<p>{html.escape(note)}</p>" for note in result["notes"]]
+    cells = "".join(
+        f'<tr><td><a href="#{html.escape(row[0])}">{html.escape(row[0])}</a></td>'
+        f"<td>{row[1]}</td><td>{html.escape(row[2][:160])}</td></tr>"
+        for row in rows
+    )
+    body.append(f"<table><tr><th>exercise</th><th>marks</th><th></th></tr>{cells}</table>")
     written: dict[int, list[dict]] = {}
     for cell in result["cells"]:
         written.setdefault(cell["after"], []).append(cell)
-    cells += [_code(cell["source"], cell["output"]) for cell in written.pop(-1, [])]
-    for position, cell in enumerate(problem_set.cells):
-        part = kind(cell)
-        if part == "text":
-            cells.append(text(cell.source))
-        elif part == "given":
-            cells.append(_code(cell.source))
-        elif part == "test":
-            test = result["tests"][grade_id(cell)]
-            visible, hidden = split_tests(cell.source)
-            both = f"{visible}\n# hidden:\n{hidden}" if hidden and show_hidden else visible
-            cells += [_code(both), text(_verdict(grade_id(cell), test, show_hidden))]
-        elif part == "open":
-            this, (marks, comment) = grade_id(cell), hand[grade_id(cell)]
-            one = result["open"][this]
-            said = "not marked yet" if marks is None else f"{marks:g} of {one['points']}"
-            cells += [
-                text(one["answer"] or "*No answer.*"),
-                text(f"> **{this}: {said}.** {html.escape(comment)}"),
+    for position in range(-1, len(problem_set.cells)):
+        if position >= 0:
+            body += _original(problem_set.cells[position], result, hand, show_hidden)
+        for one in written.get(position, []):
+            body.append(f'<pre class="written">{html.escape(one["source"])}</pre>')
+            body += [f"<pre>{html.escape(one['output'])}</pre>"] if one["output"] else []
+            body += [
+                f'<img alt="a figure that your cell shows" src="data:image/png;base64,{figure}">'
+                for figure in map(html.escape, one["figures"])
             ]
-        cells += [_code(one["source"], one["output"]) for one in written.pop(position, [])]
-    for number, cell in enumerate(cells):
-        cell.id = f"cell-{number}"  # the same on every run
-    return new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    return PAGE.format(title=html.escape(title), body="\n".join(body))
 
 
-def _head(result: dict, problem_set: ProblemSet, hand: dict) -> str:
-    tests = result["tests"].values()
-    marks = sum(test["marks"] for test in tests) + sum(mark or 0 for mark, _ in hand.values())
-    out_of = sum(problem_set.points("test", "open").values())
-    lines = [f"# {problem_set.name}, {_inline(result['student'])}: {marks:g} of {out_of:g} points"]
-    lines += [f"**{_inline(result['reason'])}**"] if result["reason"] else []
-    if any(mark is None for mark, _ in hand.values()):
-        lines.append("Without the questions that are marked by hand and are not marked yet.")
-    lines += [f"- {_inline(note)}" for note in result["notes"]]
-    return "\n\n".join(lines)
+def _original(cell, result: dict, hand: dict, show_hidden: bool) -> list[str]:
+    """A cell of the problem set, with what was found."""
+    part = kind(cell)
+    if part == "text":
+        return [rendered(cell.source)]
+    if part == "given":
+        return [f"<pre>{html.escape(cell.source)}</pre>"]
+    if part == "solution":
+        return [f'<h3 id="{grade_id(cell)}">Your answer: {grade_id(cell)}</h3>']
+    if part == "test":
+        test = result["tests"][grade_id(cell)]
+        visible, hidden = split_tests(cell.source)
+        code = f"{visible}\n# hidden:\n{hidden}" if hidden and show_hidden else visible
+        message = _message(test, show_hidden)
+        return [
+            f"<details><summary>Test {grade_id(cell)}</summary><pre>{html.escape(code)}</pre>"
+            "</details>",
+            f'<p class="verdict {"wrong" if message else "right"}"><b>{grade_id(cell)}: '
+            f"{_marks([test])}.</b> {html.escape(message)}</p>",
+        ]
+    if part == "open":
+        this, (marks, comment) = grade_id(cell), hand[grade_id(cell)]
+        one = result["open"][this]
+        said = "not marked yet" if marks is None else f"{marks:g} of {one['points']}"
+        return [
+            f'<h3 id="{this}">Your answer: {this}</h3>',
+            f'<div id="{tables.key(result, this)}">{rendered(one["answer"] or "*No answer.*")}'
+            f'</div><p class="verdict"><b>{said}.</b> {html.escape(comment)}</p>',
+        ]
+    return []
 
 
-def _verdict(this: str, test: dict, show_hidden: bool) -> str:
-    head = f"> **{this}: {test['marks']} of {test['points']}.**"
+def rendered(markdown: str) -> str:
+    """Markdown as HTML in which nothing runs."""
+    text = markdown.encode("utf-8", "backslashreplace").decode()
+    return bleach.clean(
+        markdown2html(text), tags=TAGS, attributes=ATTRIBUTES,
+        protocols=["http", "https", "mailto", "data"],
+    )  # fmt: skip
+
+
+def _message(test: dict, show_hidden: bool) -> str:
     if test["marks"] == test["points"]:
-        return head
-    told = test["part"] == "visible" or show_hidden
-    return f"{head} {_inline(test['message'] if told else HIDDEN)}"
+        return ""
+    return test["message"] if test["part"] == "visible" or show_hidden else HIDDEN
 
 
-def _inline(words: str) -> str:
-    """Words as they are, on one line, whatever characters they have."""
-    words = " ".join(words.encode("utf-8", "backslashreplace").decode().split())
-    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]()<>#+-!|$&~" else c for c in words)
+def _marks(tests: list[dict]) -> str:
+    return f"{sum(t['marks'] for t in tests)} of {sum(t['points'] for t in tests)}"
 
 
-def text(source: str) -> NotebookNode:
-    return new_markdown_cell(source)
-
-
-def _code(source: str, output: str = "") -> NotebookNode:
-    source, output = (s.encode("utf-8", "backslashreplace").decode() for s in (source, output))
-    outputs = [new_output("stream", name="stdout", text=output)] if output else []
-    return new_code_cell(source, outputs=outputs)
+def _first(messages) -> str:
+    return next(filter(None, messages), "Right.")

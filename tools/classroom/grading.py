@@ -15,11 +15,12 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+import torch
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from course_utils import data, machine
-from tools.classroom import feedback, problem_sets, running, submissions, tables
+from tools.classroom import feedback, problem_sets, reading, running, submissions, tables
 from tools.classroom.problem_sets import (
     SOURCE,
     ProblemSet,
@@ -28,17 +29,16 @@ from tools.classroom.problem_sets import (
     kind,
     split_tests,
     without_markers,
-    without_solution,
 )
 from tools.environment import ROOT
-from tools.classroom.running import CELL, TIME, WHOLE, Step
-from tools.classroom.submissions import Answers, NotASubmission
+from tools.classroom.running import CELL, WHOLE
+from tools.classroom.wire import LONGEST
 
 NOTHING = "nothing was handed in"
-LOST = {
-    TIME: "Your code was still running when the time limit was reached.",
-    running.ENDED: "Your code ended the process that ran it.",
-}
+CHANGED = (
+    "{} changes its argument `{}`. Likely cause: something like `+=`, a method whose name ends in "
+    "`_`, or requires_grad, eval() or backward() on what was given, and not on a copy."
+)
 
 
 def mark(
@@ -46,97 +46,118 @@ def mark(
 ) -> dict:
     """Mark a notebook that was handed in for this problem set.
 
-    cell, whole: time limits in seconds, for one cell and for all of them.
+    cell, whole: time limits in seconds, for a cell or a test, and for all of them.
 
     Returns:
         "tests": grade_id -> {"marks", "points", "message", "part" ("visible" or "hidden": where
         the message is from)}; "open": grade_id -> {"answer", "points"}, the answer None where there
-        is none; "cells": what the student wrote, [{"after" (a position), "source", "output"}];
-        "notes"; "reason": None.
+        is none; "cells": what the student wrote, [{"after" (a position), "source", "output",
+        "error", "figures"}]; "notes"; "reason": None.
 
     Raises NotASubmission where there is no cell of this problem set.
     """
-    found = submissions.answers(notebook, problem_set)
-    steps = _steps(problem_set, found)
+    found = reading.answers(notebook, problem_set)
     result = {"reason": None, "tests": {}, "open": {}, "cells": [], "notes": found.notes}
-    replaced = set()
-    for step, reply in zip(steps, running.run(steps, cell=cell, whole=whole), strict=True):
-        original = problem_set.cells[step.cell]
-        if step.do == "answer":
-            output = LOST.get(reply.get("lost"), _text(reply.get("output", "")))
-            result["cells"].append(
-                {"after": step.cell, "source": step.arguments[0], "output": output}
-            )
-        elif step.do == "test":
-            message = LOST.get(reply.get("lost"), reply.get("error"))
-            passed = "lost" not in reply and message is None
-            result["tests"][grade_id(original)] = {
-                "marks": original.metadata.nbgrader.points if passed else 0,
-                "points": original.metadata.nbgrader.points,
-                "message": "" if passed else _text(message),
-                "part": "hidden" if reply.get("part") == "hidden" else "visible",
-            }
-            replaced |= set(map(str, reply.get("replaced", [])))
-    if replaced:
-        names = ", ".join(sorted(replaced)[:5])
-        result["notes"].append(f"Library functions were replaced, and put back: {names}.")
+    copies, errors, references = {}, {}, {}
+    with running.Submission(problem_set, cell=cell, whole=whole) as submission:
+        written: dict[int, list] = {}
+        for after, source, exercise in found.cells:
+            written.setdefault(after, []).append((source, exercise))
+        for position in range(-1, len(problem_set.cells)):
+            original = problem_set.cells[position] if position >= 0 else None
+            if original is not None and kind(original) == "given":
+                submission.run(original.source, given=True)
+            elif original is not None and kind(original) == "test":
+                copies[grade_id(original)] = submission.copy()
+            for source, exercise in written.get(position, []):
+                reply = submission.run(source)
+                result["cells"].append({"after": position, "source": source} | reply)
+                if reply["error"]:
+                    errors.setdefault(exercise, reply["error"])
+        tests = dict(problem_set.namespace)
+        for original in problem_set.cells:
+            if kind(original) == "solution":
+                references[grade_id(original)] = without_markers(original.source)
+            elif kind(original) == "test":
+                this = grade_id(original)
+                exercise = next(e for e, its in problem_set.exercises.items() if this in its)
+                for copy in (copies[this], None):  # a name may be defined further below
+                    pipe = copy or submission.copy()
+                    for reference in references.values():
+                        for name in bound_names(reference):
+                            tests[name] = running.Proxy(
+                                name, submission, pipe, problem_set.namespace, reference
+                            )
+                    message, part = _test(original.source, tests)
+                    unknown = str(message).startswith(("There is no", "NameError"))
+                    if not unknown or not found.cells:
+                        break
+                if message and message.startswith("There is no "):
+                    if exercise in errors:
+                        message = f"{message[:-1]}: its cell stopped with {errors[exercise]}"
+                    elif not any(exercise == answered for _, _, answered in found.cells):
+                        message = "Not answered: the cell is as it was handed out."
+                result["tests"][this] = {
+                    "marks": 0 if message else original.metadata.nbgrader.points,
+                    "points": original.metadata.nbgrader.points,
+                    "message": (message or "")[:LONGEST], "part": part,
+                }  # fmt: skip
+        for exercise, its in problem_set.exercises.items():
+            for name in set(bound_names(references[exercise])) & set(submission.changed):
+                last = result["tests"][its[-1]]
+                if last["marks"]:
+                    last |= {"marks": 0, "part": "visible", "message": CHANGED.format(
+                        name, submission.changed[name])}  # fmt: skip
+        result["notes"] += [
+            f"Tried to reach {name}, which is not in this problem set." for name in submission.looked
+        ]
     for original in problem_set.cells:
         if kind(original) == "open":
-            this, stub = grade_id(original), without_solution(original).strip()
-            answer = found.open.get(this, "").strip()
-            result["open"][this] = {
-                "answer": answer if answer not in ("", stub) else None,
-                "points": original.metadata.nbgrader.points,
-            }
+            answer = found.open.get(grade_id(original))
+            points = original.metadata.nbgrader.points
+            result["open"][grade_id(original)] = {"answer": answer, "points": points}
     return result
 
 
-def prepare(sets: list[ProblemSet]) -> None:
-    """Before the first `mark`: import what the sets need once, and not for each submission.
+def _test(source: str, namespace: dict) -> tuple[str | None, str]:
+    """What is wrong, or None, and whether a visible or a hidden test found it."""
+    visible, hidden = split_tests(source)
+    for part, code in (("visible", visible), ("hidden", hidden)):
+        try:
+            exec(compile(code, f"<{part} tests>", "exec"), namespace)
+        except AssertionError as error:
+            return str(error) or "A test did not pass.", part
+        except Exception as error:
+            calls = [v for v in namespace.values() if isinstance(v, running.Proxy) and v.called]
+            if not calls:
+                raise
+            last = max(calls, key=lambda proxy: proxy.called)
+            if last.last is None:
+                return f"{last.__name__} returned nothing. Is a `return` missing?", part
+            return (
+                f"{last.__name__} returned {running.what(last.last)}, with which the test could "
+                f"not go on ({type(error).__name__}: {error})."
+            ), part
+    return None, "visible"
 
-    MNIST is fetched here, too: submissions' processes know nothing of the teacher's proxy.
-    """
+
+def prepare(sets: list[ProblemSet]) -> None:
+    """Before the first `mark`. MNIST is fetched here: submissions know nothing of a proxy."""
+    torch.set_num_threads(1)
     with suppress(data.DataUnavailable):  # `check` says which set cannot do without
         data.load_mnist("test")
-    running.preload([c.source for s in sets for c in s.cells if kind(c) == "given"])
+    running.start(sets)
 
 
 def check(problem_set: ProblemSet) -> None:
     """Raise RuntimeError where the set's own cells fail on this machine: no student's fault."""
-    steps = [
-        Step("given", (cell.source,)) for cell in problem_set.cells if kind(cell) == "given"
-    ]
-    for step, reply in zip(steps, running.run(steps), strict=True):
-        if error := reply.get("lost") or reply["error"]:
-            raise RuntimeError(
-                f"{problem_set.name}: a cell of its own fails on this machine, so nothing was "
-                f"marked.\n\n{step.arguments[0]}\n\n{error}"
-            )
-
-
-def _text(value) -> str:
-    return str(value)[: running.worker.LONGEST]
-
-
-def _steps(problem_set: ProblemSet, found: Answers) -> list[Step]:
-    """What to run: the problem set's own given cells and tests, and the student's cells."""
-    exercise_of = {test: e for e, tests in problem_set.exercises.items() for test in tests}
-    steps = [Step("answer", (source,), None, -1) for after, source in found.own if after < 0]
-    names = []
-    for position, cell in enumerate(problem_set.cells):
-        part = kind(cell)
-        if part == "given":
-            steps.append(Step("given", (cell.source,), None, position))
-        elif part == "solution":
-            names = names + bound_names(without_markers(cell.source))
-            if grade_id(cell) in found.solutions:
-                source = found.solutions[grade_id(cell)]
-                steps.append(Step("answer", (source,), grade_id(cell), position))
-        elif part == "test":
-            tests = (*split_tests(cell.source), names)
-            steps.append(Step("test", tests, exercise_of[grade_id(cell)], position))
-        steps += [Step("answer", (s,), None, position) for at, s in found.own if at == position]
-    return steps
+    with running.Submission(problem_set) as submission:
+        for cell in problem_set.cells:
+            if kind(cell) == "given" and (error := submission.run(cell.source, True)["error"]):
+                raise RuntimeError(
+                    f"{problem_set.name}: a cell of its own fails on this machine, so nothing was "
+                    f"marked.\n\n{cell.source}\n\n{error}"
+                )
 
 
 def nothing(problem_set: ProblemSet, reason: str) -> dict:
@@ -162,51 +183,52 @@ def grade(
 ) -> Path:
     """Mark every submission in `folder` that is new or changed; return the folder of the results.
 
-    folder/STUDENT/NAME.ipynb or folder/STUDENT/NAME/NAME.ipynb, also beneath folder/submitted.
-    show_hidden: whether the feedback tells of the hidden tests.
+    folder: see submissions.collect. show_hidden: whether the feedback tells of the hidden tests.
 
-    Raises ValueError where there are no submissions, or by-hand.csv cannot be understood;
-    RuntimeError where a problem set's own cells fail on this machine, before anything is marked, or
-    where the grader failed on a submission, after all others are marked.
+    Raises ValueError where there are no submissions, or a table cannot be understood; RuntimeError
+    where a problem set's own cells fail on this machine, before anything is marked, or where the
+    grader failed on a submission, after all others are marked.
     """
     folder = Path(folder).resolve()
-    people = submissions.students(folder)
+    sets = [problem_sets.read(name, source) for name in problem_sets.names(source)]
+    handed, reasons, left = submissions.collect(folder, sets)
     to = folder.with_name(f"{folder.name}-graded")
     by_hand = tables.read_by_hand(to / "by-hand.csv")
-    sets = [problem_sets.read(name, source) for name in problem_sets.names(source)]
-    jobs = [
-        (person, each)
-        for each in sets
-        if any(_handed_in(person, each.name) for person in people)
-        for person in people
-    ]
+    tables.read_overrides(to / "grades.csv")
+    wanted = {name for _, name in [*handed["files"], *reasons]}
+    jobs = [(person, each) for each in sets if each.name in wanted for person in handed["people"]]
     if not jobs:
-        raise ValueError(f"folder: no notebook in {folder} has the name of a problem set")
+        raise ValueError(f"folder: no notebook in {folder} has cells of a problem set")
     prepare(sets)
     for each in {each.name: each for _, each in jobs}.values():
         check(each)
+
+    def job(person: str, each: ProblemSet) -> dict:
+        file = handed["files"].get((person, each.name))
+        reason = reasons.get((person, each.name), NOTHING) if file is None else None
+        result = _job(person, each, file, reason, to, cell=cell, whole=whole)
+        result["id"] = handed["people"][person]
+        feedback.write(result, each, to, by_hand, show_hidden=show_hidden)
+        return result
+
     results, failures = [], []
     with ThreadPoolExecutor(machine.cores()) as pool:
-        futures = {
-            pool.submit(_job, person, each, to, cell=cell, whole=whole): (person, each)
-            for person, each in jobs
-        }
+        futures = {pool.submit(job, person, each): (person, each) for person, each in jobs}
         try:
             for future in tqdm(as_completed(futures), total=len(jobs), unit="submission"):
                 person, each = futures[future]
                 try:
-                    result = future.result()
-                    feedback.write(result, each, to, by_hand, show_hidden=show_hidden)
-                    results.append(result)
+                    results.append(future.result())
                 except Exception as error:
                     what = f"{type(error).__name__}: {error}"
                     reason = f"NOT GRADED, the grader itself failed: {what}"
-                    failures.append({"student": person.name, "set": each.name, "reason": reason})
+                    failures.append({"student": person, "set": each.name, "reason": reason})
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     results.sort(key=lambda result: (result["student"], result["set"]))
     tables.write(results, to, failures)
+    tables.replace(to / "not-graded.txt", "".join(f"{line}\n" for line in left))
     if failures:
         raise RuntimeError("\n".join("{student}, {set}: {reason}".format(**f) for f in failures))
     return to
@@ -226,41 +248,32 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     print(f"{to / 'grades.csv'}\n{to / 'by-hand.csv'} (fill in, then run this again)")
-    print(f"{to / 'feedback'} (to give back)")
+    print(f"{to / 'feedback'} (to give back)\n{to / 'canvas.csv'}, {to / 'moodle.csv'} (to import)")
+    if left := (to / "not-graded.txt").read_text(encoding="utf-8"):
+        print(f"\nNot graded:\n{left}", end="")
     return 0
 
 
-def _handed_in(person: Path, name: str) -> bool:
-    try:
-        return submissions.find(person, name) is not None
-    except NotASubmission:
-        return True
-
-
-def _job(person: Path, problem_set: ProblemSet, to: Path, **limits: float) -> dict:
+def _job(
+    person: str, problem_set: ProblemSet, file, reason: str | None, to: Path, **limits: float
+) -> dict:
     """The result for one submission: the stored one, or a new one if that is of something else."""
-    path, content, reason = to / "results" / person.name / f"{problem_set.name}.json", b"", NOTHING
-    try:
-        place = submissions.find(person, problem_set.name)
-        if place is not None:
-            content, reason = submissions.read_bytes(place), None
-    except NotASubmission as error:
-        reason = f"Not marked: {error}."
-    key = digest(content, str(reason), _digest_of(problem_set), str(sorted(limits.items())))
+    path = to / "results" / person / f"{problem_set.name}.json"
+    digest_ = file.digest if file else ""
+    key = digest(digest_, str(reason), _digest_of(problem_set), str(sorted(limits.items())))
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
             return stored
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    if reason is None:
-        try:
-            result = mark(problem_set, submissions.parse(content), **limits)
-        except NotASubmission as error:
-            result = nothing(problem_set, f"Not marked: {error}.")
-    else:
+    if file is None:
         result = nothing(problem_set, reason)
-    result |= {"key": key, "student": person.name, "set": problem_set.name}
+    else:
+        result = mark(problem_set, file.notebook, **limits)
+        if file.path.name != f"{problem_set.name}.ipynb":
+            result["notes"].append(f"Handed in as {file.path}.")
+    result |= {"key": key, "student": person, "set": problem_set.name}
     tables.replace(path, json.dumps(result))
     return result
 

@@ -7,6 +7,7 @@ what we edit.
 import ast
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import jupytext
@@ -35,6 +36,15 @@ class ProblemSet:
         """grade_id -> points of the cells of these kinds, "test" and "open"."""
         cells = [cell for cell in self.cells if kind(cell) in kinds]
         return {grade_id(cell): cell.metadata.nbgrader.points for cell in cells}
+
+    @cached_property
+    def namespace(self) -> dict:
+        """The names that the given cells define, for the tests."""
+        names = {"__name__": "tests"}
+        for cell in self.cells:
+            if kind(cell) == "given":
+                exec(compile(cell.source, "<the problem set>", "exec"), names)
+        return names
 
 
 def kind(cell: NotebookNode) -> str:
@@ -86,6 +96,14 @@ def bound_names(source: str) -> list[str]:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             names += [leaf.id for leaf in ast.walk(node) if _stored(leaf)]
     return names
+
+
+def arguments_of(source: str, name: str) -> list[str]:
+    """The names of the arguments of the function `name` in a cell."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return [argument.arg for argument in node.args.args]
+    return []
 
 
 def _stored(node: ast.AST) -> bool:

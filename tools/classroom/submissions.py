@@ -1,95 +1,204 @@
-"""Finding and reading what was handed in. Nothing in it is trusted, its names included."""
+"""Finding what was handed in. Nothing in it is trusted, its names included."""
 
+import hashlib
+import io
 import os
+import re
 import stat
-import warnings
-from dataclasses import dataclass, field
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
-from tools.classroom.problem_sets import (
-    ProblemSet,
-    grade_id,
-    kind,
-    split_tests,
-    without_solution,
+from tools.classroom.problem_sets import ProblemSet, bound_names, grade_id, kind, without_markers
+from tools.classroom.reading import (
+    NotASubmission,
+    answers,
+    defined,
+    grade_id_of,
+    is_graded,
+    parse,
 )
 
-LARGEST = 10 << 20  # bytes; pictures may be in it
-MOST = 300  # cells of a student's own
-
-
-class NotASubmission(ValueError):
-    """What was handed in cannot be marked; the message says why."""
+LARGEST = 100 << 20  # bytes; outputs are not looked at
+# Names of files as learning platforms export them; what follows the student is the file's own name.
+PLATFORMS = (
+    re.compile(r"(?P<who>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)"),  # Moodle
+    re.compile(r".+?_(?P<who>[^_]+)_attempt_[\d-]+_?(?P<rest>.*)"),  # Blackboard
+    re.compile(r"(?P<who>[^_]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<rest>.*)"),  # Canvas
+    re.compile(r"(?P<who>.+?) - (?P<rest>.*)"),  # Google Classroom
+    re.compile(r"(?P<who>.+?)[ _-]+(?P<rest>(?:problem[ _-]?set|ps|set)[ _-]?\d.*)", re.I),
+)
+SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 
 
 @dataclass
-class Answers:
-    """The student's cells: `solutions` and `open` by grade_id; `own` holds (after, source), the
-    student's own code and the position in the problem set of the cell that it follows. `notes`
-    say what was not as it had been handed out."""
+class File:
+    """A file that was handed in: `path` in the folder, whose it is, and what is in it."""
 
-    solutions: dict[str, str] = field(default_factory=dict)
-    open: dict[str, str] = field(default_factory=dict)
-    own: list[tuple[int, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    path: Path
+    read: Callable[[], bytes]
+    student: str = ""
+    id: str = ""
+    notebook: NotebookNode | None = None
+    digest: str = ""
 
 
-def students(folder: Path) -> list[Path]:
-    """The folder of each student in a folder of submissions, nbgrader's course folder included.
+def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]]:
+    """What is in a folder of submissions: files by (student, set), reasons by (student, set) where
+    it is not clear what counts, and what is left over, each with the reason.
 
-    Raises ValueError where there is none.
+    Any layout will do: a folder or a zip for each student, whatever is in it, or flat names. A
+    notebook is known by its cells, and by its name where it has none of them.
+    Raises ValueError where there is nothing.
     """
     folder = folder / "submitted" if (folder / "submitted").is_dir() else folder
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is not a folder, expected one with submissions")
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
+    entries = [e for e in folder.iterdir() if not e.name.startswith(SKIPPED)]
+    left: list[str] = []
+    files = list(_files(folder, Path(), left))
+    if len(entries) == 1 and entries[0].suffix == ".zip":  # everything in one download
+        for file in files:
+            file.path = Path(*file.path.parts[1:])
+    names = _gradescope(files)
+    people, found, reasons = {}, {}, {}
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            who, number, _ = owner(entry.name, PLATFORMS[:1])
+            people[names.get(who, who)] = number
+    for file in files:
+        top, own = file.path.parts[0], file.path.name
+        flat = top == own or top.endswith(".zip")
+        who, number, rest = owner(*(Path(top).stem,) if flat else (top, PLATFORMS[:1]))
+        file.student, file.id = names.get(who, who), number
+        if people.get(file.student, number) != number:  # two of one name
+            file.student = f"{file.student} {number}"
+        own = rest if top == own else own
+        if not file.path.name.endswith(".ipynb"):
+            left.append(f"{file.path}: no notebook")
+            continue
+        people.setdefault(file.student, number)
+        named = [each for each in sets if _number(each.name) == _number(own)]
+        try:
+            content = file.read()
+            file.notebook, file.digest = parse(content), hashlib.sha256(content).hexdigest()
+            matched = [each for each in sets if _known(file.notebook, each)]
+            if not matched:
+                raise NotASubmission(f"it has no cell of {(named or sets)[0].name}")
+        except NotASubmission as error:
+            for each in named:
+                reasons.setdefault((file.student, each.name), f"Not marked: {error}.")
+            left += [] if named else [f"{file.path}: {error}"]
+            continue
+        best = max(matched, key=lambda each: _known(file.notebook, each))
+        found.setdefault((file.student, best.name), []).append(file)
+        if named and best not in named:
+            reasons[file.student, named[0].name] = f"Not marked: {file.path.name} is {best.name}."
+    for (who, name), several in list(found.items()):
+        each = next(each for each in sets if each.name == name)
+        finished = [file for file in several if not _untouched(file.notebook, each)] or several[:1]
+        exact = [file for file in finished if file.path.name == f"{name}.ipynb"]
+        versions = sorted(exact or finished, key=lambda file: _version(file.path))
+        found[who, name] = versions[-1]
+        if len(versions) > 1 and _version(versions[-1].path) == _version(versions[-2].path):
+            del found[who, name]
+            reasons[who, name] = (
+                f"Not marked: {len(versions)} notebooks could be meant, "
+                f"{' and '.join(str(file.path) for file in versions[:3])}."
+            )
+        left += [f"{file.path}: {versions[-1].path} counts" for file in several
+                 if file is not versions[-1]]  # fmt: skip
+    if not people:
+        raise ValueError(f"folder: {folder} has nothing in it that a student handed in")
+    return {"files": found, "people": people}, reasons, left
+
+
+def _files(folder: Path, inside: Path, left: list[str]) -> Iterator[File]:
+    """The files below a folder, those in zips included."""
+    for entry in sorted((folder / inside).iterdir()):
+        path = inside / entry.name
+        if entry.name.startswith(SKIPPED):
+            continue
+        if entry.is_symlink():
+            left.append(f"{path}: a link")
+        elif entry.is_dir():
+            yield from _files(folder, path, left)
+        elif entry.suffix == ".zip":
+            try:
+                archive = zipfile.ZipFile(io.BytesIO(read_bytes(entry)))
+                for info in archive.infolist():
+                    parts = Path(info.filename).parts
+                    if not info.is_dir() and not any(p.startswith(SKIPPED) for p in parts):
+                        yield File(path.joinpath(*parts), partial(_unzip, archive, info))
+            except (zipfile.BadZipFile, NotASubmission) as error:
+                left.append(f"{path}: {error}")
+        else:
+            yield File(path, partial(read_bytes, entry))
+
+
+def _unzip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > LARGEST:
+        raise NotASubmission(f"it is larger than {LARGEST >> 20} MB")
+    try:
+        return archive.read(info)
+    except (RuntimeError, zipfile.BadZipFile, OSError) as error:
+        raise NotASubmission(f"it cannot be read: {error}") from error
+
+
+def owner(name: str, platforms=PLATFORMS) -> tuple[str, str, str]:
+    """Whose a file or folder of this name is, the platform's number for them, and the rest."""
+    for pattern in platforms:
+        if match := pattern.fullmatch(name):
+            parts = match.groupdict()
+            return parts["who"].strip(" ."), parts.get("id") or "", parts["rest"]
+    return name, "", name
+
+
+def _gradescope(files: list[File]) -> dict[str, str]:
+    """Gradescope's folders are called submission_123, and one file says whose they are."""
+    text = "".join(f.read().decode("utf-8", "replace") for f in files
+                   if f.path.name == "submission_metadata.yml")  # fmt: skip
+    found = re.findall(r"^(submission_\d+):.*?:name: (.+?)$", text, flags=re.M | re.S)
+    return {folder: name.replace("/", "_").strip(" .\"'") for folder, name in found}
+
+
+def _number(name: str) -> str:
+    """The number of the problem set that a file's name tells, or ""."""
+    match = re.search(r"(?:problem[ _-]?set|ps|set)[ _-]?(\d+)", name, re.I)
+    return match[1] if match else ""
+
+
+def _version(path: Path) -> list[int]:
+    return [int(n) for n in re.findall(r"Version (\d+)", str(path))]
+
+
+def _known(notebook: NotebookNode, problem_set: ProblemSet) -> int:
+    """How many cells of the problem set are in a notebook."""
+    ids = {grade_id(cell) for cell in problem_set.cells if is_graded(cell)}
+    names = {n for c in problem_set.cells if kind(c) == "solution"
+             for n in bound_names(without_markers(c.source))}  # fmt: skip
+    return sum(
+        grade_id_of(cell) in ids or not names.isdisjoint(defined(cell.source))
+        for cell in notebook.cells
     )
-    if not found:
-        raise ValueError(f"folder: {folder} has no folders in it, expected one for each student")
-    return found
 
 
-def find(student: Path, name: str) -> Path | None:
-    """The student's notebook for the problem set `name`: NAME.ipynb or NAME/NAME.ipynb.
-
-    A name that begins so, as in "NAME (1).ipynb", is taken where it is the only one. Returns None
-    where nothing was handed in. Raises NotASubmission where it is not clear which one counts.
-    """
-    places = [place for place in (student / name, student) if _is_folder(place)]
-    for place in places:
-        if os.path.lexists(place / f"{name}.ipynb"):
-            return place / f"{name}.ipynb"
-    close = [
-        entry
-        for place in places
-        for entry in sorted(place.iterdir())
-        if entry.name.startswith(name) and entry.name.endswith(".ipynb")
-        and not entry.name[len(name)].isdigit()
-    ]  # fmt: skip
-    if len(close) > 1:
-        raise NotASubmission(f"{len(close)} notebooks could be meant, and none is {name}.ipynb")
-    return close[0] if close else None
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+def _untouched(notebook: NotebookNode, problem_set: ProblemSet) -> bool:
+    """Whether nothing is answered."""
+    found = answers(notebook, problem_set)
+    return not (any(exercise for _, _, exercise in found.cells) or any(found.open.values()))
 
 
 def read_bytes(path: Path) -> bytes:
     """The file's contents. Raises NotASubmission for anything but a plain file of sensible size."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
-        if path.is_symlink():
-            raise NotASubmission("it is a link to another file")
-        with open(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
+        with open(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NotASubmission("it is no plain file")
             content = file.read(LARGEST + 1)
     except OSError as error:
@@ -97,76 +206,3 @@ def read_bytes(path: Path) -> bytes:
     if len(content) > LARGEST:
         raise NotASubmission(f"it is larger than {LARGEST >> 20} MB")
     return content
-
-
-def parse(content: bytes) -> NotebookNode:
-    """The notebook in these bytes. Raises NotASubmission where there is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old notebooks
-            notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
-        for cell in notebook.cells:
-            if not isinstance(cell.source, str) or not isinstance(cell.metadata, dict):
-                raise TypeError("a cell has no text")
-    except (Exception, RecursionError) as error:
-        raise NotASubmission(f"it is not a notebook ({type(error).__name__})") from error
-    return notebook
-
-
-def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
-    """The student's own cells in a submission.
-
-    Solution and open cells are known by their grade_id, wherever they stand. Where a grade_id comes
-    twice the last cell that was changed counts, as it would when the notebook is run from top to
-    bottom. Test cells are left out: the problem set's own are run. Any other code cell that was not
-    handed out is the student's own.
-
-    Raises NotASubmission where there is no cell of this problem set.
-    """
-    found, position = Answers(), -1
-    known = {grade_id(c): (n, c) for n, c in enumerate(problem_set.cells) if _is_graded(c)}
-    given = {c.source.strip(): n for n, c in enumerate(problem_set.cells) if kind(c) == "given"}
-    met = []
-    for cell in notebook.cells:
-        this, source = _grade_id(cell), cell.source
-        if this in known and cell.cell_type == known[this][1].cell_type:
-            position, original = known[this]
-            met.append(this)
-            part = kind(original)
-            if part == "test":
-                if source.strip() != split_tests(original.source)[0].strip():
-                    found.notes.append(f"The test {this} was changed; the original was run.")
-            else:
-                place = found.solutions if part == "solution" else found.open
-                stub = without_solution(original)
-                if this not in place or source.strip() != stub.strip():
-                    place[this] = source
-        elif cell.cell_type == "code" and source.strip() in given:
-            position = given[source.strip()]
-        elif cell.cell_type == "code" and source.strip():
-            found.own.append((position, source))
-    if not met:
-        raise NotASubmission(f"it has no cell of {problem_set.name}")
-    found.notes += [
-        f"The cell {this} is there more than once: the last one that you changed counts."
-        for this in dict.fromkeys(met)
-        if met.count(this) > 1 and kind(known[this][1]) != "test"
-    ]
-    for this, (_, original) in known.items():
-        if this not in met:
-            again = "; it was run all the same" if kind(original) == "test" else ""
-            found.notes.append(f"The cell {this} is missing{again}.")
-    if len(found.own) > MOST:
-        found.notes.append(f"Only the first {MOST} of your own {len(found.own)} cells were run.")
-        del found.own[MOST:]
-    return found
-
-
-def _is_graded(cell: NotebookNode) -> bool:
-    return kind(cell) in ("solution", "test", "open")
-
-
-def _grade_id(cell: NotebookNode) -> str | None:
-    nbgrader = cell.metadata.get("nbgrader")
-    this = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
-    return this if isinstance(this, str) else None

@@ -31,6 +31,11 @@ from torch import nn
 
 from course_utils.assignments import same
 
+
+def processor_time(function):
+    """Seconds so far, of this process or, when your work is marked, of that of your function."""
+    return getattr(function, "processor_time", time.process_time)()
+
 # %% [markdown]
 # ## Exercise 1: the norm of a matrix (5 points)
 #
@@ -253,11 +258,11 @@ same(circular_norm(torch.full((2, 2), -1.0), (5, 5)), 4.0, "a negative kernel", 
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "circular-norm-time", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-begin = time.process_time()
+begin = processor_time(circular_norm)
 same(circular_norm(torch.tensor([[1.0, 2.0], [0.0, 1.0]]), (44, 44)), 4.0,
      "a kernel without negative numbers, 44 x 44 pixels",
      cause="it amplifies an even grey most, by the sum of its numbers")
-took = time.process_time() - begin
+took = processor_time(circular_norm) - begin
 assert took < 1, (
     f"44 x 44 pixels: expected a small part of a second of processor time, got {took:.1f} seconds. "
     "Likely cause: the matrix is built after all. The waves make it unnecessary.")
@@ -539,14 +544,16 @@ same(network_bound(nn.Sequential(nn.Sigmoid(), last)), 0.5, "a sigmoid, then a l
      cause="how steep is a sigmoid where it is steepest?")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(38)
-one, two, three = (linear(torch.randn(*shape, generator=lot).tolist())
-                   for shape in [(7, 5), (4, 7), (2, 4)])
-a, b, c = (torch.linalg.svdvals(layer.weight.double())[0].item() for layer in (one, two, three))
+one, two, three, square = (linear(torch.randn(*shape, generator=lot).tolist())
+                           for shape in [(7, 5), (4, 7), (2, 4), (3, 3)])
+a, b, c, s = (torch.linalg.svdvals(layer.weight.double())[0].item()
+              for layer in (one, two, three, square))
 for name, model, wanted in [
     ("one layer", nn.Sequential(one), a),
     ("sigmoids", nn.Sequential(one, nn.Sigmoid(), two, nn.Sigmoid(), three), a * b * c / 16),
     ("two layers in a row", nn.Sequential(nn.ReLU(), one, two), a * b),
     ("no linear layer", nn.Sequential(nn.Flatten(), nn.Sigmoid(), nn.ReLU()), 0.25),
+    ("the same layer twice", nn.Sequential(square, nn.ReLU(), square), s * s),
     ("float64", nn.Sequential(one, nn.ReLU(), two).double(), a * b),
 ]:
     same(network_bound(model), wanted, name, cause="the product of the constants")
@@ -557,8 +564,12 @@ same(network_bound(nn.Sequential(linear([[1.0, 2.0]]), nn.GELU())), math.inf,
      "a network with a GELU",
      cause="the function passes over what it does not know. GELU's largest slope is above 1, so it "
      "promises too much")
+same(network_bound(nn.Sequential(linear([[3.0, 4.0]]), nn.ReLU())), 5.0, "a network without one",
+     cause="infinity is for kinds of layers that are not known")
 ### BEGIN HIDDEN TESTS
-for stranger in (nn.MaxPool2d(3, 2), nn.Softplus(beta=3), nn.Bilinear(2, 2, 2), nn.LayerNorm(2)):
+for stranger in (nn.MaxPool2d(3, 2), nn.Softplus(beta=3), nn.Bilinear(2, 2, 2), nn.LayerNorm(2),
+                 nn.Tanh(), nn.Dropout(), nn.BatchNorm1d(1), nn.Conv1d(1, 1, 1), nn.Identity(),
+                 nn.ELU()):
     same(network_bound(nn.Sequential(linear([[1.0, 0.0]]), stranger, nn.ReLU())), math.inf,
          str(stranger), cause="a kind that is not among the four")
 ### END HIDDEN TESTS

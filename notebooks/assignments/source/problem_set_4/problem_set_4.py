@@ -121,7 +121,8 @@ same(input_gradient(layer, pictures, labels), wanted, "a linear model", cause="s
 model, labels = Wave(4, 3, seed=1), torch.tensor([0, 2])
 pictures = torch.tensor([[0.1, 0.5, 0.9, 0.3], [0.7, 0.2, 0.4, 0.8]], dtype=torch.float64)
 found = input_gradient(model, pictures, labels)
-same(found, found, "the gradient", cause="nothing comes back")
+assert torch.is_tensor(found) and found.shape == pictures.shape and found.any(), (
+    f"the gradient: expected a tensor of shape {tuple(pictures.shape)}, got {found!r}.")
 assert not pictures.requires_grad and pictures.grad is None, (
     "the pictures after the call: expected no gradient and no request for one, got one. Likely "
     "cause: requires_grad was set on the tensor that was given, and not on a copy.")
@@ -547,6 +548,15 @@ class Hill(nn.Module):
         height = -(images - self.peak).square().sum(dim=1)
         return torch.stack([torch.zeros_like(height), height], dim=1)
 
+
+class Bend(nn.Module):
+    """The second pixel lowers the loss as long as the first is below .6, which it has to stay."""
+
+    def forward(self, images):
+        first, second = images.unbind(1)
+        score = first + 3 * (first - 0.6) * second
+        return torch.stack([torch.zeros_like(score), score], dim=1)
+
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 hill, truth = Hill(0.5, 0.3), torch.tensor([0])
 picture = torch.tensor([[0.42, 0.9]], dtype=torch.float64)
@@ -591,14 +601,6 @@ for eps, step, steps in [(0.1, 0.5, 3), (0.02, 0.015, 40), (0.6, 0.2, 9), (0.0, 
          cause="out of the ball")
     same(found.clamp(0, 1), found, "pixels outside [0, 1]", cause="out of the box")
     same(pictures, before, "the pictures after the call", cause="changed in place")
-
-class Bend(nn.Module):
-    """The second pixel lowers the loss as long as the first is below .6, which it has to stay."""
-
-    def forward(self, images):
-        first, second = images.unbind(1)
-        score = first + 3 * (first - 0.6) * second
-        return torch.stack([torch.zeros_like(score), score], dim=1)
 
 picture, truth = torch.tensor([[0.3, 0.5]], dtype=torch.float64), torch.tensor([0])
 same(projected_steps(Bend(), picture, truth, 0.25, 0.1, 20), torch.tensor([[0.55, 0.25]]),
