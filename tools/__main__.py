@@ -122,7 +122,7 @@ def test_browser() -> int:
 def assignments() -> int:
     from tools.classroom import release
 
-    return release.main(environment.ensure_dev())
+    return release.main()
 
 
 def grade(*arguments: str) -> int:

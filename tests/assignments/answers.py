@@ -29,6 +29,7 @@ from tools.classroom.problem_sets import (
     without_markers,
     without_solution,
 )
+from tools.classroom.release import handed_out
 from tools.classroom.running import CELL, WHOLE
 
 HERE = Path(__file__).parent
@@ -44,19 +45,6 @@ class Answer:
     name: str
     notebook: NotebookNode
     expected: dict[str, int]
-
-
-def handed_out(problem_set: ProblemSet) -> NotebookNode:
-    """The release; a test holds it against nbgrader's."""
-    cells = deepcopy([cell for cell in problem_set.cells if kind(cell) != "hint"])
-    for cell in cells:
-        if kind(cell) in ("solution", "open"):
-            cell.source = without_solution(cell)
-        elif kind(cell) == "test":
-            cell.source = split_tests(cell.source)[0]
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return new_notebook(cells=cells)
 
 
 def solved(problem_set: ProblemSet, others: dict[str, str] | None = None) -> NotebookNode:

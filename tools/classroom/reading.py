@@ -133,7 +133,7 @@ def _open(problem_set: ProblemSet) -> str:
 
 def _add(cells: list[tuple], new: tuple[int, str, str | None]) -> None:
     """Append a cell, or join it to the one before where only both together are code."""
-    if cells and _tree(new[1]) is None:
+    if cells and (new[1][:1] in " \t" or _tree(new[1]) is None):
         joined = f"{cells[-1][1]}\n{new[1]}"
         if _tree(joined) is not None:
             cells[-1] = (cells[-1][0], joined, cells[-1][2])

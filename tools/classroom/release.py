@@ -1,10 +1,7 @@
-"""What is handed out: the release, made by nbgrader, and the form for those without a teacher."""
+"""What is handed out: the release, and the form for those without a teacher."""
 
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
+from copy import deepcopy
 from pathlib import Path
 
 import nbformat
@@ -24,31 +21,28 @@ from tools.classroom.problem_sets import (
 )
 
 RELEASE = lectures.ROOT / "build" / "classroom" / "release"
-MARKS = ("BEGIN SOLUTION", "BEGIN HIDDEN TESTS")
 
 
-def make(nbgrader: Path, *, source: Path = SOURCE, to: Path = RELEASE, study: Path = ASSIGNMENTS):
-    """Bring every source's notebook in step, then write the releases and the self-study forms.
+def make(*, source: Path = SOURCE, to: Path = RELEASE, study: Path = ASSIGNMENTS) -> None:
+    """Bring every source's notebook in step, then write TO/NAME/NAME.ipynb and the self-study form.
 
-    nbgrader: the Python of an environment that has it. Raises LectureError where a reference
-    solution fails, and ValueError where a source has no proper form.
+    Raises LectureError where a reference solution fails, ValueError where a source has no proper
+    form.
     """
-    sets = []
     for name in problem_sets.names(source):
         if not problem_sets.in_step(name, source):
             problem_sets.remake(name, source)
-        sets.append(problem_sets.read(name, source))
-        path = study / f"{name}.ipynb"
-        form = self_study(sets[-1])
-        if not path.exists() or nbformat.read(path, as_version=4) != form:
-            lectures.write(form, path)
-    release(sets, nbgrader, to=to)
+        problem_set = problem_sets.read(name, source)
+        for form, path in ((handed_out(problem_set), to / name / f"{name}.ipynb"),
+                           (self_study(problem_set), study / f"{name}.ipynb")):  # fmt: skip
+            if not path.exists() or nbformat.read(path, as_version=4) != form:
+                lectures.write(form, path)
 
 
-def main(nbgrader: Path) -> int:
+def main() -> int:
     """`make assignments`."""
     try:
-        make(nbgrader)
+        make()
     except (ValueError, lectures.LectureError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -56,32 +50,17 @@ def main(nbgrader: Path) -> int:
     return 0
 
 
-def release(sets: list[ProblemSet], nbgrader: Path, *, to: Path = RELEASE) -> None:
-    """Write TO/NAME/NAME.ipynb for every set: all of them, or, after a failure, none.
-
-    nbgrader works in a folder of its own, in which there is nothing that could leak.
-    """
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=to.parent, prefix=".release-") as folder:
-        course = Path(folder)
-        shutil.copy(ASSIGNMENTS / "nbgrader_config.py", course)
-        for each in sets:
-            cells = [cell for cell in each.cells if kind(cell) != "hint"]
-            lectures.write(notebook(cells), course / "source" / each.name / f"{each.name}.ipynb")
-        done = subprocess.run(
-            [nbgrader, "-m", "nbgrader", "generate_assignment", "--assignment=*", "--no-db"],
-            cwd=course, env=os.environ | {"JUPYTER_CONFIG_DIR": str(course / "none")},
-            text=True, capture_output=True,
-        )  # fmt: skip
-        if done.returncode:
-            raise ValueError(f"nbgrader could not make the release:\n{done.stdout}{done.stderr}")
-        for each in sets:
-            path = course / "release" / each.name / f"{each.name}.ipynb"
-            if found := leaks(nbformat.read(path, as_version=4), each):
-                raise ValueError(f"{each.name} must not be handed out: {found}")
-        if to.exists():
-            to.rename(course / "old")
-        (course / "release").rename(to)
+def handed_out(problem_set: ProblemSet) -> NotebookNode:
+    """The release, as nbgrader would make it: no hints, solutions, hidden tests or outputs."""
+    cells = deepcopy([cell for cell in problem_set.cells if kind(cell) != "hint"])
+    for cell in cells:
+        if kind(cell) in ("solution", "open"):
+            cell.source = without_solution(cell)
+        elif kind(cell) == "test":
+            cell.source = split_tests(cell.source)[0]
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook(cells)
 
 
 def notebook(cells: list[NotebookNode]) -> NotebookNode:
@@ -89,43 +68,6 @@ def notebook(cells: list[NotebookNode]) -> NotebookNode:
         cells=cells,
         metadata={"kernelspec": lectures.KERNEL, "language_info": {"name": "python"}},
     )
-
-
-def leaks(released: NotebookNode, problem_set: ProblemSet) -> str:
-    """What of the solutions, hidden tests and outputs is in a released notebook; "" if nothing."""
-    text = "\n".join(cell.source for cell in released.cells)
-    for mark in MARKS:
-        if mark in text:
-            return f"it has {mark!r} in it"
-    for cell in problem_set.cells:
-        part = kind(cell)
-        secret = {
-            "solution": lambda: _removed(cell.source, without_solution(cell)),
-            "open": lambda: _removed(cell.source, without_solution(cell)),
-            "test": lambda: split_tests(cell.source)[1].splitlines(),
-            "hint": lambda: cell.source.splitlines(),
-        }.get(part, list)()
-        secret = [line for line in map(str.strip, secret) if len(line) > 20]
-        kept = {line.strip() for line in text.splitlines()}
-        shown = {line.strip() for c in problem_set.cells for line in _shown(c).splitlines()}
-        if found := [line for line in secret if line in kept and line not in shown]:
-            return f"of {part} cell {cell.metadata.get('nbgrader', {}).get('grade_id')}: {found[0]}"
-    if any(cell.get("outputs") or cell.get("execution_count") for cell in released.cells):
-        return "it has outputs"
-    return ""
-
-
-def _removed(source: str, stub: str) -> list[str]:
-    """The lines of `source` that are not in `stub`."""
-    return [line for line in source.splitlines() if line not in stub.splitlines()]
-
-
-def _shown(cell: NotebookNode) -> str:
-    """What students see of a cell."""
-    part = kind(cell)
-    if part in ("solution", "open"):
-        return without_solution(cell)
-    return split_tests(cell.source)[0] if part == "test" else "" if part == "hint" else cell.source
 
 
 def self_study(problem_set: ProblemSet) -> NotebookNode:

@@ -137,7 +137,7 @@ class Session:
             self.pipe.socket.close()
             self.pipe = Pipe(socket.socket(fileno=fd))
             sys.stdout = sys.stderr = open(os.devnull, "w")
-            limit = int(self.seconds) + 1
+            limit = min(int(self.seconds) + 1, resource.getrlimit(resource.RLIMIT_CPU)[1])
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         return {}, []
 
@@ -151,7 +151,8 @@ class Session:
             return {"missing": name}, []
         fresh()
         try:
-            with torch.inference_mode(False), torch.set_grad_enabled(grad), warnings.catch_warnings():
+            torch.set_grad_enabled(grad)
+            with torch.inference_mode(False), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = self.names[name](*arguments, **named)
                 fresh()
@@ -253,7 +254,7 @@ def main(control: Pipe, modules: list[str]) -> None:
         importlib.import_module(name)
     torch.set_num_threads(1)
     module = types.ModuleType("__main__")
-    this, sys.modules["__main__"] = sys.modules["__main__"], module
+    _this, sys.modules["__main__"] = sys.modules["__main__"], module
     config = Config(HistoryManager={"enabled": False}, InteractiveShell={"colors": "nocolor"})
     shell = Shell.instance(user_module=module, config=config)
     shell.run_line_magic("matplotlib", "inline")

@@ -19,18 +19,18 @@ from tools.classroom.reading import (
     answers,
     defined,
     grade_id_of,
-    is_graded,
     parse,
 )
 
 LARGEST = 100 << 20  # bytes; outputs are not looked at
-# Names of files as learning platforms export them; what follows the student is the file's own name.
+# Names of files as learning platforms export them: the student, and the file's own name.
+# Moodle, Blackboard, Canvas, Google Classroom, and what students call them.
 PLATFORMS = (
-    re.compile(r"(?P<who>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)"),  # Moodle
-    re.compile(r".+?_(?P<who>[^_]+)_attempt_[\d-]+_?(?P<rest>.*)"),  # Blackboard
-    re.compile(r"(?P<who>[^_]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<rest>.*)"),  # Canvas
-    re.compile(r"(?P<who>.+?) - (?P<rest>.*)"),  # Google Classroom
-    re.compile(r"(?P<who>.+?)[ _-]+(?P<rest>(?:problem[ _-]?set|ps|set)[ _-]?\d.*)", re.I),
+    re.compile(r"(?P<who>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)"),
+    re.compile(r".+?_(?P<who>[^_]+)_attempt_[\d-]+_?(?P<rest>.*)"),
+    re.compile(r"(?P<who>[^_]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<rest>.*)"),
+    re.compile(r"(?P<who>.+?) - (?P<rest>.*)"),
+    re.compile(r"(?!problem)(?P<who>.+?)[ _-]+(?P<rest>(?:problem[ _-]?set|ps|set)[ _-]?\d.*)", re.I),
 )
 SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 
@@ -61,9 +61,11 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     entries = [e for e in folder.iterdir() if not e.name.startswith(SKIPPED)]
     left: list[str] = []
     files = list(_files(folder, Path(), left))
-    if len(entries) == 1 and entries[0].suffix == ".zip":  # everything in one download
-        for file in files:
-            file.path = Path(*file.path.parts[1:])
+    if len(entries) == 1 and entries[0].suffix == ".zip":
+        inside = [Path(*file.path.parts[1:]) for file in files]
+        if all(len(p.parts) > 1 or owner(p.name)[2] != p.name for p in inside):
+            for file, path in zip(files, inside, strict=True):  # everything in one download
+                file.path = path
     names = _gradescope(files)
     people, found, reasons = {}, {}, {}
     for entry in entries:
@@ -177,14 +179,14 @@ def _version(path: Path) -> list[int]:
 
 
 def _known(notebook: NotebookNode, problem_set: ProblemSet) -> int:
-    """How many cells of the problem set are in a notebook."""
-    ids = {grade_id(cell) for cell in problem_set.cells if is_graded(cell)}
+    """How many cells of the problem set are in a notebook; by their names, if at least half."""
+    ids = {grade_id(cell) for cell in problem_set.cells if kind(cell) in ("solution", "test")}
+    if count := sum(grade_id_of(cell) in ids for cell in notebook.cells):
+        return count
     names = {n for c in problem_set.cells if kind(c) == "solution"
              for n in bound_names(without_markers(c.source))}  # fmt: skip
-    return sum(
-        grade_id_of(cell) in ids or not names.isdisjoint(defined(cell.source))
-        for cell in notebook.cells
-    )
+    count = len(names & {n for cell in notebook.cells for n in defined(cell.source)})
+    return count if 2 * count >= len(names) else 0
 
 
 def _untouched(notebook: NotebookNode, problem_set: ProblemSet) -> bool:

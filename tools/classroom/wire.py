@@ -190,6 +190,8 @@ def decode(tree, blobs):
             return {"list": list, "tuple": tuple}[kind](map(read, parts))
         if kind == "dict":
             return {read(key): read(part) for key, part in parts}
-        return complex(*parts) if kind == "complex" else Strange(str(parts if kind == "other" else kind))
+        if kind == "complex":
+            return complex(*parts)
+        return Strange(str(parts if kind == "other" else kind))
 
     return read(tree)
