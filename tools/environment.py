@@ -351,6 +351,6 @@ def pip(python: Path, *arguments: str, fast: bool = False) -> None:
         raise SetupError(
             f"{''.join(said[-40:])}\nSetting up failed; pip's own words are above (python -m pip "
             f"{' '.join(arguments)}).\nWhat to do: look that message up under Troubleshooting in "
-            f"README.md, then run the same command again."
+            f"SETUP.md, then run the same command again."
             + f"\nPyTorch may have no package for this system and Python {PYTHON}." * none
         )

@@ -66,7 +66,7 @@ print(machine.report(findings))
 #
 # If instead you see `No module named 'course_utils'`, this notebook runs on another Python than the
 # course's. Close Jupyter, and type `make lab` in a terminal, in the course's folder. (In VS Code:
-# *Select Kernel*, at the top right, and there the environment `.venv`.) The file README.md has more,
+# *Select Kernel*, at the top right, and there the environment `.venv`.) The file SETUP.md has more,
 # under *Troubleshooting*.
 
 # %%

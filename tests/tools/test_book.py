@@ -202,18 +202,17 @@ def test_a_twin_goes_beneath_its_figure():
     assert markup.startswith("<img ") and markup.endswith(cells.twin_html(twin()))
 
 
-def test_readme_becomes_three_pages():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    made = pages.readme_pages(text)
-    assert made["teachers"].startswith("# Teaching with it\n")
+def test_readme_and_what_it_leads_to_become_three_pages():
+    texts = [(ROOT / f"{n}.md").read_text(encoding="utf-8") for n in ("README", "SETUP", "TEACHING")]
+    made = pages.readme_pages(*texts)
+    assert made["teachers"].startswith("# Teaching with the course\n")
     assert "make grade SUBMISSIONS" in made["teachers"] and "## Two commands" in made["running"]
-    assert "Two commands" not in made["index"] and "](notebooks)" not in "".join(made.values())
-    headings = re.findall(r"^## .*", text, flags=re.MULTILINE)
-    assert len(re.findall(r"^## ", made["running"], flags=re.MULTILINE)) == len(headings) - 1
+    assert "## Troubleshooting" in made["running"] and "Two commands" not in made["index"]
+    links = re.findall(r"\]\(([^):]+)\)", "".join(made.values()))
+    assert {"running.md", "teachers.md", "problem_sets.md"} <= set(links)
+    assert not {"notebooks", "SETUP.md", "TEACHING.md", "CONTRIBUTING.md", "Dockerfile"} & set(links)
     badge = "[![Open in Colab](https://colab.example/badge.svg)](https://colab.example)\n"
-    assert pages.readme_pages(text.replace("\n\n", f"\n\n{badge}", 1)) == made
-    with pytest.raises(cells.BookError, match="Teaching with it"):
-        pages.readme_pages(text.replace("## Teaching with it", "## Teaching"))
+    assert pages.readme_pages(texts[0].replace("\n\n", f"\n\n{badge}", 1), *texts[1:]) == made
 
 
 def test_the_claims_page_has_every_claim_of_the_committed_lectures():

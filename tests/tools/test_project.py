@@ -20,7 +20,9 @@ from tools.__main__ import TARGETS
 from tools.environment import CPU_TORCH, ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, SETUP, TEACHING = (
+    (ROOT / f"{name}.md").read_text(encoding="utf-8") for name in ("README", "SETUP", "TEACHING")
+)
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # A module imports only from those to its left.
 # Of what lectures import, and of what runs the course: each imports only from its left.
@@ -71,11 +73,12 @@ def test_readme_names_every_command_and_no_other():
     for target in TARGETS:
         assert f"| `make {target}` | `python3 -m tools {target}` |" in README
     assert set(re.findall(r"-m tools ([\w-]+)", README)) == set(TARGETS)
+    assert len(README.splitlines()) < 120
 
 
 def test_readme_links_lead_somewhere():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert "LICENSE" in links
+    links = re.findall(r"\]\(([^)#]+)\)", README + SETUP + TEACHING)
+    assert {"LICENSE", "SETUP.md", "TEACHING.md"} <= set(links)
     for link in links:
         assert link.startswith("https://") or (ROOT / link).exists(), link
 
@@ -95,8 +98,8 @@ def test_readme_links_lead_somewhere():
         ("tools/environment", "COURSE_TORCH"),
     ],
 )
-def test_readme_quotes_what_the_code_says(module, words):
-    assert words in README
+def test_setup_quotes_what_the_code_says(module, words):
+    assert words in SETUP
     assert words in (ROOT / f"{module}.py").read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The site's pages: the executed notebooks, README.md by its sections, the claims, the modules.
+"""The site's pages: the executed notebooks, README.md and what it leads to, the claims, the modules.
 
 The pages lie at the same paths as in the repository, so that the links between them hold.
 """
@@ -46,24 +46,20 @@ One for each lecture, to be downloaded and worked on in JupyterLab: the tests ar
 and solutions are folded away."""
 
 
-def readme_pages(text: str) -> dict[str, str]:
-    """README.md as the pages index, running and teachers, without badges, which come from outside.
+def readme_pages(readme: str, setup: str, teaching: str) -> dict[str, str]:
+    """README.md, SETUP.md and TEACHING.md as the pages index, running and teachers, without badges,
+    which come from outside, and with links to pages for those to files."""
 
-    Raises BookError where it has no section for teachers.
-    """
-    text = re.sub(r"^\[!\[.*\n?", "", text, flags=re.MULTILINE)
-    text = text.replace("](notebooks)", "](index.md)")
-    text = text.replace(f"]({ASSIGNMENTS})", "](problem_sets.md)")
-    start, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
-    teaching = [section for section in sections if section.startswith("Teaching with it\n")]
-    if not teaching:
-        raise BookError("README.md has no section 'Teaching with it' for the teachers' page")
-    rest = "".join(f"## {section}" for section in sections if section not in teaching)
-    return {
-        "index": start,
-        "running": f"# Run it yourself\n\n{rest}",
-        "teachers": f"# {teaching[0]}",
-    }
+    def linked(text: str) -> str:
+        text = re.sub(r"^\[!\[.*\n?", "", text, flags=re.MULTILINE)
+        text = re.sub(rf"\]\({ASSIGNMENTS}/?\)", "](problem_sets.md)", text)
+        for file, page in {"notebooks": "index", "SETUP.md": "running", "TEACHING.md": "teachers"}.items():
+            text = text.replace(f"]({file})", f"]({page}.md)")
+        return re.sub(r"\[(CONTRIBUTING.md|Dockerfile)\]\(\1\)", r"\1", text)
+
+    start, *sections = re.split(r"^(?=## )", linked(readme), flags=re.MULTILINE)
+    rest = "".join(sections) + linked(setup).partition("\n")[2]
+    return {"index": start, "running": f"# Run it yourself\n\n{rest}", "teachers": linked(teaching)}
 
 
 def claims_page(notebooks: dict[str, NotebookNode]) -> str:
@@ -138,7 +134,9 @@ def write_all(source: Path) -> dict:
     chapters, api = [f"notebooks/{name}" for name in notebooks], [f"api/{m}" for m in modules()]
     beside = ["claims", "slides", "problem_sets", "running", "teachers", "api"]
 
-    texts = readme_pages((ROOT / "README.md").read_text(encoding="utf-8"))
+    texts = readme_pages(*(
+        (ROOT / f"{name}.md").read_text(encoding="utf-8") for name in ("README", "SETUP", "TEACHING")
+    ))
     heading, _, rest = texts["index"].partition("\n")
     texts["index"] = f"{heading}\n\n{laboratory.place()}\n\n{rest}"
     texts["index"] += sidebar("Lectures", chapters)
