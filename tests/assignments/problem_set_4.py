@@ -438,5 +438,5 @@ def projected_steps(model, images, labels, eps, step, steps):
         images += step * torch.autograd.grad(loss, x)[0].sign()
         images.clamp_(low, high)
     return images
-'''}, {"projected-steps-test": 0, "projected-steps-ball": 0}),
+'''}, {"projected-steps-edges": 0}),
 }

@@ -56,7 +56,7 @@ def allowed(problem_set: ProblemSet) -> list[str]:
 def start(sets: list[ProblemSet]) -> None:
     """Start the process from which submissions' processes fork, with what these sets import."""
     imports = {name for each in sets for name in allowed(each)}
-    modules = {f"course_utils.{n.rpartition('.')[0] or n}" for n in imports}
+    modules = {f"course_utils.{name}" for name in imports}
     modules |= {n for each in sets for cell in each.cells if kind(cell) == "given" for n in
                 re.findall(r"^(?:import|from) ([\w.]+)", cell.source, flags=re.M)}  # fmt: skip
     if not hasattr(os, "fork"):

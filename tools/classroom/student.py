@@ -251,7 +251,8 @@ def main(control: Pipe, modules: list[str]) -> None:
     import matplotlib.pyplot  # noqa: F401
 
     for name in modules:
-        importlib.import_module(name)
+        with contextlib.suppress(ModuleNotFoundError):  # a function's name, say
+            importlib.import_module(name)
     torch.set_num_threads(1)
     module = types.ModuleType("__main__")
     _this, sys.modules["__main__"] = sys.modules["__main__"], module
@@ -277,8 +278,8 @@ def main(control: Pipe, modules: list[str]) -> None:
             oversee(life)
         else:
             os.close(life)
+            connection = Pipe(socket.socket(fileno=pipe))
+            session = Session(shell, connection, header["allowed"], header["cell"])
             confine(header["folder"], header["whole"])
-            Session(
-                shell, Pipe(socket.socket(fileno=pipe)), header["allowed"], header["cell"]
-            ).serve()
+            session.serve()
         os._exit(0)
