@@ -3,10 +3,10 @@
 import html
 from dataclasses import dataclass
 
-# Readable on white and on black; a sign says the same as the colour.
+# White words are read on each of these colours; a sign says the same as the colour.
 SIGNS = {"reproduced": "✓", "theorem": "✓", "right": "✓", "contradicted": "✗", "violated": "✗",
          "not yet right": "✗"}
-COLOURS = {"✓": "#2e8b57", "✗": "#d1495b", "?": "#b7791f"}
+COLOURS = {"✓": "#2e7d32", "✗": "#b3261e", "?": "#8a5a00"}
 MARK = "transform:translateX(-50%);"
 
 
@@ -38,7 +38,8 @@ def card(word: str, title: str, body: str, *, name: str = "") -> str:
     return (
         f'<div class="course-card"{place} style="border-left:.3em solid {COLOURS[sign]};'
         'padding:.3em 1em;margin:.5em 0;max-width:48em;overflow-wrap:break-word;text-align:left">'
-        f'<div><b style="color:{COLOURS[sign]}">{sign} {word}</b> {title}</div>{body}</div>'
+        f'<div><b style="background:{COLOURS[sign]};color:#fff;padding:.1em .5em;'
+        f'border-radius:.3em">{sign} {word}</b> {title}</div>{body}</div>'
     )
 
 

@@ -47,39 +47,19 @@ def shows_picture(cell: NotebookNode) -> bool:
 
 
 def twin_html(twin: dict) -> str:
-    """An explorer's static twin: its controls and, for twin.js, its frames.
+    """The place of an explorer's static twin, for twin.js.
 
     `twin` is as `course_utils.widgets.twin` describes it: "controls", and "frames", one for each
     combination of their values.
     """
-    controls, frames = twin["controls"], twin["frames"]
-    wanted = prod(len(control["values"]) for control in controls)
-    if len(frames) != wanted or any(len(control["values"]) < 2 for control in controls):
-        raise BookError(f"twin: {len(frames)} frames for {wanted} positions of its controls")
-    if not all(frame["alt"].strip() for frame in frames):
-        raise BookError("twin: a frame has no alt text")
-    parts = []
-    for control in controls:
-        label, start = html.escape(control["label"]), control.get("start", 0)
-        values = [html.escape(str(value)) for value in control["values"]]
-        if control.get("choices"):
-            options = "".join(
-                f'<option value="{i}"{" selected" * (i == start)}>{value}</option>'
-                for i, value in enumerate(values)
-            )
-            parts.append(f"<label>{label} <select>{options}</select></label>")
-        else:
-            parts.append(
-                f'<label>{label} <input type="range" min="0" max="{len(values) - 1}" '
-                f'value="{start}"><output>{values[start]}</output></label>'
-            )
-    data = json.dumps({"controls": controls, "frames": frames})
+    wanted = prod(len(control["values"]) for control in twin["controls"])
+    if len(twin["frames"]) != wanted or not all(f["alt"].strip() for f in twin["frames"]):
+        count = len(twin["frames"])
+        raise BookError(f"twin: {count} frames for {wanted} places, or one without alt text")
+    data = json.dumps({name: twin[name] for name in ("controls", "frames")})
     for mark in "<>'&$":  # neither HTML, nor Markdown, nor the attribute's end
         data = data.replace(mark, f"\\u{ord(mark):04x}")
-    return (
-        f"<div class=\"twin\" hidden data-frames='{data}'>"
-        f'<div class="twin-controls">{"".join(parts)}</div></div>'
-    )
+    return f"<div class=\"twin\" hidden data-frames='{data}'></div>"
 
 
 def show_as_html(cell: NotebookNode) -> None:

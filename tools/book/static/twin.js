@@ -4,7 +4,17 @@
 window.courseTwins = {};
 
 function startTwin(twin, still, { controls, frames }) {
-  const inputs = [...twin.querySelectorAll("input, select")];
+  const row = twin.appendChild(document.createElement("div"));
+  row.className = "twin-controls";
+  const inputs = controls.map((control) => {
+    const input = document.createElement(control.choices ? "select" : "input");
+    if (control.choices) input.append(...control.values.map((value, i) => new Option(value, i)));
+    else Object.assign(input, { type: "range", min: 0, max: control.values.length - 1 });
+    input.value = control.start;
+    const label = row.appendChild(document.createElement("label"));
+    label.append(control.label, input, document.createElement("output"));
+    return input;
+  });
   const view = twin.appendChild(document.createElement("div"));
   view.className = "twin-view";
   function show() {
