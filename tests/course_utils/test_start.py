@@ -1,12 +1,16 @@
 """The start notebook: what is missing is named with what to do; times and paths add up."""
 
+import ast
+import builtins
 import re
 import subprocess
 import sys
 import types
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 import torch
@@ -306,3 +310,77 @@ def test_what_differs_between_machines_is_not_compared_and_the_verdict_is():
 
 def test_readme_points_to_the_start():
     assert "(notebooks/00_start.ipynb)" in README
+
+
+def sections(source: str) -> dict[int, list[str]]:
+    """A lecture's code cells by its sections; what stands before the first is section 0."""
+    found, number = {0: []}, 0
+    for cell in jupytext.reads(source, fmt="py:percent").cells:
+        if cell.cell_type == "code":
+            found[number].append(cell.source)
+        for heading in re.findall(r"(?m)^## (\d+)\. ", cell.source):
+            number = int(heading)
+            found[number] = []
+    return found
+
+
+def unknown_names(cells: list[str]) -> set[str]:
+    """The names that are used, though no cell above, nor the same one, says what they are."""
+    known, unknown, later = set(dir(builtins)) | {"get_ipython"}, set(), set()
+    for cell in cells:
+        code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line
+                         for line in cell.splitlines())  # fmt: skip
+        nodes = list(ast.walk(ast.parse(re.sub(r":\n(?=\n*\Z)", ": pass\n", code + "\n"))))
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        known |= {name.id for name in names if not isinstance(name.ctx, ast.Load)}
+        known |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        defined = (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)
+        known |= {node.name for node in nodes if isinstance(node, defined)}
+        known |= {
+            (alias.asname or alias.name).partition(".")[0]
+            for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        }  # fmt: skip
+        functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+        inside = {id(node) for function in functions for node in ast.walk(function)}
+        later |= {name.id for name in names if id(name) in inside}  # asked for when it is called
+        unknown |= {name.id for name in names if id(name) not in inside} - known
+    return unknown | (later - known)
+
+
+def advised(words: str, numbers: Iterable[int]) -> list[int]:
+    """The sections that an advice such as "sections 1 to 3 and 9" names; all, if it names none."""
+    if "section" not in words:
+        return list(numbers)
+    text = words.partition("section")[2]
+    for first, last in re.findall(r"(\d+) to (\d+)", text):
+        whole = " ".join(map(str, range(int(first), int(last) + 1)))
+        text = text.replace(f"{first} to {last}", whole)
+    return [0, *map(int, re.findall(r"\d+", text))]
+
+
+@pytest.mark.parametrize("path", list(paths()))
+def test_whoever_follows_a_path_meets_no_name_that_is_not_defined(path):
+    seen = 0
+    for _, what in paths()[path]:
+        link, words = re.search(r"\[Lecture \d\]\((.*?)\.ipynb\)(.*)", what).groups()
+        source = (lectures.NOTEBOOKS / "src" / f"{link}.py").read_text(encoding="utf-8")
+        cells = sections(source)
+        chosen = advised(words, cells)
+        assert set(chosen) <= set(cells), f"{what}: there are sections {list(cells)}"
+        assert not unknown_names([cell for number in chosen for cell in cells[number]]), what
+        seen += len(chosen)
+    assert seen > 10
+
+
+def test_a_path_that_leaves_out_what_is_needed_is_noticed():
+    source = "# %%\nimport a\n\n# %% [markdown]\n# ## 1. One\n\n# %%\nx = a.b\n\n" + (
+        "# %% [markdown]\n# ## 2. Two\n\n# %%\ny = [x + z for z in f(x)]\n\n"
+        "# %%\ndef f(n): return n + y + late\n\n# %%\nlate = 1\n"
+    )
+    cells = sections(source)
+    assert [len(cells[number]) for number in (0, 1, 2)] == [1, 1, 3]
+    assert unknown_names(cells[0] + cells[1] + cells[2]) == {"f"}  # it comes one cell later
+    assert unknown_names(cells[0] + cells[2]) == {"x", "f"}
+    assert advised(", sections 1 to 3 and 9", []) == [0, 1, 2, 3, 9]
+    assert advised(", with its exercises", [0, 1]) == [0, 1]
