@@ -14,6 +14,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -66,7 +67,7 @@ def find(what: str, wanted: dict[str, str], subfolder: str, sources: list[Source
 
     import pooch  # which brings requests: not before it is needed
 
-    def keep(url: str, path: str, _: object) -> None:
+    def keep(read: Callable[[str], bytes], url: str, path: str, _: object) -> None:
         name = url.rpartition("/")[2]
         content = read(name)
         if not _matches(content, wanted[name]):
@@ -79,7 +80,8 @@ def find(what: str, wanted: dict[str, str], subfolder: str, sources: list[Source
         try:
             cache = pooch.create(folder, "", registry=dict.fromkeys(missing), retry_if_failed=1)
             for name in missing:
-                cache.fetch(name, downloader=keep)  # which skips what an earlier source gave
+                # (It skips what an earlier source gave.)
+                cache.fetch(name, downloader=partial(keep, read))
         except Exception as error:  # a source may fail in any way: the next one is asked
             while error.__context__ not in (None, outer):  # requests wraps errors four deep
                 error = error.__context__

@@ -1,7 +1,6 @@
 """The deck's networks by the deck's names, trained and ready to load."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path

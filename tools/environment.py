@@ -104,14 +104,13 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
     with locked(folder):
         if before.exists():  # a set-up was killed in the middle of an update
             restore(before, folder)
-        stamp = read_stamp(folder)
-        ours = stamp.get("made_here", not folder.exists() or not any(folder.iterdir()))
-        in_place = python.exists() and (stamp.get("path"), stamp.get("python")) == (
-            str(folder), PYTHON
-        )  # fmt: skip
-        works = in_place and bool(stamp["requirements"])
         if is_ready(folder, wanted):  # another set-up, for which this one waited, was first
             return python
+        stamp = read_stamp(folder)
+        ours = stamp.get("made_here", not folder.exists() or not any(folder.iterdir()))
+        place = {"path": str(folder), "python": PYTHON}
+        in_place = python.exists() and place.items() <= stamp.items()
+        works = in_place and bool(stamp["requirements"])
         if not ours:
             adopt(folder)
         elif works:

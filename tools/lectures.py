@@ -167,7 +167,7 @@ def tidy(notebook: NotebookNode) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            # A widget without its kernel shows as an error message; stderr has this machine's paths.
+            # A widget without its kernel shows as an error message; stderr names this machine.
             cell.outputs = [
                 out
                 for out in cell.outputs

@@ -11,6 +11,7 @@ from course_utils.attacks import fgsm
 from course_utils.losses import noise_loss
 from course_utils.models import fully_connected, linear_layers
 from course_utils.published import cross_training_errors, szegedy_models
+from course_utils.recipes import Recipe
 from course_utils.sources import DataUnavailable
 from course_utils.training import (
     error_rate,
@@ -19,7 +20,6 @@ from course_utils.training import (
     fit_rbf,
     fit_sparse_features,
 )
-from course_utils.recipes import Recipe
 from course_utils.zoo import (
     load_model,
     load_record,

@@ -325,7 +325,8 @@ def test_pip_that_works_shows_what_it_does(root, capsys, monkeypatch):
 def test_uv_where_it_is_goes_before_pip(root, monkeypatch, status, asked):
     said = root / "said"
     code = f"import sys; open({str(said)!r}, 'a').write(sys.argv[1] + '\\n')"
-    (root / "pip.py").write_text(code.replace("sys.argv[1]", "'pip'") + " if sys.argv[1] != '--version' else 0")
+    asks = " if sys.argv[1] != '--version' else 0"
+    (root / "pip.py").write_text(code.replace("sys.argv[1]", "'pip'") + asks)
     monkeypatch.setenv("PYTHONPATH", str(root))
     monkeypatch.setattr(environment.shutil, "which", {"uv": sys.executable}.get)
     run = subprocess.run

@@ -257,7 +257,7 @@ def test_the_set_up_cell_does_nothing_here_and_asks_for_nothing_on_colab(monkeyp
 def test_the_address_is_written_into_the_set_up_cell_when_it_is_known(small, monkeypatch):
     source = source_of(small)
     old = "# %%\n" + lectures.setup_cell(None) + "\n\n# %%\nprint"
-    source.write_text(PAIR.replace("# %%\nprint", old).replace('# %% tags=["claim"', old + '()\n\n# %% tags=["x"'))
+    source.write_text(PAIR.replace('# %% tags=["claim"', old + '()\n\n# %% tags=["x"'))
     monkeypatch.setattr(lectures, "repository", lambda: "https://github.com/somebody/course")
     lectures.write_setup_cell(source)
     cells = lectures.read_source(small).cells

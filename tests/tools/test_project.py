@@ -28,8 +28,8 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # Of what lectures import, and of what runs the course: each imports only from its left.
 ORDER = (
     "__init__ device vision sources data machine plan deep_compression checks intervals models "
-    "imagenet inference attacks losses convex lipschitz training checkpoint recipes zoo transfer gan "
-    "published deck cards claims figures widgets exercises assignments study laboratory"
+    "imagenet inference attacks losses convex lipschitz training checkpoint recipes zoo transfer "
+    "gan published deck cards claims figures widgets exercises assignments study laboratory"
 ).split()
 TOOLS = "__init__ environment lectures retraining study classroom book __main__".split()
 
@@ -62,7 +62,11 @@ def tracked():
 
 def test_makefile_runs_one_line_for_each_target():
     lines = re.findall(r"^([\w-]+): ; (.*)$", MAKEFILE, flags=re.MULTILINE)
-    extra = {"notebooks": " $(LECTURES)", "study": " $(PARTS) $(OPTIONS)", "grade": ' "$(SUBMISSIONS)" $(OPTIONS)'}
+    extra = {
+        "notebooks": " $(LECTURES)",
+        "study": " $(PARTS) $(OPTIONS)",
+        "grade": ' "$(SUBMISSIONS)" $(OPTIONS)',
+    }
     assert dict(lines) == {t: f"$(PYTHON) -m tools {t}{extra.get(t, '')}" for t in TARGETS}
 
 
@@ -219,7 +223,9 @@ def imported(path):
         if isinstance(node, ast.ImportFrom) and node.module in ("course_utils", "tools"):
             yield from ((node.module, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom | ast.Import):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            names = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module]
             for name in names:
                 if name.startswith(("course_utils.", "tools.")):
                     yield tuple(name.split(".")[:2])
