@@ -178,9 +178,10 @@ _LIST = (
     Claim("bounds-do-not-explain-transfer", 3, PROPERTIES, "interpretation",
           "They don't explain why adversarial examples generalize across hyperparameters or "
           "training sets",
-          "rank correlation of transfer with the gradients' cosine, less that with the bounds",
-          null="the cosines shuffled", contradicted_by="the bounds predict transfer better",
-          digits=2, unit=""),
+          "rank correlation of transfer with the gradients' cosine, less that with small certified "
+          "radii of the network shown to",
+          null="the cosines shuffled", contradicted_by="the radii predict transfer better",
+          expected="undecided", digits=2, unit=""),
 
     Claim("panda", 4, FGSM, "figure",
           '"panda" 57.7% + .007 x sign of the gradient ("nematode" 8.2%) = "gibbon" 99.3%',

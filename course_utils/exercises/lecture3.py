@@ -1,4 +1,4 @@
-"""The exercises of Lecture 3: a convolution's norm, a tighter bound, a certificate.
+"""The exercises of Lecture 3: power iteration, a convolution's norm, a certificate, a tighter bound.
 
 A solution's docstring is the exercise's specification.
 """
@@ -9,6 +9,16 @@ from functools import partial
 import torch
 
 from course_utils.exercises.framework import Exercise, Mistake, call, compare, describe
+
+
+def power_step(matrix, vector):
+    """One round of power iteration.
+
+    matrix: float64 (M, N); vector: float64 (N,), of length 1, and matrix @ vector is not zero.
+    Returns float64 (N,), of length 1: where the matrix and then its transpose take the vector.
+    """
+    there_and_back = matrix.T @ (matrix @ vector)
+    return there_and_back / there_and_back.norm()
 
 
 def circular_norm(kernel, n):
@@ -55,6 +65,15 @@ def certified_distortion(logits, bound, pixels):
 
 def _generator() -> torch.Generator:
     return torch.Generator().manual_seed(20140214)
+
+
+def _matrix_cases() -> list[tuple]:
+    generator, cases = _generator(), []
+    for shape in [(3, 5), (6, 2), (4, 4)]:
+        matrix = torch.randn(shape, generator=generator, dtype=torch.float64)
+        vector = torch.randn(shape[1], generator=generator, dtype=torch.float64)
+        cases.append((matrix, vector / vector.norm()))
+    return cases
 
 
 def _kernel_cases() -> list[tuple]:
@@ -141,6 +160,22 @@ def _diagnose_tighter_bound(answer) -> str | None:
 
 
 EXERCISES = (
+    Exercise(
+        "power-step", power_step,
+        partial(compare, power_step, _matrix_cases, (
+            Mistake(lambda w, v: w.T @ (w @ v),
+                    "You return W^T W v as it is. Divide it by its length, or after some rounds "
+                    "its numbers overflow."),
+            Mistake(lambda w, v: w.T @ (w @ v) / (w @ v).norm(),
+                    "You divide by the length of W v. Divide by that of W^T W v, of which you "
+                    "want the direction."),
+            Mistake(lambda w, v: torch.linalg.svd(w)[2][0],
+                    "That is the end of the iteration, not one round of it."),
+        )),
+        "Repeat it, and |W v| goes to the largest singular value.",
+        ("Two products: first with the matrix, then with its transpose.",
+         "Divide what comes by its length: matrix.T @ (matrix @ vector), over its norm()."),
+    ),
     Exercise(
         "circular-norm", circular_norm,
         partial(compare, circular_norm, _kernel_cases, (

@@ -93,7 +93,14 @@ def _search(matrices, slopes):
     """Yield (rho, l), better and better, which should make P positive definite."""
     # What lies across the rows of the first matrix has no effect: leave it out.
     first = np.linalg.qr(matrices[0].T, mode="r").T
-    matrices = [first, *matrices[1:]]
+    matrices, sizes = [first, *matrices[1:]], []
+    # A unit may be measured in other units: then its row is longer, its column shorter.
+    for place in range(len(slopes)):
+        before, behind = matrices[place : place + 2]
+        into, out = np.linalg.norm(before, axis=1), np.linalg.norm(behind, axis=0)
+        size = np.sqrt(np.where(into * out > 0, out, 1) / np.where(into * out > 0, into, 1))
+        matrices[place : place + 2] = size[:, None] * before, behind / size
+        sizes += [*size]
     rows, inputs, last = _rows(matrices, slopes), first.shape[1], matrices[-1]
     start, inverse = [], np.eye(inputs)
     for matrix, slope in zip(matrices, slopes):  # ECLipsE-Fast: one weight for each layer
@@ -118,7 +125,7 @@ def _search(matrices, slopes):
         size = math.sqrt(max(0.0, -gradient @ step))  # a step below 1 stays where P is positive
         point = point + step / (1 + size)
         if size < 1:  # near the middle of what is allowed: pull harder
-            yield point[0], point[1:]
+            yield point[0], point[1:] * np.square(sizes)
             if len(rows[0]) < GAP * pull[0] * point[0]:
                 return
             pull[0] *= 4

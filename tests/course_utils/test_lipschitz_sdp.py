@@ -86,6 +86,25 @@ def test_no_other_weights_do_better(kind):
     assert min(others) >= best * (1 - sdp.GAP) and np.isfinite(others).sum() > 100
 
 
+def test_the_smallest_rho_is_that_of_another_solver():
+    """By cvxpy 1.9.3 with Clarabel, which solves the same semidefinite program to 1e-8."""
+    random = np.random.RandomState(5)
+    matrices = [random.randn(*shape) / 3 for shape in [(7, 9), (6, 7), (4, 6)]]
+    for slope, optimum in [(1.0, 1.72838207756318), (0.25, 0.10802389329642098)]:
+        (*_, (rho, _)) = sdp._search(matrices, [slope] * 2)
+        assert optimum * (1 - 1e-7) <= math.sqrt(rho) <= optimum * (1 + sdp.GAP)
+
+
+def test_a_unit_measured_otherwise_changes_nothing():
+    model = network([6, 8, 8, 3], nn.ReLU, 1)
+    bound, product = network_bound_sdp(model, (6,)), network_bound(model, (6,))
+    model[1].weight.data[0] *= 1024
+    model[1].bias.data[0] *= 1024
+    model[4].weight.data[:, 0] /= 1024
+    assert network_bound_sdp(model, (6,)) == pytest.approx(bound, rel=sdp.GAP)
+    assert network_bound(model, (6,)) > 20 * product
+
+
 def test_units_without_weights_do_no_harm():
     model = network([6, 8, 8, 3], nn.ReLU, 0)
     model[1].weight.data[2] = 0
