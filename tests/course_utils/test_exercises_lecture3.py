@@ -13,6 +13,10 @@ def by_matrix(kernel, n):
     return torch.tensor(np.linalg.norm(matrix, 2))
 
 
+def by_products(matrix, vector):
+    return torch.nn.functional.normalize((matrix.T @ matrix) @ vector, dim=0)
+
+
 def two_norms(first, second):
     return torch.linalg.matrix_norm(first, 2) * torch.linalg.matrix_norm(second, 2)
 
@@ -42,7 +46,7 @@ def margin(logits, bound, pixels):
 
 @pytest.mark.parametrize(
     ("exercise_id", "answer"),
-    [("circular-norm", by_matrix), ("certified-distortion", margin)],
+    [("power-step", by_products), ("circular-norm", by_matrix), ("certified-distortion", margin)],
 )
 def test_right_answers_pass(exercise_id, answer, capsys):
     check(exercise_id, answer, strict=True)
@@ -63,13 +67,16 @@ def test_any_tighter_bound_passes(capsys):
     ("exercise_id", "answer", "says"),
     [
         ("circular-norm", lambda k, n: torch.fft.fft(k).abs().max(), "as many waves as it has"),
+        ("power-step", lambda w, v: w.T @ (w @ v), "overflow"),
+        ("power-step", lambda w, v: w.T @ (w @ v) / (w @ v).norm(), "length of W v"),
+        ("power-step", lambda w, v: torch.linalg.svd(w)[2][0], "end of the iteration"),
         ("circular-norm", lambda k, n: torch.linalg.vector_norm(k), "single dot"),
         ("circular-norm", lambda k, n: k.abs().sum(), "sum of the absolute taps"),
         ("circular-norm", lambda k, n: torch.fft.fft(k, n).real.amax(), "real part"),
         ("circular-norm", lambda k, n: by_matrix(k, n) ** 2, "Take the root"),
         ("circular-norm", lambda k, n: by_matrix(k, n) / n**0.5, "root of n"),
         ("circular-norm", lambda k, n: by_matrix(k, n).item(), "Expected a torch.Tensor"),
-        ("circular-norm", lambda k, n: 2 * by_matrix(k, n), "differ"),
+        ("circular-norm", lambda k, n: 2 * by_matrix(k, n), "Expected .*, got"),
         ("tighter-bound", two_norms, "less than a third"),
         ("tighter-bound", all_on, "every unit is on"),
         ("tighter-bound", lambda a, b: balanced(a, b, leave_out=False), "non-finite"),
@@ -114,6 +121,8 @@ def test_a_tighter_bound_is_never_below_a_slope():
 
 def test_solutions_by_hand():
     close = torch.testing.assert_close
+    matrix, start = torch.diag(torch.tensor([3.0, 2.0])), torch.tensor([1.0, 1.0]) / 2**0.5
+    close(lecture3.power_step(matrix, start), torch.tensor([9.0, 4.0]) / 97**0.5)
     kernel = torch.tensor([1.0, -1.0], dtype=torch.float64)
     close(lecture3.circular_norm(kernel, 4), torch.tensor(2.0, dtype=torch.float64))
     # Two units that do not meet: one passes 2 x 3 = 6 times, the other 10 x 0.1 = 1.

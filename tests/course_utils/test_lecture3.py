@@ -8,10 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import published
+from course_utils import claims, intervals, published
 from course_utils.attacks import lbfgs_attack
 from tools.lectures import NOTEBOOKS
-from course_utils.lipschitz import certified_radius, layer_bounds, network_bound
+from course_utils.lipschitz import (
+    certified_radius,
+    layer_bounds,
+    network_bound,
+    network_bound_sdp,
+)
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
 from course_utils.models import linear_layers
 from course_utils.zoo import load_model, load_study
@@ -49,7 +54,7 @@ def test_alexnets_table_is_what_layer_bounds_says(cells):
         shape = (layer.in_channels, *2 * [side.get(f"conv{number}", 13)])
         bound = layer_bounds(layer, shape)["upper"].item()
         row = table.partition(f"<th>Conv. {number}</th>")[2].partition("</tr>")[0]
-        paper, ours, _ = map(float, re.findall(r"<td>([^<]*)</td>", row)[-3:])
+        paper, ours = map(float, re.findall(r"<td>([^<]*)</td>", row)[-2:])
         assert ours == pytest.approx(bound, abs=0.0051)
         assert paper == published.alexnet_bounds()["bound"].iloc[number - 1]
 
@@ -58,7 +63,7 @@ def test_the_product_is_that_of_numpys_singular_values(cells):
     weights = [layer.weight.detach().double().numpy()
                for layer in linear_layers(load_model("FC100-100-10"))]
     product = np.prod([np.linalg.norm(weight, 2) for weight in weights]) / 16
-    printed = re.search(r"product: ([\d.]+)", shown(cells, "steepest(network, images)"))[1]
+    printed = re.search(r"product: ([\d.]+)", shown(cells, "seen = slopes_at(network"))[1]
     assert float(printed) == pytest.approx(product, abs=0.051)
 
 
@@ -101,3 +106,47 @@ def test_the_penalty_shrinks_the_product_of_every_network():
     pairs = zip(load_study("none"), load_study("Lipschitz penalty"), strict=True)
     bounds = [[network_bound(model, (1, 28, 28)) for model in pair] for pair in pairs]
     assert len(bounds) == 5 and all(penalised < plain / 3 for plain, penalised in bounds)
+
+
+def test_the_whole_networks_bound_lies_between_the_slopes_and_the_product(cells):
+    printed = shown(cells, "whole = lipschitz.network_bound_sdp")
+    seen, whole, product = map(float, re.findall(r"[\d.]+", printed.partition("\n")[0]))
+    assert seen <= whole <= product and whole < 0.6 * product
+    assert whole == pytest.approx(network_bound_sdp(load_model("FC100-100-10"), (1, 28, 28)), abs=0.1)
+
+
+def test_a_verdict_follows_the_measurement():
+    """The null in the effect's place, and the effect's opposite, give other verdicts."""
+    random = np.random.RandomState(0)
+    moved, shaken = 6 + random.rand(50), 1 + 0.1 * random.rand(50)
+    gains = 1.0 * (random.rand(5, 400) < 0.05)
+    lead = random.randn(10) / 50
+    cases = {
+        "not-stable": [intervals.ratio(x, shaken) for x in (moved, shaken[::-1], shaken / 6)],
+        "large-bounds-do-not-condemn": [
+            intervals.ratio(x, moved) for x in (740 * moved, moved, moved / 740)
+        ],
+        "penalty-generalises": [
+            intervals.over_seeds_and_images(x) for x in (gains, gains - gains[::-1], -gains)
+        ],
+        "bounds-do-not-explain-transfer": [
+            intervals.over_seeds(x) for x in (lead + 0.5, lead - lead.mean(), lead - 0.5)
+        ],
+    }
+    for claim, estimates in cases.items():
+        verdicts = [claims.check(claim, x, null=0).verdict for x in estimates]
+        assert verdicts == ["reproduced", "undecided", "contradicted"], claim
+    paper = published.alexnet_bounds()["bound"]
+    for table, verdict in [(paper, "reproduced"), (-paper, "contradicted")]:
+        assert claims.check_table("alexnet-bounds", table, paper).verdict == verdict
+
+
+def test_bounds_that_are_too_small_are_violated():
+    """The lecture's own counts, with a bound that is no bound."""
+    images = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    model = load_model("FC100-100-10").requires_grad_(False)
+    slopes = torch.func.vmap(torch.func.jacrev(lambda x: model(x[None])[0]))(images)
+    seen = torch.linalg.matrix_norm(slopes.flatten(2), 2)
+    for bound, verdict in [(network_bound(model, (1, 28, 28)), "theorem"), (1.0, "violated")]:
+        counts = {"cases": len(seen), "violations": int((seen > bound).sum())}
+        assert claims.check_theorem("network-product", **counts).verdict == verdict
