@@ -192,7 +192,7 @@ print(f"attained: {bounds.lower:.4f}, proved: {bounds.upper:.4f}")
 #
 # > **Before you run:** how near will the best steps come to $L_k$, in percent? And random ones?
 
-# %% tags=["claim", "claim:layer-lipschitz"]
+# %%
 table = lipschitz.layer_bounds(network, (1, 28, 28))
 growth = {}
 for name, bound in table["upper"].items():
