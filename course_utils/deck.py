@@ -247,7 +247,7 @@ _LIST = (
           "Fréchet distance with D as usual less that with D trained adversarially, eps = .02, "
           "five seeds",
           null="D as usual again, with other seeds, in the place of the trained one",
-          contradicted_by=NONE, digits=0, unit=""),
+          contradicted_by=NONE, expected="undecided", digits=0, unit=""),
 )
 
 CLAIMS = MappingProxyType({claim.id: claim for claim in _LIST})

@@ -30,11 +30,12 @@ PREDICTED = {
         "7. The paper", "8. RBF", "9. Training", "10. A reg", "11. Beside", "12. False",
     ),
     5: (
-        "1. The game", "2. The best", "3. What", "4. When", "5. A live", "6. The full", "7. A walk",
-        "8. Is it", "9. All", "10. Coll", "11. Parzen", "12. A second", "13. Back",
+        "1. The game", "2. The best", "3. What", "4. When", "5. The game in", "6. A live",
+        "7. The full", "8. A walk", "9. Is it", "10. All", "11. Coll", "12. Parzen",
+        "13. A second", "14. Back",
     ),
 }
-EXERCISES = {1: 6, 2: 2, 3: 4, 4: 3, 5: 5}
+EXERCISES = {1: 6, 2: 2, 3: 4, 4: 3, 5: 4}
 
 
 @pytest.fixture(params=LECTURES, ids=lambda path: path.stem)
