@@ -88,7 +88,7 @@ export function mountGame(root, options = {}) {
   root.replaceChildren(
     make("div", { class: "lab-controls" }, shape.row, optimiser.row, loss.row, dRate.row, gRate.row,
       dSteps.row, gSteps.row, run, step, again),
-    make("figure", {}, canvas,
+    make("figure", { class: "lab-figure" }, canvas,
       make("figcaption", {}, "□ real, ● generated, arrows: where the generator's loss pulls; dark where D says real")),
     told);
   reset();

@@ -49,7 +49,7 @@ function panel(title) {
   const canvas = make("canvas", { width: SIDE, height: SIDE, role: "img", "aria-label": title });
   const words = make("span");
   const caption = make("figcaption", {}, make("strong", {}, title), make("br"), words);
-  return { box: make("figure", {}, canvas, caption), canvas, words, title };
+  return { box: make("figure", { class: "lab-figure" }, canvas, caption), canvas, words, title };
 }
 
 function say(panelOf, text) {
