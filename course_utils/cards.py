@@ -18,8 +18,11 @@ def verdict_card(verdict) -> str:
     claim, text = verdict.claim, html.escape
     detail = f" ({verdict.detail})" if verdict.detail else ""
     lines = [f"<b>Measured:</b> {text(f'{claim.measures}: {verdict.text}{detail}')}."]
-    if claim.kind != "theorem":
-        lines.append(f"<b>Null:</b> {text(claim.null)}.")
+    if claim.kind == "table" and "chance" in verdict.measured:
+        chance = f"{claim.null}: below {verdict.measured['chance']:.2f} in 95 of 100"
+        lines.append(f"<b>Null:</b> {text(chance)}.")
+    elif "null" in verdict.measured:
+        lines.append(f"<b>Null:</b> {text(claim.null)}: {claim.format(verdict.measured['null'])}.")
     lines.append(f"<b>Paper:</b> {text(claim.paper)}.")
     if not verdict.as_expected:
         lines.append(f"<b>Expected:</b> {text(claim.expected)}.")
@@ -72,14 +75,15 @@ def axis(verdict) -> str:
         f"{MARK}{at(none)}top:0;height:1.5em;border-left:2px dashed", "",
         f"{MARK}{at(dot)}top:0", "●",
         *([] if null is None else [f"{MARK}{at(null)}top:0", "○"]),
-        "top:1.5em", legend,
     ]
     drawn = "".join(
         f'<div style="position:absolute;{style}">{text}</div>'
         for style, text in zip(parts[::2], parts[1::2], strict=True)
     )
-    style = "position:relative;height:3em;margin:.3em 1em;font-size:85%;line-height:1.5"
-    return f'<div aria-hidden="true" style="{style}">{drawn}</div>'
+    return (
+        '<div aria-hidden="true" style="margin:.3em 1em;font-size:85%;line-height:1.5">'
+        f'<div style="position:relative;height:1.5em">{drawn}</div>{legend}</div>'
+    )
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ def test_a_card_has_all_that_the_line_has_and_what_would_contradict_it(word, ver
     for part in (verdict.claim.says, verdict.claim.measures, verdict.text, verdict.claim.paper,
                  verdict.detail):
         assert " ".join(part.split()) in said
+    if "null" in verdict.measured:
+        assert f"{verdict.claim.null}: {verdict.claim.format(verdict.measured['null'])}." in said
     assert card.details.summary.string == "What would contradict this"
     assert verdict.claim.contradicted_by in card.details.get_text()
     assert ("Expected:" in said) == (not verdict.as_expected)
