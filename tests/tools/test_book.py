@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_utils import claims
-from course_utils.cards import verdict_card
+from course_utils.cards import Feedback, verdict_card
 from tools import lectures
 from tools.book import build, cells, pages, site, slides
 from course_utils.deck import CLAIMS
@@ -304,6 +304,9 @@ def test_code_is_for_the_notes_and_exercises_and_what_is_tagged_are_left_out():
         (["### Summary", "So."], ["So."]),
     ]
     hidden = figure_cell(mystnb={"image": {"alt": ALT}}, tags=["skip"])
+    card = {"text/html": Feedback("right", "So.")._repr_html_(), "text/plain": "Right. So."}
+    answer = new_code_cell("check()", outputs=[new_output("display_data", card)])
+    assert deck(one, answer) == [(["### 1. A", "Words."], ["Words.", "```python\ncheck()\n```"])]
     assert deck(one, hidden) == [(["### 1. A", "Words."], ["Words."])]
 
 

@@ -36,8 +36,9 @@ def paragraphs(source: str) -> list[str]:
 
 
 def is_shown(cell: NotebookNode) -> bool:
-    """Whether a code cell has a figure, a table, a claim or a twin to show."""
-    kinds = {mime for output in cell.outputs for mime in output.get("data", {})}
+    """Whether a code cell has a figure, a table, a claim or a twin to show; an answer is none."""
+    shown = [output.get("data", {}) for output in cell.outputs]
+    kinds = {mime for data in shown for mime in data if "course-card" not in data.get(mime, "")}
     return bool(kinds & {"image/png", "text/html", claims.MIME_TYPE, TWIN})
 
 
