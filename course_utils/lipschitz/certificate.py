@@ -40,7 +40,7 @@ def scale_of(weight: Tensor) -> float:
     Raises:
         ValueError: a weight is NaN or infinite.
     """
-    largest = weight.detach().abs().max().item() if weight.numel() else 0.0
+    largest = max(end.abs().item() for end in weight.detach().aminmax()) if weight.numel() else 0.0
     if not math.isfinite(largest):
         raise ValueError("layer: got weights that are NaN or infinite, expected finite ones")
     return 2.0 ** math.floor(math.log2(largest)) if largest else 0.0

@@ -40,24 +40,19 @@ class Axis:
     Attributes:
         before: pixels of padding before the image.
         period: M, the frequencies of the circle, whose stride * M pixels hold the image.
-        repeats: how often at most the layer reads a pixel, or shows an output, of the circle:
-            1 but for some circular paddings. The norm is at most sqrt(repeats) times the circle's.
         outputs: pixels that the layer gives.
     """
 
     before: int
     period: int
-    repeats: int
     outputs: int
 
 
 def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
     """Return the two axes of a convolution on images (C, H, W).
 
-    Circular padding: where the stride divides the side, the layer is a circular convolution on a
-    circle of that side. Elsewhere its windows start at other phases on their way round, and it is
-    no convolution on any circle of that size: it is taken as copying its padding, which repeats
-    pixels, and a convolution without padding. That is sound, but up to sqrt(2) too high an axis.
+    Circular padding is taken where the layer is a circular convolution, or a part of one: the
+    stride divides the side, and no output appears twice.
     """
     result = []
     for axis, (before, after) in enumerate(padding(layer)):
@@ -70,21 +65,19 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
             )
         outputs = (size + before + after - reach) // stride + 1
         read = stride * (outputs - 1) + reach  # pixels, those of the padding too
-        repeats = 1
         if layer.padding_mode == "circular":
-            if max(before, after) > size:
-                raise ValueError(f"input_shape: got {input_shape}, smaller than the padding")
-            if size % stride == 0:
-                period = size // stride
-                repeats = math.ceil(outputs / period)
-            else:
-                period, repeats = math.ceil(read / stride), math.ceil(read / size)
+            period = size // stride
+            if size % stride or outputs > period or max(before, after) > size:
+                raise ValueError(
+                    f"input_shape: got {input_shape}, where the circular padding or the stride "
+                    "makes outputs appear twice, or windows start elsewhere in each round"
+                )
         else:
             # The padding behind the image may go round into the zeros before it. Outputs whose
             # windows start behind the circle's end read those zeros only.
             last = read - before
             period = math.ceil(max(before + min(size, last), last) / stride)
-        result.append(Axis(before, period, repeats, outputs))
+        result.append(Axis(before, period, outputs))
     return result
 
 
@@ -148,7 +141,7 @@ def half_grid(periods: tuple[int, int]) -> Tensor:
 def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
     """Return a number that the layer's norm on images (C, H, W) never exceeds.
 
-    It is the largest ||A(f)|| over the grid, to about 1e-8, times the square root of `repeats`.
+    It is the largest ||A(f)|| over the grid, to about 1e-8.
     A frequency is done when Cholesky has proved that no eigenvalue of A(f) A(f)^* is above the
     level; the level rises to the eigenvalues of a few frequencies that fail, until none is left.
     """
@@ -172,7 +165,7 @@ def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
     # more, of the products of absolute values; and || sum |W_q| ||^2 <= taps |W|_F^2.
     error = 8 * (inner + taps + 16) * UNIT * taps * weights.square().sum((1, 2, 3, 4)).max().item()
     level = level * (1 + allowance(n)) + error
-    return scale * math.sqrt(level * both[0].repeats * both[1].repeats) * UP
+    return scale * math.sqrt(level) * UP
 
 
 def _rank(matrices: Tensor, level: float) -> Tensor:
@@ -194,7 +187,7 @@ def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tens
         and k / M_x turns an output pixel, down and to the right. With a stride of s, s^2 waves
         of the input share an entry: those of (j / M_y + a) / s turns a pixel, a = 0, ..., s - 1,
         and in the same way to the right. Its largest entry is what `operator_norm` has as upper
-        bound, but for a circular padding that repeats outputs.
+        bound.
 
     Raises:
         TypeError, ValueError: as for `operator_norm`.

@@ -37,8 +37,7 @@ def operator_norm(
     The lower bound comes from Lanczos iteration on the layer itself: for a fully connected layer
     within 1e-6 of the norm, for a convolution within about a thousandth. The upper bound is a
     proof that holds in floating point too. For a fully connected layer it is at most 1e-5 higher;
-    so it is, above the norm, for a convolution with circular padding whose stride divides the
-    sides of the image, if each output appears once. For a zero-padded one it is the norm of a
+    so it is, above the norm, for a circular convolution. For a zero-padded one it is the norm of a
     circular layer of which it is a part (see `course_utils.lipschitz.fourier`), higher by what the
     border of zeros takes away: on images much larger than the kernel a percent or less.
 
@@ -49,7 +48,7 @@ def operator_norm(
     Raises:
         TypeError: the layer is another one, or one with a forward of its own.
         ValueError: weights are NaN or infinite; the input_shape does not fit; the padding is
-            another one.
+            another one, or a circular one that makes no circular convolution.
 
     Sources: Rump 2006 (see `course_utils.lipschitz.certificate`) for the proof; Szegedy et al.
     2013 (arXiv:1312.6199), section 4.3; Sedghi, Gupta and Long 2019 (arXiv:1805.10408).
