@@ -38,6 +38,12 @@ def run(*command: str, python: str = sys.executable, **settings: str) -> int:
     return subprocess.run([python, *command], cwd=environment.ROOT, env=env).returncode
 
 
+def run_in_dev(module: str, call: str, *arguments: str) -> int:
+    """Run `call`, of a module's `main`, in the environment of tests and the site."""
+    code = f"import sys; from pathlib import Path; from {module} import main; sys.exit({call})"
+    return run("-c", code, *arguments, python=str(environment.ensure_dev()))
+
+
 def course() -> int:
     from tools import lectures
 
@@ -86,8 +92,7 @@ def train() -> int:
 
 
 def study(*arguments: str) -> int:
-    code = "import sys; from tools import study; sys.exit(study.main(tuple(sys.argv[1:])))"
-    return run("-c", code, *arguments, python=str(environment.ensure_dev()))
+    return run_in_dev("tools.study", "main(tuple(sys.argv[1:]))", *arguments)
 
 
 def notebooks(*names: str) -> int:
@@ -107,9 +112,7 @@ def bench() -> int:
 
 
 def book() -> int:
-    from tools.book import build
-
-    return build.main(environment.ensure_dev())
+    return run_in_dev("tools.book.build", "main(Path(sys.executable))")
 
 
 def test_browser() -> int:

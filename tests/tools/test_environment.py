@@ -407,6 +407,16 @@ def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
     assert Path(prefix) == folder and str(root) in path
 
 
+def test_what_needs_more_packages_runs_in_the_other_environment(monkeypatch, capfd):
+    monkeypatch.setattr(environment, "ensure_dev", lambda: Path(sys.executable))
+    assert entry.run_in_dev("tools.study", "print(main, sys.argv[1:]) or 7", "a", "b c") == 7
+    assert "['a', 'b c']" in capfd.readouterr().out
+    ran = []
+    monkeypatch.setattr(entry, "run_in_dev", lambda *words: ran.append(words) or 3)
+    assert entry.book() == 3 and entry.study("gan") == 3
+    assert ran[0][0] == "tools.book.build" and ran[1][-1] == "gan"
+
+
 @pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])
 def test_what_is_started_lets_waiting_threads_sleep_unless_told_otherwise(
     monkeypatch, before, after
