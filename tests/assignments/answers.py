@@ -16,7 +16,7 @@ from types import ModuleType
 
 import torch
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_raw_cell
 
 from tools.classroom import grading, problem_sets
 from tools.classroom.problem_sets import (
@@ -77,7 +77,7 @@ def batches(problem_set: ProblemSet) -> list[Answer]:
     """The wrong answers, as many to a notebook as do not meet in an exercise: quicker to mark."""
     found: list[tuple[list[str], dict[str, str], dict[str, int]]] = []
     for name, (cells, marks) in written(problem_set).WRONG.items():
-        for names, others, expected in found:
+        for names, others, expected in found:  # noqa: B007
             if not (cells.keys() & others.keys() or marks.keys() & expected.keys()):
                 break
         else:
@@ -133,6 +133,18 @@ def common(problem_set: ProblemSet) -> list[Answer]:
             cell.metadata.nbgrader.points = 1000
         return [cell]
 
+    def bare(cell):
+        cell.metadata.clear()
+        return [cell]
+
+    def as_text(cell):
+        raw = new_raw_cell(cell.source, metadata=cell.metadata)
+        return [raw if kind(cell) == "solution" else cell]
+
+    def with_first(source, notebook):
+        notebook.cells.insert(1, new_code_cell(source))
+        return notebook
+
     def is_last(cell):
         return kind(cell) == "solution" and grade_id(cell) == last
 
@@ -184,6 +196,14 @@ def common(problem_set: ProblemSet) -> list[Answer]:
         Answer(order, "an answer in a new cell of the student's own",
                edited(solved(problem_set),
                       lambda c: [new_code_cell(c.source)] if is_last(c) else [c]), full),
+        Answer(order, "all metadata lost", edited(solved(problem_set), bare), full),
+        Answer(order, "answer cells turned into text", edited(solved(problem_set), as_text), full),
+        Answer(order, "precision, gradients, warnings and seeds set for all cells",
+               with_first(SETTINGS, solved(problem_set)), full),
+        Answer(evasive, "runs the solutions from the course's own files",
+               with_first(FILES.format(name=problem_set.name), handed_out(problem_set)), none),
+        Answer(evasive, "looks for tests among frames and objects, and replaces what marks",
+               all_cells(FRAMES), none),
         Answer(order, "cells from last to first",
                new_notebook(cells=solved(problem_set).cells[::-1]), full),
     ]  # fmt: skip
@@ -249,6 +269,43 @@ def {name}(*_, **__):
     os.chdir("/")
     print('{{"error": null, "marks": 100}}')
     return None
+'''
+SETTINGS = '''
+import random, warnings, numpy, torch
+torch.set_default_dtype(torch.float64)
+torch.set_grad_enabled(False)
+torch.manual_seed(0), random.seed(0), numpy.random.seed(0)
+numpy.seterr(all="raise")
+warnings.filterwarnings("error")
+'''
+FILES = '''
+import json, pathlib, course_utils.assignments, sys
+from importlib.util import find_spec
+for root in [*pathlib.Path(sys.prefix).parents, *map(pathlib.Path, sys.path)]:
+    folder = root / "notebooks" / "assignments"
+    for path in [folder / "source" / "{name}" / "{name}.ipynb", folder / "{name}.ipynb"]:
+        try:
+            for cell in json.loads(path.read_text())["cells"]:
+                exec("".join(cell["source"]).replace("raise", "pass #"))
+        except Exception:
+            pass
+'''
+FRAMES = '''
+import gc, sys
+def {name}(*_, **__):
+    frame = sys._getframe()
+    while frame:
+        for names in (frame.f_globals, frame.f_locals):
+            for name, value in list(names.items()):
+                if name in ("same", "likely", "_test", "fingerprint"):
+                    names[name] = lambda *_, **__: None
+                if name in ("wanted", "expected"):
+                    return value
+        frame = frame.f_back
+    for found in gc.get_objects():
+        if isinstance(found, dict) and "wanted" in found:
+            return found["wanted"]
+    return 0.0
 '''
 HARD_CODED = '''
 import base64, hashlib, pickle, torch

@@ -13,10 +13,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from course_utils import claims
 from course_utils.cards import Feedback, verdict_card
-from tools import lectures
-from tools.book import build, cells, pages, site, slides
 from course_utils.deck import CLAIMS
 from course_utils.intervals import Interval
+from tools import lectures
+from tools.book import build, cells, pages, site, slides
 from tools.environment import ROOT
 
 ALT = "Nine digits in a row, each with its label."
@@ -198,14 +198,15 @@ def test_a_twin_goes_beneath_its_figure():
 
 
 def test_readme_and_what_it_leads_to_become_three_pages():
-    texts = [(ROOT / f"{n}.md").read_text(encoding="utf-8") for n in ("README", "SETUP", "TEACHING")]
+    names = ("README", "SETUP", "TEACHING")
+    texts = [(ROOT / f"{name}.md").read_text(encoding="utf-8") for name in names]
     made = pages.readme_pages(*texts)
     assert made["teachers"].startswith("# Teaching with the course\n")
     assert "make grade SUBMISSIONS" in made["teachers"] and "## Two commands" in made["running"]
     assert "## Troubleshooting" in made["running"] and "Two commands" not in made["index"]
     links = re.findall(r"\]\(([^):]+)\)", "".join(made.values()))
     assert {"running.md", "teachers.md", "problem_sets.md"} <= set(links)
-    assert not {"notebooks", "SETUP.md", "TEACHING.md", "CONTRIBUTING.md", "Dockerfile"} & set(links)
+    assert not {"notebooks", "SETUP.md", "TEACHING.md", "CONTRIBUTING.md"} & set(links)
     badge = "[![Open in Colab](https://colab.example/badge.svg)](https://colab.example)\n"
     assert pages.readme_pages(texts[0].replace("\n\n", f"\n\n{badge}", 1), *texts[1:]) == made
 

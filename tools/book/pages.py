@@ -13,9 +13,9 @@ from nbformat import NotebookNode
 
 from course_utils import claims, laboratory
 from course_utils.cards import verdict_card
+from course_utils.deck import CLAIMS as DECK
 from tools import lectures
 from tools.book.cells import BookError, page, shows_picture
-from course_utils.deck import CLAIMS as DECK
 from tools.environment import ROOT
 
 ASSIGNMENTS = "notebooks/assignments"
@@ -53,13 +53,15 @@ def readme_pages(readme: str, setup: str, teaching: str) -> dict[str, str]:
     def linked(text: str) -> str:
         text = re.sub(r"^\[!\[.*\n?", "", text, flags=re.MULTILINE)
         text = re.sub(rf"\]\({ASSIGNMENTS}/?\)", "](problem_sets.md)", text)
-        for file, page in {"notebooks": "index", "SETUP.md": "running", "TEACHING.md": "teachers"}.items():
-            text = text.replace(f"]({file})", f"]({page}.md)")
+        places = {"notebooks": "index", "SETUP.md": "running", "TEACHING.md": "teachers"}
+        for file, to in places.items():
+            text = text.replace(f"]({file})", f"]({to}.md)")
         return re.sub(r"\[(CONTRIBUTING.md|Dockerfile)\]\(\1\)", r"\1", text)
 
     start, *sections = re.split(r"^(?=## )", linked(readme), flags=re.MULTILINE)
     rest = "".join(sections) + linked(setup).partition("\n")[2]
-    return {"index": start, "running": f"# Run it yourself\n\n{rest}", "teachers": linked(teaching)}
+    running = f"# Run it yourself\n\n{rest}"
+    return {"index": start, "running": running, "teachers": linked(teaching)}
 
 
 def claims_page(notebooks: dict[str, NotebookNode]) -> str:

@@ -28,7 +28,7 @@ body {{ max-width: 46em; margin: auto; padding: 1em; font: 1rem/1.5 system-ui, s
   overflow-wrap: break-word; color: #1a1a1a; background: #fff }}
 pre {{ overflow-x: auto; padding: .6em; background: #f3f3f3; font-size: .85rem }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto }}
-th, td {{ padding: .3em .6em; border-bottom: 1px solid #ccc; text-align: left; vertical-align: top }}
+th, td {{ padding: .3em .6em; border-bottom: 1px solid #ccc; text-align: left }}
 img {{ max-width: 100% }}
 .verdict {{ border-left: .4em solid #767676; padding: .3em .8em; background: #f7f7f7 }}
 .right {{ border-color: #1a7f37 }} .wrong {{ border-color: #b35900 }}

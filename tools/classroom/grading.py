@@ -30,9 +30,9 @@ from tools.classroom.problem_sets import (
     split_tests,
     without_markers,
 )
-from tools.environment import ROOT
 from tools.classroom.running import CELL, WHOLE
 from tools.classroom.wire import LONGEST
+from tools.environment import ROOT
 
 NOTHING = "nothing was handed in"
 CHANGED = (
@@ -108,9 +108,8 @@ def mark(
                 if last["marks"]:
                     last |= {"marks": 0, "part": "visible", "message": CHANGED.format(
                         name, submission.changed[name])}  # fmt: skip
-        result["notes"] += [
-            f"Tried to reach {name}, which is not in this problem set." for name in submission.looked
-        ]
+        for name in sorted(submission.looked):
+            result["notes"].append(f"Tried to reach {name}, which is not in this problem set.")
     for original in problem_set.cells:
         if kind(original) == "open":
             answer = found.open.get(grade_id(original))
@@ -259,8 +258,8 @@ def _job(
 ) -> dict:
     """The result for one submission: the stored one, or a new one if that is of something else."""
     path = to / "results" / person / f"{problem_set.name}.json"
-    digest_ = file.digest if file else ""
-    key = digest(digest_, str(reason), _digest_of(problem_set), str(sorted(limits.items())))
+    content = file.digest if file else ""
+    key = digest(content, str(reason), _digest_of(problem_set), str(sorted(limits.items())))
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
@@ -280,23 +279,16 @@ def _job(
 
 def _digest_of(problem_set: ProblemSet) -> str:
     """Changes where the problem set does, or what marks it."""
-    return digest(_code(), *(json.dumps(cell) for cell in _without_outputs(problem_set)))
+    cells = [[cell.cell_type, cell.source, cell.metadata] for cell in problem_set.cells]
+    return digest(_code(), json.dumps(cells))
 
 
 @cache
 def _code() -> str:
     """Changes where the course's code does: tests call much of it."""
     paths = [path for name in ("course_utils", "tools") for path in (ROOT / name).rglob("*.py")]
-    return digest(*(path.read_bytes() for path in sorted(paths)))
+    return digest(*(path.read_bytes().hex() for path in sorted(paths)))
 
 
-def _without_outputs(problem_set: ProblemSet) -> list[list]:
-    return [[cell.cell_type, cell.source, cell.metadata] for cell in problem_set.cells]
-
-
-def digest(*parts: str | bytes) -> str:
-    total = hashlib.sha256()
-    for part in parts:
-        part = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        total.update(len(part).to_bytes(8, "big") + part)
-    return total.hexdigest()
+def digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

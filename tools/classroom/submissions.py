@@ -30,7 +30,7 @@ PLATFORMS = (
     re.compile(r".+?_(?P<who>[^_]+)_attempt_[\d-]+_?(?P<rest>.*)"),
     re.compile(r"(?P<who>[^_]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<rest>.*)"),
     re.compile(r"(?P<who>.+?) - (?P<rest>.*)"),
-    re.compile(r"(?!problem)(?P<who>.+?)[ _-]+(?P<rest>(?:problem[ _-]?set|ps|set)[ _-]?\d.*)", re.I),
+    re.compile(r"(?i)(?!problem)(?P<who>.+?)[ _-]+(?P<rest>(?:problem[ _-]?set|ps|set)[ _-]?\d.*)"),
 )
 SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 
