@@ -45,6 +45,47 @@ def diagnose(points, answers):
     return "healthy" if near.sum() >= 5 else "collapsed"
 ''',
     },
+    "convolutions and torch.func": {
+        "fool-parzen": '''
+def fool_parzen(digits):
+    window = torch.tensor([1.0, 2.0, 1.0])
+    kernel = torch.outer(window, window)[None, None] / 16
+    return F.conv2d(F.conv2d(digits, kernel, padding=1), kernel, padding=1)
+''',
+        "fool-frechet": '''
+def fool_frechet(features, start, digits, eps):
+    wanted = features(digits)
+    slope_at = torch.func.grad(lambda x: (features(x) - wanted).square().sum())
+    pictures = start
+    for number in range(150):
+        step = eps / 10 * (1 - number / 150)
+        pictures = pictures - step * slope_at(pictures).sign()
+        pictures = torch.clamp(pictures, start - eps, start + eps).clamp(0, 1)
+    return pictures
+''',
+    },
+    "numpy": {
+        "copies": '''
+import numpy as np
+
+def copies(samples, digits):
+    flat, best, which = samples.numpy().reshape(len(samples), -1), None, None
+    for down in range(-2, 3):
+        for right in range(-2, 3):
+            moved = np.roll(digits.numpy(), (down, right), (2, 3)).reshape(len(digits), -1)
+            far = np.sqrt(((flat[:, None] - moved[None]) ** 2).mean(2))
+            index, least = far.argmin(1), far.min(1)
+            which = index if best is None else np.where(least < best, index, which)
+            best = least if best is None else np.minimum(best, least)
+    return torch.from_numpy(np.where(best < 0.05, which, -1))
+''',
+        "diagnose": '''
+def diagnose(points, answers):
+    if float(answers.numpy()[-1]) < 0.15:
+        return "D has won"
+    return ["collapsed", "healthy"][int((plane.blob_shares(points[-1]).numpy() >= 0.02).sum() > 3)]
+''',
+    },
 }
 
 WRONG = {

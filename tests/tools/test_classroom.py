@@ -214,7 +214,7 @@ def test_same_takes_any_kind_of_number(got):
         (None, 3.0, "a number, got nothing (is a `return` missing?)"),
         (0.0, torch.zeros(1), "a tensor of shape (1,), got a number"),
         ([1.0, "2"], torch.ones(2), "got a list"),
-        (torch.ones(1), torch.tensor([True]), "(1,) of True and False, got a tensor of shape (1,)."),
+        (torch.ones(1), torch.tensor([True]), "of True and False, got a tensor of shape (1,)."),
         (torch.ones(2, 1), torch.ones(2), "shape (2,), got a tensor of shape (2, 1)"),
         (torch.ones(1), 1.0, "a number, got a tensor of shape (1,)"),
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]), "at [1] 3 was expected and 2 came"),

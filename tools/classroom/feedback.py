@@ -1,6 +1,7 @@
 """The page that a student gets back: a summary, then what was handed in, with marks and reasons."""
 
 import html
+import re
 from pathlib import Path
 
 import bleach
@@ -57,8 +58,9 @@ def page(result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: b
         rows.append([exercise, _marks([tests[this] for this in its]),
                      _first(_message(tests[this], show_hidden) for this in its)])  # fmt: skip
     for question, (marks, comment) in hand.items():
-        given = "not marked yet" if marks is None else f"{marks:g}"
-        rows.append([question, f"{given} of {result['open'][question]['points']}", comment])
+        points = result["open"][question]["points"]
+        given = "not marked yet" if marks is None else f"{marks:g} of {points}"
+        rows.append([question, given, comment])
     marks = sum(test["marks"] for test in tests.values()) + sum(m or 0 for m, _ in hand.values())
     out_of = sum(problem_set.points("test", "open").values())
     title = f"{problem_set.name}, {result['student']}: {marks:g} of {out_of:g} points"
@@ -122,10 +124,9 @@ def _original(cell, result: dict, hand: dict, show_hidden: bool) -> list[str]:
 def rendered(markdown: str) -> str:
     """Markdown as HTML in which nothing runs."""
     text = markdown.encode("utf-8", "backslashreplace").decode()
-    return bleach.clean(
-        markdown2html(text), tags=TAGS, attributes=ATTRIBUTES,
-        protocols=["http", "https", "mailto", "data"],
-    )  # fmt: skip
+    page = re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html(text))
+    protocols = ["http", "https", "mailto", "data"]
+    return bleach.clean(page, tags=TAGS, attributes=ATTRIBUTES, protocols=protocols)
 
 
 def _message(test: dict, show_hidden: bool) -> str:

@@ -116,9 +116,11 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
             found.open[this] = "\n\n".join(filter(None, parts)) or None
         elif met.count(this) > 1 and kind(original) == "solution":
             found.notes.append(f"The cell {this} is there more than once: all were run, in turn.")
-        if this not in met:
+        if this not in met and named != {None}:
             again = "; it was run all the same" if kind(original) == "test" else ""
             found.notes.append(f"The cell {this} is missing{again}.")
+    if named == {None}:
+        found.notes.append("No cell has a grade_id left: they are known by what they define.")
     if copied:
         found.notes.append(f"Word for word the course's own solution: {', '.join(copied)}.")
     if len(found.cells) > MOST:

@@ -21,6 +21,8 @@
 # may be used. Each exercise is tested by itself, so go on where one defeats you.
 
 # %%
+from functools import cache
+
 import torch
 from torch.nn import functional as F
 
@@ -230,6 +232,7 @@ for seed in (56, 57):
 # two numbers is of no use for which question?)
 
 # %%
+@cache
 def history(rules, seed, rounds=240, every=60):
     """What a game leaves behind: generated points (T, 200, 2), and D's mean answers (T,)."""
     lot = torch.Generator().manual_seed(seed)
