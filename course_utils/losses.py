@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.attacks.fgsm import fast_step
-from course_utils.checks import check_attack, check_generator, check_share
+from course_utils.checks import check_attack, check_counts, check_generator, check_share
+from course_utils.inference import loss_and_gradient
 from course_utils.models import eval_mode, linear_layers
 
 
@@ -90,6 +91,48 @@ def adversarial_loss(
     with eval_mode(model):
         perturbed = fast_step(model, images, labels, eps=eps, bounds=bounds)
     return _mixed_loss(model, images, perturbed, labels, alpha)
+
+
+def minmax_loss(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    step: float,
+    steps: int,
+    alpha: float = 0.0,
+) -> Tensor:
+    """Return alpha J(x, y) + (1 - alpha) J(x', y), x' the worst point that a few steps find.
+
+    The inner maximum of Madry et al.'s min-max problem, as cheap as it may be: signed steps from
+    a random start within eps, as by `pgd`, but the last point is taken and not the best. With one
+    step a little larger than eps it is Wong, Rice and Kolter's "fast" adversarial training.
+
+    Args:
+        model, labels, alpha: as in `adversarial_loss`.
+        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
+        eps: how far a pixel may move, in pixel units, at least 0; the box [0, 1] binds as well.
+        step: how far in one step, at least 0; steps: how many.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described.
+
+    Source: Madry et al. 2018 (arXiv:1706.06083), equation 2.1 and section 5; Wong, Rice and
+    Kolter 2020 (arXiv:2001.03994), algorithm 3.
+    """
+    check_share(alpha=alpha)
+    check_attack(model, images, labels, eps=eps, step=step)
+    check_counts(steps=steps)
+    lowest, highest = (images - eps).clamp_min(0), (images + eps).clamp_max(1)
+    points = torch.clamp(images + eps * (2 * torch.rand_like(images) - 1), lowest, highest)
+    with eval_mode(model):
+        for _ in range(steps):
+            gradient = loss_and_gradient(model, points, labels)[1]
+            points = torch.clamp(points + step * gradient.sign(), lowest, highest)
+    if alpha:
+        return _mixed_loss(model, images, points, labels, alpha)
+    return F.cross_entropy(model(points), labels)
 
 
 def noise_loss(

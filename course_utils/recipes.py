@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from course_utils import checkpoint, data
-from course_utils.models import RBF, fully_connected
+from course_utils.models import RBF, convolutional, fully_connected
 from course_utils.training import error_rate, fit_linear
 
 SPLIT_SEED = 0  # of the two halves of the training set
@@ -55,6 +55,8 @@ class Recipe:
         """Return the network, untrained, from the seed of this copy."""
         if self.hidden == "RBF":
             return RBF()
+        if self.hidden == "convolution":
+            return convolutional(seed=self.seed + copy)
         return fully_connected(
             *self.widths, hidden=self.hidden, dropout=self.dropout, seed=self.seed + copy
         )

@@ -22,6 +22,7 @@ def read(part: str) -> pd.DataFrame:
     Args:
         part: one of `parts()`. "tables" has the networks of Szegedy et al. 2013, ten seeds each;
             its columns: seed, table ("models" or "halves"), row, column, measure, value, n.
+            "fast_gradient" has `zoo.study_conditions()`: condition, seed, measure, eps, value, n.
 
     Raises:
         ValueError: there is no such part.

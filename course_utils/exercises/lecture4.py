@@ -1,5 +1,5 @@
-"""The exercises of Lecture 4: the sign step in closed form, what adversarial training adds to the
-loss, and an attack that gets past it.
+"""The exercises of Lecture 4: the step, its closed form for a linear model, one projected step,
+and an attack that gets past a defence.
 
 A solution's docstring is the exercise's specification.
 """
@@ -10,8 +10,22 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from course_utils.attacks import fgsm
+from course_utils.attacks import fgsm, pgd
 from course_utils.exercises.framework import Exercise, Mistake, call, compare, describe
+from course_utils.models import fully_connected
+
+
+def sign_step(model, image, label, eps):
+    """The image moved by eps along the sign of its loss's gradient, clipped to [0, 1].
+
+    model: images (N, D) to logits (N, K), differentiable; image: float (N, D) in [0, 1]; label:
+    int64 (N,), the true classes; eps: a number above 0. The loss is the cross-entropy. Returns
+    float (N, D), without a gradient of its own; a pixel of slope zero stays where it is.
+    """
+    x = image.clone().requires_grad_()
+    loss = cross_entropy(model(x), label, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, x)
+    return (image + eps * gradient.sign()).clamp(0, 1)
 
 
 def worst_margin(x, y, w, b, eps):
@@ -24,14 +38,15 @@ def worst_margin(x, y, w, b, eps):
     return y * (x @ w + b) - eps * w.abs().sum()
 
 
-def regulariser(gradient, eps, alpha):
-    """What adversarial training adds to the loss of each image, to first order in eps.
+def projected_step(points, images, gradient, eps, step):
+    """Points moved by `step` along the gradient's sign, and back to within eps of the images.
 
-    For small eps, alpha J(x) + (1 - alpha) J(x + eps sign(grad_x J)) is J(x) plus this.
-    gradient: float (N, ...), grad_x J of each image; eps: a small number above 0; alpha: a number
-    in [0, 1]. Returns float (N,) of the gradient's dtype.
+    points: float (N, ...), where the attack stands; images: the same shape, in [0, 1], where it
+    began; gradient: the loss's at the points; eps, step: numbers above 0. Returns a tensor like
+    points: no entry further than eps from the images, every entry in [0, 1].
     """
-    return (1 - alpha) * eps * gradient.flatten(1).abs().sum(dim=1)
+    moved = points + step * gradient.sign()
+    return moved.clamp(images - eps, images + eps).clamp(0, 1)
 
 
 def break_it(model, images, labels, eps):
@@ -56,32 +71,29 @@ def _generator() -> torch.Generator:
 
 
 def _margin_cases() -> list[tuple]:
-    generator = _generator()
-    cases = []
-    sizes = [(6, 20, 0.7, 0.25, torch.float32), (3, 5, -1.1, 0.1, torch.float64)]
-    for n, d, b, eps, dtype in sizes:
-        x = torch.rand(n, d, generator=generator, dtype=dtype)
-        y = 2.0 * torch.randint(2, (n,), generator=generator).to(dtype) - 1
-        y[:2] = torch.tensor([1.0, -1.0])
-        cases.append((x, y, torch.randn(d, generator=generator, dtype=dtype), b, eps))
-    return cases
+    generator, y = _generator(), torch.tensor([1.0, -1.0, -1.0, 1.0, -1.0])
+    x, w = (torch.randn(*shape, generator=generator) for shape in ((5, 20), (20,)))
+    return [(x, y, w, 0.7, 0.25), (x.double(), y.double(), -w.double(), -1.1, 0.1)]
 
 
-def _regulariser_cases() -> list[tuple]:
+def _step_cases() -> list[tuple]:
     generator = _generator()
-    shapes = [((4, 1, 5, 5), 0.01, 0.3, torch.float32), ((3, 8), 0.02, 0.6, torch.float64)]
-    return [
-        (torch.randn(shape, generator=generator, dtype=dtype), eps, alpha)
-        for shape, eps, alpha, dtype in shapes
-    ]
+    model = fully_connected(7, 4, inputs=12, seed=1)
+    image = torch.rand(5, 12, generator=generator)
+    return [(model, image, torch.tensor([0, 3, 1, 2, 2]), eps) for eps in (0.1, 0.4)]
+
+
+def _projected_cases() -> list[tuple]:
+    generator = _generator()
+    images = torch.rand(4, 30, generator=generator)
+    shift = 0.2 * (2 * torch.rand(4, 30, generator=generator) - 1)
+    gradient = torch.randn(4, 30, generator=generator)
+    return [((images + shift).clamp(0, 1), images, gradient, 0.2, step) for step in (0.05, 0.3)]
 
 
 class _Wavy(nn.Module):
-    """Two classes; each pixel's part in the margin is a wave, the same again after one `period`.
-
-    So a step of one period in every pixel changes nothing, whatever the sign: the slope at the
-    images says nothing of what a step of that size does.
-    """
+    """Two classes; each pixel's part in the margin is a wave that repeats after one `period`, so
+    a step of one period in every pixel changes nothing: the slope says nothing of such a step."""
 
     def __init__(self, pixels: int, period: float, generator: torch.Generator):
         super().__init__()
@@ -109,20 +121,16 @@ def _diagnose_break_it(answer) -> str | None:
     if not isinstance(moved, torch.Tensor) or moved.shape != images.shape:
         return f"Expected a tensor of shape {tuple(images.shape)}, got {describe(moved)}."
     moved = moved.detach()
-    if not moved.isfinite().all():
-        return "Your result has NaN or infinity where a finite number is expected."
     furthest = (moved - images).abs().max().item()
+    if not furthest < float("inf"):  # for NaN too
+        return "Your result has NaN or infinity where a finite number is expected."
     if furthest > 1.001 * eps:
         return (f"You move a pixel by {furthest:.3f}, expected at most eps = {eps:g}. After every "
                 "step, clamp to images - eps and images + eps.")
     if moved.min() < 0 or moved.max() > 1:
         return "Some of your pixels leave [0, 1]: clamp to the box as well."
-
-    def fooled(candidates) -> float:
-        with torch.no_grad():
-            return 100 * (model(candidates).argmax(1) != labels).double().mean().item()
-
-    error = fooled(moved)
+    with torch.no_grad():
+        error = 100 * (model(moved).argmax(1) != labels).double().mean().item()
     if error >= 95:
         return None
     said = f"The model errs on {error:.0f} % of your images, expected at least 95 %."
@@ -132,16 +140,29 @@ def _diagnose_break_it(answer) -> str | None:
     if torch.allclose(moved, one_step, atol=1e-3 * eps):
         return (f"{said} That is the fast gradient sign itself: one step over the whole of eps, "
                 "on the word of the slope at its start. Take smaller steps, and look again.")
-    with torch.no_grad():
-        before, after = (
-            cross_entropy(model(x), labels, reduction="none") for x in (images, moved)
-        )
-    if (after < before).double().mean() > 0.9:
+    if (cross_entropy(model(moved), labels) < cross_entropy(model(images), labels)).item():
         return f"{said} You go down the loss: add the sign of its gradient, do not subtract it."
     return f"{said} Take more steps, each a fraction of eps, with a new gradient for each."
 
 
 EXERCISES = (
+    Exercise(
+        "sign-step", sign_step,
+        partial(compare, sign_step, _step_cases, (
+            Mistake(lambda model, x, y, eps: fgsm(model, x, y, eps=eps, bounds=(-1, 2)),
+                    "Some of your pixels leave [0, 1]: clamp at the end."),
+            Mistake(lambda model, x, y, eps: fgsm(model, x, y, eps=eps, targeted=True),
+                    "You go down the loss: add the sign, do not subtract it."),
+            Mistake(lambda model, x, y, eps: pgd(model, x, y, eps=9, step=eps, steps=1, norm="l2"),
+                    "You move along the gradient: that is the best step of a given length. With "
+                    "a bound on each pixel it is the gradient's sign."),
+        )),
+        "Four lines, and the attack is complete.",
+        (
+            "x = image.clone().requires_grad_(), and the loss at x, summed over the images.",
+            "(gradient,) = torch.autograd.grad(loss, x); then its sign, eps and clamp.",
+        ),
+    ),
     Exercise(
         "worst-margin", worst_margin,
         partial(compare, worst_margin, _margin_cases, (
@@ -151,20 +172,12 @@ EXERCISES = (
             Mistake(lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.sum(),
                     "You sum w with its signs: r follows the sign of each weight, so every term "
                     "counts, |w_i|."),
-            Mistake(lambda x, y, w, b, eps: y * (x @ w + b) + eps * w.abs().sum(),
-                    "That is the largest margin: the attack lowers it."),
             Mistake(lambda x, y, w, b, eps: y * (x @ w + b - eps * w.abs().sum()),
                     "You multiply the attack by y as well: it lowers the margin of both classes, "
                     "by the same amount."),
-            Mistake(lambda x, y, w, b, eps: x @ w + b - eps * w.abs().sum(),
-                    "y is missing: for the class -1 the margin is -(w . x + b)."),
-            Mistake(lambda x, y, w, b, eps: y * (x @ w) - eps * w.abs().sum(),
-                    "b is missing: the margin is y (w . x + b)."),
             Mistake(lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().mean(),
                     "You average over the pixels: their contributions add up, and that is the "
                     "whole point of a high dimension."),
-            Mistake(lambda x, y, w, b, eps: y * (x @ w + b) - w.abs().sum(),
-                    "eps is missing."),
         )),
         "The margin falls by eps ||w||_1 for every image, whatever it shows, and the r that "
         "does it is -eps y sign(w): the fast gradient sign.",
@@ -175,44 +188,33 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "regulariser", regulariser,
-        partial(compare, regulariser, _regulariser_cases, (
-            Mistake(lambda g, eps, a: a * eps * g.flatten(1).abs().sum(1),
-                    "alpha is the share of the clean loss: the other part has 1 - alpha."),
-            Mistake(lambda g, eps, a: eps * g.flatten(1).abs().sum(1),
-                    "Only a share 1 - alpha of the loss is taken at the moved image."),
-            Mistake(lambda g, eps, a: (1 - a) * eps * g.flatten(1).norm(dim=1),
-                    "You take the gradient's 2-norm: multiply it by eps sign(gradient), pixel by "
-                    "pixel, and add up."),
-            Mistake(lambda g, eps, a: (1 - a) * eps * g.flatten(1).square().sum(1),
-                    "The step is the gradient's sign, not the gradient: g_i sign(g_i) = |g_i|."),
-            Mistake(lambda g, eps, a: (1 - a) * eps * g.flatten(1).sum(1),
-                    "The terms cancel in your sum: g_i sign(g_i) is |g_i|."),
-            Mistake(lambda g, eps, a: (1 - a) * eps * g.flatten(1).abs().mean(1),
-                    "You average over the pixels: the product of gradient and step is a sum."),
-            Mistake(lambda g, eps, a: (1 - a) * g.flatten(1).abs().sum(1),
-                    "eps is missing."),
-            Mistake(lambda g, eps, a: (1 - a) * eps * g.abs().sum(),
-                    "You add up the whole batch: one number for each image is wanted."),
+        "projected-step", projected_step,
+        partial(compare, projected_step, _projected_cases, (
+            Mistake(lambda p, x, g, eps, step: (p + step * g.sign()).clamp(0, 1),
+                    "You never come back to within eps of the images."),
+            Mistake(lambda p, x, g, eps, step: (p + step * g.sign()).clamp(x - eps, x + eps),
+                    "Some of your pixels leave [0, 1]."),
+            Mistake(lambda p, x, g, eps, step:
+                    (p + step * g.sign()).clamp(p - eps, p + eps).clamp(0, 1),
+                    "You measure eps from where the attack stands: it is the distance from where "
+                    "it began, or many steps would go anywhere."),
+            Mistake(lambda p, x, g, eps, step:
+                    (p + eps * g.sign()).clamp(x - eps, x + eps).clamp(0, 1),
+                    "You move by eps: that is how far all steps together may go; move by step."),
         )),
-        "So for small eps adversarial training is a penalty on the 1-norm of the loss's slope. It "
-        "fades where the network is sure of an image, since there the slope does.",
+        "A step and two clamps, forty times over: that is the attack by which defences are judged.",
         (
-            "To first order, J(x + r) = J(x) + grad_x J . r. Put r = eps sign(grad_x J).",
-            "A number times its own sign is its absolute value.",
-            "What is left: (1 - alpha) * eps * the sum over the pixels of |grad_x J|.",
+            "First the step, from the points; then clamp, which takes tensors as its ends.",
+            "moved.clamp(images - eps, images + eps), and then .clamp(0, 1).",
         ),
     ),
     Exercise(
         "break-it", break_it, _diagnose_break_it,
-        "A defence that stops one attack has met one attack. Now show yours to the network of "
-        "section 12.",
+        "A defence that stops one attack has met one attack. Now show yours to the maxout below.",
         (
             "What does the fast gradient sign believe about the loss, and over which distance?",
-            "Take many steps of a fraction of eps, each along the sign of a new gradient; after "
-            "each, clamp to images - eps and images + eps, and to [0, 1].",
-            "torch.autograd.grad(cross_entropy(model(x), labels, reduction='sum'), x), for an x "
-            "with requires_grad_().",
+            "Take many steps of a fraction of eps, each along a new sign, and clamp after each.",
+            "torch.autograd.grad at the points, 40 times, and exercise 2 with a step of eps / 10.",
         ),
     ),
 )

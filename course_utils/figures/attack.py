@@ -1,6 +1,6 @@
 """The figures of the attacks: their search, their steps, and what a network says along them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +16,7 @@ from course_utils.figures.style import STYLES, legend_beside, mark_at
 from course_utils.models import eval_mode
 
 __all__ = [
-    "confidence_over_eps", "descent_paths", "logit_lines", "penalty_search", "probability_strip",
+    "descent_paths", "landscapes", "logit_lines", "penalty_search", "probability_strip",
 ]
 
 
@@ -108,36 +108,35 @@ def probability_strip(
     return figure
 
 
-def confidence_over_eps(
-    eps: Sequence[float], first: Sequence[float], winner: Sequence[float],
-    names: Sequence[str], *, mark: float,
-) -> Axes:
-    """Confidence in the first class and in the winner, in percent, over the size of the step.
+def landscapes(
+    maps: Mapping[str, torch.Tensor], *, end: float, xlabel: str, ylabel: str
+) -> Figure:
+    """Losses over two directions, a panel for each name: shades and contours of one scale.
 
     Args:
-        eps: sizes, ascending.
-        first, winner: for each, the confidence in the class that won at the first of them, and
-            that of the class that wins.
-        names: for each, the winner's name, written where it changes.
-        mark: a size to mark by a vertical line.
+        maps: for each name (S, S), over steps from 0 to `end` along the second direction (across)
+            and the first (up); the same S for all.
+        xlabel, ylabel: the second direction's name and the first's.
     """
-    ax = plt.subplots(figsize=(8.6, 3.6))[1]
-    at = range(len(eps))
-    for values, style, label in zip(
-        (first, winner), STYLES, (f"in “{names[0]}”", "in the winner"), strict=False
-    ):
-        ax.plot(at, values, **style, label=label)
-    changes = [0] + [i for i in at[1:] if names[i] != names[i - 1]]
-    for i in changes:
-        ax.annotate(names[i], (i, 103), rotation=25, fontsize=9, annotation_clip=False)
-        if i:
-            ax.axvline(i - 0.5, color="0.8", linewidth=1)
-    mark_at(ax, list(eps).index(mark))
-    ax.set_xticks(at, labels=[f"{value:g}".lstrip("0") or "0" for value in eps], fontsize=9)
-    ax.set(xlabel="eps (not to scale)", ylabel="confidence (%)")
-    ax.set_ylim(0, 100)
-    legend_beside(ax)
-    return ax
+    figure, axes = plt.subplots(
+        1, len(maps), figsize=(3.1 * len(maps) + 0.8, 3.4), sharey=True, squeeze=False
+    )
+    # By the square root, so that both the low ground and the peaks have contours.
+    heights = {name: losses.clamp_min(0).sqrt() for name, losses in maps.items()}
+    top = max(float(height.max()) for height in heights.values())
+    levels = torch.linspace(0, max(top, 1e-6), 13).tolist()
+    for ax, (name, height) in zip(axes[0], heights.items(), strict=True):
+        side = torch.linspace(0, end, len(height))
+        shades = ax.contourf(side, side, height, levels, cmap="Greys")
+        lines = ax.contour(side, side, height, levels[1:], colors="black", linewidths=0.6)
+        ax.clabel(lines, fmt=lambda level: f"{level**2:.2g}", fontsize=7)
+        ax.set(xlabel=xlabel, xticks=[0, end / 2, end], yticks=[0, end / 2, end], aspect="equal")
+        ax.set_title(name, fontsize=10)
+        ax.grid(False)
+    axes[0, 0].set_ylabel(ylabel)
+    bar = figure.colorbar(shades, ax=axes[0, -1], label="loss", shrink=0.8)
+    bar.set_ticks(levels[::3], labels=[f"{level**2:.2g}" for level in levels[::3]])
+    return figure
 
 
 def logit_lines(

@@ -58,8 +58,8 @@ DECK = {
     "Adversarial Training": {"panda, sign of the gradient, gibbon": ["panda"]},
     "Adversarial Training - Loss function": {
         "models being too linear": ["too-linear"],
-        "regularization": ["training-regularises"],
-        "even further regularization than dropout": ["beyond-dropout"],
+        "regularization": ["training-regularises", "weak-training-regularises"],
+        "even further regularization than dropout": ["beyond-dropout", "weak-beyond-dropout"],
         "RBF networks are resistant": ["rbf-resistant"],
         "The new loss": ["adversarial-objective"],
     },

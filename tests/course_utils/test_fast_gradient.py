@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 from course_utils import figures
 from course_utils.figures.attack import apart
 from course_utils.models import Normalize
-from course_utils.widgets import fast_gradient_explorer
+from course_utils.widgets import fast_gradient_explorer, recipe_explorer
 
 SIDE = 16
 
@@ -41,18 +41,30 @@ def test_equation_draws_the_pattern_around_grey():
     assert [ax.texts[0].get_text() for ax in figure.axes if ax.texts] == ["+ .1 ×", "="]
 
 
-def test_confidence_over_eps_names_each_new_winner_once():
-    names = ["panda", "panda", "teddy", "teddy", "panda"]
-    ax = figures.confidence_over_eps(
-        [0, 0.01, 0.02, 0.1, 0.3], [90, 50, 10, 5, 30], [90, 50, 40, 80, 30], names, mark=0.02
-    )
-    first, winner = ax.lines[:2]
-    assert list(first.get_ydata()) == [90, 50, 10, 5, 30]
-    assert list(winner.get_ydata()) == [90, 50, 40, 80, 30]
-    assert first.get_linestyle() != winner.get_linestyle()
-    assert [text.get_text() for text in ax.texts] == ["panda", "teddy", "panda"]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", ".01", ".02", ".1", ".3"]
-    assert ax.lines[-1].get_xdata()[0] == 2
+def test_landscapes_share_one_scale_and_label_its_contours_by_the_loss():
+    side = torch.linspace(0, 2, 9)
+    maps = {"low": side[:, None].expand(9, 9), "high": 4 * side.expand(9, 9)}
+    figure = figures.landscapes(maps, end=0.25, xlabel="across", ylabel="up")
+    low, high, bar = figure.axes
+    assert (low.get_xlabel(), low.get_ylabel(), high.get_title()) == ("across", "up", "high")
+    assert bar.get_ylabel() == "loss"
+    assert float(bar.get_yticklabels()[-1].get_text()) == pytest.approx(8)
+    told = [sorted({float(text.get_text()) for text in ax.texts}) for ax in (low, high)]
+    assert told[0] and max(told[0]) <= 2 and max(told[1]) > 2
+    assert set(told[0]) <= {float(f"{level:.2g}") for level in (np.linspace(0, 8**0.5, 13) ** 2)}
+
+
+def test_recipe_explorer_shows_the_worst_and_notes_one_step():
+    worst = pd.DataFrame({"a": [1.0, 50.0, 100.0], "b": [2.0, 20.0, 90.0]}, [0.0, 0.1, 0.2])
+    explorer = recipe_explorer(worst, worst / 2)
+    assert explorer.controls["eps"].places() == [0.0, 0.1, 0.2]
+    for place, (size, bold) in enumerate([(0.0, "a"), (0.1, "b"), (0.2, "b")]):
+        bars = explorer.frame(eps=size).bars
+        assert {bar.name: bar.percent for bar in bars} == worst.iloc[place].to_dict()
+        assert [bar.name for bar in bars if bar.bold] == [bold]
+        assert bars[1].note == f"one step: {worst['b'].iloc[place] / 2:.1f} %"
+    with pytest.raises(ValueError, match="one_step: expected the rows"):
+        recipe_explorer(worst, worst.iloc[1:])
 
 
 def test_logit_lines_tell_each_line_by_its_class():

@@ -7,10 +7,11 @@ import torch
 
 from course_utils.attacks import fgsm
 from course_utils.data import DataUnavailable, load_mnist
-from tools.lectures import NOTEBOOKS
+from course_utils.losses import adversarial_loss
 from course_utils.models import fully_connected
 from course_utils.training import fit_linear
-from course_utils.zoo import load_model
+from course_utils.zoo import load_model, load_study
+from tools.lectures import NOTEBOOKS
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_the_photograph_is_in_no_output(cells):
             assert not any("image/png" in output.get("data", {}) for output in cell.outputs)
     assert any(cell.source.startswith("from course_utils.imagenet import imagenet_classifier")
                and 'PICTURE = "panda"\n' in cell.source for cell in cells)
-    drawing = [cell for cell in cells if "sign_equation(" in cell.source]
+    drawing = [cell for cell in cells if "figures.equation(" in cell.source]
     assert len(drawing) == 1 and "photo" not in drawing[0].source
 
 
@@ -84,3 +85,38 @@ def test_the_papers_networks_under_one_step(digits):
     assert found["softmax"][0] >= 99
     assert found["maxout (adversarial)"][0] <= 25
     assert found["RBF"][0] < 80 and found["RBF"][1] < 10
+
+
+def test_one_step_of_a_quarter_is_beaten_by_smaller_ones(digits):
+    """The collapse that the lecture shows, on the shipped network: a larger eps, fewer errors; and
+    forty steps of a tenth, counted here without the course's evaluation."""
+    images, labels = (tensor[:200] for tensor in digits)
+    model = load_study("adversarial training")[0]
+
+    def errors(moved):
+        with torch.no_grad():
+            return 100 * (model(moved).argmax(1) != labels).double().mean().item()
+
+    steps = [errors(fgsm(model, images, labels, eps=eps)) for eps in (0.1, 0.25)]
+    points = images.clone()
+    for _ in range(40):
+        points.requires_grad_()
+        loss = torch.nn.functional.cross_entropy(model(points), labels, reduction="sum")
+        (slope,) = torch.autograd.grad(loss, points)
+        points = points.detach() + 0.01 * slope.sign()
+        points = torch.clamp(points, images - 0.1, images + 0.1).clamp(0, 1)
+    assert steps[1] < steps[0] < errors(points) - 20
+
+
+def test_adversarial_loss_adds_the_slopes_1_norm_while_eps_is_small():
+    """The lecture's derivation, at an eps so small that nothing else is left."""
+    model = fully_connected(20, 5, inputs=12, seed=3).double()
+    generator = torch.Generator().manual_seed(0)
+    images = 0.2 + 0.6 * torch.rand(7, 12, generator=generator, dtype=torch.float64)
+    labels = torch.arange(7) % 5
+    points = images.clone().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(model(points), labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, points)
+    added = adversarial_loss(model, images, labels, eps=1e-6, alpha=0.3) - loss / 7
+    expected = 0.7 * 1e-6 * gradient.abs().sum(1).mean()
+    assert added.item() == pytest.approx(expected.item(), rel=1e-4)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from course_utils import study
+from course_utils import study, zoo
 from tools.study import engine
 from tools.study.engine import Job
 
@@ -119,3 +119,30 @@ def test_a_job_of_the_tables_gives_the_shipped_rows():
     assert fresh[names].equals(shipped[names])
     # one image of 1,000 may fall on the other side on another processor
     assert (fresh["value"] - shipped["value"]).abs().max() < 0.11
+
+
+def test_a_job_of_lecture_4_gives_the_shipped_rows():
+    """The plain network's first seed is shipped, so nothing is trained here."""
+    from tools.study import fast_gradient
+
+    job = next(job for job in fast_gradient.jobs() if job.name == "side 28-100")
+    fresh = pd.DataFrame(engine.run_alone(job))
+    shipped = study.read("fast_gradient").query("condition == 'side 28' and seed == 100")
+    shipped = shipped.reset_index(drop=True)
+    names = ["condition", "seed", "measure", "eps", "n"]
+    assert fresh[names].equals(shipped[names])
+    assert (fresh["value"] - shipped["value"]).abs().max() < 0.06  # six of 10,000
+
+
+def test_every_condition_of_lecture_4_is_measured_and_in_order():
+    """No error under the worst attack lies below that under one of them, nor above a proof."""
+    table = study.read("fast_gradient")
+    assert set(zoo.study_conditions()) <= set(table["condition"])
+    key = ["condition", "seed", "eps"]
+    wide = table.pivot_table(index=key, columns="measure", values="value")
+    attacked = wide.dropna(subset="worst")
+    attacks = attacked[["one step", "projected gradient", "DLR loss"]].max(axis=1)
+    assert (attacks <= attacked["worst"] + 1e-6).all() and len(attacked) > 100
+    assert (attacked["worst"] + attacked["certified"] <= 100 + 1e-6).all()
+    near = wide.dropna(subset="L2 attack")
+    assert (near["L2 attack"] + near["L2 certified"] <= 100 + 1e-6).all()

@@ -1,0 +1,155 @@
+"""How a network's resistance is judged: by its worst attack from above, by a proof from below.
+
+Errors count every image that some attack within eps changes, and those misread as they are.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from course_utils.attacks import fgsm, pgd, square
+from course_utils.checks import check_attack, check_choice
+from course_utils.inference import logits_of, predict
+from course_utils.models import eval_mode
+
+ATTACKS = ("one step", "projected gradient", "DLR loss", "targeted", "square")
+STRONG = ATTACKS[:3]
+STEPS, PACE = 40, 10  # steps of eps / PACE
+
+
+def misread(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    attack: str,
+    restarts: int = 3,
+    seed: int = 0,
+) -> Tensor:
+    """Return which images (N,), bool, a model misreads under an attack within eps of each pixel.
+
+    Args:
+        model: gives logits (N, k) for images (N, ...) in [0, 1].
+        labels: int64 (N,), the true classes.
+        eps: in pixel units.
+        attack: one of `ATTACKS`. "projected gradient" climbs the cross-entropy and "DLR loss" the
+            difference of logits' ratio, `STEPS` steps from the image itself and then from random
+            points; "targeted" descends to each other class in turn; "square" asks 1,000 times.
+        restarts: points from which the second and third start; only for what still resists.
+        seed: of those points, and of the squares.
+    """
+    check_choice(ATTACKS, attack=attack)
+    logits = logits_of(model, images)
+    count, wrong = logits.shape[1], logits.argmax(1) != labels
+    lot = torch.Generator().manual_seed(seed)
+    step = {"eps": eps, "step": eps / PACE, "steps": STEPS}
+    if attack == "one step":
+        runs = [lambda x, y: fgsm(model, x, y, eps=eps)]
+    elif attack == "square":
+        runs = [lambda x, y: square(model, x, y, eps=eps, seed=seed)]
+    elif attack == "targeted":
+        # Label + shift, around the circle of classes, is every other class once.
+        runs = [
+            lambda x, y, shift=shift: pgd(model, x, (y + shift) % count, targeted=True, **step)
+            for shift in range(1, count)
+        ]
+    else:
+        loss = "dlr" if attack == "DLR loss" else "cross_entropy"
+        runs = [
+            lambda x, y, start=start: pgd(model, x, y, loss=loss, generator=start, **step)
+            for start in [None] + [lot] * (restarts - 1)
+        ]
+    for run in runs:
+        rows = (~wrong).nonzero()[:, 0]
+        if len(rows):
+            wrong[rows] = predict(model, run(images[rows], labels[rows])) != labels[rows]
+    return wrong
+
+
+def errors_within(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    sizes: Sequence[float],
+    *,
+    attacks: Sequence[str] = STRONG,
+    restarts: int = 3,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the error in percent under each attack, a row an eps, and under the worst.
+
+    "worst" counts an image from the smallest eps on at which one attack succeeds: whoever may
+    move a pixel by .2 may move it by .1. A single attack's error may well fall as eps grows.
+
+    Args:
+        model, images, labels, restarts, seed: as in `misread`.
+        sizes: the eps, ascending, in pixel units.
+        attacks: of `ATTACKS`.
+    """
+    rows, fallen = {}, torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    for eps in sizes:
+        found = {
+            attack: misread(
+                model, images, labels, eps=eps, attack=attack, restarts=restarts, seed=seed
+            )
+            for attack in attacks
+        }
+        fallen = fallen | torch.stack(list(found.values())).any(0)
+        found["worst"] = fallen
+        rows[eps] = {name: 100 * wrong.double().mean().item() for name, wrong in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("eps")
+
+
+def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
+    """Return which images (N,), bool, provably keep their label within eps of each pixel.
+
+    Intervals are carried through the layers: of a linear one the centre W c + b and the radius
+    |W| r. In place of the last layer come the differences of the label's row and each rival's.
+    Nothing is claimed beyond float64's rounding, and an image that is not certified may resist.
+
+    Args:
+        model: nn.Sequential of Flatten, Linear, Conv2d, dropout, and functions that never fall,
+            applied number by number (ReLU, sigmoid, tanh); the last layer Linear.
+        images: (N, ...) in [0, 1]; labels: int64 (N,), the true classes.
+        eps: in pixel units, at least 0.
+
+    Raises:
+        TypeError: a layer of another kind; it is named.
+
+    Source: Gowal et al. 2018 (arXiv:1810.12715), sections 3 and 4.
+    """
+    check_attack(model, images, labels, eps=eps)
+    *layers, last = [layer for layer in model if not isinstance(layer, nn.Dropout)]
+    low, high = (images.double() - eps).clamp_min(0), (images.double() + eps).clamp_max(1)
+    with eval_mode(model), torch.no_grad():
+        for layer in layers:
+            if isinstance(layer, nn.Flatten | nn.ReLU | nn.Sigmoid | nn.Tanh):
+                low, high = layer(low), layer(high)
+            elif isinstance(layer, nn.Linear | nn.Conv2d):
+                low, high = _through(layer, low, high)
+            else:
+                raise TypeError(f"model: no interval passes {type(layer).__name__}")
+        weight, bias = last.weight.double(), last.bias.double()
+        lead = weight[labels][:, None] - weight  # (N, classes, units)
+        centre, radius = (high + low) / 2, (high - low) / 2
+        least = (lead @ centre[:, :, None] - lead.abs() @ radius[:, :, None])[:, :, 0]
+        least = (least + bias[labels][:, None] - bias).scatter(1, labels[:, None], torch.inf)
+    return (least > 0).all(1)
+
+
+def _through(layer: nn.Module, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the ends of a linear layer's outputs, of inputs between two ends."""
+    if isinstance(layer, nn.Linear):
+        apply = nn.functional.linear
+        options = {}
+    else:
+        apply = nn.functional.conv2d
+        options = {"stride": layer.stride, "padding": layer.padding,
+                   "dilation": layer.dilation, "groups": layer.groups}  # fmt: skip
+    weight, bias = layer.weight.double(), layer.bias.double()
+    centre = apply((high + low) / 2, weight, bias, **options)
+    radius = apply((high - low) / 2, weight.abs(), **options)
+    return centre - radius, centre + radius

@@ -1,0 +1,150 @@
+"""Attacks above, intervals below: a linear model's closed form is both; nothing lies between."""
+
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from course_utils.attacks import square
+from course_utils.evaluation import ATTACKS, certified_within, errors_within, misread
+from course_utils.losses import minmax_loss
+from course_utils.models import convolutional, fully_connected
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """Three classes on images of 4 x 4 pixels, and images so far inside the box that none binds."""
+    model = fully_connected(3, inputs=16, seed=0)
+    images = 0.3 + 0.4 * torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model[1].bias.sub_(model(images).mean(0))  # so that no class leads by far
+    return model, images, model(images).argmax(1)
+
+
+def smallest_eps(model, images, labels):
+    """For each image the eps beyond which some rival wins: the lead over the weights' 1-norm."""
+    weight, logits = model[1].weight.double(), model.double()(images.double())
+    model.float()
+    lead = logits.gather(1, labels[:, None]) - logits
+    slope = (weight[labels][:, None] - weight).abs().sum(2)
+    return (lead / slope).scatter(1, labels[:, None], torch.inf).amin(1)
+
+
+@pytest.mark.parametrize("attack", ATTACKS[:4])
+def test_gradient_attacks_and_intervals_meet_on_a_linear_model(linear, attack):
+    model, images, labels = linear
+    bound = smallest_eps(model, images, labels)
+    for eps in (0.01, 0.02, 0.04):
+        clear = (bound - eps).abs() > 1e-4
+        fooled = misread(model, images, labels, eps=eps, attack=attack)
+        proved = certified_within(model, images, labels, eps=eps)
+        assert (proved == (bound > eps))[clear].all()
+        assert not (fooled & (bound > eps))[clear].any()
+        assert fooled[bound < 0.7 * eps].all() and 5 < fooled.sum() < 60
+
+
+def test_the_square_attack_uses_no_gradient_and_breaks_no_proof(linear):
+    model, images, labels = linear
+    stepped = nn.Sequential(model, _Rounded())  # its gradient is zero everywhere
+    bound = smallest_eps(model, images, labels)
+    moved = square(stepped, images, labels, eps=0.03, queries=300)
+    assert (moved - images).abs().max() <= 0.03 + 1e-6
+    fooled = model(moved).argmax(1) != labels
+    assert not fooled[bound > 0.0301].any()
+    assert fooled[bound < 0.02].double().mean() > 0.7 and (bound < 0.02).sum() > 20
+    assert torch.equal(moved, square(stepped, images, labels, eps=0.03, queries=300))
+    assert not torch.equal(moved, square(stepped, images, labels, eps=0.03, queries=300, seed=1))
+
+
+class _Rounded(nn.Module):
+    def forward(self, logits):
+        return logits.mul(1e3).round().div(1e3)
+
+
+@given(st.integers(0, 10_000), st.floats(0.001, 0.05))
+@settings(max_examples=25, deadline=None)
+def test_no_point_within_a_certificate_has_another_label(seed, eps):
+    generator = torch.Generator().manual_seed(seed)
+    model = fully_connected(8, 6, 3, hidden="rectifier", inputs=5, seed=seed)
+    images = torch.rand(20, 5, generator=generator)
+    labels = model(images).argmax(1)
+    proved = certified_within(model, images, labels, eps=eps)
+    for _ in range(20):
+        signs = 2.0 * torch.randint(2, images.shape, generator=generator) - 1
+        moved = (images + eps * signs).clamp(0, 1)
+        assert (model(moved).argmax(1) == labels)[proved].all()
+    wrong = (labels + 1) % 3
+    assert not certified_within(model, images, wrong, eps=eps).any()
+
+
+def test_intervals_pass_a_convolution_as_they_pass_its_dense_matrix():
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        convolution, last = nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.Linear(8, 3)
+    images = torch.rand(10, 1, 4, 4, generator=generator)
+    dense = nn.Linear(16, 8)
+    with torch.no_grad():
+        last.weight.mul_(20)  # so that the image decides, and not the biases
+        basis = torch.eye(16).view(16, 1, 4, 4)
+        dense.bias.copy_(convolution(torch.zeros(1, 1, 4, 4)).flatten())
+        dense.weight.copy_((convolution(basis).flatten(1) - dense.bias).T)
+    one = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), last)
+    other = nn.Sequential(nn.Flatten(), dense, nn.ReLU(), last)
+    labels = one(images).argmax(1)
+    found = {eps: certified_within(one, images, labels, eps=eps) for eps in (0, 0.01, 0.05, 0.5)}
+    for eps, proved in found.items():
+        assert torch.equal(proved, certified_within(other, images, labels, eps=eps))
+    assert found[0].all() and not found[0.5].any()
+    with pytest.raises(TypeError, match="no interval passes MaxPool2d"):
+        certified_within(nn.Sequential(nn.MaxPool2d(2), last), images, labels, eps=0.1)
+
+
+def test_the_worst_of_all_attacks_never_falls(linear):
+    model, images, labels = linear
+    table = errors_within(model, images, labels, [0, 0.02, 0.05, 0.1])
+    assert list(table.index) == [0, 0.02, 0.05, 0.1] and table["worst"].is_monotonic_increasing
+    assert (table.drop(columns="worst").max(axis=1) <= table["worst"]).all()
+    assert table.loc[0].eq(0).all() and table["worst"].iloc[-1] > 50
+    with pytest.raises(ValueError, match="attack: got 'two steps', expected one of one step, "):
+        misread(model, images, labels, eps=0.1, attack="two steps")
+
+
+def test_restarts_never_find_less(linear):
+    """And the network, the images and PyTorch's random state stay as they were."""
+    images, labels = linear[1], linear[2]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 30), nn.ReLU(), nn.Linear(30, 3))
+    before, state = images.clone(), torch.get_rng_state()
+    counts = [
+        misread(model, images, labels, eps=0.02, attack="DLR loss", restarts=n).sum()
+        for n in (1, 4)
+    ]
+    assert counts[0] <= counts[1]
+    assert torch.equal(images, before) and torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_min_max_loss_is_the_loss_at_a_linear_models_worst_corner():
+    """For two classes all points of the box have the same worst corner, whatever the start."""
+    model = fully_connected(2, inputs=9, seed=2)
+    images = 0.3 + 0.4 * torch.rand(8, 9, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(8) % 2
+    sign = (model[1].weight[1] - model[1].weight[0]).sign() * (1 - 2 * labels[:, None])
+    expected = F.cross_entropy(model(images + 0.1 * sign), labels)
+    loss = partial(minmax_loss, model, images, labels, eps=0.1)
+    torch.testing.assert_close(loss(step=0.2, steps=1), expected)
+    torch.testing.assert_close(loss(step=0.05, steps=4), expected)
+    assert loss(step=0.01, steps=1) < expected
+
+
+def test_the_convolutional_network_takes_digits_and_its_seed():
+    state = torch.get_rng_state()
+    model = convolutional(seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model(torch.rand(3, 1, 28, 28)).shape == (3, 10)
+    assert torch.equal(model[0].weight, convolutional(seed=1)[0].weight)
+    assert not torch.equal(model[0].weight, convolutional(seed=2)[0].weight)

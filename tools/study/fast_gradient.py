@@ -1,0 +1,140 @@
+"""Lecture 4's networks with several training seeds: how each way of training resists what.
+
+A condition is one of the zoo's `STUDY`; its networks share seeds, first weights and order of the
+images with those of every other condition. Beside them stand networks that see every digit with
+fewer pixels, or each pixel drawn as four.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils import zoo
+from course_utils.attacks import fgsm, lbfgs_attack
+from course_utils.data import load_mnist
+from course_utils.evaluation import certified_within, errors_within
+from course_utils.inference import predict
+from course_utils.lipschitz import certified_radius
+from course_utils.models import fully_connected
+from course_utils.training import error_rate, fit
+from tools.study.engine import Job
+
+SEEDS = range(100, 110)
+ATTACKED = SEEDS[:5]  # the seeds whose networks are attacked; clean errors are of all ten
+SIZES = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)  # eps, of each pixel
+SMALL = (0.002, 0.005, 0.01, *SIZES)  # within which labels are certified
+RADII = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # of the whole picture, L2
+N, NEAREST = 200, 100  # the first test digits: attacked within each eps; nearest mistake sought
+SIDES = (14, 28, 56)  # pixels a side
+REGULARISED = (  # of which ten seeds are needed; the convolutional networks have one
+    "none", "weight decay", "dropout", "noise", "adversarial training",
+    "dropout and adversarial training", "strong noise", "weak noise", "weak adversarial training",
+    "dropout and weak adversarial training",
+)  # fmt: skip
+
+
+def jobs() -> list[Job]:
+    """One job a seed and condition, and one a seed and size of the digits."""
+    networks = [
+        Job("fast_gradient", f"{condition}-{seed}", job, (condition, seed),
+            recipe=[N, NEAREST, SMALL, RADII, recipe])
+        for seed in SEEDS
+        for condition, recipe in zoo.STUDY.items()
+        if condition in REGULARISED
+        or seed in (ATTACKED[:1] if recipe.hidden == "convolution" else ATTACKED)
+    ]  # fmt: skip
+    plain = zoo.STUDY["none"]
+    sides = [
+        Job("fast_gradient", f"side {side}-{seed}", job_of_side, (side, seed), recipe=plain)
+        for seed in ATTACKED
+        for side in SIDES
+    ]
+    return networks + sides
+
+
+def job(condition: str, seed: int) -> list[dict]:
+    """Train one network, unless it is shipped, and measure it; errors in percent, L2 distances."""
+    model = _network(condition, seed)
+    images, labels = load_mnist("test")
+    found = [("clean", 0.0, error_rate(model, images, labels), len(labels))]
+    if seed in ATTACKED:
+        found += _attacked(model, images[:N], labels[:N])
+    return [
+        {"condition": condition, "seed": seed, "measure": measure, "eps": eps,
+         "value": float(value), "n": n}
+        for measure, eps, value, n in found
+    ]  # fmt: skip
+
+
+def _network(condition: str, seed: int) -> nn.Module:
+    recipe, shipped = zoo.STUDY[condition], zoo.load_study(condition)
+    copy = seed - recipe.seed
+    return shipped[copy] if copy < len(shipped) else zoo.train(replace(recipe, seed=seed))
+
+
+def _attacked(
+    model: nn.Module, images: Tensor, labels: Tensor
+) -> Iterator[tuple[str, float, float, int]]:
+    """Yield (measure, size, value, n) under attacks and by certificates, pixel by pixel and L2."""
+    found = errors_within(model, images, labels, SIZES, restarts=2)
+    lot = torch.Generator().manual_seed(0)
+    for eps, errors in found.iterrows():
+        for attack, error in errors.items():
+            yield attack, eps, error, len(labels)
+        signs = 2.0 * torch.randint(2, images.shape, generator=lot) - 1
+        moved = (images + eps * signs).clamp(0, 1)
+        yield "random signs", eps, error_rate(model, moved, labels), len(labels)
+    for eps in SMALL:
+        proved = certified_within(model, images, labels, eps=eps)
+        yield "certified", eps, 100 * proved.double().mean(), len(labels)
+    some, truth = images[:NEAREST], labels[:NEAREST]
+    right = predict(model, some) == truth
+    distance, radius = nearest(model, some, truth), certified_radius(model, some)
+    for size in RADII:
+        yield "L2 attack", size, 100 * (distance <= size).double().mean(), len(truth)
+        yield "L2 certified", size, 100 * (right & (radius > size)).double().mean(), len(truth)
+    yield "distance", 0.0, distance[right].mean(), int(right.sum())
+
+
+def nearest(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The L2 distance (N,) of the nearest mistake that Lecture 1's attack finds, of any class."""
+    best = torch.where(predict(model, images) == labels, torch.inf, 0.0)
+    for shift in range(1, 10):
+        found = lbfgs_attack(model, images, (labels + shift) % 10)
+        length = found.perturbation.flatten(1).norm(dim=1)
+        best = torch.where(found.success, best.minimum(length), best)
+    return best
+
+
+def at_side(images: Tensor, side: int) -> Tensor:
+    """Digits with `side` pixels a side: means of squares of pixels, or each pixel drawn as four."""
+    if side > images.shape[-1]:
+        return F.interpolate(images, side, mode="nearest")
+    return F.adaptive_avg_pool2d(images, side)
+
+
+def job_of_side(side: int, seed: int) -> list[dict]:
+    """Train the plain network on digits of that many pixels; error under one step, and noise."""
+    plain = zoo.STUDY["none"]
+    (images, labels), (test_images, test_labels) = (
+        (at_side(some, side), truth) for some, truth in map(load_mnist, ("train", "test"))
+    )
+    if side == 28:
+        model = _network("none", seed)
+    else:
+        model = fully_connected(*plain.widths, hidden=plain.hidden, inputs=side**2, seed=seed)
+        fit(model, images, labels, **plain.options, seed=seed, progress=False)
+    lot = torch.Generator().manual_seed(seed)
+    signs = 2.0 * torch.randint(2, test_images.shape, generator=lot) - 1
+    sets = [("clean", 0.0, test_images)]
+    for eps in SIZES[:3]:
+        sets.append(("one step", eps, fgsm(model, test_images, test_labels, eps=eps)))
+        sets.append(("random signs", eps, (test_images + eps * signs).clamp(0, 1)))
+    return [
+        {"condition": f"side {side}", "seed": seed, "measure": measure, "eps": eps,
+         "value": error_rate(model, moved, test_labels), "n": len(test_labels)}
+        for measure, eps, moved in sets
+    ]  # fmt: skip
