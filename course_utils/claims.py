@@ -96,7 +96,9 @@ class Verdict:
         return {"text/plain": self.line, "text/html": verdict_card(self), MIME_TYPE: payload}
 
 
-def check(claim_id: str, estimate: Interval, *, null: float = math.nan, detail: str = "") -> Verdict:
+def check(
+    claim_id: str, estimate: Interval, *, null: float = math.nan, detail: str = ""
+) -> Verdict:
     """Judge an effect by the side of no effect on which its 95 % interval lies.
 
     estimate: in the claim's unit, from `course_utils.intervals`. null: the same statistic with what

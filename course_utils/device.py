@@ -28,7 +28,8 @@ def get_device(device: str | torch.device | None = None) -> torch.device:
         available = ", ".join(
             f"{kind}:{n}" if n else kind for kind, count in here.items() for n in range(count)
         )
-        raise ValueError(f"device: got {str(device)!r}, expected a device of this machine: {available}")
+        got = repr(str(device))
+        raise ValueError(f"device: got {got}, expected a device of this machine: {available}")
     return place
 
 

@@ -1,7 +1,8 @@
 """Exercises that check themselves: `check`, `hint` and `solution`, each by the exercise's name.
 
-`check` shows what it finds, in a notebook as a card and elsewhere as text; with `strict=True`, or COURSE_STRICT=1 in the environment, it raises
-where the answer is wrong or missing, so that a test run cannot pass over it.
+`check` shows what it finds, in a notebook as a card and elsewhere as text; with `strict=True`, or
+COURSE_STRICT=1 in the environment, it raises where the answer is wrong or missing, so that a test
+run cannot pass over it.
 """
 
 import inspect

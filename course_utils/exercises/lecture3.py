@@ -1,4 +1,4 @@
-"""The exercises of Lecture 3: power iteration, a convolution's norm, a certificate, a tighter bound.
+"""Lecture 3's exercises: power iteration, a convolution's norm, a certificate, a tighter bound.
 
 A solution's docstring is the exercise's specification.
 """

@@ -106,10 +106,12 @@ def place(kind: str = "page", *, files: str = "_static/laboratory") -> str:
         files: where `write` put the files, as seen from the page.
     """
     scripts = "".join(
-        f'<script defer src="{files}/{name}.js"></script>' for name in ("laboratory", "digits", "start")
+        f'<script defer src="{files}/{name}.js"></script>'
+        for name in ("laboratory", "digits", "start")
     )
     return (
         f'<link rel="stylesheet" href="{files}/laboratory.css">'
-        f'<div data-laboratory="{html.escape(kind)}"><noscript>This needs JavaScript.</noscript></div>'
+        f'<div data-laboratory="{html.escape(kind)}">'
+        "<noscript>This needs JavaScript.</noscript></div>"
         f"{scripts}"
     )

@@ -1,4 +1,4 @@
-"""The laboratory in a notebook, through anywidget: it asks the kernel nothing when a slider moves."""
+"""The laboratory in a notebook, through anywidget: a slider that moves asks the kernel nothing."""
 
 from functools import cache
 

@@ -20,9 +20,9 @@ def kind_of(
     mode.
 
     Raises:
-        TypeError, with the module's `name`: what it computes may be something else than its weights say: forward hooks (of
-            torch's deprecated `weight_norm` and of pruning too), methods replaced on the instance,
-            parametrisations of another's making.
+        TypeError, with the module's `name`: what it computes may be something else than its weights
+            say: forward hooks (of torch's deprecated `weight_norm` and of pruning too), methods
+            replaced on the instance, parametrisations of another's making.
     """
     ours = parametrize.type_before_parametrizations(module)
     kind = next((k for k in kinds if issubclass(ours, k)), None)

@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from course_utils.lipschitz import fourier, operator_norm
 from course_utils.imagenet import alexnet_2012
+from course_utils.lipschitz import fourier, operator_norm
 
 SHAPES = {"conv1": (3, 227, 227), "conv2": (96, 27, 27)} | {
     "conv3": (256, 13, 13),

@@ -1,5 +1,9 @@
-import nbformat, re
-from nbformat.v4 import new_notebook, new_code_cell
+import re
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+
 def test_dbg(page, lab, shots):
     address, folder = lab
     nb = new_notebook(cells=[new_code_cell("from course_utils.widgets.explorer import Upload\nUpload()")],metadata={"kernelspec":{"name":"python3","display_name":"P","language":"python"}})

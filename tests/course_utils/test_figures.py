@@ -11,7 +11,6 @@ import torch
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
 from elsewhere import elsewhere
 
 from course_utils import figures

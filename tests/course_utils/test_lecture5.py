@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from course_utils import claims, gan, intervals, study
 from course_utils.data import DataUnavailable, load_mnist
-from tools.lectures import NOTEBOOKS
 from course_utils.zoo import load_model
+from tools.lectures import NOTEBOOKS
 
 
 @pytest.fixture(scope="module")

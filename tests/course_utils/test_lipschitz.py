@@ -11,14 +11,15 @@ from torch import nn
 
 from course_utils.lipschitz import (
     amplified_pattern,
+    certificate,
     certified_radius,
+    fourier,
     frequency_norms,
     layer_bounds,
     lipschitz_penalty,
     network_bound,
     operator_norm,
 )
-from course_utils.lipschitz import certificate, fourier
 from course_utils.models import Normalize, fully_connected, linear_layers
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")

@@ -69,8 +69,9 @@ def main(python: Path) -> int:
 def lighter(page: str, path: Path) -> str:
     """A page without what only some readers need: that is fetched when they need it.
 
-    Without the theme's icons as a script of 1.5 MB (it has them as a font, too) and, where nothing is searched, the
-    search's index; its pictures come as they are scrolled to, an explorer's frames when it is used.
+    Without the theme's icons as a script of 1.5 MB (it has them as a font, too) and, where nothing
+    is searched, the search's index; its pictures come as they are scrolled to, an
+    explorer's frames when it is used.
     """
     page = re.sub(r"<(script|link)[^>]*fontawesome\.js[^>]*>(\s*</script>)?", "", page)
     if path.name != "search.html":

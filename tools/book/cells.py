@@ -1,7 +1,6 @@
 """A lecture's cells as the site and the slides show them."""
 
 import ast
-import html
 import json
 import re
 from math import prod

@@ -64,7 +64,9 @@ def measure(
     rows = [
         {"seed": seed, "table": table, "row": row, "column": column, "measure": what,
          "value": float(value), "n": n}
-        for what, n, row, column, value in _measured(models, images, labels, targets, stddevs, drawn)
+        for what, n, row, column, value in _measured(
+            models, images, labels, targets, stddevs, drawn
+        )
     ]  # fmt: skip
     test_images, test_labels = load_mnist("test")
     return rows + [
