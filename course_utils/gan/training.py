@@ -68,9 +68,9 @@ def train_gan(
 
     In each round D takes a step, on another batch of real images and as many generated ones (the
     paper's k is 1), and then G takes its steps, each on fresh noise. The game is played by a copy
-    of G; the generator itself follows as the running mean of that copy's weights, which makes cleaner
-    images; batch normalisation is measured anew for these weights, on a batch each round. Ctrl-C,
-    or any other error, leaves both networks as they stood at the last row of the report.
+    of G; the generator itself follows as the running mean of that copy's weights, which makes
+    cleaner images; batch normalisation is measured anew for these weights, on a batch each round.
+    Ctrl-C, or any other error, leaves both networks as they stood at the last row of the report.
 
     Args:
         generator: from noise (N, generator.noise), uniform in [-1, 1], to images (N, ...).

@@ -18,7 +18,6 @@ from course_utils.exercises import (
     solution,
 )
 from course_utils.exercises.framework import agree, call, compare, difference
-from course_utils.models import fully_connected
 
 
 def one_by_one(function, batched):

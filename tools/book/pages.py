@@ -1,4 +1,4 @@
-"""The site's pages: the executed notebooks, README.md and what it leads to, the claims, the modules.
+"""The site's pages: executed notebooks, README.md and what it leads to, the claims, the modules.
 
 The pages lie at the same paths as in the repository, so that the links between them hold.
 """
@@ -137,7 +137,8 @@ def write_all(source: Path) -> dict:
     beside = ["claims", "slides", "problem_sets", "running", "teachers", "api"]
 
     texts = readme_pages(*(
-        (ROOT / f"{name}.md").read_text(encoding="utf-8") for name in ("README", "SETUP", "TEACHING")
+        (ROOT / f"{name}.md").read_text(encoding="utf-8")
+        for name in ("README", "SETUP", "TEACHING")
     ))
     heading, _, rest = texts["index"].partition("\n")
     texts["index"] = f"{heading}\n\n{laboratory.place()}\n\n{rest}"
