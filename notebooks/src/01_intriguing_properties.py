@@ -28,6 +28,7 @@
 # would have given. *Reproduced* means that the whole 95 % interval lies on the slides' side of no
 # effect. Every few minutes there is something to do: a number to guess, which you type into
 # `guess`, or a function of three lines to write.
+# The terms are in the [glossary](glossary.md).
 #
 # The next cell does nothing unless you are on Colab.
 

@@ -25,6 +25,7 @@
 #
 # **You need** Lecture 1: the attack, and what *distortion* and *target* mean. The lecture runs in
 # about a minute. As there, type what you expect into `guess` before you run the next cell.
+# The terms are in the [glossary](glossary.md).
 #
 # The next cell does nothing unless you are on Colab.
 

@@ -26,6 +26,7 @@
 #
 # **You need** Lecture 1, matrices, and a rough idea of what a Fourier transform does. The lecture
 # runs in one or two minutes.
+# The terms are in the [glossary](glossary.md).
 #
 # **A word on units.** Bounds are about the length of a change, $\|r\|_2$. The other lectures speak
 # of *distortion*, the root mean square per pixel. For MNIST's 784 pixels,

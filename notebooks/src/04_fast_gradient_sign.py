@@ -29,6 +29,7 @@
 # **You need** Lecture 1: what an adversarial example is, and why noise is the control. The lecture
 # runs in one or two minutes, and downloads no network: all were trained by this course's code,
 # except the classifier of photographs, which was installed with it.
+# The terms are in the [glossary](glossary.md).
 #
 # The next cell does nothing unless you are on Colab.
 
