@@ -35,8 +35,6 @@ class Verdict:
     def verdict(self) -> str:
         """One of "theorem", "violated", "reproduced", "contradicted", "undecided"."""
         found, claim = self.measured, self.claim
-        if "unconverted" in found:  # TRANSITION
-            return "not yet"
         if claim.kind == "theorem":
             return "violated" if found["violations"] else "theorem"
         if claim.kind == "table":
@@ -50,14 +48,12 @@ class Verdict:
 
     @property
     def as_expected(self) -> bool:
-        return self.verdict in (self.claim.expected, "not yet")  # TRANSITION
+        return self.verdict == self.claim.expected
 
     @property
     def text(self) -> str:
         """What was measured, in short."""
         found, form = self.measured, self.claim.format
-        if "unconverted" in found:  # TRANSITION
-            return str(found["unconverted"])
         if self.claim.kind == "theorem":
             return f"{found['cases']:,} cases, {found['violations']:,} violations"
         if self.claim.kind == "table":
@@ -71,9 +67,6 @@ class Verdict:
     @property
     def line(self) -> str:
         claim, found = self.claim, self.measured
-        if "unconverted" in found:  # TRANSITION
-            return (f"Deck: {claim.says}. Measured: {claim.measures}: {self.text}. "
-                    f"Paper: {claim.paper}. Verdict: not yet.")
         parts = [f"Deck: {claim.says}", f"Measured: {claim.measures}: {self.text}"]
         parts[-1] += f" ({self.detail})" if self.detail else ""
         if claim.kind == "table":
@@ -97,7 +90,7 @@ class Verdict:
 
 
 def check(
-    claim_id: str, estimate: Interval, *, null: float = math.nan, detail: str = ""
+    claim_id: str, estimate: Interval, *, null: float, detail: str = ""
 ) -> Verdict:
     """Judge an effect by the side of no effect on which its 95 % interval lies.
 
@@ -105,8 +98,6 @@ def check(
     the claim names in the effect's place. Raises TypeError for another estimate than an Interval,
     ValueError for a claim that is unknown or judged by another check, and a null not finite.
     """
-    if not isinstance(estimate, Interval) and math.isnan(null):  # TRANSITION
-        return Verdict(CLAIMS[claim_id], {"unconverted": float(estimate)}, detail)
     claim = _find(claim_id, *EFFECTS)
     if not isinstance(estimate, Interval):
         raise TypeError(f"estimate: expected an Interval, got {type(estimate).__name__}")
@@ -145,8 +136,6 @@ def check_theorem(claim_id: str, *, cases: int, violations: int, detail: str = "
 
 def read(payload: dict) -> Verdict:
     """The verdict that a notebook's output carries. Raises ValueError for an unknown claim."""
-    if "holds" in payload or "unconverted" in payload.get("measured", ""):  # TRANSITION
-        return Verdict(CLAIMS[payload["id"]], {"unconverted": 0})
     claim = _find(payload["id"], "theorem", "table", *EFFECTS)
     return Verdict(claim, payload["measured"], payload["detail"])
 
@@ -193,8 +182,6 @@ def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
 
 def _amiss(data: dict) -> str | None:
     """Whether the line or the card shown is another than the numbers beneath give today."""
-    if "holds" in data[MIME_TYPE] or "unconverted" in data[MIME_TYPE]["measured"]:  # TRANSITION
-        return None
     try:
         bundle = read(data[MIME_TYPE])._repr_mimebundle_()
     except (KeyError, TypeError, ValueError) as error:
