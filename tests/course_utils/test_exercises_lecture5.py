@@ -79,11 +79,6 @@ WRONG = [
     ("loss-of-d", lambda real, fake: F.softplus(-real).mean(), "Only the real"),
     ("loss-of-d", lambda real, fake: F.softplus(-real).mean() + F.softplus(-fake).mean(),
      "1 of generated images, too"),
-    ("loss-of-d", lambda real, fake: F.binary_cross_entropy_with_logits(
-        torch.cat([real, fake]), torch.cat([torch.ones_like(real), torch.zeros_like(fake)])),
-     "average over all images"),
-    ("loss-of-d", lambda real, fake: 1 - real.sigmoid().mean() + fake.sigmoid().mean(),
-     "logarithms are missing"),
     ("loss-of-d", lambda real, fake: -real.log().mean() - (1 - fake).log().mean(),
      "no probability"),
     ("loss-of-d", by_probability, "got inf"),
@@ -95,12 +90,12 @@ WRONG = [
         real.clamp(-50, 50), fake.clamp(-50, 50)), "only hides it"),
     ("loss-of-d", lambda real, fake: -overflowing(real).mean() - overflowing(-fake).mean(),
      "gradient is NaN"),
-    ("loss-of-d", lambda real, fake: by_cross_entropy(real, fake.detach()), "is not: something"),
+    ("loss-of-d", lambda real, fake: by_cross_entropy(real, fake.detach()), "is not: it is cut off"),
     ("loss-of-d", lambda real, fake: torch.tensor(
         by_cross_entropy(real, fake).item(), dtype=real.dtype), "no gradient"),
     ("loss-of-d", lambda real, fake: by_cross_entropy(real, fake).item(), "torch.Tensor"),
     ("loss-of-d", lambda real, fake: F.softplus(-real) + F.softplus(fake), "raised RuntimeError"),
-    ("loss-of-d", lambda real, fake: 3 * by_cross_entropy(real, fake), "differ"),
+    ("loss-of-d", lambda real, fake: 3 * by_cross_entropy(real, fake), "It was called with"),
     ("loss-of-g", lambda fake, saturating: by_softplus(fake, not saturating), "wrong way round"),
     ("loss-of-g", lambda fake, saturating: by_softplus(fake, True), "minimax game's loss both"),
     ("loss-of-g", lambda fake, saturating: by_softplus(fake, False), "non-saturating loss both"),
@@ -110,11 +105,8 @@ WRONG = [
     ("best-value", lambda p, q, w: torch.tensor(-math.log(4)).double(), "the best that G can"),
     ("best-value", lambda p, q, w: without_gaps(p, q, 1), "width is missing"),
     ("best-value", lambda p, q, w: without_gaps(p, q, w) / 2 + math.log(2), "Jensen-Shannon"),
-    ("best-value", lambda p, q, w: -without_gaps(p, q, w), "loss of D"),
     ("best-value", lambda p, q, w: w * (p * (q / (p + q)).log() + q * (p / (p + q)).log()).sum(),
      "says 1 of generated"),
-    ("best-value", lambda p, q, w: w * (p * (p / (p + q)).log()).sum(), "Only the data's"),
-    ("best-value", lambda p, q, w: w * torch.where(p > q, q, p).sum() * -math.inf, "0 or 1"),
     ("best-value", without_gaps, "0 times a log counts as 0"),
     ("best-value", lambda p, q, w: w * (
         torch.xlogy(p, p / (p + q)) + torch.xlogy(q, q / (p + q))).sum(), "0 / 0 must not"),
@@ -147,7 +139,7 @@ def test_more_steps_of_the_discriminator_cure_as_well_as_larger_ones(capsys):
         # Neither loss helps a D that G outruns.
         ({"generator_steps": 1, "saturating": True}, "10 times as far as D"),
         ({"generator_steps": 1, "generator_rate": 1e-6, "discriminator_rate": 1e-2}, "now D wins"),
-        ({"discriminator_steps": 5, "generator_rate": 1e-9}, "look at how large"),
+        ({"generator_rate": 1e-9, "discriminator_rate": 1e-8}, "look at how large"),
     ],
 )
 def test_what_is_no_cure_is_told_what_it_does(monkeypatch, changes, says):

@@ -164,7 +164,7 @@ def test_parzens_verdict_turns_with_noise_and_with_a_blur(digits):
     for pictures, expected in ((noise, "contradicted"), (F.avg_pool2d(real, 3, 1, 1), "reproduced")):
         sigma = gan.choose_sigma(pictures, digits["train"][50_000:50_300], gan.PAPERS_SIGMAS)
         nats = gan.parzen_log_likelihood(pictures, digits["test"][:500], sigma)
-        half = 1.96 * float(np.hypot(nats.std() / 500**0.5, 1.1))
+        half = 1.96 * float(np.hypot(nats.std().item() / 500**0.5, 1.1))
         above = nats.mean().item() - 214
         estimate = intervals.Interval(above, above - half, above + half)
         assert claims.check("gan-parzen", estimate, null=0.0).verdict == expected
