@@ -19,11 +19,18 @@ from torch import nn
 from course_utils.data import load_mnist
 from course_utils.lipschitz import network_bound
 from course_utils.models import RBF, Maxout
-from course_utils.zoo import ZOO, load_model
+from course_utils.zoo import STUDY, ZOO, load_model, load_study
 
 HERE = Path(__file__).parent
 MODULES = ("networks", "attacks", "pad", "laboratory", "game", "arena")
-NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF")
+# Lecture 4's networks of 784-100-100-10 rectifiers, by how they were trained.
+STUDIED = {
+    "rectifiers": "none",
+    "rectifiers (one step of .25)": "adversarial training",
+    "rectifiers (projected gradient)": "projected gradient",
+}
+NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF",
+            *STUDIED)  # fmt: skip
 DIGITS = 100  # of the test set
 EXPORTED = (
     "mountLaboratory", "mountGame", "stateOf", "Network", "largest", "logOdds", "distortion",
@@ -39,13 +46,19 @@ def bundle() -> str:
     return re.sub(r"^export ", "", joined, flags=re.MULTILINE)
 
 
+def network(name: str) -> nn.Module:
+    """Return the network that the laboratory calls so: one of the zoo, or of `STUDIED`."""
+    return load_study(STUDIED[name])[0] if name in STUDIED else load_model(name)
+
+
 def stored(name: str) -> dict:
     """Return a network of the zoo as the laboratory reads it: its plan, and its weights in base64.
 
     Raises:
         ValueError: the name is unknown, or the network has a layer that the laboratory has not.
     """
-    model, precision = load_model(name), ZOO[name].precision
+    model = network(name)
+    precision = (STUDY[STUDIED[name]] if name in STUDIED else ZOO[name]).precision
     layers, tensors = [], []
     for layer in [model] if isinstance(model, RBF) else model:
         if isinstance(layer, nn.Linear):

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from course_utils.laboratory import HERE, bundle, digits, stored
+from course_utils.laboratory import HERE, NETWORKS, STUDIED, bundle, digits, stored
 from course_utils.zoo import ZOO
 
 RENDER = """
@@ -43,8 +43,8 @@ def laboratory(kind: str = "", *, networks: tuple[str, ...] = ("FC10(1e-4)", "FC
     Raises:
         ValueError: an unknown network, or one with layers that the laboratory lacks.
     """
-    if unknown := [name for name in networks if name not in ZOO]:
-        raise ValueError(f"networks: got {', '.join(unknown)}, expected names of {', '.join(ZOO)}")
+    if unknown := [name for name in networks if name not in {**ZOO, **STUDIED}]:
+        raise ValueError(f"networks: got {', '.join(unknown)}, expected some of {', '.join(NETWORKS)}")
     if kind == "game":
         return _widget()(kind=kind)
     told = {name: stored(name) for name in networks}

@@ -11,7 +11,6 @@ from course_utils import laboratory
 from course_utils.attacks import fgsm, lbfgs_attack
 from course_utils.data import load_mnist
 from course_utils.gan import plane
-from course_utils.zoo import load_model
 
 DIGITS = 100
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>laboratory</title>
@@ -63,7 +62,7 @@ def load(page, name):
 def test_the_same_as_python(lab_page, name):
     images, labels = (tensor[:DIGITS] for tensor in load_mnist("test"))
     targets = (labels + 1 + torch.arange(DIGITS) % 9) % 10
-    model = load_model(name)
+    model = laboratory.network(name)
     load(lab_page, name)
     told = lab_page.evaluate(COMPARE, {
         "name": name, "images": images.flatten(1).tolist(), "labels": labels.tolist(),

@@ -12,7 +12,6 @@ from torch import nn
 from course_utils import laboratory
 from course_utils.data import load_mnist
 from course_utils.laboratory.widget import laboratory as laboratory_widget
-from course_utils.zoo import load_model
 
 
 def test_the_script_has_every_module_and_no_import():
@@ -61,11 +60,11 @@ def test_weights_are_the_checkpoints(name):
             values = values.clip(0)
     assert at == len(weights)
     with torch.no_grad():
-        assert values == pytest.approx(load_model(name)(image)[0].numpy(), abs=2e-4)
+        assert values == pytest.approx(laboratory.network(name)(image)[0].numpy(), abs=2e-4)
 
 
 def test_a_layer_that_the_laboratory_lacks_is_refused(monkeypatch):
-    monkeypatch.setattr(laboratory, "load_model", lambda name: nn.Sequential(nn.Tanh()))
+    monkeypatch.setattr(laboratory, "network", lambda name: nn.Sequential(nn.Tanh()))
     with pytest.raises(ValueError, match="has a Tanh"):
         laboratory.stored("FC100-100-10")
 

@@ -25,7 +25,7 @@ LABORATORY = {
     1: "attack=smallest",
     2: "attack=smallest&t=1.5",
     3: "attack=smallest&network=FC10(1e-4)",
-    4: "attack=sign&network=maxout&eps=0.25",
+    4: "attack=sign&network=rectifiers&eps=0.1",
     5: "game",
 }
 CLAIMS = """# Which statements hold
