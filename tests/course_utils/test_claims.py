@@ -232,9 +232,9 @@ def test_cells_agree_within_both_intervals():
         ("own-row", 97.25, "97.2 points"),
         ("own-row", 0.04, "0.04 points"),  # not "0.0 points", which would be no effect
         ("own-row", -0.0004, "-0.0004 points"),
-        ("imperceptible", 0.99996, "0.99996 times"),
-        ("imperceptible", 0.1846, "0.18 times"),
-        ("imperceptible", 1.0, "1.00 times"),
+        ("linear-distortions", 1.00004, "1.00004 times"),
+        ("linear-distortions", 1.1846, "1.18 times"),
+        ("linear-distortions", 1.0, "1.00 times"),
     ],
 )
 def test_rounding_never_contradicts_the_verdict(claim_id, value, text):
@@ -276,7 +276,7 @@ def test_report_of_a_lecture_as_expected():
     ]
     assert set(table.loc[table["lecture"] > 1, "verdict"]) == {"not yet"}
     assert failures(table) == []
-    assert row(table, "imperceptible")["measured"] == "-2.00 times (-4.00 to 0.00)"
+    assert row(table, "imperceptible")["measured"] == "-2.667 times (-4.667 to -0.667)"
 
 
 @pytest.mark.parametrize("number", range(1, 6))

@@ -86,6 +86,7 @@ def test_noise_that_fools_is_not_small(attacked):
 
     assert verdict(result.distortion, slice(None)) == "reproduced"
     assert verdict(noise, fools) == "contradicted"
+    assert verdict(0.9 * near, slice(None)) == "contradicted"  # shorter, but not by enough
 
 
 def test_a_network_before_training_is_no_classifier():
@@ -109,11 +110,13 @@ def test_verdicts_over_seeds_are_those_of_the_shipped_study():
     found, own = shown(), "FC100-100-10"
     for claim, values in {
         "classifier": seeds("error", "test"),
-        "target-reached": seeds("success", own),
         "smoothness-disproved": seeds("error", own) - seeds("error, noise of its size", own),
     }.items():
         printed, wanted = found[claim].measured, vars(intervals.over_seeds(values))
         assert {name: printed[name] for name in wanted} == pytest.approx(wanted), claim
+    reached = found["target-reached"].measured
+    assert reached["low"] == pytest.approx(intervals.proportion(10_000, 10_000).low)
+    assert (seeds("success", own) == 100).all() and reached["low"] < reached["value"] == 100
     sizes = [seeds("distortion", n, n) for n in ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)")]
     step = min((intervals.ratio(b, a) for a, b in pairwise(sizes)), key=lambda i: i.value)
     assert found["linear-distortions"].measured["low"] == pytest.approx(step.low)

@@ -134,6 +134,17 @@ def results(measure, like=PRINTED, table="models"):
     return rows.set_index(["row", "column", "seed"])["value"].unstack().reindex(like.index)
 
 
+def test_at_equal_size_the_linear_rows_lead_is_gone(cells):
+    lead = defined(cells, "lead")
+    lead.__globals__["names"] = FIRST
+    def leads(measure):
+        values = results(measure)
+        tables = {s: values[s].unstack().reindex(index=FIRST, columns=FIRST) for s in values}
+        found = pd.DataFrame({s: lead(table, "FC10(1e-2)") for s, table in tables.items()})
+        return found.apply(intervals.over_seeds, axis=1)["FC200-200-10"]
+    assert leads("rate").low > 20 and leads("rate, all at .1").high < 0
+
+
 def test_a_table_of_other_names_has_no_order():
     ours = results("error").mean(axis=1)
     assert claims.check_table("cross-model-table", ours, PRINTED).verdict == "reproduced"
