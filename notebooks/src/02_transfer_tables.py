@@ -313,6 +313,7 @@ def agreeing(seed):
     return sum(intervals.agree(ours, intervals.proportion(k, 256))
                for ours, k in zip(rest, drawn))
 
+# %%
 same = [agreeing(seed) for seed in errors]
 print("you said", guess)
 print("with each of ten seeds for the paper:", *same)
@@ -458,6 +459,8 @@ from course_utils.transfer import amplify
 amplified = {
     name: amplify(originals, moved - originals, 0.1) for name, moved in adversarial.items()
 }
+
+# %%
 def leads_of(name, measure):
     cells_ = by_seed(measure, printed)
     each = pd.DataFrame({seed: lead(as_table(cells_[seed]), name) for seed in cells_})
