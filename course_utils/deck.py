@@ -173,10 +173,10 @@ _LIST = (
           "test error without the penalty less that with it, paired seeds",
           null="two halves of the seeds without it", contradicted_by="the penalty raises the error",
           expected="undecided", digits=2),
-    Claim("large-bounds-do-not-condemn", 3, PROPERTIES, "effect",
+    Claim("large-bounds-do-not-condemn", 3, PROPERTIES, "theorem",
           "Large bounds do not automatically translate into existence of adversarial examples",
-          "certified radius known for a network, over what its rescaled twin's bound certifies",
-          null="the network itself in its twin's place", contradicted_by=OTHER, digits=0, **TIMES),
+          "digits whose logits change when the product is made 700 times larger",
+          contradicted_by="one such digit", **THEOREM),
     Claim("bounds-do-not-explain-transfer", 3, PROPERTIES, "interpretation",
           "They don't explain why adversarial examples generalize across hyperparameters or "
           "training sets",

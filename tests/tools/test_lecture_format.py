@@ -23,7 +23,7 @@ PREDICTED = {
     3: (
         "1. Unstable", "2. Lipschitz", "3. A fully", "4. A convolution", "5. Activations",
         "6. The product", "7. AlexNet", "8. The sandwich", "9. Large", "10. Penalise",
-        "11. Bounds",
+        "11. Do bounds",
     ),
     4: (
         "1. One step", "2. How far", "3. Try", "4. Too linear", "5. Where", "6. Why",
