@@ -49,6 +49,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+# %%
 from course_utils import claims, figures, intervals, lipschitz, published, study
 from course_utils.data import load_mnist
 from course_utils.exercises import check, hint, solution
@@ -205,6 +206,8 @@ for name, bound in table["upper"].items():
     x = torch.zeros(size).double()
     steps = torch.cat([best[None], steps])
     growth[name] = (layer(x + steps) - layer(x)).norm(dim=1) / steps.norm(dim=1) / bound
+
+# %%
 pd.DataFrame({"best": {n: 100 * g[0].item() for n, g in growth.items()},
               "random, at most": {n: 100 * g[1:].max().item() for n, g in growth.items()}}).round(1)
 
@@ -498,15 +501,15 @@ claims.check_table("alexnet-bounds", ours["upper"], paper["bound"],
 # the network of 2012 [4], and torchvision's own network and weights, 233 MB. The next cell shows
 # the bounds of the first if it can be had, and of the second, too, if you set `large = True`.
 
-# %% tags=["nbval-ignore-output"]
-from course_utils.sources import DataUnavailable
-
-large = False
-
+# %%
 def show(name, model, side):
     """Print the eight trained bounds."""
     print(f"{name}, trained:", eight_layers(model, side)["upper"].round(2).tolist())
 
+# %% tags=["nbval-ignore-output"]
+from course_utils.sources import DataUnavailable
+
+large = False
 del alexnet
 try:
     show("AlexNet of 2012", alexnet_2012(weights="deep-compression"), 227)
@@ -772,6 +775,7 @@ train, test = load_mnist("train"), load_mnist("test")
 wrong = {kind: np.stack([(predict(model, test[0]) != test[1]).numpy() for model in models])
          for kind, models in study_nets.items()}
 
+# %%
 def measure(model, mistakes):
     """What the table says of one network."""
     error, seen = 100 * mistakes.mean(), error_rate(model, *train)
@@ -821,6 +825,7 @@ def few(seed, penalty):
         learning_rate=0.003, seed=seed, progress=False)
     return error_rate(model, *test)
 
+# %%
 gains = np.array([few(seed, 0) - few(seed, 0.064) for seed in range(5)])
 mean = intervals.over_seeds(gains)
 print(f"the penalty lowers the error in {(gains > 0).sum()} of 5 pairs, in the mean by "
@@ -899,19 +904,25 @@ def table_of(part, measure):
 # %%
 shuffler = np.random.default_rng(0)
 
+def radii_of(part):
+    """One seed's median certified radius of each network."""
+    known = table_of(part, "median certified radius")
+    return pd.Series(np.diag(known), index=known.index)
+
+# %%
 def ranks(part, measure="rate"):
     """Rank correlations of one seed's transfer rates with what might explain them."""
     rates, cosines = cells(table_of(part, measure)), cells(table_of(part, "cosine"))
-    known = table_of(part, "median certified radius")
-    radius = pd.Series(np.diag(known), index=known.index)
+    radius = radii_of(part)
     made, shown = (rates.index.get_level_values(level) for level in (0, 1))
-    candidates = {"cosine": cosines, "small radius, shown to": -radius[shown],
-                  "small radius, made for": -radius[made]}
     mixed = shuffler.permuted(np.tile(cosines, (300, 1)), axis=1)
     chance = spearmanr(np.vstack([rates, mixed]), axis=1)[0][0, 1:].mean()
-    return {name: spearmanr(rates, values)[0] for name, values in candidates.items()} | {
-        "cosines shuffled": chance}
+    candidates = {"cosine": cosines, "small radius, shown to": -radius[shown],
+                  "small radius, made for": -radius[made]}
+    found = {name: spearmanr(rates, values)[0] for name, values in candidates.items()}
+    return found | {"cosines shuffled": chance}
 
+# %%
 found = pd.DataFrame({seed: ranks(part) for seed, part in tables.groupby("seed")}).T
 found.agg(["mean", "min", "max"]).round(2)
 
@@ -952,6 +963,7 @@ def pair_part(values):
     dummies = pd.get_dummies(values.index.to_frame(index=False)).to_numpy(float)
     return values - dummies @ np.linalg.lstsq(dummies, values, rcond=None)[0]
 
+# %%
 rows = []
 for seed, part in tables.groupby("seed"):
     rates = cells(table_of(part, "rate, all at .1"))
@@ -961,10 +973,9 @@ for seed, part in tables.groupby("seed"):
                  "rest with cosine": spearmanr(left, likeness)[0]})
 pd.DataFrame(rows).agg(["mean", "min", "max"]).round(2)
 
-# %% mystnb={"image": {"alt": "A scatter plot of transfer rate, with all perturbations of one size, over the certified radius of the network that the pictures are shown to, on a logarithmic axis, with columns of five markers each. Three columns at small radii mostly lie between 30 and 60 percent, one in the middle lies highest, up to 84, and the two at the right, nearly at one place, lowest, mostly below 35."}}
+# %% mystnb={"image": {"alt": "A scatter plot of transfer rate, with all perturbations of one size, over the certified radius of the network that the pictures are shown to, on a logarithmic axis, with columns of five markers each. Three columns at small radii mostly lie between 30 and 60 percent, with two markers above 80; one in the middle lies higher, with three markers above 80; and the two at the right, nearly at one place, lowest, mostly below 35."}}
 part = tables[tables["seed"] == 0]
-radius = pd.Series(np.diag(table_of(part, "median certified radius")),
-                   index=table_of(part, "median certified radius").index).sort_values()
+radius = radii_of(part).sort_values()
 figures.transfer_scatter({"": table_of(part, "rate, all at .1")}, radius, log=True,
                          xlabel="median certified radius (L2) of the network shown to")
 ticks = [0.1, 0.2, 0.4, 0.7]
@@ -976,8 +987,8 @@ print("columns, from the left:", ", ".join(radius.index))
 # %% [markdown]
 # **Figure 9.** Transfer rate, the percentage fooled among the digits that a network had right, with
 # all perturbations of distortion 0.1, against that network's certified radius, first seed; a point
-# for each of the 30 ordered pairs. The two at the right, linear networks with much weight decay, are
-# fooled least; among the others a smaller radius does not mean a higher rate.
+# for each of the 30 ordered pairs. The two at the right, linear networks with much weight decay,
+# are fooled least; among the others a smaller radius does not mean a higher rate.
 #
 # Most of the variation, four fifths, belongs to the single networks, strong sources and weak
 # receivers, and there a bound may have its part. What is left belongs to the *pair*, and that goes
@@ -994,9 +1005,9 @@ print("columns, from the left:", ", ".join(radius.index))
 #   a stride's aliases stacked.
 # - The **product** over the layers bounds the network. Each factor can be exact; the product is
 #   loose all the same: for our unpenalised networks of three layers about two to three and a half
-#   times too large, and with fifty layers it is astronomical. **LipSDP**, which keeps book unit by unit,
-#   is proved just as well; it nearly halves the product of those three, and gains little on the
-#   penalised one.
+#   times too large, and with fifty layers it is astronomical. **LipSDP**, which keeps book unit by
+#   unit, is proved just as well; it nearly halves the product of those three, and gains little on
+#   the penalised one.
 # - **Small bounds guarantee**: within margin $/ (\sqrt2 L)$ there is no adversarial example. No
 #   attack landed there.
 # - **Large bounds do not condemn**: the same function can have any product above its own, and its
