@@ -44,7 +44,8 @@ def laboratory(kind: str = "", *, networks: tuple[str, ...] = ("FC10(1e-4)", "FC
         ValueError: an unknown network, or one with layers that the laboratory lacks.
     """
     if unknown := [name for name in networks if name not in {**ZOO, **STUDIED}]:
-        raise ValueError(f"networks: got {', '.join(unknown)}, expected some of {', '.join(NETWORKS)}")
+        known = ", ".join(NETWORKS)
+        raise ValueError(f"networks: got {', '.join(unknown)}, expected some of {known}")
     if kind == "game":
         return _widget()(kind=kind)
     told = {name: stored(name) for name in networks}
