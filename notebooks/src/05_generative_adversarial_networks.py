@@ -48,6 +48,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+# %%
 from course_utils import claims, figures, gan, intervals, published, study
 from course_utils.data import load_mnist
 from course_utils.exercises import check, hint, solution
@@ -1264,7 +1265,7 @@ plt.show()
 # in $G$ and leaky ones in $D$, Adam with $\beta_1 = .5$. (Normalisation and Adam you used above.)
 # What one number within the network can do to the picture is another thing here and there:
 
-# %% mystnb={"image": {"alt": "Three pictures of 28 by 28 pixels. First: changing one unit of the fully connected generator's last hidden layer changes pixels all over. Second and third: changing one number of a convolutional layer of 7 by 7 changes a small square of pixels; the neighbouring number changes the same pattern, moved by four pixels."}}
+# %%
 weights = torch.Generator().manual_seed(0)
 kernels = [torch.randn(shape, generator=weights) for shape in ((1, 8, 4, 4), (8, 1, 4, 4))]
 
@@ -1276,6 +1277,7 @@ def reach(row, column):
         layer = F.conv_transpose2d(layer, kernel, stride=2, padding=1)
     return layer[0] / layer.abs().max()
 
+# %% mystnb={"image": {"alt": "Three pictures of 28 by 28 pixels. First: changing one unit of the fully connected generator's last hidden layer changes pixels all over. Second and third: changing one number of a convolutional layer of 7 by 7 changes a small square of pixels; the neighbouring number changes the same pattern, moved by four pixels."}}
 dense = generator[-3].weight[:, 7].detach().view(1, 28, 28)
 figures.digits([torch.stack([dense / dense.abs().max(), reach(3, 2), reach(3, 3)])], signed=[0],
                titles=[["fully connected", "convolution", "its neighbour"]])
