@@ -18,6 +18,7 @@ from course_utils import claims
 from tools.book.cells import CAPTION, MATH, TWIN, mathml, show_as_html, take_twin
 from tools.environment import ROOT
 
+PAGE_LINK = re.compile(r"\]\(([\w/]+)\.(?:md|ipynb)(?=[)#])")  # to a page beside the lecture
 LEFT_OUT = re.compile(r"## (?:\d+\. )?(?:Exercises|References)\b")
 HEADING = re.compile(r"#+ ")
 SENTENCE = re.compile(r"(?<=[.?!])(?:\*\*)?\s+")  # between two
@@ -116,6 +117,7 @@ def write_slides(notebook: NotebookNode, path: Path) -> None:
     for cell in made.cells:
         if cell.cell_type == "markdown":
             cell.source = MATH.sub(lambda m: mathml(m[1] or m[2], block=bool(m[1])), cell.source)
+            cell.source = PAGE_LINK.sub(r"](../notebooks/\1.html", cell.source)
     body, _ = exporter.from_notebook_node(
         made, resources={"metadata": {"name": path.stem, "path": str(ROOT / "notebooks")}}
     )
