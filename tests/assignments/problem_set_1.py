@@ -796,12 +796,12 @@ def attack(model, x, target, search):
 '''},
         {"attack-test": 0, "attack-hidden": 0},
     ),
-    "attack: the course's own": (
+    "attack: the course's own, which is withheld from answers": (
         {"attack": '''
 def attack(model, x, target, search):
     return lbfgs_attack(model, x, torch.tensor([target])).perturbation
 '''},
-        {"attack-hidden": 0},
+        {"attack-test": 0, "attack-hidden": 0},
     ),
     "attack: one iteration for each c": (
         {"attack": '''
