@@ -102,6 +102,7 @@ def minmax_loss(
     step: float,
     steps: int,
     alpha: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Return alpha J(x, y) + (1 - alpha) J(x', y), x' the worst point that a few steps find.
 
@@ -114,6 +115,7 @@ def minmax_loss(
         images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         eps: how far a pixel may move, in pixel units, at least 0; the box [0, 1] binds as well.
         step: how far in one step, at least 0; steps: how many.
+        generator: of the start; None for PyTorch's own, which `fit` seeds.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
@@ -124,8 +126,11 @@ def minmax_loss(
     check_share(alpha=alpha)
     check_attack(model, images, labels, eps=eps, step=step)
     check_counts(steps=steps)
+    check_generator(generator)
     lowest, highest = (images - eps).clamp_min(0), (images + eps).clamp_max(1)
-    points = torch.clamp(images + eps * (2 * torch.rand_like(images) - 1), lowest, highest)
+    device = images.device if generator is None else generator.device
+    start = torch.rand(images.shape, generator=generator, device=device, dtype=images.dtype)
+    points = torch.clamp(images + eps * (2 * start.to(images) - 1), lowest, highest)
     with eval_mode(model):
         for _ in range(steps):
             gradient = loss_and_gradient(model, points, labels)[1]

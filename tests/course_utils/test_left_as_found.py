@@ -38,6 +38,7 @@ def draw(seed: int = 0) -> torch.Generator:
 CALLS = {
     attacks.distortion: lambda m, x, y: [x],
     attacks.fgsm: lambda m, x, y: [m, x, y, {"eps": 0.1}],
+    attacks.square: lambda m, x, y: [m, x, y, {"eps": 0.1, "queries": 5}],
     attacks.pgd: lambda m, x, y: [
         m, x, y, {"eps": 0.1, "step": 0.05, "steps": 2, "generator": draw(), "restarts": 2}
     ],
@@ -53,6 +54,9 @@ CALLS = {
     losses.cross_entropy: lambda m, x, y: [m.eval(), x, y],
     losses.binary_cross_entropy: lambda m, x, y: [m.eval(), x, y],
     losses.adversarial_loss: lambda m, x, y: [m[3], x.flatten(1), y, {"eps": 0.1}],
+    losses.minmax_loss: lambda m, x, y: [
+        m[3], x.flatten(1), y, {"eps": 0.1, "step": 0.1, "steps": 2, "generator": draw()}
+    ],
     losses.noise_loss: lambda m, x, y: [m[3], x.flatten(1), y, {"eps": 0.1, "generator": draw()}],
     training.error_rate: lambda m, x, y: [m, x, y],
     transfer.transfer_table: lambda m, x, y: [{"A": m}, {"A": x}, y],

@@ -7,6 +7,7 @@ measures what a reader sees.
 import statistics
 import time
 
+import pandas as pd
 import pytest
 import torch
 
@@ -50,7 +51,12 @@ def gan():
     return widgets.gan_explorer(load_gan()[0])
 
 
-EXPLORERS = (perturbation, transfer, frequency, fast_gradient, gan)
+def recipe():
+    errors = pd.DataFrame({f"recipe {i}": range(21) for i in range(12)}, [i / 40 for i in range(21)])
+    return widgets.recipe_explorer(1.0 * errors, 0.5 * errors)
+
+
+EXPLORERS = (perturbation, transfer, frequency, fast_gradient, recipe, gan)
 
 
 @pytest.fixture
