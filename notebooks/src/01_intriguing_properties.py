@@ -804,8 +804,10 @@ check("closed-form", closed_form)
 # With ten classes and the box there are more conditions. The logits are $w_j \cdot x + b_j$, so "the target $l$ beats every rival $j$" is a list of nine
 # linear inequalities:
 #
-# $$\text{minimise } \tfrac12 \|r\|^2 \quad\text{subject to}\quad
-#   (w_l - w_j) \cdot (x + r) + b_l - b_j \ge 0 \;\; (j \ne l), \qquad x + r \in [0, 1]^m .$$
+# $$\text{minimise } \tfrac12 \|r\|^2 \quad\text{subject to}\quad x + r \in [0, 1]^m
+#   \quad\text{and}$$
+#
+# $$(w_l - w_j) \cdot (x + r) + b_l - b_j \ge 0 \quad (j \ne l) .$$
 #
 # This is a **quadratic program**: a convex problem, with one solution. *Duality* makes it small.
 # Put a price $\mu_j \ge 0$ on each inequality and minimise $\frac12\|r\|^2$ plus the prices times
