@@ -795,8 +795,10 @@ for title, rates in transfer.items():
 # transfer, but only in part. A cosine is symmetric, and transfer is not: a row is strong or weak for
 # *all* columns, a column easy or hard for *all* rows. So take these two out first. Suppose that
 #
-# $$\text{transfer from } i \text{ to } j \;=\; \text{strength of } i \;+\; \text{weakness of } j
-#   \;+\; \text{slope} \times \text{cosine of } i \text{ and } j \;+\; \text{rest}.$$
+# $$t_{ij} = s_i + w_j + \text{slope} \times \cos_{ij} + \text{rest}_{ij}$$
+#
+# with $t_{ij}$ the transfer from $i$ to $j$, $s_i$ the strength of $i$, $w_j$ the weakness of $j$, and
+# $\cos_{ij}$ the cosine of the two.
 #
 # *In numbers:* if row $i$ lies 10 points above the mean of all cells, and column $j$ 5 points below,
 # a cell of 50 in a table of mean 40 is $40 + 10 - 5 = 45$ and 5 more. Those 5 are what the pair has in

@@ -505,8 +505,9 @@ same(pictures, before, "the pictures after the call", cause="changed in place")
 # that is allowed, no pixel further than $\epsilon$ from the picture that you **started** with, and
 # none outside [0, 1]. This is **projected gradient**:
 #
-# $$x_0 = x, \qquad x_{k+1} = \Pi\big(x_k + \eta\,\text{sign}(\nabla_x J(x_k, y))\big), \qquad
-#   \Pi(z)_i = \text{clip of } z_i \text{ to } [x_i - \epsilon, x_i + \epsilon] \cap [0, 1].$$
+# $$x_0 = x, \qquad x_{k+1} = \Pi\big(x_k + \eta\,\text{sign}(\nabla_x J(x_k, y))\big),$$
+#
+# $$\Pi(z)_i = \text{clip of } z_i \text{ to } [x_i - \epsilon, x_i + \epsilon] \cap [0, 1].$$
 
 # %% nbgrader={"grade": false, "grade_id": "projected-steps", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def projected_steps(model, images, labels, eps, step, steps):
