@@ -293,7 +293,9 @@ def install_peers(*extras_and_folder: str | Path, alone: bool = False) -> None:
 
     *extras, folder = extras_and_folder
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
-    paths = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(ROOT)])
+    # All that this Python sees, also through such a file of its own, which is not read twice.
+    paths = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    paths = dict.fromkeys([*paths, str(ROOT)])
     # Until 3.13 Python reads such a file in the encoding of the system's language.
     encoding = "utf-8" if sys.version_info >= (3, 13) else "locale"
     (site / "course.pth").write_text("\n".join(paths) + "\n", encoding=encoding)
