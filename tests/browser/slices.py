@@ -1,7 +1,7 @@
 """The part of a lecture that its explorer needs: a notebook that a browser can wait for."""
 
-import ast
 import re
+import symtable
 from pathlib import Path
 
 import nbformat
@@ -29,23 +29,24 @@ def explorer_slice(path: Path) -> NotebookNode:
     return notebook
 
 
-def _parse(source: str) -> ast.Module:
-    return ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.MULTILINE))
+def _parse(source: str) -> symtable.SymbolTable:
+    code = re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.MULTILINE)
+    return symtable.symtable(code, "cell", "exec")
 
 
-def gives(tree: ast.Module) -> set[str]:
-    """The names that a cell binds."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {(a.asname or a.name).split(".")[0] for a in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
+def gives(table: symtable.SymbolTable) -> set[str]:
+    """The names that a cell binds: not those within its functions and comprehensions."""
+    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+
+
+def uses(table: symtable.SymbolTable) -> set[str]:
+    """The names that a cell reads, its own among them."""
+    names = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+    for inner in table.get_children():
+        names |= _globals(inner)
     return names
 
 
-def uses(tree: ast.Module) -> set[str]:
-    """The names that a cell reads, its own among them."""
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+def _globals(table: symtable.SymbolTable) -> set[str]:
+    names = {s.get_name() for s in table.get_symbols() if s.is_global()}
+    return names.union(*map(_globals, table.get_children()))
