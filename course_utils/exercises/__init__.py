@@ -38,7 +38,7 @@ def check(exercise_id: str, answer: Callable | None, *, strict: bool | None = No
             raise NotAnswered
         if not callable(answer):
             raise WrongAnswer(f"Expected a function, got a {type(answer).__name__}.")
-        problem = exercise.diagnose(answer)
+        problem = exercise.diagnose(exercise, answer)
         if problem is not None:
             raise WrongAnswer(problem)
     except NotAnswered:

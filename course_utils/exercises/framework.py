@@ -4,13 +4,17 @@ A reader's function is called on small inputs drawn from a fixed seed. Known mis
 written down as functions, too: an answer that agrees with one of them everywhere is told so.
 """
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-RTOL, ATOL = 1e-4, 1e-5
+TEXTS = tomllib.loads(Path(__file__).with_name("texts.toml").read_text(encoding="utf-8"))
+NEAR = {"rtol": 1e-4, "atol": 1e-5}
 MOST = 8  # numbers of an input that are shown
+NOT_FINITE = "Your result has NaN or infinity where a finite number is expected."
 
 
 class WrongAnswer(AssertionError):
@@ -21,25 +25,10 @@ class NotAnswered(WrongAnswer):
     """An answer that is still the stub."""
 
 
-@dataclass(frozen=True)
-class Exercise:
-    """`solution`, whose docstring is the specification; `diagnose(answer)` gives what is wrong
-    with an answer, or None; `right` is what a right answer is told; hints go from vague to
-    plain."""
-
-    id: str
-    solution: Callable
-    diagnose: Callable[[Callable], str | None]
-    right: str
-    hints: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A mistake that readers make, as a function of the solution's arguments, and what to say."""
-
-    function: Callable
-    says: str
+def random(dtype: torch.dtype = torch.float32) -> Callable[..., torch.Tensor]:
+    """A function of a shape that draws normal numbers, the same ones each time."""
+    generator = torch.Generator().manual_seed(20131221)
+    return lambda *shape: torch.randn(shape, generator=generator, dtype=dtype)
 
 
 def call(answer: Callable, *arguments):
@@ -56,46 +45,64 @@ def call(answer: Callable, *arguments):
     except WrongAnswer:
         raise
     except Exception as error:
-        shapes = ", ".join(describe(a) for a in arguments)
         raise WrongAnswer(
-            f"Your function raised {type(error).__name__}: {error}\nIt was called with: {shapes}."
+            f"Your function raised {type(error).__name__}: {error}\n"
+            f"It was called with: {', '.join(map(describe, arguments))}."
         ) from error
     if result is None or result is ...:
         raise NotAnswered
-    for number, (copy, argument) in enumerate(zip(copies, arguments, strict=True), start=1):
+    for place, (copy, argument) in enumerate(zip(copies, arguments, strict=True), start=1):
         if isinstance(argument, torch.Tensor) and not torch.equal(copy, argument):
             raise WrongAnswer(
-                f"Your function changes its argument number {number} in place. "
+                f"Your function changes its argument number {place} in place. "
                 "Compute a new tensor instead: the caller still needs the old one."
             )
     return result
 
 
-def compare(
-    reference: Callable,
-    cases: Callable[[], list[tuple]],
-    mistakes: tuple[Mistake, ...],
-    answer: Callable,
-) -> str | None:
+def compare(exercise: "Exercise", answer: Callable, cases: list[tuple] | None = None) -> str | None:
     """What is wrong with `answer`, a function that returns a tensor, or None.
 
-    It is compared with `reference` on `cases()`, a list of argument tuples.
+    It is compared with the exercise's solution on `cases`, argument tuples, by default its own.
     """
-    inputs = cases()
+    inputs = exercise.cases() if cases is None else cases
     results = [call(answer, *arguments) for arguments in inputs]
-    wrong = [
-        difference(result, reference(*arguments))
-        for result, arguments in zip(results, inputs, strict=True)
-    ]
+    wrong = [difference(r, exercise.solution(*a)) for r, a in zip(results, inputs, strict=True)]
     if not any(wrong):
         return None
-    for mistake in mistakes:
-        if all(
-            agree(result, mistake.function(*arguments))
-            for result, arguments in zip(results, inputs, strict=True)
-        ):
-            return mistake.says
+    for function, says in exercise.mistakes:
+        if all(agree(r, function(*a)) for r, a in zip(results, inputs, strict=True)):
+            return says
     return next(f"{text}\n{shown(a)}" for text, a in zip(wrong, inputs, strict=True) if text)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise; its specification is the stub's docstring in the lecture.
+
+    `cases()` gives the arguments on which an answer is compared with `solution`. `mistakes` are
+    functions of the same arguments, each with what to say of it. `diagnose(exercise, answer)` is
+    what is wrong with an answer, or None.
+    """
+
+    solution: Callable
+    cases: Callable[[], list[tuple]] = list
+    mistakes: tuple[tuple[Callable, str], ...] = ()
+    diagnose: Callable[["Exercise", Callable], str | None] = compare
+
+    @property
+    def id(self) -> str:
+        return self.solution.__name__.replace("_", "-")
+
+    @property
+    def right(self) -> str:
+        """What a right answer is told."""
+        return TEXTS[self.id]["right"]
+
+    @property
+    def hints(self) -> list[str]:
+        """From vague to plain."""
+        return TEXTS[self.id]["hints"]
 
 
 def agree(result, expected: torch.Tensor) -> bool:
@@ -103,23 +110,28 @@ def agree(result, expected: torch.Tensor) -> bool:
     return (
         isinstance(result, torch.Tensor)
         and result.shape == expected.shape
-        and torch.allclose(result.double(), expected.double(), rtol=RTOL, atol=ATOL)
+        and torch.allclose(result.double(), expected.double(), **NEAR)
     )
+
+
+def unlike(result, expected: torch.Tensor) -> str | None:
+    """What is wrong with `result` at first sight: no tensor, another shape, not finite; or None."""
+    if not isinstance(result, torch.Tensor) or result.shape != expected.shape:
+        return f"Expected {describe(expected)}, got {describe(result)}."
+    return None if result.isfinite().all() else NOT_FINITE
 
 
 def difference(result, expected: torch.Tensor) -> str | None:
     """What tells `result` from `expected` in words, or None."""
     if not isinstance(result, torch.Tensor):
         return f"Expected a torch.Tensor, got {describe(result)}."
-    if result.shape != expected.shape:
-        return f"Expected {describe(expected)}, got {describe(result)}."
-    if result.dtype != expected.dtype:
+    if result.shape == expected.shape and result.dtype != expected.dtype:
         return f"Expected {expected.dtype}, the dtype of the input; got {result.dtype}."
     if agree(result, expected):
         return None
-    if not result.isfinite().all():
-        return "Your result has NaN or infinity where a finite number is expected."
-    far = ~result.double().isclose(expected.double(), rtol=RTOL, atol=ATOL)
+    if problem := unlike(result, expected):
+        return problem
+    far = ~result.double().isclose(expected.double(), **NEAR)
     where = tuple(far.nonzero()[0].tolist())
     wanted, got = (number(tensor[where].item()) for tensor in (expected, result))
     if not where:
@@ -132,16 +144,15 @@ def difference(result, expected: torch.Tensor) -> str | None:
 
 def shown(arguments: tuple) -> str:
     """The input that led to a wrong answer; of a large tensor, its first numbers."""
-    lines = []
+    lines = ["It was called with"]
     for argument in arguments:
+        words = describe(argument)
         if isinstance(argument, torch.Tensor):
             values = [number(value) for value in argument.flatten()[:MOST].tolist()]
-            rest = ", ..." if argument.numel() > MOST else ""
-            words = f"{describe(argument)}: {', '.join(values)}{rest}"
-        else:
-            words = describe(argument)
+            rest = ["..."] * (argument.numel() > MOST)
+            words += f": {', '.join(values + rest)}"
         lines.append(f"  {words}")
-    return "\n".join(["It was called with", *lines])
+    return "\n".join(lines)
 
 
 def number(value: float | bool) -> str:

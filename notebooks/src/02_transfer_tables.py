@@ -179,7 +179,7 @@ from course_utils.exercises import check, hint, solution
 
 # %%
 def table_cell(logits, labels):
-    """One cell of the table: the error rate and the ends of its 95 % Wilson interval, in percent.
+    """One cell of the table: error rate and ends of its 95 % Wilson interval, in percent.
 
     logits: float (N, K), what a network says to one set of images; labels: int64 (N,), the true
     classes. Returns float64 (3,): rate, low, high. With p the share misclassified and z = 1.96,

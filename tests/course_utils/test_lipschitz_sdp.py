@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from course_utils.exercises.lecture3 import _true_slope
+from course_utils.exercises.lecture3 import true_slope
 from course_utils.lipschitz import network_bound, network_bound_sdp, sdp
 
 KINDS = {nn.ReLU: 1.0, nn.Sigmoid: 0.25, nn.Tanh: 1.0}
@@ -45,7 +45,7 @@ def test_it_lies_between_the_slopes_and_the_product(widths, kind, seed, spread):
 @settings(max_examples=60)
 def test_it_is_never_below_the_truth_with_all_ways_to_be_on_and_off(hidden, outputs, seed):
     model = network([hidden + 1, hidden, outputs], nn.ReLU, seed)
-    true = _true_slope(model[1].weight.data, model[4].weight.data)
+    true = true_slope(model[1].weight.data, model[4].weight.data)
     assert true * (1 - 1e-12) <= network_bound_sdp(model, (hidden + 1,)) <= 2 * true
 
 

@@ -101,7 +101,9 @@ def test_the_stubs_are_the_exercises_specification(path, cells):
         stub = stubs[exercise.solution.__name__]
         arguments = list(inspect.signature(exercise.solution).parameters)
         assert [argument.arg for argument in stub.args.args] == arguments
-        assert ast.get_docstring(stub) == inspect.getdoc(exercise.solution)
+        specified = ast.get_docstring(stub)
+        assert specified.startswith(inspect.getdoc(exercise.solution) + "\n")
+        assert "Returns" in specified
         assert f'check("{exercise.id}", {stub.name})' in code
 
 
