@@ -25,14 +25,10 @@ def path_of(name: str, folder: Path) -> Path:
 def read(
     name: str, folder: Path, *, architecture: dict, advice: str
 ) -> tuple[dict[str, Tensor], dict]:
-    """Return a checkpoint's state dict and its record.
+    """Return a checkpoint's state dict and its record, which must be of this architecture.
 
-    Args:
-        architecture: what the record must say of the network.
-        advice: what the reader can do where it does not, the end of the error's message.
-
-    Raises:
-        RuntimeError: the file is missing, damaged or of another network.
+    Raises RuntimeError, which ends with the advice, where the file is missing, damaged or of
+    another network.
     """
     path = path_of(name, folder)
     try:

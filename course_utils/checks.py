@@ -18,13 +18,6 @@ def check_model(model: nn.Module, *, name: str = "model") -> None:
         raise TypeError(f"{name}: got {type(model).__name__}, expected a torch.nn.Module")
 
 
-def check_named(**mappings: Mapping[str, object]) -> None:
-    """Raise unless each argument is a mapping from at least one name."""
-    for name, value in mappings.items():
-        if not isinstance(value, Mapping) or not value:
-            raise TypeError(f"{name}: got {value!r}, expected a mapping from at least one name")
-
-
 def check_images(
     images: Tensor, *, name: str = "images", bounds: tuple[float, float] = (0, 1)
 ) -> None:
@@ -61,10 +54,8 @@ def check_labels(
     if images is None and (labels.ndim != 1 or not len(labels)):
         raise ValueError(f"{name}: got shape {tuple(labels.shape)}, expected (N,), N at least 1")
     if images is not None and labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"{name}: got shape {tuple(labels.shape)}, expected ({len(images)},), "
-            "one for each image"
-        )
+        got, count = tuple(labels.shape), len(images)
+        raise ValueError(f"{name}: got shape {got}, expected ({count},), one for each image")
     low, high = labels.aminmax()
     if low < 0:
         raise ValueError(f"{name}: got {low.item()}, expected classes from 0 on")
@@ -120,12 +111,6 @@ def check_counts(**counts: int) -> None:
             raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
 
 
-def check_batch_size(batch_size: int | None) -> None:
-    """Raise unless it is None or a whole number of at least 1."""
-    if batch_size is not None:
-        check_counts(batch_size=batch_size)
-
-
 def check_choice(known: Mapping[str, object] | tuple[str, ...], **choice: str) -> None:
     """Raise unless the word, given by its argument's name, is one of those known."""
     for name, value in choice.items():
@@ -135,7 +120,7 @@ def check_choice(known: Mapping[str, object] | tuple[str, ...], **choice: str) -
 
 def check_generator(generator: torch.Generator | None) -> None:
     """Raise unless it is a generator or None."""
-    if generator is not None and not isinstance(generator, torch.Generator):
+    if not isinstance(generator, torch.Generator | None):
         kind = type(generator).__name__
         raise TypeError(f"generator: got {kind}, expected a torch.Generator or None")
 
@@ -156,4 +141,4 @@ def check_attack(
     check_images(images, bounds=bounds)
     check_labels(labels, images, name=name)
     check_sizes(**sizes)
-    check_batch_size(batch_size)
+    check_counts(batch_size=1 if batch_size is None else batch_size)

@@ -12,14 +12,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from course_utils.checks import (
-    EVERYWHERE,
-    check_batch_size,
-    check_images,
-    check_labels,
-    check_logits,
-    check_model,
-)
+from course_utils import checks
 from course_utils.device import free_memory, out_of_memory
 from course_utils.models import eval_mode
 
@@ -61,7 +54,7 @@ def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
 def in_batches(
     function: Callable[..., tuple[Tensor, ...]],
     *tensors: Tensor,
-    batch_size: int | None,
+    batch_size: int | None = None,
     copies: int = WITH_GRADIENT,
 ) -> tuple[Tensor, ...]:
     """Call a function on batches of the tensors' rows, and put its tensors together again.
@@ -72,8 +65,7 @@ def in_batches(
         batch_size: rows at once. None for as many as fit, each taking `copies` times an image's
             size of the device's free memory, and half of that whenever it does not suffice.
     """
-    images, found, start = tensors[0], [], 0
-    size = batch_size
+    images, found, start, size = tensors[0], [], 0, batch_size
     if size is None:
         each = copies * images[0].numel() * images.element_size()
         size = max(1, free_memory(images.device) // each)
@@ -93,10 +85,8 @@ def in_batches(
 def ask(model: nn.Module, images: Tensor) -> Tensor:
     """Return the model's logits (N, k) for images (N, ...), all at once.
 
-    The model gets a copy, as some work on their input in place.
-
-    Raises:
-        ValueError: it does not take the images, or its logits are not finite or no logits.
+    The model gets a copy, as some work on their input in place. Raises ValueError where it does
+    not take the images, or its logits are not finite or no logits.
     """
     try:
         logits = model(images.clone())
@@ -107,7 +97,7 @@ def ask(model: nn.Module, images: Tensor) -> Tensor:
             f"images: got {images.dtype} of shape {tuple(images.shape)} on {images.device}, "
             f"which the model does not take: {error}"
         ) from error
-    check_logits(logits, images)
+    checks.check_logits(logits, images)
     return logits
 
 
@@ -119,13 +109,12 @@ def logits_of(model: nn.Module, images: Tensor, *, batch_size: int | None = None
         images: float32 or float64, on the model's device.
         batch_size: images at once; None for as many as fit the device.
 
-    Raises:
-        TypeError, ValueError: an argument is not as described, the model does not take the
-            images, or it gives no finite logits (N, k), k >= 2.
+    Raises TypeError or ValueError where an argument is not as described, the model does not take
+    the images, or it gives no finite logits (N, k), k >= 2.
     """
-    check_model(model)
-    check_images(images, bounds=EVERYWHERE)
-    check_batch_size(batch_size)
+    checks.check_model(model)
+    checks.check_images(images, bounds=checks.EVERYWHERE)
+    checks.check_counts(batch_size=1 if batch_size is None else batch_size)
     with eval_mode(model), torch.no_grad():
         return in_batches(
             lambda some: (ask(model, some),), images.detach(), batch_size=batch_size,
@@ -187,18 +176,14 @@ def loss_and_gradient(
         labels: int64 (N,).
         loss: from logits (N, k) and labels to (N,), by default `log_odds`.
 
-    Returns:
-        float (N,), and the gradient (N, ...), both detached.
-
-    Raises:
-        ValueError: the model does not take the images, has no class of a label, or gives logits
-            or gradients that are not finite.
+    Both, float (N,) and (N, ...), come detached. Raises ValueError where the model does not take
+    the images, has no class of a label, or gives logits or gradients that are not finite.
     """
     with torch.inference_mode(False), torch.enable_grad():
         # Copies: inference mode's own tensors do not take part in gradients.
         images, labels = images.detach().clone().requires_grad_(), labels.clone()
         logits = ask(model, images)
-        check_labels(labels, classes=logits.shape[1])
+        checks.check_labels(labels, classes=logits.shape[1])
         value = loss(logits, labels)
         gradient = gradient_in(images, logits, value.sum())
     if not gradient.isfinite().all():
@@ -212,10 +197,9 @@ def gradient_in(
     """Return the gradient of `output`, computed from a model's logits, in the images."""
     if not logits.requires_grad:
         raise ValueError("model: its logits carry no gradient back to the images")
-    (gradient,) = torch.autograd.grad(
+    return torch.autograd.grad(
         output, images, weights, allow_unused=True, materialize_grads=True
-    )
-    return gradient
+    )[0]
 
 
 def per_image(values: Tensor, images: Tensor) -> Tensor:

@@ -32,8 +32,7 @@ def weight_decay_term(model: nn.Module, weight_decay: float | Sequence[float]) -
     layers = linear_layers(model)
     if not isinstance(weight_decay, Sequence):
         weight_decay = [weight_decay] * len(layers)
-    usable = all(0 <= decay < float("inf") for decay in weight_decay)
-    if len(weight_decay) != len(layers) or not usable:
+    if len(weight_decay) != len(layers) or not all(0 <= d < float("inf") for d in weight_decay):
         raise ValueError(
             f"weight_decay: got {weight_decay!r}, expected one number of at least 0, "
             f"or one for each of the {len(layers)} fully connected layers"
@@ -81,8 +80,7 @@ def adversarial_loss(
         alpha: share of the unperturbed images' loss, 0 to 1.
         bounds: to which the perturbed images are clipped, as in `fgsm`.
 
-    Raises:
-        TypeError, ValueError: an argument is not as described.
+    Raises TypeError or ValueError where an argument is not as described.
 
     Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
     """
@@ -117,8 +115,7 @@ def minmax_loss(
         step: how far in one step, at least 0; steps: how many.
         generator: of the start; None for PyTorch's own, which `fit` seeds.
 
-    Raises:
-        TypeError, ValueError: an argument is not as described.
+    Raises TypeError or ValueError where an argument is not as described.
 
     Source: Madry et al. 2018 (arXiv:1706.06083), equation 2.1 and section 5; Wong, Rice and
     Kolter 2020 (arXiv:2001.03994), algorithm 3.
@@ -150,14 +147,10 @@ def noise_loss(
     bounds: tuple[float, float] = (0, 1),
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return `adversarial_loss` with +eps or -eps drawn for each pixel instead: its control.
+    """Return `adversarial_loss`, of arguments as there, with +eps or -eps drawn for each pixel.
 
-    Args:
-        model, images, labels, eps, alpha, bounds: as in `adversarial_loss`.
-        generator: of the signs, both equally likely; None for PyTorch's own, which `fit` seeds.
-
-    Raises:
-        TypeError, ValueError: an argument is not as described.
+    Its control. `generator` is that of the signs, both equally likely; None for PyTorch's own,
+    which `fit` seeds.
 
     Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
     """
@@ -171,15 +164,10 @@ def noise_loss(
 
 
 def _mixed_loss(
-    model: nn.Module,
-    images: Tensor,
-    perturbed: Tensor,
-    labels: Tensor,
-    alpha: float,
+    model: nn.Module, images: Tensor, perturbed: Tensor, labels: Tensor, alpha: float
 ) -> Tensor:
     # In one pass: two would cost more.
-    losses = F.cross_entropy(
-        model(torch.cat([images, perturbed])), labels.repeat(2), reduction="none"
-    )
+    logits = model(torch.cat([images, perturbed]))
+    losses = F.cross_entropy(logits, labels.repeat(2), reduction="none")
     plain, moved = losses.view(2, -1).mean(1)
     return alpha * plain + (1 - alpha) * moved

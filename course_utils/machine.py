@@ -15,20 +15,17 @@ from typing import NamedTuple
 
 PROJECT = "adversarial-examples-course"
 ROOT = Path(__file__).resolve().parent.parent
-MEMORY = 2.0  # GB; the hungriest, Lecture 3, was seen to take 1.75
+MEMORY = 2.0  # GB of 10^9 bytes; the hungriest, Lecture 3, was seen to take 1.75
 DISK = 0.2  # GB, for MNIST and whatever is half unpacked on the way
 
 
 class Finding(NamedTuple):
-    """What one check found, and what the reader can do about it: "" where all is well.
-
-    needed is False where the lectures run all the same, only slower or with some risk.
-    """
+    """What one check found, and what the reader can do about it: "" where all is well."""
 
     what: str
     found: str
     todo: str = ""
-    needed: bool = True
+    needed: bool = True  # False where the lectures run all the same, slower or with some risk
 
     @property
     def word(self) -> str:
@@ -50,19 +47,17 @@ def check() -> list[Finding]:
 
 def report(findings: Sequence[Finding]) -> str:
     """One line for each finding, and beneath it what to do, where there is something to do."""
-    lines = []
-    for finding in findings:
-        lines.append(f"{finding.word:8} {finding.what:12} {finding.found}")
-        if finding.todo:
-            lines.append(f"{'':8} -> {finding.todo}")
-    return "\n".join(lines)
+    return "\n".join(
+        f"{one.word:8} {one.what:12} {one.found}" + (f"\n{'':8} -> {one.todo}" if one.todo else "")
+        for one in findings
+    )
 
 
 def verdict(findings: Sequence[Finding]) -> str:
     """Whether the lectures can run here, in one sentence."""
-    missing = [finding.what for finding in findings if finding.word == "MISSING"]
+    missing = ", ".join(finding.what for finding in findings if finding.word == "MISSING")
     if missing:
-        return f"Not yet ready: {', '.join(missing)}. See what stands behind -> above."
+        return f"Not yet ready: {missing}. See what stands behind -> above."
     return "Everything that the lectures need is here."
 
 
@@ -71,10 +66,10 @@ def python() -> Finding:
     from packaging.specifiers import SpecifierSet
 
     here, wanted = "{}.{}.{}".format(*sys.version_info), _requirements()[0]
-    if SpecifierSet(wanted).contains(here):
-        return Finding("python", f"{here}, on {cores()} core{'s' * (cores() > 1)}")
-    todo = f"install a newer one, then {update()}"
-    return Finding("python", f"{here}; the course needs {wanted}", todo)
+    if not SpecifierSet(wanted).contains(here):
+        todo = f"install a newer one, then {update()}"
+        return Finding("python", f"{here}; the course needs {wanted}", todo)
+    return Finding("python", f"{here}, on {cores()} core{'s' * (cores() > 1)}")
 
 
 def packages() -> Finding:
@@ -83,17 +78,17 @@ def packages() -> Finding:
 
     wanted = [Requirement(line) for line in _requirements()[1]]
     wanted = [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
-    wrong = []
+    wrong = [] if wanted else ["the course is not installed"]
     for requirement in wanted:
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
             wrong.append(f"{requirement} is not installed")
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{requirement} is wanted, {version} is installed")
-    if wrong or not wanted:
-        return Finding("packages", "; ".join(wrong) or "the course is not installed", update())
+        else:
+            if not requirement.specifier.contains(version, prereleases=True):
+                wrong.append(f"{requirement} is wanted, {version} is installed")
+    if wrong:
+        return Finding("packages", "; ".join(wrong), update())
     return Finding("packages", f"all {len(wanted)} are here, in versions that should work")
 
 
@@ -109,28 +104,28 @@ def torch() -> Finding:
 
 
 def memory() -> Finding:
-    """How much memory is free, in GB of 10^9 bytes; in a container, no more than its limit."""
+    """How much memory is free; in a container, no more than its limit."""
     import psutil  # comes with ipykernel
 
     free = min(psutil.virtual_memory().available, _container_limit()) / 1e9
-    text = f"{free:.1f} GB free, the lectures take up to {MEMORY} GB"
     todo = (
         "close other programs, and notebooks that still run (Kernel > Shut Down All Kernels); "
         "open one lecture at a time. If a cell ends in `Kernel died`, memory was the cause"
     )
-    return Finding("memory", text, "" if free >= MEMORY else todo, needed=False)
+    found = f"{free:.1f} GB free, the lectures take up to {MEMORY} GB"
+    return Finding("memory", found, "" if free >= MEMORY else todo, needed=False)
 
 
 def disk() -> Finding:
-    """How much room there is where the data are kept, in GB of 10^9 bytes."""
+    """How much room there is where the data are kept."""
     from course_utils.sources import cache_folder
 
     folder = cache_folder().absolute()
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     free = shutil.disk_usage(there).free / 1e9
-    text = f"{free:.1f} GB free where downloads are kept, {shown(folder)}"
     todo = f"make {DISK} GB of room, or set COURSE_CACHE to a folder on another disk"
-    return Finding("disk", text, "" if free >= DISK else todo, needed=False)
+    found = f"{free:.1f} GB free where downloads are kept, {shown(folder)}"
+    return Finding("disk", found, "" if free >= DISK else todo, needed=False)
 
 
 def data() -> Finding:
@@ -141,10 +136,9 @@ def data() -> Finding:
         digits = sum(len(data.load_mnist(split)[1]) for split in ("train", "test"))
     except sources.DataUnavailable as error:
         found, _, todo = str(error).partition("What you can do:\n")
-        indent = "\n" + " " * 12
         again = "run this cell again (if you set a variable: close Jupyter and start it from there)"
         todo = f"do one of these, then {again}:\n" + todo.strip("\n")
-        return Finding("data", found.strip().replace("\n", indent), todo.replace("\n", indent))
+        return Finding("data", *(s.strip().replace("\n", "\n" + " " * 12) for s in (found, todo)))
     return Finding("data", f"{digits:,} digits of MNIST, in {shown(sources.cache_folder())}")
 
 

@@ -19,13 +19,10 @@ class Normalize(nn.Module):
 
     Args:
         mean, std: three numbers each, for red, green and blue, in the pixels' units.
-        size: pixels a side that the classifier was trained for; others are refused.
+        size: pixels a side that the classifier was trained for.
 
-    Shape: images (N, 3, size, size), floating point, in [0, 1], to the same.
-
-    Raises (when called):
-        TypeError: the images are no tensor of floating-point numbers.
-        ValueError: their shape is another one.
+    Images (N, 3, size, size), floating point, in [0, 1], come out in the same shape. Others are a
+    TypeError or a ValueError.
     """
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, size: int):
@@ -44,10 +41,6 @@ class Normalize(nn.Module):
                 f"{self.size}): course_utils.data.load_image(..., size={self.size})[None]"
             )
         return (images - self.mean) / self.std
-
-    def extra_repr(self) -> str:
-        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        return f"mean={mean}, std={std}, size={self.size}"
 
 
 class Maxout(nn.Module):
@@ -89,22 +82,16 @@ def fully_connected(
     Returns:
         A module from images (N, ...) with `inputs` pixels each to logits (N, widths[-1]).
 
-    Raises:
-        ValueError: no width is given, or one is not a positive whole number; or `hidden` or
-            `dropout` is not as described.
+    Raises ValueError where no width is given, or an argument is not as described.
 
     Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2; dropout: Srivastava et al. 2014,
     Journal of Machine Learning Research 15.
     """
-    if not widths:
-        raise ValueError("widths: got none, expected one for each layer, such as 100, 100, 10")
-    check_counts(inputs=inputs)
-    for width in widths:
-        check_counts(widths=width)
+    for width in widths or [None]:
+        check_counts(inputs=inputs, widths=width)
     check_choice(HIDDEN, hidden=hidden)
     if len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
         raise ValueError(f"dropout: got {dropout!r}, expected two shares in [0, 1)")
-    generator = torch.Generator().manual_seed(seed)
     pieces = Maxout.PIECES if hidden == "maxout" else 1
     layers: list[nn.Module] = [nn.Flatten()]
     for number, (fan_in, units) in enumerate(zip((inputs, *widths), widths)):
@@ -113,12 +100,8 @@ def fully_connected(
         if dropout[min(number, 1)]:
             layers.append(nn.Dropout(dropout[min(number, 1)]))
         fan_out = units if number == len(widths) - 1 else pieces * units
-        # skip_init leaves the reader's global random state alone.
-        layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
-        nn.init.xavier_uniform_(layer.weight, generator=generator)
-        nn.init.zeros_(layer.bias)
-        layers.append(layer)
-    return nn.Sequential(*layers)
+        layers.append(nn.utils.skip_init(nn.Linear, fan_in, fan_out))
+    return _started(nn.Sequential(*layers), seed)
 
 
 def convolutional(*, seed: int = 0) -> nn.Sequential:
@@ -132,18 +115,25 @@ def convolutional(*, seed: int = 0) -> nn.Sequential:
 
     Source: Wong and Kolter 2018 (arXiv:1711.00851), section 5.1.
     """
-    generator = torch.Generator().manual_seed(seed)
-    layers = [
+    return _started(nn.Sequential(
         nn.utils.skip_init(nn.Conv2d, 1, 16, 4, stride=2, padding=1), nn.ReLU(),
         nn.utils.skip_init(nn.Conv2d, 16, 32, 4, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
         nn.utils.skip_init(nn.Linear, 32 * 7 * 7, 100), nn.ReLU(),
         nn.utils.skip_init(nn.Linear, 100, 10),
-    ]  # fmt: skip
-    for layer in layers:
-        if hasattr(layer, "weight"):
+    ), seed)  # fmt: skip
+
+
+def _started(model: nn.Sequential, seed: int) -> nn.Sequential:
+    """Draw the first weights of layers that were made by skip_init, which draws none.
+
+    So the reader's global random state is left alone.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for layer in model:
+        if isinstance(layer, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)
-    return nn.Sequential(*layers)
+    return model
 
 
 class RBF(nn.Module):
@@ -183,9 +173,9 @@ def linear_layers(model: nn.Module) -> list[nn.Linear]:
 
 @contextmanager
 def eval_mode(model: nn.Module, *, training: bool = False) -> Iterator[nn.Module]:
-    """Put a model in eval mode for a `with` block; afterwards each part is as it was before.
+    """Put a model in eval mode (or, with `training`, in train mode) for a `with` block.
 
-    With `training` the same for train mode.
+    Afterwards each part is as it was before.
     """
     before = [(module, module.training) for module in model.modules()]
     model.train(training)

@@ -51,23 +51,23 @@ def computations() -> dict[str, Callable[[], object]]:
     """
     generator = torch.Generator().manual_seed(0)
 
-    def layers(*widths: int) -> list[torch.Tensor]:
-        pairs = zip(widths, widths[1:])
-        drawn = (torch.randn(pair, generator=generator) / math.sqrt(pair[0]) for pair in pairs)
+    def layers(width: int) -> list[torch.Tensor]:
+        sizes = (784, width), (width, width), (width, 10)
+        drawn = (torch.randn(size, generator=generator) / math.sqrt(size[0]) for size in sizes)
         return [weight.requires_grad_() for weight in drawn]
 
-    def loss(images: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
+    def slope(images: torch.Tensor, weights: list[torch.Tensor], leaves: object) -> object:
         hidden = ((images @ weights[0]).sigmoid() @ weights[1]).sigmoid()
         target = torch.zeros(len(images), dtype=torch.int64)
-        return torch.nn.functional.cross_entropy(hidden @ weights[2], target)
+        loss = torch.nn.functional.cross_entropy(hidden @ weights[2], target)
+        return torch.autograd.grad(loss, leaves)
 
     digits = torch.rand(1024, 784, generator=generator).requires_grad_()
-    some = digits[:100].detach()
-    small, wide = layers(784, 100, 100, 10), layers(784, 1200, 1200, 10)
+    some, small, wide = digits[:100].detach(), layers(100), layers(1200)
     matrices = torch.randn(256, 96, 96, generator=generator)
     return {
-        "gradients": lambda: [torch.autograd.grad(loss(digits, small), digits) for _ in range(20)],
-        "training": lambda: [torch.autograd.grad(loss(some, wide), wide) for _ in range(6)],
+        "gradients": lambda: [slope(digits, small, digits) for _ in range(20)],
+        "training": lambda: [slope(some, wide, wide) for _ in range(6)],
         "matrices": lambda: torch.linalg.svdvals(matrices),
     }
 
@@ -83,22 +83,18 @@ def times(seconds: Mapping[str, float]) -> pd.DataFrame:
     """
     positive = all(0 < value < math.inf for value in seconds.values())
     if set(seconds) != set(REFERENCE_SECONDS) or not positive:
-        raise ValueError(
-            f"seconds: got {dict(seconds)}, expected a positive number for each of "
-            f"{', '.join(REFERENCE_SECONDS)}"
-        )
+        names = ", ".join(REFERENCE_SECONDS)
+        raise ValueError(f"seconds: got {dict(seconds)}, expected a positive number for {names}")
     ratios = [seconds[name] / there for name, there in REFERENCE_SECONDS.items()]
-    columns = {
+    table = pd.DataFrame(index=pd.Index(REFERENCE_MINUTES, name="lecture"))
+    for column, ratio in {
         "reference": 1.0,
         "here, about": geometric_mean(ratios),
         "here, from": min(ratios) / MARGIN,
         "here, to": max(ratios) * MARGIN,
-    }
-    rows = {
-        lecture: {column: clock(minutes * ratio) for column, ratio in columns.items()}
-        for lecture, minutes in REFERENCE_MINUTES.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("lecture")
+    }.items():
+        table[column] = [clock(minutes * ratio) for minutes in REFERENCE_MINUTES.values()]
+    return table
 
 
 def clock(minutes: float) -> str:

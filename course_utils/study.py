@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import fields, is_dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
+
+from course_utils.checks import check_choice
+from course_utils.zoo import told
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -27,20 +28,11 @@ def read(part: str) -> pd.DataFrame:
     Raises:
         ValueError: there is no such part.
     """
-    if part not in parts():
-        raise ValueError(f"part: got {part!r}, expected one of {', '.join(parts())}")
+    check_choice(tuple(parts()), part=part)
     return pd.read_csv(RESULTS / f"{part}.csv")
 
 
 def digest(value: object) -> str:
     """Return the SHA-256 of a value as JSON; of a function in it, its name and options count."""
-    text = json.dumps(value, sort_keys=True, default=_told)
+    text = json.dumps(value, sort_keys=True, default=told)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _told(value: object) -> object:
-    if isinstance(value, partial):
-        return {"function": value.func.__name__, **value.keywords}
-    if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    return value.__name__ if callable(value) else str(value)

@@ -17,7 +17,7 @@ from torch.distributions import Bernoulli, kl_divergence
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.checks import check_attack, check_counts, check_share
+from course_utils.checks import check_attack, check_counts
 from course_utils.convex import check_finite, fit_linear
 from course_utils.device import seeded
 from course_utils.inference import batches, predict
@@ -70,8 +70,7 @@ def fit(
     check_attack(model, images, labels, lipschitz=lipschitz)
     check_counts(epochs=epochs, batch_size=batch_size)
     weight_decay_term(model, weight_decay)
-    images, labels = images.detach(), labels.to(images.device)
-    vectors: dict[str, Tensor] = {}
+    images, labels, vectors = images.detach(), labels.to(images.device), {}
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     steps = epochs * len([*batches(images, batch_size)])
@@ -94,8 +93,7 @@ def fit(
                     check_finite(value.item(), f"step {step} of epoch {epoch}", "learning_rate")
                     optimizer.step()
                     schedule.step()
-                    for name, mean in report.items():
-                        totals[name] += mean.item() * len(batch)
+                    totals.update({name: m.item() * len(batch) for name, m in report.items()})
                 row = {name: total / len(images) for name, total in totals.items()}
                 history.append({"epoch": epoch, **row})
                 saved = copy_of_state(model)
@@ -132,13 +130,11 @@ def fit_sparse_features(
     penalty: float = 0.2,
     autoencoder_decay: float = 0.0,
     weight_decay: float = 0.0,
-    epochs: int = 20,
-    batch_size: int = 500,
-    learning_rate: float = 0.005,
     iterations: int = 500,
     tolerance: float = 1e-6,
     seed: int = 0,
     progress: bool = True,
+    **options: object,
 ) -> pd.DataFrame:
     """Train a network of one hidden layer in place: first its features, unseen by the labels.
 
@@ -158,8 +154,8 @@ def fit_sparse_features(
         penalty: its weight against the reconstruction error (see below), at least 0.
         autoencoder_decay: weight decay of the autoencoder's two layers.
         weight_decay: of the softmax layer; both as in `weight_decay_term`.
-        epochs, batch_size, learning_rate, seed: of the autoencoder, as in `fit`.
         iterations, tolerance: of the softmax layer, as in `fit_linear`.
+        seed, options: of the autoencoder, as in `fit`: epochs, batch_size and learning_rate.
         progress: whether to show bars.
 
     Returns:
@@ -175,19 +171,16 @@ def fit_sparse_features(
     Ekanadham and Ng 2008 in the form of Ng's lecture notes CS294A (2011).
     """
     check_attack(model, images, labels, penalty=penalty)
-    check_share(sparsity=sparsity)
-    check_counts(epochs=epochs, batch_size=batch_size, iterations=iterations)
+    check_counts(iterations=iterations)
     expected = [nn.Flatten, nn.Linear, nn.Sigmoid, nn.Linear]
     if not (isinstance(model, nn.Sequential) and [type(layer) for layer in model] == expected):
         raise ValueError(f"model: got {model}, expected one layer of sigmoids under a Linear")
-    if sparsity in (0, 1):
+    if not 0 < sparsity < 1:
         raise ValueError(f"sparsity: got {sparsity!r}, expected a share between 0 and 1")
-    hidden, softmax = model[:3], model[3:]
-    encoder = model[1]
+    hidden, encoder, softmax = model[:3], model[1], model[3]
+    weight_decay_term(softmax, weight_decay)
     decoder = fully_connected(encoder.in_features, inputs=encoder.out_features, seed=seed + 1)[1]
     autoencoder = nn.Sequential(hidden, decoder.to(images.device))
-    weight_decay_term(autoencoder, autoencoder_decay)
-    weight_decay_term(softmax, weight_decay)
     wanted = Bernoulli(probs=torch.full((encoder.out_features,), sparsity).to(images))
 
     def loss(_, some: Tensor, __) -> tuple[Tensor, dict[str, Tensor]]:
@@ -199,45 +192,23 @@ def fit_sparse_features(
         return error + penalty * divergence, report
 
     report = fit(
-        autoencoder,
-        images,
-        labels,
-        loss=loss,
-        weight_decay=autoencoder_decay,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        progress=progress,
-    ).drop(columns="loss")
+        autoencoder, images, labels, loss=loss, weight_decay=autoencoder_decay, seed=seed,
+        progress=progress, **options,
+    ).drop(columns="loss")  # fmt: skip
     with torch.no_grad():
-        features = torch.cat([hidden(some) for some in batches(images, batch_size)])
+        features = hidden(images)
     fitted = fit_linear(
-        nn.Sequential(nn.Flatten(), softmax[0]),
-        features,
-        labels,
-        weight_decay=weight_decay,
-        iterations=iterations,
-        tolerance=tolerance,
-        progress=progress,
-    )
+        nn.Sequential(nn.Flatten(), softmax), features, labels, weight_decay=weight_decay,
+        iterations=iterations, tolerance=tolerance, progress=progress,
+    )  # fmt: skip
     return pd.concat([report, fitted], ignore_index=True)
 
 
-def fit_rbf(
-    model: RBF, images: Tensor, labels: Tensor, **options: object
-) -> pd.DataFrame:
+def fit_rbf(model: RBF, images: Tensor, labels: Tensor, **options: object) -> pd.DataFrame:
     """Train an `RBF` network in place: set its means to the classes', then learn its precisions.
 
-    Args:
-        model, images, labels: as in `fit`; every class of the model has at least one image.
-        options: of `fit`, which minimises `binary_cross_entropy`.
-
-    Returns:
-        As `fit`.
-
-    Raises:
-        ValueError, TypeError, FloatingPointError: as `fit`; or the model is no `RBF`.
+    All is as in `fit`, whose options these are, and which minimises `binary_cross_entropy`.
+    Raises ValueError or TypeError also where a class has no image, or the model is no `RBF`.
     """
     check_attack(model, images, labels)
     if not isinstance(model, RBF):
@@ -246,9 +217,8 @@ def fit_rbf(
     if missing := set(classes) ^ set(labels.unique().tolist()):
         raise ValueError(f"labels: got {missing} without images or units, expected one of each")
     images, labels = images.detach(), labels.to(images.device)
-    means = torch.stack([images[labels == label].flatten(1).mean(0) for label in classes])
-    before = model.means
-    model.means = means.to(before)
+    means, before = [images[labels == label].flatten(1).mean(0) for label in classes], model.means
+    model.means = torch.stack(means).to(before)
     try:
         return fit(model, images, labels, loss=binary_cross_entropy, **options)
     except BaseException:
@@ -256,18 +226,13 @@ def fit_rbf(
         raise
 
 
-def error_rate(
-    model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int | None = None
-) -> float:
+def error_rate(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Return how many of the images a model misclassifies, in percent (0 to 100).
 
-    Args:
-        model, batch_size: as in `course_utils.inference.predict`.
-        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
-        labels: (N,), int64.
+    The images are float32 or float64 (N, ...) in [0, 1], on the model's device, the labels int64.
     """
     check_attack(model, images, labels)
-    wrong = predict(model, images, batch_size=batch_size) != labels.to(images.device)
+    wrong = predict(model, images) != labels.to(images.device)
     return 100 * wrong.sum().item() / len(labels)
 
 

@@ -6,6 +6,7 @@ Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2.
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,11 @@ from course_utils.attacks import distortion
 from course_utils.intervals import proportion
 
 
-@dataclasses.dataclass(frozen=True)
-class TransferTable:
+class TransferTable(NamedTuple):
     """Error rates in percent, and the ends of each one's 95 % Wilson interval.
 
-    Each is a DataFrame with the sets of images as rows and the networks as columns, as in the
-    deck's "Cross-model generalization".
+    Rows are the sets of images and columns the networks, as in the deck's "Cross-model
+    generalization".
     """
 
     errors: pd.DataFrame
@@ -32,9 +32,8 @@ class TransferTable:
 
 
 def transfer_table(
-    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor,
-    *, batch_size: int | None = None,
-) -> TransferTable:  # fmt: skip
+    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
+) -> TransferTable:
     """Show each set of images to each network, and count how many it misclassifies.
 
     Args:
@@ -42,23 +41,14 @@ def transfer_table(
         adversarial: name to images (N, ...), float32 or float64; usually the name of the network
             that they were made for. They may leave [0, 1], as unclipped noise does.
         labels: (N,), int64, the true classes; the same N images in each set.
-        batch_size: images at once; None for as many as fit the device.
 
-    Raises:
-        TypeError, ValueError: an argument is not as described.
+    Raises TypeError or ValueError where an argument is not as described.
     """
     _check_sets(models, adversarial, labels)
-
-    def count(model: nn.Module, images: Tensor) -> int:
-        classes = inference.predict(model, images, batch_size=batch_size)
-        return (classes != labels.to(classes.device)).sum().item()
-
-    mistakes = pd.DataFrame(
-        {
-            name: {row: count(model, images) for row, images in adversarial.items()}
-            for name, model in models.items()
-        }
-    )
+    mistakes = pd.DataFrame(index=[*adversarial])
+    for name, model in models.items():
+        given = [inference.predict(model, images) for images in adversarial.values()]
+        mistakes[name] = [(some != labels.to(some.device)).sum().item() for some in given]
     ends = mistakes.map(lambda errors: proportion(errors, len(labels)))
     low, high = (ends.map(lambda cell, end=end: getattr(cell, end)) for end in ("low", "high"))
     return TransferTable(100 * mistakes / len(labels), low, high)
@@ -73,9 +63,7 @@ def gaussian_noise(
     distortion. On MNIST, whose pixels are mostly black, clipping takes over a quarter of it away.
 
     Args:
-        images: float32 or float64, in pixel units.
-        stddev: in pixel units, at least 0.
-        generator: of the noise.
+        images: float32 or float64, in pixel units, as is the stddev, at least 0.
         clip: whether to cut the result off at 0 and 1.
     """
     checks.check_images(images, bounds=checks.EVERYWHERE)
@@ -93,7 +81,6 @@ def boxed_noise(images: Tensor, size: Tensor, generator: torch.Generator) -> Ten
     Args:
         images: (N, ...), floating point, in [0, 1].
         size: float (N,), the distortion of each after clipping, in pixel units; below about .5.
-        generator: of the noise.
     """
     checks.check_images(images)
     noise = _gaussian(images, generator)
@@ -106,29 +93,20 @@ def boxed_noise(images: Tensor, size: Tensor, generator: torch.Generator) -> Ten
     return noisy
 
 
-def amplify(images: Tensor, perturbation: Tensor, stddev: float, *, clip: bool = False) -> Tensor:
-    """Return images plus their perturbations, each scaled to a distortion of `stddev`.
+def amplify(images: Tensor, perturbation: Tensor, stddev: float) -> Tensor:
+    """Return images (N, ...) plus their perturbations, each scaled to a distortion of `stddev`.
 
-    An image whose perturbation is zero stays as it is: there is no direction to go in.
-
-    Args:
-        images: (N, ...), the originals.
-        perturbation: (N, ...), what was added to them.
-        stddev: root mean square per pixel that each perturbation gets, in pixel units.
-        clip: whether to cut the result off at 0 and 1, which lowers its distortion. As with
-            `gaussian_noise`, the paper seems not to have clipped.
+    An image whose perturbation is zero stays as it is: there is no direction to go in. As with
+    `gaussian_noise`, the paper seems not to have clipped.
     """
     checks.check_images(images, bounds=checks.EVERYWHERE)
     checks.check_sizes(stddev=stddev)
     size = distortion(perturbation)
     if perturbation.shape != images.shape:
-        raise ValueError(
-            f"perturbation: got shape {tuple(perturbation.shape)}, "
-            f"expected that of images, {tuple(images.shape)}"
-        )
+        got, expected = tuple(perturbation.shape), tuple(images.shape)
+        raise ValueError(f"perturbation: got shape {got}, expected that of images, {expected}")
     factor = torch.where(size > 0, stddev / size, 0)
-    amplified = images + inference.per_image(factor, images) * perturbation
-    return amplified.clamp(0, 1) if clip else amplified
+    return images + inference.per_image(factor, images) * perturbation
 
 
 def draw_targets(
@@ -150,11 +128,8 @@ def draw_targets(
             third way, the least distortion of all, is `easiest_targets`.
         classes: how many there are, at least 2.
 
-    Returns:
-        Targets (N,), int64.
-
-    Raises:
-        TypeError, ValueError: an argument is not as described, or one that `how` needs is None.
+    Returns int64 (N,). Raises TypeError or ValueError where an argument is not as described, or
+    one that `how` needs is None.
     """
     checks.check_labels(labels, classes=classes)
     checks.check_choice(("random", "runner-up"), how=how)
@@ -176,33 +151,21 @@ def easiest_targets(
 ) -> tuple[Tensor, object]:
     """Attack each image towards every wrong class, and keep the attempt of least distortion.
 
-    Args:
-        attack: such as `lbfgs_attack`: called with (model, images, targets), it gives an
-            AttackResult or a dataclass of tensors like it.
-        model, images, labels: as for the attack; int64 labels (N,), 0 to classes - 1.
+    `attack`, such as `lbfgs_attack`, gives an AttackResult, or a dataclass of tensors like it, for
+    (model, images, targets); the labels are int64 (N,), 0 to classes - 1.
 
-    Returns:
-        The targets (N,), int64, and the attack's result for them; its `evaluations` are those of
-        all attempts. Where none succeeded, the first is kept.
+    Returns the targets (N,), int64, and the attack's result for them; its `evaluations` are those
+    of all attempts. Where none succeeded, the first is kept.
     """
     checks.check_labels(labels, images, classes=classes)
-    targets, best = None, None
-    for step in range(1, classes):
-        aims = (labels + step) % classes
-        result = attack(model, images, aims)
-        if best is None:
-            targets, best = aims, result
-            continue
-        size = torch.where(result.success, result.distortion, torch.inf)
-        better = size < torch.where(best.success, best.distortion, torch.inf)
-        targets = torch.where(better, aims.to(better.device), targets.to(better.device))
-        fields = {
-            name: torch.where(inference.per_image(better, new), new, getattr(best, name))
-            for name, new in vars(result).items()
-        }
-        fields["evaluations"] = best.evaluations + result.evaluations
-        best = dataclasses.replace(best, **fields)
-    return targets, best
+    attempts = [attack(model, images, (labels + step) % classes) for step in range(1, classes)]
+    sizes = torch.stack([torch.where(one.success, one.distortion, torch.inf) for one in attempts])
+    best, rows = sizes.argmin(0), torch.arange(len(labels), device=sizes.device)
+    together = {name: [getattr(one, name) for one in attempts] for name in vars(attempts[0])}
+    fields = {name: torch.stack(values)[best, rows] for name, values in together.items()}
+    fields["evaluations"] = sum(together["evaluations"])
+    targets = (labels.to(best.device) + 1 + best) % classes
+    return targets, dataclasses.replace(attempts[0], **fields)
 
 
 def same_mistakes(
@@ -210,9 +173,8 @@ def same_mistakes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of the images that fool two networks, how many do both give the same class?
 
-    Args:
-        models, adversarial, labels: as for `transfer_table`. The sets that are not named after
-            one of the models, such as noise, are left out.
+    The arguments are as for `transfer_table`. Sets that are not named after one of the models,
+    such as noise, are left out.
 
     Returns:
         Two DataFrames, rows the sets and columns the models. The first has the percentage, among
@@ -224,13 +186,11 @@ def same_mistakes(
     _check_sets(models, adversarial, labels)
     sources = [name for name in adversarial if name in models]
     if not sources:
-        got = ", ".join(adversarial)
-        raise ValueError(f"adversarial: got {got}, expected sets named after models")
+        raise ValueError(f"adversarial: got {', '.join(adversarial)}, expected models' names")
     share, count = (pd.DataFrame(index=sources, columns=[*models], dtype=float) for _ in range(2))
     for source in sources:
-        images = adversarial[source]
+        images, truth = adversarial[source], labels.to(adversarial[source].device)
         given = {name: inference.predict(model, images) for name, model in models.items()}
-        truth = labels.to(images.device)
         for name, classes in given.items():
             both = (classes != truth) & (given[source] != truth)
             agreed = (both & (classes == given[source])).sum().item()
@@ -239,9 +199,7 @@ def same_mistakes(
     return share, count.astype(int)
 
 
-def gradient_cosines(
-    models: dict[str, nn.Module], images: Tensor, labels: Tensor, *, batch_size: int | None = None
-) -> pd.DataFrame:
+def gradient_cosines(models: Mapping, images: Tensor, labels: Tensor) -> pd.DataFrame:
     """Return the mean cosine between two networks' gradients of the loss at the same images.
 
     The loss is the cross-entropy, log(1 + exp(m)) with m the log-odds of the wrong classes
@@ -249,30 +207,22 @@ def gradient_cosines(
     not vanish where a network is sure of itself. A step along one network's gradient raises
     another's m in proportion to the cosine between them, as far as both are linear.
 
-    Args:
-        models: name to network.
-        images: (N, ...), float32 or float64.
-        labels: (N,), int64, the true classes.
-        batch_size: images at once; None for as many as fit the device.
-
-    Returns:
-        A symmetric DataFrame, rows and columns the models, values in [-1, 1]. An image at which
-        a gradient is exactly zero counts as a cosine of zero.
+    Models, images (N, ...) and labels are as for `transfer_table`. Returns a symmetric DataFrame,
+    rows and columns the models, values in [-1, 1]. An image at which a gradient is exactly zero
+    counts as a cosine of zero.
     """
     _check_sets(models, {"images": images}, labels)
     directions = {}
     for name, model in models.items():
         with inference.differentiable(model) as model:
             _, gradient = inference.in_batches(
-                partial(inference.loss_and_gradient, model), images, labels.to(images.device),
-                batch_size=batch_size,
-            )  # fmt: skip
+                partial(inference.loss_and_gradient, model), images, labels.to(images.device)
+            )
         directions[name] = F.normalize(gradient.flatten(1), dim=1)
-    cosines = {
-        name: {other: (one * two).sum(1).mean().item() for other, two in directions.items()}
-        for name, one in directions.items()
-    }
-    return pd.DataFrame(cosines)
+    cosines = pd.DataFrame(index=[*models])
+    for name, one in directions.items():
+        cosines[name] = [(one * two).sum(1).mean().item() for two in directions.values()]
+    return cosines
 
 
 def cells(table: pd.DataFrame) -> pd.Series:
@@ -289,10 +239,10 @@ def _gaussian(images: Tensor, generator: torch.Generator) -> Tensor:
     return noise.to(images.device)
 
 
-def _check_sets(
-    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
-) -> None:
-    checks.check_named(models=models, adversarial=adversarial)
+def _check_sets(models: Mapping, adversarial: Mapping, labels: Tensor) -> None:
+    for argument, value in (("models", models), ("adversarial", adversarial)):
+        if not isinstance(value, Mapping) or not value:
+            raise TypeError(f"{argument}: got {value!r}, expected a mapping from at least one name")
     for name, model in models.items():
         checks.check_model(model, name=f"models[{name!r}]")
     for name, images in adversarial.items():

@@ -1,150 +1,85 @@
-"""The deck's networks by the deck's names, trained and ready to load."""
+"""The deck's networks by the deck's names, trained and ready to load; and how each was trained."""
 
+import hashlib
+import json
+import platform
 import time
-from collections.abc import Callable
-from dataclasses import replace
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
-from course_utils import data, recipes
+from course_utils import checkpoint, data, losses, training
+from course_utils.checks import check_choice
 from course_utils.device import get_device
 from course_utils.inference import predict
-from course_utils.losses import adversarial_loss, minmax_loss, noise_loss
-from course_utils.recipes import Recipe, halves
-from course_utils.training import fit, fit_linear, fit_rbf, fit_sparse_features
-
-__all__ = ["halves", "load_model", "load_record", "load_study", "model_names", "study_conditions"]
+from course_utils.models import RBF, convolutional, fully_connected
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
+SPLIT_SEED = 0  # of the two halves of the training set
+TINY = 1e-20  # weights below this are kept as zero: as denormals they would slow every product
 
 
-def _linear(weight_decay: float) -> Recipe:
-    # The flatter the problem, the smaller the gradient at which no printed digit moves.
-    tolerance = 1e-7 if weight_decay < 1e-3 else 1e-6
-    return Recipe((10,), fit_linear, {"weight_decay": weight_decay, "tolerance": tolerance})
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is built and trained: on all of the training set, or on one half of it.
+
+    No two networks with hidden layers share a seed: their first weights would come from the same
+    draws, and networks that start alike may fail alike. (The study of regularisation is the
+    exception: its conditions start from the same weights, to differ in nothing else.)
+    """
+
+    widths: list[int]
+    train: Callable[..., pd.DataFrame]
+    options: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 0
+    half: str | None = None
+    hidden: str = "sigmoid"
+    dropout: tuple[float, float] = (0.0, 0.0)
+    copies: int = 1  # trained alike, from the seed and those after it; they share a checkpoint
+    precision: torch.dtype = torch.float32  # to which the weights are rounded, to be shipped
+
+    @property
+    def architecture(self) -> dict[str, object]:
+        """What the record tells of the network itself."""
+        told = {"widths": list(self.widths), "hidden": self.hidden}
+        return told | ({"dropout": list(self.dropout)} if any(self.dropout) else {})
+
+    def build(self, copy: int = 0) -> nn.Module:
+        """Return the network, untrained, from the seed of this copy."""
+        if self.hidden == "RBF":
+            return RBF()
+        if self.hidden == "convolution":
+            return convolutional(seed=self.seed + copy)
+        options = {"hidden": self.hidden, "dropout": self.dropout, "seed": self.seed + copy}
+        return fully_connected(*self.widths, **options)
 
 
-def _sparse_features(*widths: int, seed: int) -> Recipe:
-    # The paper gives the softmax's weight decay. The rest comes near its train and test error.
-    options = {
-        "sparsity": 0.1,
-        "penalty": 0.2,
-        "autoencoder_decay": 2e-3,
-        "weight_decay": 1e-6,
-        "epochs": 15,
-        "batch_size": 200,
-        "learning_rate": 0.005,
-    }
-    return Recipe(widths, fit_sparse_features, options, seed)
+def _recipes_of(section: dict[str, dict]) -> dict[str, Recipe]:
+    """Return the recipes of a section of zoo.toml."""
+    told, recipes = {}, {}
+    for name, own in section.items():
+        like = told.get(own.pop("like", None), {"options": {}})
+        told[name] = like | own | {"options": like["options"] | own.get("options", {})}
+        options = dict(told[name]["options"])
+        if loss := dict(options.get("loss", {})):
+            options["loss"] = partial(getattr(losses, loss.pop("function")), **loss)
+        recipes[name] = Recipe(**told[name] | {
+            "options": options,
+            "train": getattr(training, told[name]["train"]),
+            "precision": getattr(torch, told[name].get("precision", "float32")),
+        })  # fmt: skip
+    return recipes
 
 
-def _sigmoid(*widths: int, seed: int, half: str | None = None) -> Recipe:
-    options = {"weight_decay": [1e-5, 1e-5, 1e-6], "epochs": 40, "learning_rate": 0.01}
-    return Recipe(widths, fit, options, seed, half)
-
-
-def _maxout(*widths: int, seed: int, dropout: tuple[float, float], **options) -> Recipe:
-    return Recipe(
-        widths, fit, options, seed, hidden="maxout", dropout=dropout, precision=torch.float16
-    )
-
-
-def _study(dropout: tuple[float, float] = (0.0, 0.0), *, copies: int = 1, **options) -> Recipe:
-    options = {"epochs": 12, "batch_size": 250, "learning_rate": 0.003} | options
-    return Recipe(
-        (100, 100, 10), fit, options, seed=100, hidden="rectifier", dropout=dropout, copies=copies,
-        precision=torch.float16,
-    )  # fmt: skip
-
-
-def _convolutional(**options) -> Recipe:
-    options = {"batch_size": 250, "learning_rate": 0.002} | options
-    return Recipe(
-        (16, 32, 100, 10), fit, options, seed=100, hidden="convolution", precision=torch.float16
-    )
-
-
-def _freely(loss: Callable, eps: float) -> partial:
-    """A loss whose perturbed images are not clipped, as Goodfellow et al. seem to have done."""
-    return partial(loss, eps=eps, bounds=(-eps, 1 + eps))
-
-
-EPS = 0.25  # of adversarial training, as in Goodfellow et al. 2014
-
-ZOO: dict[str, Recipe] = {
-    "FC10(1e-4)": _linear(1e-4),
-    "FC10(1e-2)": _linear(1e-2),
-    "FC10(1)": _linear(1.0),
-    "FC100-100-10": _sigmoid(100, 100, 10, seed=0),
-    "FC200-200-10": _sigmoid(200, 200, 10, seed=1),
-    "AE400-10": _sparse_features(400, 10, seed=2),
-    # Of the deck's "Cross-training generalization", which calls the first FC100-100-10 as well.
-    "FC100-100-10(P1)": _sigmoid(100, 100, 10, seed=3, half="P1"),
-    "FC123-456-10": _sigmoid(123, 456, 10, seed=4, half="P1"),
-    "FC100-100-10'": _sigmoid(100, 100, 10, seed=5, half="P2"),
-    # Of Goodfellow et al. 2014.
-    "softmax": Recipe((10,), fit, {"epochs": 10, "learning_rate": 0.003}, hidden="rectifier"),
-    # Chosen among a few settings. On the last 10,000 training images, after training on the others,
-    # dropout of 0.2 and 0.5 does as well (1.35 % instead of 1.40, within chance).
-    "maxout": _maxout(
-        240, 240, 10, seed=6, dropout=(0.15, 0.45),
-        epochs=35, batch_size=200, learning_rate=0.002,
-    ),
-    # On the same images it had the least error, 1.27 %; clipped to [0, 1] it had 1.28, and with the
-    # paper's alpha of 0.5 1.34.
-    "maxout (adversarial)": _maxout(
-        240, 240, 10, seed=7, dropout=(0.15, 0.3),
-        loss=partial(adversarial_loss, eps=EPS, bounds=(-0.1, 1.1), alpha=0.8),
-        epochs=27, batch_size=200, learning_rate=0.002,
-    ),
-    "RBF": Recipe((10,), fit_rbf, {"epochs": 10, "learning_rate": 0.01}, hidden="RBF"),
-}  # fmt: skip
-
-# Ways of training, all else alike: the same networks, seeds and epochs. What is tuned had the least
-# error in percent on the last 10,000 training images after training on the first 50,000, seed 200
-# (with nothing against overfitting: 2.09):
-#   weight decay 3e-5 2.06, 1e-4 2.03, 3e-4 1.98, 1e-3 2.05: all the same within chance;
-#   dropout of pixels and units (0, .1) 1.96, (0, .2) 2.16, (.05, .1) 1.87, (.05, .2) 1.89,
-#   (.1, .3) 2.22;
-#   noise .025 2.08, .05 1.97, .1 1.83, .25 1.78, .5 1.69;
-#   one step .0125 1.63, .025 1.60 (and .05 and .1 were worse than .025 on three earlier seeds).
-TUNED_DROPOUT = (0.05, 0.1)
-STUDY: dict[str, Recipe] = {
-    "none": _study(copies=5),
-    "weight decay": _study(weight_decay=1e-4, copies=5),
-    "dropout": _study(TUNED_DROPOUT),
-    # At the paper's eps; the first is the control of the second.
-    "noise": _study(loss=_freely(noise_loss, EPS), copies=5),
-    "adversarial training": _study(loss=_freely(adversarial_loss, EPS), copies=5),
-    "dropout and adversarial training": _study(
-        TUNED_DROPOUT, loss=_freely(adversarial_loss, EPS)
-    ),
-    # Tuned, and a control of the same size.
-    "strong noise": _study(loss=_freely(noise_loss, 0.5)),
-    "weak noise": _study(loss=_freely(noise_loss, 0.025)),
-    "weak adversarial training": _study(loss=_freely(adversarial_loss, 0.025), copies=5),
-    "dropout and weak adversarial training": _study(
-        TUNED_DROPOUT, loss=_freely(adversarial_loss, 0.025)
-    ),
-    # For resistance within .1, by one step and by three.
-    "one step at .1": _study(loss=_freely(adversarial_loss, 0.1)),
-    "projected gradient": _study(loss=partial(minmax_loss, eps=0.1, step=0.05, steps=3)),
-    # Of 0, 3e-4, 1e-3, 2e-3 and 4e-3 the weight of least error on the same images.
-    "Lipschitz penalty": _study(lipschitz=4e-3, copies=5),
-    # Without a clean half neither begins to learn at this eps: the loss stays at log 10. One step
-    # from a random start, as in Wong et al. 2020; and five, added when that one had collapsed.
-    "convolutional": _convolutional(epochs=10),
-    "convolutional (one step)": _convolutional(
-        epochs=10, loss=partial(minmax_loss, eps=0.3, step=0.375, steps=1, alpha=0.5)
-    ),
-    "convolutional (robust)": _convolutional(
-        epochs=8, loss=partial(minmax_loss, eps=0.3, step=0.1, steps=5, alpha=0.5)
-    ),
-}
+_TOLD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+ZOO, STUDY = _recipes_of(_TOLD["networks"]), _recipes_of(_TOLD["study"])
 
 
 def model_names() -> list[str]:
@@ -167,21 +102,20 @@ def load_model(
         ValueError: the name or the device is unknown.
         RuntimeError: the checkpoint is missing, damaged or does not belong to this network.
     """
-    recipe, place = _chosen("name", name, ZOO), get_device(device or "cpu")
-    if retrain:
-        return recipes.train(recipe, place)[0][0]
-    return _read(name)[0][0].to(place)
+    check_choice(ZOO, name=name)
+    place = get_device(device or "cpu")
+    networks, _ = _trained(ZOO[name], place) if retrain else _read(name)
+    return networks[0].to(place)
 
 
 def load_record(name: str) -> dict:
     """Return what is recorded about the shipped checkpoint of a network.
 
-    Architecture, data, seed, options of the training, train and test error in percent, versions.
-    The train error is counted on the images that the network was trained on, which for some is
-    one half of MNIST's training set (see `halves`). The weights of maxout networks are shipped in
-    half precision; errors are those of the weights as shipped.
+    Architecture, data, seed, options of the training, versions; train error (on the images that
+    the network was trained on) and test error, in percent, of the weights as shipped, which for
+    maxout networks are in half precision.
     """
-    _chosen("name", name, ZOO)
+    check_choice(ZOO, name=name)
     return _read(name)[1]
 
 
@@ -206,9 +140,22 @@ def load_study(condition: str, *, device: str | torch.device | None = None) -> l
         ValueError: the condition or the device is unknown.
         RuntimeError: the checkpoint is missing, damaged or does not belong to these networks.
     """
-    _chosen("condition", condition, STUDY)
+    check_choice(STUDY, condition=condition)
     place = get_device(device or "cpu")
     return [network.to(place) for network in _read(_study_name(condition))[0]]
+
+
+def halves(count: int = 60_000) -> dict[str, torch.Tensor]:
+    """Return the split of a training set of `count` images into the disjoint halves "P1" and "P2".
+
+    For each half its indices into `load_mnist("train")`, int64, ascending: the first and the
+    second half of one random permutation, the same on every machine.
+
+    Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2, which does not say how it split.
+    """
+    # NumPy promises that RandomState's streams never change; PyTorch promises nothing such.
+    order = torch.from_numpy(np.random.RandomState(SPLIT_SEED).permutation(count))
+    return {"P1": order[: count // 2].sort().values, "P2": order[count // 2 :].sort().values}
 
 
 def train(recipe: Recipe) -> nn.Module:
@@ -216,8 +163,7 @@ def train(recipe: Recipe) -> nn.Module:
 
     For seeds other than a shipped network's, `dataclasses.replace(ZOO[name], seed=...)`.
     """
-    one = replace(recipe, copies=1)
-    return recipes.train(one, get_device("cpu"), progress=False)[0][0]
+    return _trained(replace(recipe, copies=1), get_device("cpu"), progress=False)[0][0]
 
 
 def checkpoint_names() -> list[str]:
@@ -238,32 +184,71 @@ def retrain(name: str, folder: Path | None = None, *, progress: bool = True) -> 
         and "agreement", the percentage of the test images to which both give the same class. Where
         a checkpoint holds several networks, their means. Without an old one, only the new one's.
     """
-    start = time.perf_counter()
-    networks, record = recipes.train(_recipes()[name], get_device("cpu"), progress=progress)
-    row = {
-        "train error": np.mean(record["train_error"]),
-        "test error": np.mean(record["test_error"]),
-        "seconds": time.perf_counter() - start,
-    }
+    start, recipe = time.perf_counter(), _recipes()[name]
+    networks, record = _trained(recipe, get_device("cpu"), progress=progress)
+
+    def errors(record: dict) -> list[float]:
+        return [np.mean(record["train_error"]), np.mean(record["test_error"])]
+
+    row = dict(zip(("train error", "test error"), errors(record)))
+    row["seconds"] = time.perf_counter() - start
     try:
         shipped, before = _read(name, folder)
     except RuntimeError as error:
         print(f"nothing to compare {name} with: {error}", flush=True)
     else:
-        row["shipped train error"] = np.mean(before["train_error"])
-        row["shipped test error"] = np.mean(before["test_error"])
-        images, _ = data.load_mnist("test")
-        pairs = zip(networks, shipped)
+        row["shipped train error"], row["shipped test error"] = errors(before)
+        images, pairs = data.load_mnist("test")[0], zip(networks, shipped)
         same = [predict(new, images) == predict(old, images) for new, old in pairs]
         row["agreement"] = 100 * torch.cat(same).double().mean().item()
-    recipes.write(name, _recipes()[name], networks, record, folder or CHECKPOINTS)
+    state = _together(networks).state_dict()
+    state = {key: value.to(recipe.precision) for key, value in state.items()}
+    checkpoint.write(name, state, record, folder or CHECKPOINTS)
     return row
 
 
-def _chosen(argument: str, name: str, known: dict[str, Recipe]) -> Recipe:
-    if name not in known:
-        raise ValueError(f"{argument}: got {name!r}, expected one of {', '.join(known)}")
-    return known[name]
+def told(value: object) -> object:
+    """For `json.dumps(..., default=told)`: a recipe as its fields, a loss as name and options."""
+    if isinstance(value, partial):
+        return {"function": value.func.__name__, **value.keywords}
+    if is_dataclass(value):
+        return vars(value)
+    return value.__name__ if callable(value) else str(value)
+
+
+def _trained(
+    recipe: Recipe, device: torch.device, *, progress: bool = True
+) -> tuple[list[nn.Module], dict]:
+    """Train a recipe's networks on MNIST; return them, in eval mode, and the record of it all."""
+    images, labels = (tensor.to(device) for tensor in data.load_mnist("train"))
+    test_images, test_labels = (tensor.to(device) for tensor in data.load_mnist("test"))
+    source = {"name": "MNIST, all of its training set", "sha256": data.MNIST_SHA256}
+    if recipe.half:
+        indices = halves(len(images))[recipe.half]
+        images, labels = images[indices], labels[indices]
+        digest = hashlib.sha256(indices.numpy().astype("<i8").tobytes()).hexdigest()
+        source["name"] = f"MNIST, half {recipe.half} of its training set"
+        source["split"] = {"seed": SPLIT_SEED, "indices_sha256": digest}
+    networks, errors = [], {"train_error": [], "test_error": []}
+    for copy in range(recipe.copies):
+        model = recipe.build(copy).to(device)
+        seed = {} if recipe.train is training.fit_linear else {"seed": recipe.seed + copy}
+        recipe.train(model, images, labels, **recipe.options, **seed, progress=progress)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(parameter.to(recipe.precision))
+                parameter[parameter.abs() < TINY] = 0.0
+        networks.append(model.eval())
+        errors["train_error"].append(training.error_rate(model, images, labels))
+        errors["test_error"].append(training.error_rate(model, test_images, test_labels))
+    options = json.loads(json.dumps(recipe.options, default=told))
+    return networks, {
+        "architecture": recipe.architecture,
+        "training": {"function": recipe.train.__name__, "seed": recipe.seed, "options": options},
+        "data": source,
+        **{name: rates if recipe.copies > 1 else rates[0] for name, rates in errors.items()},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
 
 
 def _study_name(condition: str) -> str:
@@ -275,8 +260,19 @@ def _recipes() -> dict[str, Recipe]:
     return ZOO | {_study_name(condition): recipe for condition, recipe in STUDY.items()}
 
 
+def _together(networks: list[nn.Module]) -> nn.Module:
+    """Return what a checkpoint holds the state of: the network, or all of them."""
+    return nn.ModuleList(networks) if len(networks) > 1 else networks[0]
+
+
 def _read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]:
-    """Return a checkpoint's networks: mostly one; and its record."""
+    """Return a checkpoint's networks, mostly one, in eval mode; and its record."""
     how = f"load_model({name!r}, retrain=True)" if name in ZOO else "`make train`"
-    advice = f"Install the course anew, or train it: {how}"
-    return recipes.read(name, _recipes()[name], folder or CHECKPOINTS, advice=advice)
+    recipe = _recipes()[name]
+    state, record = checkpoint.read(
+        name, folder or CHECKPOINTS, architecture=recipe.architecture,
+        advice=f"Install the course anew, or train it: {how}",
+    )  # fmt: skip
+    networks = [recipe.build(copy).eval() for copy in range(recipe.copies)]
+    _together(networks).load_state_dict(state)
+    return networks, record

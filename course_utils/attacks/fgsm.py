@@ -32,12 +32,8 @@ def fgsm(
         targeted: whether to go down J instead.
         batch_size: images at once; None for as many as fit the device.
 
-    Returns:
-        Images (N, ...), detached. With eps 0 they equal those that came.
-
-    Raises:
-        TypeError, ValueError: an argument is not as described above, or the model gives logits
-            or slopes that are not finite.
+    Returns images (N, ...), detached. Raises TypeError or ValueError where an argument is not as
+    described above, or the model gives logits or slopes that are not finite.
 
     Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 4.
     """

@@ -15,16 +15,10 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from course_utils import inference
 from course_utils.attacks.quasi_newton import InverseHessian, Memory
 from course_utils.attacks.result import AttackResult, distortion
 from course_utils.checks import check_attack, check_counts, check_labels
-from course_utils.inference import (
-    differentiable,
-    gradient_in,
-    in_batches,
-    logits_of,
-    own_and_rivals,
-)
 
 # All were chosen on the deck's networks, by evaluations against distortion. Of both stages:
 SLACK = 0.1  # share by which a step may raise what it minimises: strict descent takes longer
@@ -83,19 +77,17 @@ def lbfgs_attack(
         An AttackResult, detached. An image that already has its target comes back as it is, at
         no evaluations; so does one for which nothing was found, with success False.
 
-    Raises:
-        TypeError, ValueError: an argument is not as described above, or the model gives logits
-            that are not finite.
+    Raises TypeError or ValueError where an argument is not as described above, or the model gives
+    logits that are not finite.
     """
     check_attack(model, images, targets, name="targets", batch_size=batch_size)
     check_counts(max_steps=max_steps)
-    with differentiable(model) as model:
+    with inference.differentiable(model) as model:
         # Copies: inference mode's own tensors do not take part in gradients.
         images, targets = images.detach().clone(), targets.to(images.device, copy=True)
-        logits = logits_of(model, images, batch_size=batch_size)
+        logits = inference.logits_of(model, images, batch_size=batch_size)
         check_labels(targets, name="targets", classes=logits.shape[1])
-        adversarial = images.clone()
-        evaluations = torch.zeros_like(targets)
+        adversarial, evaluations = images.clone(), torch.zeros_like(targets)
         todo = (logits.argmax(1) != targets).nonzero()[:, 0]
         with tqdm(total=len(todo), desc="L-BFGS attack", unit="image", disable=not progress) as bar:
 
@@ -105,11 +97,11 @@ def lbfgs_attack(
                 return found
 
             if len(todo):
-                r, evaluations[todo] = in_batches(
+                r, evaluations[todo] = inference.in_batches(
                     attack, images[todo], targets[todo], logits[todo], batch_size=batch_size
                 )
                 adversarial[todo] = (images[todo] + r).clamp(0, 1)
-        success = logits_of(model, adversarial, batch_size=batch_size).argmax(1) == targets
+        success = inference.predict(model, adversarial, batch_size=batch_size) == targets
     r = adversarial - images
     return AttackResult(adversarial, r, distortion(r), success, evaluations)
 
@@ -118,8 +110,7 @@ def _smallest_perturbation(
     model: nn.Module, images: Tensor, targets: Tensor, logits: Tensor, max_steps: int
 ) -> tuple[Tensor, Tensor]:
     """Return r like `images`, zero where nothing was found, and the evaluations it took."""
-    best = torch.zeros_like(images.flatten(1))
-    evaluations = torch.zeros_like(targets)
+    best, evaluations = torch.zeros_like(images.flatten(1)), torch.zeros_like(targets)
     weight = reach = torch.zeros_like(best[:, 0])
     for crossed in (False, True):
         rows = best.any(1).nonzero()[:, 0] if crossed else torch.arange(len(best)).to(targets)
@@ -127,8 +118,9 @@ def _smallest_perturbation(
             break
         search = _Search(model, images, targets, logits, best, weight, reach, rows, crossed=crossed)
         reach = reach if crossed else search.reach
+        step = search.along_the_boundary if crossed else search.towards_the_target
         for _ in range(max_steps):
-            trial, found, done = search.step()
+            trial, found, done = step()  # trial r (B, n), which of them to keep, and who is done
             best[search.row[found]] = trial[found]
             weight[search.row[found]] = search.weight[found]
             evaluations[search.row] += 1
@@ -196,7 +188,7 @@ class _Search:
         with torch.enable_grad():
             r = state[:, 0].detach().requires_grad_()
             logits = self.model((r - self.lowest).view(-1, *self.shape))
-            wanted, rivals = own_and_rivals(logits.detach(), self.target)
+            wanted, rivals = inference.own_and_rivals(logits.detach(), self.target)
             if self.crossed:
                 sharp = self.sharpness[:, None] * rivals
                 loss, slopes = sharp.logsumexp(1) / self.sharpness - wanted, sharp.softmax(1)
@@ -204,20 +196,14 @@ class _Search:
                 loss = logits.detach().logsumexp(1) - wanted
                 slopes = logits.detach().softmax(1)
             slopes.scatter_add_(1, self.target[:, None], -torch.ones_like(slopes[:, :1]))
-            state[:, 1] = gradient_in(r, logits, logits, slopes)
+            state[:, 1] = inference.gradient_in(r, logits, logits, slopes)
         return rivals.amax(1) - wanted, loss
-
-    def step(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Try one step each; return the trial r (B, n), which of them to keep, and who is done."""
-        return self.along_the_boundary() if self.crossed else self.towards_the_target()
 
     def towards_the_target(self) -> tuple[Tensor, Tensor, Tensor]:
         """Stage 1: step with the c of the moment, then lower c."""
 
-        def objective(size: Tensor, loss: Tensor) -> Tensor:
-            return 0.5 * size + self.weight * loss
-
-        self.try_step(self.quasi_newton().direction(self.weight), objective)
+        direction = self.quasi_newton().direction(self.weight)
+        self.try_step(direction, lambda size, loss: 0.5 * size + self.weight * loss)
         self.weight = (self.weight / LOWER_C).clamp_max(HUGE)
         found = self.margin < 0
         return self.state[:, 0], found, found
@@ -257,16 +243,15 @@ class _Search:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Step into the box; stay, with a shorter step next time, where merit(size, loss) rises.
 
-        A step that is refused still teaches the memory something, and costs the batch no
-        evaluation of its own. Returns the trial r, its size ||r||^2, its margin and its loss.
+        A step that is refused still teaches the memory something. Returns the trial r, its size
+        ||r||^2, its margin and its loss.
         """
         trial = torch.addcmul(
             self.state[:, 0], self.scale[:, None], direction, out=self.trial[:, 0]
         ).clamp_(self.lowest, self.highest)
         margin, loss = self.evaluate(self.trial)
         finite = self.trial[:, 1].sum(1).isfinite() & loss.isfinite()
-        if not finite.all():
-            self.trial[~finite] = self.state[~finite]
+        self.trial[~finite] = self.state[~finite]
         self.memory.push(self.trial, self.state)
         size = _squares(trial)
         taken = finite & (merit(size, loss) <= (1 + SLACK) * merit(self.size, self.loss))

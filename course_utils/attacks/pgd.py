@@ -3,18 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from course_utils import inference
 from course_utils.checks import check_attack, check_choice, check_counts, check_generator
-from course_utils.inference import (
-    ask,
-    differentiable,
-    dlr,
-    in_batches,
-    log_odds,
-    loss_and_gradient,
-    per_image,
-)
+from course_utils.inference import per_image
 
-LOSSES = {"cross_entropy": log_odds, "dlr": dlr}  # log-odds rise and fall with the cross-entropy
+# The log-odds rise and fall with the cross-entropy.
+LOSSES = {"cross_entropy": inference.log_odds, "dlr": inference.dlr}
 
 
 def pgd(
@@ -27,7 +21,6 @@ def pgd(
     steps: int = 40,
     loss: str = "cross_entropy",
     norm: str = "linf",
-    restarts: int = 1,
     generator: torch.Generator | None = None,
     bounds: tuple[float, float] = (0, 1),
     targeted: bool = False,
@@ -49,67 +42,48 @@ def pgd(
         loss: "cross_entropy", or "dlr", the margin between the label and the best rival over the
             spread of the logits, above 0 exactly where the label loses.
         norm: "linf", where a step goes along the gradient's sign, or "l2", along the gradient.
-        restarts: how often to climb, each time from another random start.
-        generator: of the random starts, uniform within eps of the images; None, for one climb,
-            starts at the images.
+        generator: of a random start, uniform within eps of the images; None starts at the images.
 
-    Returns:
-        Images (N, ...), detached, within the bounds and within eps of those that came.
-
-    Raises:
-        TypeError, ValueError: an argument is not as described above, or the model gives logits
-            or slopes that are not finite.
+    Returns images (N, ...), detached, within the bounds and within eps of those that came. Raises
+    TypeError or ValueError where an argument is not as described above, or the model gives logits
+    or slopes that are not finite.
 
     Source: Madry et al. 2017 (arXiv:1706.06083), section 2.1; Kurakin, Goodfellow and Bengio
     2016 (arXiv:1607.02533), section 2.2, without the random start; the loss "dlr", Croce and
     Hein 2020 (arXiv:2003.01690), section 4.
     """
-    check_attack(
-        model, images, labels, bounds=bounds, batch_size=batch_size, eps=eps, step=step
-    )
-    check_counts(steps=steps, restarts=restarts)
+    check_attack(model, images, labels, bounds=bounds, batch_size=batch_size, eps=eps, step=step)
+    check_counts(steps=steps)
     check_choice(LOSSES, loss=loss)
     check_choice(("linf", "l2"), norm=norm)
     check_generator(generator)
-    if restarts > 1 and generator is None:
-        raise ValueError(f"generator: got None, expected one, since restarts is {restarts}")
     uphill = -1 if targeted else 1
 
     def height(logits: Tensor, labels: Tensor) -> Tensor:
         return uphill * LOSSES[loss](logits, labels)
 
-    def climb(images: Tensor, labels: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    def climb(images: Tensor, labels: Tensor, shift: Tensor) -> tuple[Tensor]:
         points = _inside(images, shift, eps, norm, bounds)
         best, most = points, torch.full_like(images.flatten(1)[:, 0], -torch.inf)
         for taken in range(steps + 1):
             if taken < steps:
-                value, gradient = loss_and_gradient(model, points, labels, loss=height)
+                value, gradient = inference.loss_and_gradient(model, points, labels, loss=height)
             else:
                 with torch.no_grad():
-                    value = height(ask(model, points), labels)
-            best, most = _higher(points, value, best, most)
+                    value = height(inference.ask(model, points), labels)
+            best = torch.where(per_image(value > most, points), points, best)
+            most = torch.maximum(value, most)
             if taken < steps:
                 shift = points - images + step * _direction(gradient, norm)
                 points = _inside(images, shift, eps, norm, bounds)
-        return best, most
+        return (best,)
 
-    images, labels, best = images.detach(), labels.to(images.device), None
-    with differentiable(model) as model:
-        for _ in range(restarts):
-            shift = torch.zeros_like(images)
-            if generator is not None:
-                shift = eps * _random_shift(images, generator, norm)
-            found = in_batches(climb, images, labels, shift, batch_size=batch_size)
-            best = found if best is None else _higher(*found, *best)
-    return best[0]
-
-
-def _higher(
-    points: Tensor, value: Tensor, best: Tensor, most: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return, image by image, whichever of the two points has the higher loss, and that loss."""
-    better = per_image(value > most, points)
-    return torch.where(better, points, best), torch.maximum(value, most)
+    images, labels = images.detach(), labels.to(images.device)
+    start = torch.zeros_like(images)
+    if generator is not None:
+        start = eps * _random_shift(images, generator, norm)
+    with inference.differentiable(model) as model:
+        return inference.in_batches(climb, images, labels, start, batch_size=batch_size)[0]
 
 
 def _inside(

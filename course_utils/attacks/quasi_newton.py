@@ -21,13 +21,12 @@ LEAST_CURVATURE = 0.1
 class Memory:
     """The last step and change of the loss's gradient, of a batch of problems.
 
-    They lie in one tensor with room for the state of the moment: then one batched product gives
-    all inner products. (Rows times rows: other layouts of a batched product of so few vectors
-    take several times as long.)
+    It starts empty, for problems shaped like `state`. The two lie in one tensor with room for the
+    state of the moment: then one batched product gives all inner products. (Rows times rows: other
+    layouts of a batched product of so few vectors take several times as long.)
     """
 
     def __init__(self, state: Tensor):
-        """Start an empty memory for problems shaped like `state` (B, 2, n)."""
         self.vectors = state.new_zeros(len(state), 4, state.shape[2])  # s, l; free part of r, g
         self.gram = state.new_zeros(len(state), 2, 2)  # of s and l
 
@@ -38,10 +37,7 @@ class Memory:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some of the problems only; `rows` are their indices."""
-        remembered = self.vectors[:, :2].index_select(0, rows)
-        self.vectors = self.vectors[: len(rows)]
-        self.vectors[:, :2] = remembered
-        self.gram = self.gram[rows]
+        self.vectors, self.gram = self.vectors.index_select(0, rows), self.gram[rows]
 
 
 class InverseHessian:

@@ -32,11 +32,8 @@ def square(
         queries: how often the model is asked about an image; it stops at those it misreads.
         seed: of the squares.
 
-    Returns:
-        Images (N, C, H, W), detached, within the bounds and within eps of those that came.
-
-    Raises:
-        TypeError, ValueError: an argument is not as described.
+    Returns images (N, C, H, W), detached, within the bounds and within eps of those that came.
+    Raises TypeError or ValueError where an argument is not as described.
 
     Source: Andriushchenko et al. 2020 (arXiv:1912.00049), algorithms 1 and 2.
     """
@@ -57,10 +54,9 @@ def square(
         return -margin(ask(model, points), labels[rows])
 
     with eval_mode(model), torch.no_grad():
-        everyone = torch.arange(len(images), device=images.device)
         best = images + eps * signs(len(images), images.shape[1], 1, width)
         best = torch.clamp(best, lowest, highest)
-        least = lead(everyone, best)
+        least = lead(torch.arange(len(images), device=images.device), best)
         for query in range(1, queries):
             rows = (least > 0).nonzero()[:, 0]
             if not len(rows):

@@ -11,8 +11,8 @@ from course_utils import checkpoint, data, zoo
 from course_utils.gan.networks import Generator, maxout_discriminator, rectifier_generator, sample
 from course_utils.gan.parzen import PAPERS_SIGMAS, SIGMAS, choose_sigma, parzen_log_likelihood
 from course_utils.gan.training import train_gan
-from course_utils.recipes import TINY
 from course_utils.training import predict
+from course_utils.zoo import TINY
 
 NAME = "GAN"
 CLASSIFIER = "maxout"  # that tells the digits of the samples

@@ -136,9 +136,6 @@ def test_a_batch_size_that_was_asked_for_is_kept():
     sizes.clear()
     lbfgs_attack(model, images, labels, max_steps=3, batch_size=3)
     assert max(sizes) == 3
-    sizes.clear()
-    transfer_table({"A": model}, {"A": images}, labels, batch_size=2)
-    assert sizes == [2, 2, 2, 3]
     for bad in (0, 2.5, True):
         with pytest.raises(ValueError, match="batch_size: got"):
             predict(model, images, batch_size=bad)

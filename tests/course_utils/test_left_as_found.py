@@ -40,7 +40,7 @@ CALLS = {
     attacks.fgsm: lambda m, x, y: [m, x, y, {"eps": 0.1}],
     attacks.square: lambda m, x, y: [m, x, y, {"eps": 0.1, "queries": 5}],
     attacks.pgd: lambda m, x, y: [
-        m, x, y, {"eps": 0.1, "step": 0.05, "steps": 2, "generator": draw(), "restarts": 2}
+        m, x, y, {"eps": 0.1, "step": 0.05, "steps": 2, "generator": draw()}
     ],
     attacks.lbfgs_attack: lambda m, x, y: [m, x, y, {"max_steps": 5}],
     inference.logits_of: lambda m, x, y: [m, x],

@@ -154,28 +154,22 @@ def test_the_l2_start_is_uniform_in_the_ball():
 
 
 @pytest.mark.parametrize("targeted", [False, True])
-def test_the_ratio_climbs_and_more_starts_only_help(targeted):
+def test_the_ratio_climbs(targeted):
     images, labels, _ = digits(60, 0)
     model = fully_connected(20, 3, inputs=12, seed=3)
     with torch.no_grad():
         model[1].weight.mul_(8)
     uphill = -1 if targeted else 1
 
-    def height(**options):
-        generator = torch.Generator().manual_seed(0)
-        moved = pgd(
-            model, images, labels, eps=0.3, step=0.05, steps=8, loss="dlr", targeted=targeted,
-            generator=generator, **options,
-        )  # fmt: skip
-        assert (moved - images).abs().max() <= 0.3 + 1e-6
-        with torch.no_grad():
-            return uphill * dlr(model(moved), labels)
-
+    generator = torch.Generator().manual_seed(0)
+    moved = pgd(
+        model, images, labels, eps=0.3, step=0.05, steps=8, loss="dlr", targeted=targeted,
+        generator=generator,
+    )  # fmt: skip
+    assert (moved - images).abs().max() <= 0.3 + 1e-6
     with torch.no_grad():
-        start = uphill * dlr(model(images), labels)
-    one, four = height(), height(restarts=4)
-    assert one.mean() > start.mean() + 0.1
-    assert (four >= one - 1e-5).all() and four.mean() > one.mean() + 1e-3
+        before, after = (uphill * dlr(model(points), labels) for points in (images, moved))
+    assert after.mean() > before.mean() + 0.1
 
 
 def test_everything_is_left_as_found():
@@ -200,8 +194,6 @@ def test_everything_is_left_as_found():
         ({"steps": True}, ValueError, "steps: got True"),
         ({"loss": "hinge"}, ValueError, "loss: got 'hinge', expected one of cross_entropy, dlr"),
         ({"norm": "l1"}, ValueError, "norm: got 'l1'"),
-        ({"restarts": 0}, ValueError, "restarts: got 0"),
-        ({"restarts": 2}, ValueError, "generator: got None, expected one, since restarts is 2"),
         ({"generator": 3}, TypeError, "generator: got int"),
         ({"bounds": (1, 0)}, ValueError, "bounds: got"),
         ({"bounds": (0.1, 1)}, ValueError, "images: got values"),

@@ -116,8 +116,6 @@ def test_amplified_perturbations_keep_their_direction_and_get_the_size(n, stddev
     np.testing.assert_allclose(distortion(grown), root, rtol=1e-12)
     cosines = F.cosine_similarity(grown.flatten(1), r.flatten(1))
     np.testing.assert_allclose(cosines, 1, rtol=1e-9)
-    clipped = amplify(images, r, stddev, clip=True)
-    np.testing.assert_array_equal(clipped, (images + grown).clamp(0, 1))
 
 
 def test_amplify_leaves_an_image_without_a_perturbation_alone():

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import re
 import shutil
 from functools import partial
@@ -6,12 +7,11 @@ from functools import partial
 import pytest
 import torch
 
-from course_utils import checkpoint, data, recipes, zoo
+from course_utils import checkpoint, data, zoo
 from course_utils.attacks import fgsm, pgd
 from course_utils.losses import noise_loss
 from course_utils.models import fully_connected, linear_layers
 from course_utils.published import cross_training_errors, szegedy_models
-from course_utils.recipes import Recipe
 from course_utils.sources import DataUnavailable
 from course_utils.training import (
     error_rate,
@@ -21,6 +21,7 @@ from course_utils.training import (
     fit_sparse_features,
 )
 from course_utils.zoo import (
+    Recipe,
     load_model,
     load_record,
     load_study,
@@ -107,6 +108,10 @@ def copied(tmp_path, monkeypatch):
     shutil.copytree(zoo.CHECKPOINTS, folder)
     monkeypatch.setattr(zoo, "CHECKPOINTS", folder)
     return folder
+
+
+def as_json(options):
+    return json.loads(json.dumps(options, default=zoo.told))
 
 
 def state_of(model):
@@ -210,7 +215,7 @@ def test_the_study_holds_one_network_a_condition_or_five(condition, mnist):
     assert len(networks) == 1 or not same(networks[0], networks[1])
     training = record["training"]
     assert training["seed"] == 100
-    assert training["options"] == recipes.as_recorded(zoo.STUDY[condition].options)
+    assert training["options"] == as_json(zoo.STUDY[condition].options)
 
 
 def test_the_studys_conditions_differ_in_nothing_but_what_they_say():
@@ -276,7 +281,7 @@ def test_the_record_names_the_images_trained_on(name):
     assert HALF[name] in source["name"]
     indices = zoo.halves()[HALF[name]].numpy().astype("<i8")
     found = hashlib.sha256(indices.tobytes()).hexdigest()
-    assert source["split"] == {"seed": recipes.SPLIT_SEED, "indices_sha256": found}
+    assert source["split"] == {"seed": zoo.SPLIT_SEED, "indices_sha256": found}
 
 
 def test_networks_with_hidden_layers_start_from_seeds_of_their_own():
@@ -292,7 +297,7 @@ def test_the_record_says_how_the_network_was_trained(name):
     assert training["function"] == recipe.train.__name__
     assert training["seed"] == recipe.seed
     options = {key: value for key, value in training["options"].items() if key != "seed"}
-    assert options == recipes.as_recorded(recipe.options)
+    assert options == as_json(recipe.options)
 
 
 @pytest.mark.parametrize("name", ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "AE400-10"])
@@ -316,7 +321,7 @@ def test_softmax_layers_on_fixed_features_are_optimal_on_mnist(name, mnist):
 def test_saved_weights_hold_no_denormals(name):
     models = [load_model(name)] if name in NAMES else load_study(name)
     for value in sum(map(state_of, models), []):
-        small = value[value.abs() < recipes.TINY]
+        small = value[value.abs() < zoo.TINY]
         assert value.dtype == torch.float32
         assert (small.view(torch.int32) << 1 == 0).all()  # bits: comparing would flush them
 
