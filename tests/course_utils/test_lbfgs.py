@@ -528,7 +528,7 @@ def test_only_smaller_perturbations_are_kept():
     search = search_of(model, images, targets, start, crossed=True)
     least, found = start.square().sum(1), []
     for _ in range(30):
-        trial, record, _ = search.step()
+        trial, record, _ = search.along_the_boundary()
         size = trial.square().sum(1)
         assert (size < least)[record].all()
         with torch.no_grad():
