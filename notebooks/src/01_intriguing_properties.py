@@ -153,7 +153,7 @@ plt.show()
 # > 60,000 that it was trained on? Type the first number into `guess`.
 
 # %%
-guess = "?"  # your number, in percent
+guess = "?"  # in percent
 
 # %%
 from course_utils.training import error_rate
@@ -194,7 +194,7 @@ claims.check("classifier", errors, null=untrained, detail="ten seeds")
 # > test error.
 
 # %%
-guess = "?"  # your number, in percent
+guess = "?"  # in percent
 
 # %%
 from course_utils.training import fit_linear
@@ -364,7 +364,8 @@ def penalty(r, c):
     return value.item(), gradient.numpy().ravel()
 
 # %% [markdown]
-# **Exercise 4: the gradient by hand**, for a linear network. Check what autograd does for us.
+# **Exercise 4: the gradient by hand**, for a linear network. Check what `autograd`, PyTorch's
+# differentiation by the chain rule, does for us.
 
 # %%
 def gradient(r, x, targets, weight, bias, c):
@@ -598,13 +599,13 @@ print(", ".join(f"{i}: {[*kinds][kind]}" for i, kind in enumerate(which, start=1
 # Perhaps these networks are simply fragile, and any change of this size upsets them? For each of
 # the thousand pictures we draw random noise that obeys the box, as the attack does, and has exactly
 # the length of *that picture's* adversarial perturbation. (Clipping to the box shortens noise, so
-# `boxed_noise` searches for the stddev that is right after the clipping.)
+# `boxed_noise` searches for the standard deviation that is right after the clipping.)
 #
 # > **Before you run:** the adversarial perturbations fooled the network every time. How often will
 # > noise of the same length?
 
 # %%
-guess = "?"  # your number, in percent
+guess = "?"  # in percent
 
 # %%
 size = (noisy - originals).square().mean(dim=(1, 2, 3)).sqrt()
@@ -669,11 +670,12 @@ for times in (8, 6, 5, 4, 3, 2, 1):
     fooled = predict(network, longer) != digits
     needed[fooled] = size[fooled]
     rows[times] = [size.mean().item(), 100 * fooled.double().mean().item()]
+print("you said", guess)
 pd.DataFrame.from_dict(rows, "index", columns=["distortion", "error (%)"]).round(2)
 
 # %% [markdown]
-# Six times. (What did you say?) This is why testing with noise had warned nobody. (Attacking by gradient had been
-# done before, on MNIST too, by Biggio and others [6], against support vector machines and a small
+# Six times as long. This is why testing with noise had warned nobody. (Attacking by gradient had
+# been done before, on MNIST too, by Biggio and others [6], against support vector machines and a small
 # network. What was new in 2013 is that it works on networks that hardly err otherwise, with
 # changes so small, and that the pictures fool other networks as well.)
 #
@@ -837,7 +839,7 @@ def shortest(x, target, weight, bias):
 # > perturbations be too long? Can the difference be negative?
 
 # %%
-guess = "?"  # your number, in percent
+guess = "?"  # in percent
 
 # %%
 model = load_model("FC10(1e-4)")
@@ -903,6 +905,7 @@ table = published.szegedy_models().loc[names, ["av. distortion", "test error"]]
 table.columns = ["paper: distortion", "paper: test error"]
 table["distortion"] = [attacks[n].distortion[right[n]].mean().item() for n in names]
 table["test error"] = [error_rate(m, test_images, test_labels) for m in models.values()]
+print("you said", guess)
 table.round(3)
 
 # %% tags=["claim", "claim:linear-distortions"]

@@ -209,7 +209,7 @@ shown
 
 # %% [markdown]
 # *Ours: error in percent with its 95 % interval.* These intervals know about *pictures* only: they
-# say what other digits would give, shown to these same six networks. (Did you say so? The row of
+# say what other digits would give, shown to these same six networks. (Was it as you thought? The row of
 # FC10(1) has the largest numbers, that of FC10(1e-4) the smallest; and the column of FC10(1e-4) is
 # the one most easily fooled.) And the paper's:
 
@@ -378,7 +378,7 @@ claims.check("own-row", intervals.over_seeds(excess.min(axis=1)),
 # > 100 %. What will noise as small as 0.05 do to it?
 
 # %%
-guess = "?"  # your number, in percent
+guess = "?"  # in percent
 
 # %% tags=["nbval-ignore-output"]
 print("you said", guess)

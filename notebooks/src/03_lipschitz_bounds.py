@@ -69,7 +69,10 @@ figures.use_style()
 # same length as well.
 #
 # > **Before you run:** attack and noise move the picture equally far. How many times further does
-# > the attack move the logits: twice? Ten times? A hundred times?
+# > the attack move the logits: twice? Ten times? A hundred times? Type a number into `guess`.
+
+# %%
+guess = "?"  # how many times
 
 # %%
 from course_utils.attacks import lbfgs_attack
@@ -85,6 +88,7 @@ noises = [boxed_noise(images, found.distortion, torch.Generator().manual_seed(se
 # %% tags=["claim", "claim:not-stable"]
 moved, shaken, again = ((network(x) - network(images)).norm(dim=1)
                         for x in (found.images, *noises))
+print("you said", guess)
 claims.check("not-stable", intervals.ratio(moved, shaken),
              null=intervals.ratio(again, shaken).value, detail="one network, 200 digits")
 
@@ -195,6 +199,9 @@ print(f"attained: {bounds.lower:.4f}, proved: {bounds.upper:.4f}")
 # > **Before you run:** how near will the best steps come to $L_k$, in percent? And random ones?
 
 # %%
+guess = "?"  # percent by the best steps, by random ones
+
+# %%
 table = lipschitz.layer_bounds(network, (1, 28, 28))
 growth = {}
 for name, bound in table["upper"].items():
@@ -208,6 +215,7 @@ for name, bound in table["upper"].items():
     growth[name] = (layer(x + steps) - layer(x)).norm(dim=1) / steps.norm(dim=1) / bound
 
 # %%
+print("you said", guess)
 pd.DataFrame({"best": {n: 100 * g[0].item() for n, g in growth.items()},
               "random, at most": {n: 100 * g[1:].max().item() for n, g in growth.items()}}).round(1)
 
@@ -408,6 +416,9 @@ table.round(3)
 # > section 1. What percentage of the bound will the largest be?
 
 # %%
+guess = "?"  # percent
+
+# %%
 def slopes_at(model, points):
     """The norms of the model's Jacobians at the points, (N,)."""
     slopes = torch.func.vmap(torch.func.jacrev(lambda x: model(x[None])[0]))(points)
@@ -417,6 +428,7 @@ bound = lipschitz.network_bound(network, (1, 28, 28))
 seen = slopes_at(network, torch.cat([images, found.images]))
 print(f"product: {bound:.1f}, steepest slope seen: {seen.max():.1f}, "
       f"largest growth under the attack: {(moved / (28 * found.distortion)).max():.1f}")
+print(f"the steepest is {100 * seen.max() / bound:.0f} % of the bound (you said {guess})")
 
 # %% tags=["claim", "claim:network-product"]
 claims.check_theorem("network-product", cases=len(seen), violations=(seen > bound).sum())
@@ -426,7 +438,8 @@ claims.check_theorem("network-product", cases=len(seen), violations=(seen > boun
 # (3.3, to be precise), for two reasons. The pattern that one layer amplifies most does not come out
 # as the pattern that the *next* one amplifies most. And a sigmoid reaches its slope of $\frac14$
 # only at 0: to have the bound, all 200 hidden units would have to sit there at once. To compute the
-# best constant of such a network exactly is NP-hard [8].
+# best constant of such a network exactly is NP-hard [8]: nobody knows a way whose time does not explode
+# with the number of units.
 #
 # ### Beyond the product
 #
@@ -442,17 +455,21 @@ claims.check_theorem("network-product", cases=len(seen), violations=(seen > boun
 #
 # then $\sqrt\rho$ is a Lipschitz constant. The first inequality is one between quadratic forms, so
 # it says that a certain matrix has no negative eigenvalue. To make $\rho$ as small as possible is a
-# *semidefinite program*; what its solver returns is then proved by a Cholesky factorisation, as for
-# a single layer.
+# *semidefinite program*; what its solver returns is then proved by a Cholesky factorisation, which
+# exists only if no eigenvalue is negative.
 #
 # > **Before you run:** the truth lies between the steepest slope seen and the bound. By what factor
 # > will the gap shrink?
+
+# %%
+guess = "?"  # the factor from seen to proved, now
 
 # %%
 whole = lipschitz.network_bound_sdp(network, (1, 28, 28))
 print(f"seen {seen.max():.1f} <= true constant <= {whole:.1f} (LipSDP) <= {bound:.1f} (product)")
 print(f"so LipSDP is at most {whole / seen.max():.2f} times too large, "
       f"the product {bound / seen.max():.2f} times, and at least {bound / whole:.2f} times")
+print("you said", guess)
 
 # %% [markdown]
 # The gap shrinks from a factor of 3.3 to one of 1.7: for this network LipSDP nearly halves the
@@ -617,7 +634,7 @@ def certified_distortion(logits, bound, pixels):
 check("certified-distortion", certified_distortion)
 
 # %% [markdown]
-# Besides the deck's networks there are two of 100 and 100 *rectified* units (ReLU). One of them was
+# Besides the slides' networks there are two of 100 and 100 *rectified* units (ReLU). One of them was
 # trained with a penalty on its bounds, of which more in section 10.
 #
 # > **Before you run:** the certificate knows nothing of attacks, nor the attack of certificates.

@@ -149,7 +149,10 @@ plt.show()
 # size: every pixel by $\pm\epsilon$, the signs drawn by lot.
 #
 # > **Before you run:** of the 18 views, how many lose their label to one level of grey? To 1.8? And
-# > to random signs?
+# > to random signs? Type what you expect into `guess`.
+
+# %%
+guess = "?"  # percent of the views: one level, 1.8, random signs
 
 # %%
 wide = load_image(PICTURE, size=256)
@@ -178,6 +181,7 @@ for eps in (1 / 255, 0.007):
     control, second = changed(by_lot(views, eps)), changed(by_lot(views, eps))
     print(f"eps {eps:.4f}: label changes on {flips[eps].mean():.0f} % of the "
           f"views, under random signs on {control.mean():.0f} %")
+print("you said", guess)
 
 # %% tags=["claim", "claim:panda"]
 winner, sure = next(iter(top(moved).items()))
@@ -274,11 +278,15 @@ check("projected-step", projected_step)
 # > it?
 
 # %%
+guess = "?"  # percent
+
+# %%
 from course_utils.attacks import pgd
 
 ten = pgd(classifier, picture, first, eps=0.007, step=0.007 / 4, steps=10)
 for answer, sure in top(ten, 3).items():
     print(f"{answer}: {sure:.1f} %")
+print("you said", guess)
 
 # %% [markdown]
 # There is the certainty of the slides' third picture. So the danger in a ball of .007 was there all
@@ -362,6 +370,9 @@ for at in (30, 45, 59):  # where eps is 0, .15 and .29
 # > **Before you run:** how straight is a network that has not been trained at all?
 
 # %%
+guess = "?"  # percent of the variation
+
+# %%
 def straight(logits):
     """The share that straight lines explain, in percent."""
     bent, way = logits.double() - logits.double().mean(0), steps.double()
@@ -388,6 +399,7 @@ networks["FC100-100-10, untrained"] = fully_connected(100, 100, 10)
 # %% tags=["nbval-ignore-output"]
 columns = ["straight (%)", "error after 40 steps of eps .25 (%)"]
 rows = {name: linearity(model) for name, model in networks.items()}
+print("you said", guess)
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 
 # %% [markdown]
@@ -490,6 +502,9 @@ check("worst-margin", worst_margin)
 # > $\epsilon = .25$?
 
 # %%
+guess = "?"  # percent
+
+# %%
 from course_utils.inference import predict
 from course_utils.training import fit_linear
 
@@ -524,7 +539,7 @@ name = "logistic regression, 3 against 7"
 printed = published.CLEAN_ERRORS[name], published.fast_gradient_sign().at[name, "error"]
 print(f"error: clean {errors['clean']:.1f} %, clipped {errors['clipped']:.1f} %, "
       f"not clipped {errors['not clipped']:.1f} %")
-print(f"paper: {printed[0]} % and {printed[1]:.0f} %")
+print(f"paper: {printed[0]} % and {printed[1]:.0f} %; you said {guess}")
 print(f"the sign of w and attacks.fgsm agree on {100 * agree.double().mean():.0f} % of the pixels")
 
 # %% mystnb={"image": {"alt": "Three rows. Top: four threes and four sevens. Middle: the same pattern of black and white patches on the threes, and its negative on the sevens. Bottom: the digits with the pattern laid over in grey, still easily read; beneath each the wrong class."}}
@@ -703,7 +718,7 @@ detail = f"{both.sum()} digits that both read right; 40 steps of .25 fool RBF on
 claims.check("rbf-resistant", intervals.ratio(far, near), null=null, detail=detail)
 
 # %% [markdown]
-# Judged so, the deck's sentence does not survive: the RBF network's nearest mistake is no further
+# Judged so, the slides' sentence does not survive: the RBF network's nearest mistake is no further
 # away than that of a plain softmax, but a little *nearer*, and after forty steps it misreads nearly
 # everything. What resisted was not the network: *one* step, taken from the digit, is a poor attack
 # on a function that bends. What is left of the paper's point is the confidence, a quarter where the

@@ -87,12 +87,15 @@ def by_hand(real, fake):
 # to 0 or 1 has no logarithm.
 #
 # > **Before you run:** a discriminator that has learned nothing says $\frac12$ to everything. What
-# > is the value of the game?
+# > is the value of the game? Type a number into `guess`.
+
+# %%
+guess = "?"  # in nats
 
 # %%
 nothing = torch.full((5,), 0.5)
 print(f"V if D always says 1/2: {-by_hand(nothing, nothing)[0]:.4f}; "
-      f"-log 4 = {-math.log(4):.4f}")
+      f"-log 4 = {-math.log(4):.4f}; you said {guess}")
 
 # %%
 logits = torch.linspace(-4, 4, 9)
@@ -244,7 +247,7 @@ divergence = gan.jensen_shannon(p_of, q_of, low=-9, high=9)
 print(f"V(D*) = {value:.4f}, 2 JS - log 4 = {2 * divergence - math.log(4):.4f}")
 
 # %% [markdown]
-# **Exercise 3: what the game is worth**, on a line cut into cells.
+# **Exercise 2: what the game is worth**, on a line cut into cells.
 
 # %%
 def best_value(p, q, width):
@@ -317,6 +320,9 @@ plt.show()
 # > first loss, and after how many by the second?
 
 # %%
+guess = "?"  # rounds by the first loss, by the second
+
+# %%
 z = torch.tensor([NormalDist().inv_cdf((i + 0.5) / 500) for i in range(500)]).double()
 
 def play(saturating, start=5.0, rounds=300, rate=0.3):
@@ -343,6 +349,7 @@ plt.show()
 # %%
 for name, path in paths.items():
     print(f"{name}: nearer than 0.1 after {sum(distance > 0.1 for distance in path)} rounds")
+print("you said", guess)
 
 # %% [markdown]
 # Both losses end at the same place; one of them spends most of its time where nothing is to be
@@ -452,7 +459,7 @@ print("each loss at its own rate:", gain("descent, own rate, saturating", "desce
 # buys is not better samples in the end, but a rate that need not be searched for. From here on $G$
 # minimises it, as in the paper.
 #
-# **Exercise 2: both losses of the generator**. Two minutes; the second differs by little.
+# **Exercise 3: both losses of the generator**. Two minutes; the second differs by little.
 
 # %%
 def loss_of_g(fake, saturating):
@@ -617,10 +624,14 @@ def sure(images):
 # > **Before you run:** uniform noise, every pixel drawn by itself. How often will the classifier be
 # > sure of it?
 
+# %%
+guess = "?"  # percent
+
 # %% tags=["nbval-ignore-output"]
 lot = torch.Generator().manual_seed(0)
 uniform_noise = torch.rand(10_000, 1, 28, 28, generator=lot)
 sets = {"live run": live, "test digits": test_images, "uniform noise": uniform_noise}
+print("you said", guess)
 pd.DataFrame({"sure (%)": {name: sure(images) for name, images in sets.items()}}).round(0)
 
 # %% [markdown]
@@ -633,13 +644,6 @@ pd.DataFrame({"sure (%)": {name: sure(images) for name, images in sets.items()}}
 #
 # Training on, for many more rounds, gives the pair that comes with this course. (`make train`
 # trains it anew, and `gan.load_gan_record()` says how.)
-#
-# > **Before you run:** one of the next three sheets is of real digits, one of your run, one of the
-# > full run, in an order drawn by lot. Write your guess into the cell first, such as "real, live,
-# > full". By what do you tell them apart?
-
-# %%
-guess = "..."
 
 # %% mystnb={"image": {"alt": "Three sheets of eight by eight small digits, without names. One has clean and varied digits; the other two have digits with broken or smeared strokes among good ones, one sheet more of them than the other."}}
 generator, discriminator = gan.load_gan()
@@ -651,10 +655,16 @@ figures.sheets({str(k + 1): hidden[name] for k, name in enumerate(blind)}, colum
 plt.show()
 
 # %% [markdown]
-# **Figure 7.** Three sheets without names. The answer:
+# **Figure 7.** Three sheets without names: one of real digits, one of your run, one of the full run,
+# in an order drawn by lot.
+#
+# > **Before you run:** which is which? By what do you tell them apart?
 
 # %%
-print(f"it is: {', '.join(blind)}; you said: {guess}")
+guess = "?"  # such as "real, live, full"
+
+# %%
+print(f"it is: {', '.join(blind)}; you said {guess}")
 
 # %% [markdown]
 # ## 8. A walk through the noise
@@ -909,7 +919,7 @@ print(f"cured: less than a third of the collapsed: {cured < collapsed / 3}")
 #
 # > **Before you run:** the paper's generator reached 225 nats. Our networks are smaller and trained
 # > for minutes. And what would *real* digits reach, taken for samples?
-
+#
 # The paper's code chooses $\sigma$ among ten values from .1 to 1. `gan.SIGMAS` puts two more
 # between each and the next. Either is a choice; show both.
 
@@ -1009,7 +1019,6 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(0)
 worse = frechet(kinds["real digits, blurred"]) / frechet(real)
 print(f"blurred digits are {worse:.0f} times as far away as real ones")
 
-# %% [markdown]
 # %% [markdown]
 # *High is good on the left, low is good on the right.* The two measures disagree about the blur as
 # much as they can. This one knows that real digits are the best samples there are. But it has blind

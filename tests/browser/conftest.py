@@ -1,5 +1,7 @@
 """A browser and a JupyterLab, for tests that meet the course as people do (make test-browser)."""
 
+import functools
+import http.server
 import json
 import os
 import re
@@ -7,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from tools.environment import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="make test-browser installs it")
 
+SITE = ROOT / "build" / "book"
 SHOTS = ROOT / "build" / "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ELSEWHERE = re.compile(r"^(?!https?://127\.0\.0\.1[:/]|data:|blob:|file:)")
@@ -69,6 +73,21 @@ def page(browser, errors, shots, request) -> Iterator["playwright.Page"]:
     name = request.node.name.replace("/", "-")
     page.screenshot(path=shots / f"{name}.png")
     context.close()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *said: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The site's address, served as a plain web server would."""
+    serve = functools.partial(Quiet, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

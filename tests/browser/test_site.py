@@ -1,17 +1,13 @@
 """The site's pages (make book) as people meet them: any light, any width, any hand."""
 
-import functools
-import http.server
 import io
-import threading
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageChops
 
-from tools.environment import ROOT
+from tests.browser.conftest import SITE
 
-SITE = ROOT / "build" / "book"
 EVERY = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 # The API's pages are all made alike: one stands for them. Slides have a test of their own.
 PAGES = [
@@ -33,19 +29,11 @@ CUT = """() => [...document.querySelectorAll('article :is(div.highlight pre, div
 LIGHT = 1_500_000  # bytes
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *said: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="session")
-def site():
-    """The site's address, served as a plain web server would."""
-    serve = functools.partial(Quiet, directory=SITE)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+@pytest.fixture
+def page(page):
+    """All answers are shown; that they wait otherwise, test_guess.py sees."""
+    page.add_init_script("localStorage.setItem('course-answers-shown', 'yes')")
+    return page
 
 
 def grave_faults(page, **options):

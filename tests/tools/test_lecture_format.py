@@ -109,3 +109,13 @@ def test_the_stubs_are_the_exercises_specification(path, cells):
 
 def test_no_output_is_of_stderr(cells):
     assert not any(o.get("name") == "stderr" for cell in cells for o in cell.get("outputs", []))
+
+
+def test_each_guess_stands_beside_what_came_out(cells):
+    """It is asked for, typed, and printed with the answer before the next one is."""
+    asked = [i for i, cell in enumerate(cells) if cell.source.startswith('guess = "?"  # ')]
+    assert len(asked) >= 4
+    for place, end in zip(asked, [*asked[1:], len(cells)]):
+        assert "> **Before you run" in cells[place - 1].source
+        said = [o.get("text", "") for cell in cells[place:end] for o in cell.get("outputs", [])]
+        assert any("you said ?" in text for text in said), cells[place - 1].source

@@ -1,0 +1,68 @@
+"""Guess, then reveal: on the site what came out waits until a guess is typed."""
+
+import pytest
+
+LECTURES = [f"notebooks/{name}.html" for name in (
+    "01_intriguing_properties", "02_transfer_tables", "03_lipschitz_bounds",
+    "04_fast_gradient_sign", "05_generative_adversarial_networks")]
+
+
+def answers(page, number):
+    """Whether each part of an answer to the page's question of that number is to be seen."""
+    return page.evaluate(
+        "n => questions[n].answers.map(a => a.firstElementChild"
+        "  ? a.firstElementChild.checkVisibility() : a.offsetHeight > 0)", number)
+
+
+@pytest.mark.parametrize("name", LECTURES)
+def test_every_question_waits_and_show_all_ends_it(page, site, errors, name):
+    page.goto(f"{site}/{name}", wait_until="load")
+    asked = page.evaluate("""[...document.querySelectorAll('blockquote')]
+        .filter(q => q.textContent.trim().startsWith('Before you run')).length""")
+    assert asked == page.locator("form.guess").count() > 5
+    assert not any(any(answers(page, number)) for number in range(asked))
+    page.locator("form.guess").first.get_by_role("button", name="Show all").click()
+    assert page.locator("form.guess").count() == 0
+    assert all(all(answers(page, number)) for number in range(asked))
+    page.reload()
+    assert page.locator("form.guess").count() == 0  # it is remembered
+    assert not errors
+
+
+def test_a_guess_stands_beside_the_measurement(page, site, shots):
+    page.goto(f"{site}/{LECTURES[0]}", wait_until="load")
+    first = page.locator("form.guess").first
+    beneath = page.locator(".cell_output", has_text="wrong on the test set")
+    assert answers(page, 0) == [False] * len(answers(page, 0))
+    first.scroll_into_view_if_needed()
+    page.screenshot(path=shots / "guess-before.png")
+    first.get_by_label("Your guess").fill("2.5 <b>")
+    page.keyboard.press("Enter")
+    assert "(you said 2.5 <b>)" in beneath.inner_text()
+    assert all(answers(page, 0)) and not any(answers(page, 1))
+    page.screenshot(path=shots / "guess-after.png")
+    # Where no output repeats the guess, a line above it does.
+    form = page.locator("blockquote", has_text="in the table below").locator("form")
+    form.get_by_label("Your guess").fill("in between")
+    form.get_by_role("button", name="Show", exact=True).click()
+    assert page.get_by_text("You said: in between").is_visible()
+
+
+def test_a_link_to_a_verdict_shows_it(page, site):
+    page.goto(f"{site}/{LECTURES[2]}#claim-not-stable", wait_until="load")
+    assert page.locator("#claim-not-stable").is_visible()
+    assert page.evaluate("document.getElementById('claim-not-stable').checkVisibility()")
+    assert page.locator("form.guess").count()
+
+
+def test_on_paper_and_without_scripts_everything_is_there(page, site, browser):
+    page.goto(f"{site}/{LECTURES[0]}", wait_until="load")
+    page.emulate_media(media="print")
+    number = page.evaluate("questions.length")
+    assert all(all(answers(page, number)) for number in range(number))
+    assert not page.locator("form.guess").first.is_visible()
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(f"{site}/{LECTURES[0]}", wait_until="load")
+    assert plain.get_by_text("wrong on the test set:").last.is_visible()
+    assert plain.locator("form.guess").count() == 0
+    plain.context.close()
