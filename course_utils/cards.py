@@ -15,23 +15,18 @@ def verdict_card(verdict) -> str:
 
     Its id is "claim-" and the claim's.
     """
-    claim, text = verdict.claim, html.escape
-    detail = f" ({verdict.detail})" if verdict.detail else ""
-    lines = [f"<b>Measured:</b> {text(f'{claim.measures}: {verdict.text}{detail}')}."]
-    if claim.kind == "table" and "chance" in verdict.measured:
-        chance = f"{claim.null}: below {verdict.measured['chance']:.2f} in 95 of 100"
-        lines.append(f"<b>Null:</b> {text(chance)}.")
-    elif "null" in verdict.measured:
-        lines.append(f"<b>Null:</b> {text(claim.null)}: {claim.format(verdict.measured['null'])}.")
-    lines.append(f"<b>Paper:</b> {text(claim.paper)}.")
+    claim, facts = verdict.claim, verdict.facts
     if not verdict.as_expected:
-        lines.append(f"<b>Expected:</b> {text(claim.expected)}.")
-    body = axis(verdict) + "".join(f'<div style="margin:.2em 0">{line}</div>' for line in lines)
+        facts["Expected"] = claim.expected
+    body = axis(verdict) + "".join(
+        f'<div style="margin:.2em 0"><b>{name}:</b> {html.escape(fact)}.</div>'
+        for name, fact in facts.items()
+    )
     body += (
         "<details><summary>What would contradict this</summary>"
-        f"{text(claim.contradicted_by)}</details>"
+        f"{html.escape(claim.contradicted_by)}</details>"
     )
-    return card(verdict.verdict, text(claim.says), body, name=f"claim-{claim.id}")
+    return card(verdict.verdict, html.escape(claim.says), body, name=f"claim-{claim.id}")
 
 
 def card(word: str, title: str, body: str, *, name: str = "") -> str:
@@ -70,16 +65,14 @@ def axis(verdict) -> str:
 
     width = f"width:{100 * (high - low) / (end - start):.1f}%;"
     parts = [
-        "left:0;right:0;top:.75em;border-top:1px solid", "",
-        f"{at(low)}{width}top:.5em;height:.5em;background:currentColor;{bar}", "",
-        f"{MARK}{at(none)}top:0;height:1.5em;border-left:2px dashed", "",
-        f"{MARK}{at(dot)}top:0", "●",
-        *([] if null is None else [f"{MARK}{at(null)}top:0", "○"]),
+        ("left:0;right:0;top:.75em;border-top:1px solid", ""),
+        (f"{at(low)}{width}top:.5em;height:.5em;background:currentColor;{bar}", ""),
+        (f"{MARK}{at(none)}top:0;height:1.5em;border-left:2px dashed", ""),
+        (f"{MARK}{at(dot)}top:0", "●"),
     ]
-    drawn = "".join(
-        f'<div style="position:absolute;{style}">{text}</div>'
-        for style, text in zip(parts[::2], parts[1::2], strict=True)
-    )
+    if null is not None:
+        parts.append((f"{MARK}{at(null)}top:0", "○"))
+    drawn = "".join(f'<div style="position:absolute;{style}">{mark}</div>' for style, mark in parts)
     return (
         '<div aria-hidden="true" style="margin:.3em 1em;font-size:85%;line-height:1.5">'
         f'<div style="position:relative;height:1.5em">{drawn}</div>{legend}</div>'

@@ -65,21 +65,25 @@ class Verdict:
         return f"{form(found['value'])} ({low} to {high})"
 
     @property
-    def line(self) -> str:
+    def facts(self) -> dict[str, str]:
+        """What stands between the deck's words and the verdict: "Measured", "Null", "Paper"."""
         claim, found = self.claim, self.measured
-        parts = [f"Deck: {claim.says}", f"Measured: {claim.measures}: {self.text}"]
-        parts[-1] += f" ({self.detail})" if self.detail else ""
+        detail = f" ({self.detail})" if self.detail else ""
+        facts = {"Measured": f"{claim.measures}: {self.text}{detail}"}
         if claim.kind == "table":
-            parts.append(f"Null: {claim.null}: below {found['chance']:.2f} in 95 of 100")
+            facts["Null"] = f"{claim.null}: below {found['chance']:.2f} in 95 of 100"
         elif claim.kind != "theorem":
-            parts.append(f"Null: {claim.null}: {claim.format(found['null'])}")
-        words = self.verdict
-        if claim.kind == "theorem":
-            words += f", checked on {found['cases']:,} cases"
-        elif claim.kind == "table":
-            words = f"order {words}"
-        words += "" if self.as_expected else f" (expected: {claim.expected})"
-        return ". ".join([*parts, f"Paper: {claim.paper}", f"Verdict: {words}."])
+            facts["Null"] = f"{claim.null}: {claim.format(found['null'])}"
+        return facts | {"Paper": claim.paper}
+
+    @property
+    def line(self) -> str:
+        words = f"order {self.verdict}" if self.claim.kind == "table" else self.verdict
+        if self.claim.kind == "theorem":
+            words += f", checked on {self.measured['cases']:,} cases"
+        words += "" if self.as_expected else f" (expected: {self.claim.expected})"
+        parts = {"Deck": self.claim.says} | self.facts | {"Verdict": words}
+        return ". ".join(f"{name}: {part}" for name, part in parts.items()) + "."
 
     def __repr__(self) -> str:
         return self.line
@@ -89,9 +93,7 @@ class Verdict:
         return {"text/plain": self.line, "text/html": verdict_card(self), MIME_TYPE: payload}
 
 
-def check(
-    claim_id: str, estimate: Interval, *, null: float, detail: str = ""
-) -> Verdict:
+def check(claim_id: str, estimate: Interval, *, null: float, detail: str = "") -> Verdict:
     """Judge an effect by the side of no effect on which its 95 % interval lies.
 
     estimate: in the claim's unit, from `course_utils.intervals`. null: the same statistic with what
@@ -157,25 +159,22 @@ def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
     numbers do not belong together is not read, and fails in a row of its own.
     """
     shown, rows, amiss = {}, [], []
-    for cell in (cell for notebook in notebooks for cell in notebook.cells):
-        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
-            if MIME_TYPE not in data:
-                continue
-            claim_id = data[MIME_TYPE].get("id", "?")
-            problem = _amiss(data) or ("shown a second time" if claim_id in shown else None)
-            if problem:
-                amiss.append((0, "-", claim_id, "-", "-", "-", f"amiss: {problem}", "-", True))
-            else:
-                shown[claim_id] = read(data[MIME_TYPE])
-    for claim in CLAIMS.values():
-        if claim.id in shown:
-            verdict, measured = shown[claim.id].verdict, shown[claim.id].text
-            fails = not shown[claim.id].as_expected
+    cells = [cell for notebook in notebooks for cell in notebook.cells]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    for data in (data for data in outputs if MIME_TYPE in data):
+        claim_id = data[MIME_TYPE].get("id", "?")
+        problem = _amiss(data) or ("shown a second time" if claim_id in shown else None)
+        if problem:
+            amiss.append((0, "-", claim_id, "-", "-", "-", f"amiss: {problem}", "-", True))
         else:
-            verdict, measured = "missing" if claim.lecture in lectures else "not yet", "-"
-            fails = verdict == "missing"
-        rows.append((claim.lecture, claim.slide, claim.id, claim.says, measured, claim.paper,
-                     verdict, claim.expected, fails))
+            shown[claim_id] = read(data[MIME_TYPE])
+    for claim in CLAIMS.values():
+        if found := shown.get(claim.id):
+            told = found.text, claim.paper, found.verdict, claim.expected, not found.as_expected
+        else:
+            missing = claim.lecture in lectures
+            told = "-", claim.paper, "missing" if missing else "not yet", claim.expected, missing
+        rows.append((claim.lecture, claim.slide, claim.id, claim.says, *told))
     columns = "lecture,slide,claim,deck says,measured,paper,verdict,expected,fails".split(",")
     return pd.DataFrame(rows + amiss, columns=columns)
 

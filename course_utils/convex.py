@@ -11,14 +11,8 @@ from course_utils.losses import weight_decay_term
 
 
 def fit_linear(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    weight_decay: float = 0.0,
-    iterations: int = 500,
-    tolerance: float = 1e-6,
-    progress: bool = True,
+    model: nn.Module, images: Tensor, labels: Tensor, *, weight_decay: float = 0.0,
+    iterations: int = 500, tolerance: float = 1e-6, progress: bool = True,
 ) -> pd.DataFrame:
     """Train a linear classifier in place with L-BFGS on all images at once, to convergence.
 
@@ -47,10 +41,7 @@ def fit_linear(
     """
     check_attack(model, images, labels)
     labels = labels.to(images.device)
-    if not (
-        isinstance(model, nn.Sequential)
-        and [type(layer) for layer in model] == [nn.Flatten, nn.Linear]
-    ):
+    if not isinstance(model, nn.Sequential) or [*map(type, model)] != [nn.Flatten, nn.Linear]:
         raise ValueError(f"model: got {model}, expected a Flatten and a Linear, as in FC10")
     check_counts(iterations=iterations)
     weight_decay_term(model, weight_decay)
@@ -63,16 +54,10 @@ def fit_linear(
     weight = layer.weight.detach().to(dtype).requires_grad_()
     bias = (layer.bias.detach().to(dtype) + weight.detach() @ mean).requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=iterations,
-        max_eval=2 * iterations,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=tolerance,
-        tolerance_change=0.0,
-    )
-    history = []
-    best = float("inf"), weight.detach().clone(), bias.detach().clone()
+        [weight, bias], max_iter=iterations, max_eval=2 * iterations, history_size=20,
+        line_search_fn="strong_wolfe", tolerance_grad=tolerance, tolerance_change=0.0,
+    )  # fmt: skip
+    history, best = [], (float("inf"), weight.detach().clone(), bias.detach().clone())
     bar = tqdm(desc="training", unit=" evaluations", disable=not progress)
 
     def closure() -> Tensor:

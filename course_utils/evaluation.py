@@ -3,6 +3,7 @@
 Errors count every image that some attack within eps changes, and those misread as they are.
 """
 
+import copy
 from collections.abc import Sequence
 
 import pandas as pd
@@ -20,14 +21,8 @@ STEPS, PACE = 40, 10  # steps of eps / PACE
 
 
 def misread(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    attack: str,
-    restarts: int = 3,
-    seed: int = 0,
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, attack: str,
+    restarts: int = 3, seed: int = 0,
 ) -> Tensor:
     """Return which images (N,), bool, a model misreads under an attack within eps of each pixel.
 
@@ -46,38 +41,29 @@ def misread(
     count, wrong = logits.shape[1], logits.argmax(1) != labels
     lot = torch.Generator().manual_seed(seed)
     step = {"eps": eps, "step": eps / PACE, "steps": STEPS}
-    if attack == "one step":
-        runs = [lambda x, y: fgsm(model, x, y, eps=eps)]
-    elif attack == "square":
-        runs = [lambda x, y: square(model, x, y, eps=eps, seed=seed)]
-    elif attack == "targeted":
-        # Label + shift, around the circle of classes, is every other class once.
-        runs = [
-            lambda x, y, shift=shift: pgd(model, x, (y + shift) % count, targeted=True, **step)
-            for shift in range(1, count)
-        ]
-    else:
+
+    def attacked(x: Tensor, y: Tensor, run: int) -> Tensor:
+        if attack == "one step":
+            return fgsm(model, x, y, eps=eps)
+        if attack == "square":
+            return square(model, x, y, eps=eps, seed=seed)
+        if attack == "targeted":  # label + run, around the circle of classes: each other class once
+            return pgd(model, x, (y + run) % count, targeted=True, **step)
         loss = "dlr" if attack == "DLR loss" else "cross_entropy"
-        runs = [
-            lambda x, y, start=start: pgd(model, x, y, loss=loss, generator=start, **step)
-            for start in [None] + [lot] * (restarts - 1)
-        ]
-    for run in runs:
+        return pgd(model, x, y, loss=loss, generator=lot if run > 1 else None, **step)
+
+    runs = {"one step": 1, "square": 1, "targeted": count - 1}.get(attack, restarts)
+    for run in range(1, runs + 1):
         rows = (~wrong).nonzero()[:, 0]
         if len(rows):
-            wrong[rows] = predict(model, run(images[rows], labels[rows])) != labels[rows]
+            moved = attacked(images[rows], labels[rows], run)
+            wrong[rows] = predict(model, moved) != labels[rows]
     return wrong
 
 
 def errors_within(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    sizes: Sequence[float],
-    *,
-    attacks: Sequence[str] = STRONG,
-    restarts: int = 3,
-    seed: int = 0,
+    model: nn.Module, images: Tensor, labels: Tensor, sizes: Sequence[float], *,
+    attacks: Sequence[str] = STRONG, restarts: int = 3,
 ) -> pd.DataFrame:
     """Return the error in percent under each attack, a row an eps, and under the worst.
 
@@ -85,20 +71,15 @@ def errors_within(
     move a pixel by .2 may move it by .1. A single attack's error may well fall as eps grows.
 
     Args:
-        model, images, labels, restarts, seed: as in `misread`.
+        model, images, labels, restarts: as in `misread`.
         sizes: the eps, ascending, in pixel units.
         attacks: of `ATTACKS`.
     """
     rows, fallen = {}, torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for eps in sizes:
-        found = {
-            attack: misread(
-                model, images, labels, eps=eps, attack=attack, restarts=restarts, seed=seed
-            )
-            for attack in attacks
-        }
-        fallen = fallen | torch.stack(list(found.values())).any(0)
-        found["worst"] = fallen
+        options = {"eps": eps, "restarts": restarts}
+        found = {name: misread(model, images, labels, attack=name, **options) for name in attacks}
+        found["worst"] = fallen = fallen | torch.stack([*found.values()]).any(0)
         rows[eps] = {name: 100 * wrong.double().mean().item() for name, wrong in found.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("eps")
 
@@ -126,10 +107,16 @@ def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: f
     low, high = (images.double() - eps).clamp_min(0), (images.double() + eps).clamp_max(1)
     with eval_mode(model), torch.no_grad():
         for layer in layers:
+            centre, radius = (high + low) / 2, (high - low) / 2
             if isinstance(layer, nn.Flatten | nn.ReLU | nn.Sigmoid | nn.Tanh):
                 low, high = layer(low), layer(high)
             elif isinstance(layer, nn.Linear | nn.Conv2d):
-                low, high = _through(layer, low, high)
+                layer = copy.deepcopy(layer).double()
+                centre = layer(centre)
+                layer.weight.abs_()
+                layer.bias.zero_()
+                radius = layer(radius)
+                low, high = centre - radius, centre + radius
             else:
                 raise TypeError(f"model: no interval passes {type(layer).__name__}")
         weight, bias = last.weight.double(), last.bias.double()
@@ -138,18 +125,3 @@ def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: f
         least = (lead @ centre[:, :, None] - lead.abs() @ radius[:, :, None])[:, :, 0]
         least = (least + bias[labels][:, None] - bias).scatter(1, labels[:, None], torch.inf)
     return (least > 0).all(1)
-
-
-def _through(layer: nn.Module, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the ends of a linear layer's outputs, of inputs between two ends."""
-    if isinstance(layer, nn.Linear):
-        apply = nn.functional.linear
-        options = {}
-    else:
-        apply = nn.functional.conv2d
-        options = {"stride": layer.stride, "padding": layer.padding,
-                   "dilation": layer.dilation, "groups": layer.groups}  # fmt: skip
-    weight, bias = layer.weight.double(), layer.bias.double()
-    centre = apply((high + low) / 2, weight, bias, **options)
-    radius = apply((high - low) / 2, weight.abs(), **options)
-    return centre - radius, centre + radius

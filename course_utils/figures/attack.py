@@ -12,12 +12,10 @@ from scipy.optimize import isotonic_regression
 from torch import nn
 
 from course_utils.figures.images import show_picture
-from course_utils.figures.style import STYLES, legend_beside, mark_at
-from course_utils.models import eval_mode
+from course_utils.figures.style import STYLES, legend_beside, mark_at, side_by_side
+from course_utils.inference import logits_of
 
-__all__ = [
-    "descent_paths", "landscapes", "logit_lines", "penalty_search", "probability_strip",
-]
+__all__ = ["descent_paths", "landscapes", "logit_lines", "penalty_search", "probability_strip"]
 
 
 def descent_paths(
@@ -56,19 +54,18 @@ def penalty_search(table: pd.DataFrame) -> Figure:
     `table`: one row for each c, with the columns "c", "||r||", "P(target)" in percent and
     "reached" (bool).
     """
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2))
-    for ax, column in zip(axes, ("||r||", "P(target)"), strict=True):
+    figure, axes = side_by_side(2, 8, 3.2)
+    names = {"||r||": "||r|| of the minimiser", "P(target)": "probability of the target (%)"}
+    for ax, (column, name) in zip(axes, names.items()):
         ax.plot(table["c"], table[column], color="0.6", zorder=1)
         for reached, face, label in ((False, "white", "not reached"), (True, "black", "reached")):
             some = table[table["reached"] == reached]
             ax.scatter(some["c"], some[column], facecolor=face, edgecolor="black", s=45,
                        label=f"target {label}", zorder=2)
-        ax.set(xscale="log", xlabel="c (falls to the right)")
+        ax.set(xscale="log", xlabel="c (falls to the right)", ylabel=name)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.invert_xaxis()
         ax.set_ylim(bottom=0)
-    axes[0].set_ylabel("||r|| of the minimiser")
-    axes[1].set_ylabel("probability of the target (%)")
     axes[0].legend(loc="lower right")
     return figure
 
@@ -87,15 +84,13 @@ def probability_strip(
     scales = torch.linspace(0, 1.5, 151)
     images = (image + scales.view(-1, 1, 1, 1) * perturbation).clamp(0, 1)
     place = next(model.parameters()).device
-    with eval_mode(model), torch.no_grad():
-        chances = 100 * model(images.to(place)).softmax(1).cpu()
+    chances = 100 * logits_of(model, images.to(place)).softmax(1).cpu()
     shown = range(0, len(scales), 25)
     figure = plt.figure(figsize=(8, 4.6))
     grid = figure.add_gridspec(2, len(shown), height_ratios=[1, 2.6])
     for column, index in enumerate(shown):
         ax = figure.add_subplot(grid[0, column])
-        show_picture(ax, images[index])
-        ax.set_title(f"t = {scales[index]:g}", fontsize=10)
+        show_picture(ax, images[index], title=f"t = {scales[index]:g}")
     ax = figure.add_subplot(grid[1, :])
     curves = {f"{label}, the digit": chances[:, label], f"{target}, the target": chances[:, target]}
     curves["the other eight together"] = 100 - sum(curves.values())
@@ -118,14 +113,12 @@ def landscapes(
             and the first (up); the same S for all.
         xlabel, ylabel: the second direction's name and the first's.
     """
-    figure, axes = plt.subplots(
-        1, len(maps), figsize=(3.1 * len(maps) + 0.8, 3.4), sharey=True, squeeze=False
-    )
+    figure, axes = side_by_side(len(maps), 3.1 * len(maps) + 0.8, 3.4, sharey=True)
     # By the square root, so that both the low ground and the peaks have contours.
     heights = {name: losses.clamp_min(0).sqrt() for name, losses in maps.items()}
     top = max(float(height.max()) for height in heights.values())
     levels = torch.linspace(0, max(top, 1e-6), 13).tolist()
-    for ax, (name, height) in zip(axes[0], heights.items(), strict=True):
+    for ax, (name, height) in zip(axes, heights.items()):
         side = torch.linspace(0, end, len(height))
         shades = ax.contourf(side, side, height, levels, cmap="Greys")
         lines = ax.contour(side, side, height, levels[1:], colors="black", linewidths=0.6)
@@ -133,15 +126,13 @@ def landscapes(
         ax.set(xlabel=xlabel, xticks=[0, end / 2, end], yticks=[0, end / 2, end], aspect="equal")
         ax.set_title(name, fontsize=10)
         ax.grid(False)
-    axes[0, 0].set_ylabel(ylabel)
-    bar = figure.colorbar(shades, ax=axes[0, -1], label="loss", shrink=0.8)
+    axes[0].set_ylabel(ylabel)
+    bar = figure.colorbar(shades, ax=axes[-1], label="loss", shrink=0.8)
     bar.set_ticks(levels[::3], labels=[f"{level**2:.2g}" for level in levels[::3]])
     return figure
 
 
-def logit_lines(
-    steps: torch.Tensor, panels: Mapping[str, torch.Tensor], *, label: int
-) -> Figure:
+def logit_lines(steps: torch.Tensor, panels: Mapping[str, torch.Tensor], *, label: int) -> Figure:
     """The logits of all classes along a direction, one panel for each direction.
 
     Args:
@@ -149,9 +140,9 @@ def logit_lines(
         panels: for each direction's name its logits (S, classes).
         label: the true class, drawn thick; each line has its class at its right end.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.9), sharey=True)
+    figure, axes = side_by_side(len(panels), 4.2 * len(panels), 3.9, sharey=True)
     least = np.ptp(torch.cat([logits.flatten() for logits in panels.values()]).numpy()) / 22
-    for ax, (title, logits) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+    for ax, (title, logits) in zip(axes, panels.items()):
         heights = logits[-1].tolist()
         for k, (height, at) in enumerate(zip(heights, apart(heights, least=least), strict=True)):
             style = {"color": "black", "linewidth": 2.6} if k == label else {"color": "0.55"}
@@ -162,7 +153,7 @@ def logit_lines(
         mark_at(ax, 0)
         ax.set_xlabel("step per pixel")
         ax.set_title(title, fontsize=11)
-    np.atleast_1d(axes)[0].set_ylabel("logit")
+    axes[0].set_ylabel("logit")
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_utils.figures.style import STYLES, hollow, legend_beside, line
+from course_utils.figures.style import STYLES, hollow, legend_beside, line, mark_level, side_by_side
 
 __all__ = ["class_shares", "discriminators", "game_in_the_plane", "game_values", "saturation"]
 
@@ -20,10 +20,8 @@ def discriminators(
 ) -> Figure:
     """Densities on a line, and below them what discriminators say there, from 0 to 1.
 
-    Args:
-        points: (S,), ascending.
-        densities: name to values (S,), such as those of data and of generated points.
-        outputs: name to values (S,); the first is drawn as a broad grey line under the others.
+    points: (S,), ascending. densities, outputs: name to values (S,); the first of the outputs is
+    drawn as a broad grey line under the others.
     """
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(7.6, 4.6), sharex=True, height_ratios=[1, 1.3]
@@ -55,9 +53,8 @@ def game_values(values: pd.DataFrame, *, xlabel: str) -> Axes:
     ax.plot(values.index, values[best], color="black", label=best)
     for column, style, size in zip(others, STYLES[1:], (10, 6)):
         ax.plot(values.index, values[column], **hollow(style, size), label=column)
-    for end, name in ((-np.log(4), "-log 4"), (0.0, "0")):
-        ax.axhline(end, color="0.5", linestyle=":", linewidth=1)
-        ax.text(1.01, end, name, transform=ax.get_yaxis_transform(), va="center", fontsize=10)
+    mark_level(ax, -np.log(4), "-log 4")
+    mark_level(ax, 0.0, "0")
     ax.set(xlabel=xlabel, ylabel="value of the game", ylim=(-1.5, 0.1))
     ax.legend(loc="lower right")
     return ax
@@ -69,12 +66,10 @@ def saturation(
 ) -> Figure:
     """How steep the generator's losses are, and how it moves by each.
 
-    Args:
-        logits: (S,), D's, of a generated point, ascending.
-        slopes: for each loss, how steep it is there (S,).
-        paths: for each loss, the distance from the data after every round, from the start.
+    logits: (S,), D's, of a generated point, ascending. slopes: for each loss, how steep it is
+    there (S,). paths: for each, the distance from the data after every round, from the start.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5))
+    figure, (left, right) = side_by_side(2, 9, 3.5)
     for (name, values), style in zip(slopes.items(), STYLES):
         left.plot(logits, values, **line(style), label=name)
         right.plot(paths[name], **style, markevery=max(1, len(paths[name]) // 12), label=name)
@@ -98,9 +93,7 @@ def class_shares(table: pd.DataFrame, *, least: float) -> Axes:
         ax.vlines(at, 0, values, color="0.8", linewidth=1)
         ax.plot(at, values, style["marker"], color=style["color"], label=name,
                 fillstyle="none" if place else "full", markersize=7)
-    ax.axhline(least, color="0.5", linestyle=":", linewidth=1)
-    ax.text(1.01, least, f"{least:g} %", transform=ax.get_yaxis_transform(), va="center",
-            fontsize=10)
+    mark_level(ax, least, f"{least:g} %")
     ax.set_xticks(range(len(table)), labels=table.index)
     ax.set(xlabel="taken for", ylabel="share (%)")
     ax.set_ylim(bottom=0)
@@ -119,18 +112,18 @@ def game_in_the_plane(
             (S, S) from 0 to 1, by rows from the bottom, over [-extent, extent] both ways.
         real: real points (M, 2), drawn in each panel.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 3.4), squeeze=False)
-    for ax, (title, (made, arrows, answers)) in zip(axes[0], panels.items(), strict=True):
+    figure, axes = side_by_side(len(panels), 3 * len(panels), 3.4)
+    for ax, (title, (made, arrows, answers)) in zip(axes, panels.items()):
         shades = ax.imshow(answers, origin="lower", extent=[-extent, extent] * 2, cmap="Greys_r",
                            vmin=-0.4, vmax=1, alpha=0.8)
         ax.plot(*real.T, ".", color="black", markersize=2, label="real")
         ax.plot(*made.T, "x", color="tab:orange", markersize=5, label="generated")
         ax.quiver(*made.T, *arrows.T, color="tab:blue", width=0.006)
-        ax.set(title=title, xlabel="first number", xlim=(-extent, extent), ylim=(-extent, extent),
+        ax.set(xlabel="first number", xlim=(-extent, extent), ylim=(-extent, extent),
                aspect="equal")
-        ax.title.set_fontsize(11)
+        ax.set_title(title, fontsize=11)
         ax.grid(False)
-    axes[0, 0].set_ylabel("second number")
-    axes[0, 0].legend(loc="lower left", fontsize=8)
+    axes[0].set_ylabel("second number")
+    axes[0].legend(loc="lower left", fontsize=8)
     figure.colorbar(shades, ax=axes, label="D", shrink=0.7, boundaries=np.linspace(0, 1, 51))
     return figure

@@ -9,17 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
+from course_utils.figures.style import side_by_side
+
 __all__ = ["digits", "equation", "patterns", "sheets"]
 
 SMALL = 64  # pixels a side, up to which a picture's pixels are to be seen one by one
 
 
 def digits(
-    rows: Sequence[torch.Tensor],
-    *,
-    names: Sequence[str] | None = None,
-    titles: Sequence[Sequence[str] | None] | None = None,
-    signed: Sequence[int] = (),
+    rows: Sequence[torch.Tensor], *, names: Sequence[str] | None = None,
+    titles: Sequence[Sequence[str] | None] | None = None, signed: Sequence[int] = (),
 ) -> Figure:
     """Rows of pictures.
 
@@ -33,22 +32,18 @@ def digits(
     Raises:
         ValueError: the rows are not of one length, or names or titles do not fit them.
     """
-    counts = {len(row) for row in rows}
-    if len(counts) != 1 or counts == {0}:
+    count = len(rows[0])
+    if {len(row) for row in rows} != {count} or not count:
         raise ValueError(f"rows: got {[len(row) for row in rows]} pictures, expected as many each")
-    count = counts.pop()
-    titles = [None] * len(rows) if titles is None else titles
     for name, given in (("names", names), ("titles", titles)):
         if given is not None and len(given) != len(rows):
             raise ValueError(f"{name}: got {len(given)}, expected one for each of {len(rows)} rows")
-    figure, axes = plt.subplots(
-        len(rows), count, squeeze=False,
-        figsize=(1.05 * count + (1.4 if names else 0), 1.2 * len(rows)),
-    )
+    size = (1.05 * count + (1.4 if names else 0), 1.2 * len(rows))
+    figure, axes = plt.subplots(len(rows), count, squeeze=False, figsize=size)
     for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
-            beneath = "" if titles[i] is None else titles[i][j]
-            show_picture(axes[i, j], picture, beneath, signed=i in signed)
+        beneath = (titles and titles[i]) or [""] * count
+        for ax, picture, text in zip(axes[i], row, beneath, strict=True):
+            show_picture(ax, picture, text, signed=i in signed)
         if names is not None:
             axes[i, 0].set_ylabel(names[i], rotation=0, ha="right", va="center", labelpad=6)
     return figure
@@ -66,7 +61,7 @@ def equation(
     """
     image, perturbation, adversarial = pictures
     ratios = [1, 0.16 if plus == "+" else 0.42, 1, 0.16, 1]
-    figure, axes = plt.subplots(1, 5, figsize=(2.2 * sum(ratios), 2.7), width_ratios=ratios)
+    figure, axes = side_by_side(5, 2.2 * sum(ratios), 2.7, width_ratios=ratios)
     for ax, sign in zip(axes[1::2], (plus, "="), strict=True):
         ax.axis("off")
         ax.text(0.5, 0.5, sign, fontsize=20, ha="center", va="center")
@@ -83,13 +78,10 @@ def patterns(
 
     Three channels are drawn in colour; of any other number, the one that holds most.
     """
-    figure, axes = plt.subplots(
-        1, len(pictures), figsize=(2.3 * len(pictures), 2.9), squeeze=False
-    )
-    for ax, picture, title, text in zip(axes[0], pictures, titles, beneath, strict=True):
+    figure, axes = side_by_side(len(pictures), 2.3 * len(pictures), 2.9)
+    for ax, picture, title, text in zip(axes, pictures, titles, beneath, strict=True):
         pixels = np.atleast_3d(visible(picture))
-        show_picture(ax, torch.from_numpy(pixels).permute(2, 0, 1), text)
-        ax.set_title(title, fontsize=10)
+        show_picture(ax, torch.from_numpy(pixels).permute(2, 0, 1), text, title=title)
     return figure
 
 
@@ -112,9 +104,8 @@ def sheets(images: Mapping[str, torch.Tensor], *, columns: int = 10) -> Figure:
     `images`: for each title (N, 1, H, W) in [0, 1]; N is a multiple of `columns`.
     """
     rows = max(map(len, images.values())) / columns
-    size = (0.42 * columns * len(images), 0.42 * rows + 0.5)
-    figure, axes = plt.subplots(1, len(images), figsize=size, squeeze=False)
-    for ax, (title, pictures) in zip(axes[0], images.items(), strict=True):
+    figure, axes = side_by_side(len(images), 0.42 * columns * len(images), 0.42 * rows + 0.5)
+    for ax, (title, pictures) in zip(axes, images.items()):
         if len(pictures) == 0 or len(pictures) % columns:
             raise ValueError(f"images: got {len(pictures)}, expected a multiple of {columns}")
         framed = nn.functional.pad(pictures[:, 0], (1, 1, 1, 1), value=0.35)
@@ -125,7 +116,7 @@ def sheets(images: Mapping[str, torch.Tensor], *, columns: int = 10) -> Figure:
 
 
 def show_picture(
-    ax: Axes, picture: torch.Tensor, beneath: str = "", *, signed: bool = False
+    ax: Axes, picture: torch.Tensor, beneath: str = "", *, title: str = "", signed: bool = False
 ) -> None:
     """Draw a picture (1 or 3, H, W) in [0, 1], or, `signed`, in [-1, 1] with 0 as grey."""
     low = -1 if signed else 0
@@ -138,5 +129,6 @@ def show_picture(
     ax.imshow(pixels.numpy(), vmin=low, vmax=1, cmap="gray", interpolation=way)
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(beneath, fontsize=10, labelpad=3)
+    ax.set_title(title, fontsize=10)
     ax.grid(False)
     ax.spines[:].set_visible(False)

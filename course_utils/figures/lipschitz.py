@@ -9,27 +9,25 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.figures.style import SIX_STYLES, STYLES, hollow, legend_beside
+from course_utils.figures.style import SIX_STYLES, STYLES, hollow, legend_beside, side_by_side
 
 __all__ = ["certified_curves", "cones", "distances_by_network", "frequency_maps", "trained_bounds"]
 
 
 def cones(
     function: Callable[[np.ndarray], np.ndarray], *, constants: Sequence[float],
-    points: Sequence[float], ends: tuple[float, float] = (-6, 6),
+    points: Sequence[float],
 ) -> Figure:
     """A function of one number with the cones that a constant K allows it, a panel for each K.
 
     Through each of `points` go two lines of slopes K and -K. Where the function leaves the cone
     between them it is drawn thick: there |f(x) - f(point)| > K |x - point|.
     """
-    x = np.linspace(*ends, 601)
+    x = np.linspace(-6, 6, 601)
     y = function(x)
     room = 0.15 * np.ptp(y)
-    figure, axes = plt.subplots(
-        1, len(constants), figsize=(4.2 * len(constants), 3.3), sharey=True, squeeze=False
-    )
-    for ax, constant in zip(axes[0], constants):
+    figure, axes = side_by_side(len(constants), 4.2 * len(constants), 3.3, sharey=True)
+    for ax, constant in zip(axes, constants):
         ax.plot(x, y, color="black", linewidth=2)
         for point in points:
             height = function(np.array(point))
@@ -38,9 +36,9 @@ def cones(
             outside = np.abs(y - height) > reach * (1 + 1e-9) + 1e-12
             ax.plot(x, np.where(outside, y, np.nan), color="tab:orange", linewidth=6)
             ax.plot(point, height, "o", color="black")
-        ax.set(title=f"K = {constant:g}", xlabel="x", xlim=ends,
+        ax.set(title=f"K = {constant:g}", xlabel="x", xlim=(-6, 6),
                ylim=(y.min() - room, y.max() + room))
-    axes[0, 0].set_ylabel("f(x)")
+    axes[0].set_ylabel("f(x)")
     return figure
 
 
@@ -50,9 +48,8 @@ def frequency_maps(norms: Mapping[str, torch.Tensor]) -> Figure:
     `norms`: for each title the (M_y, M_x) of `course_utils.lipschitz.frequency_norms`. Frequency
     0 is drawn in the middle; a hollow circle marks the largest value, which the title gives.
     """
-    size = (3.9 * len(norms), 3.6)
-    figure, axes = plt.subplots(1, len(norms), figsize=size, sharey=True, squeeze=False)
-    for ax, (title, values) in zip(axes[0], norms.items()):
+    figure, axes = side_by_side(len(norms), 3.9 * len(norms), 3.6, sharey=True)
+    for ax, (title, values) in zip(axes, norms.items()):
         grid = np.fft.fftshift(values.numpy())
         down, right = (np.fft.fftshift(np.fft.fftfreq(side)) for side in grid.shape)
         picture = ax.pcolormesh(right, down, grid, cmap="gray", vmin=0)
@@ -63,8 +60,8 @@ def frequency_maps(norms: Mapping[str, torch.Tensor]) -> Figure:
         ax.set_title(f"{title}\nlargest {grid.max():.3g}", fontsize=10)
         ax.grid(False)
         figure.colorbar(picture, ax=ax, shrink=0.7)
-    axes[0, 0].set(ylabel="turns an output pixel, down", yticks=[-0.5, 0, 0.5])
-    axes[0, 0].invert_yaxis()
+    axes[0].set(ylabel="turns an output pixel, down", yticks=[-0.5, 0, 0.5])
+    axes[0].invert_yaxis()
     return figure
 
 
@@ -74,21 +71,20 @@ def trained_bounds(table: pd.DataFrame, bounds: pd.Series, *, title: str) -> Fig
     `table`: rows the layers, columns the networks, on the left; `bounds`: of another network's
     layers, on the right, a histogram. Both axes are logarithmic, and 1 is marked.
     """
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(9.6, 0.4 * len(table) + 1.4), width_ratios=[1.5, 1]
-    )
+    figure, (left, right) = side_by_side(2, 9.6, 0.4 * len(table) + 1.4, width_ratios=[1.5, 1])
     lines = np.arange(len(table))
     for (name, column), style in zip(table.items(), SIX_STYLES):
         left.plot(column.astype(float), lines, **hollow(style), markeredgewidth=1.6, label=name)
-    left.set(xscale="log", xlabel="bound", ylim=(len(table) - 0.5, -0.5), title="AlexNet")
+    left.set(ylim=(len(table) - 0.5, -0.5))
     left.set_yticks(lines, labels=table.index)
     left.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.1), ncols=3)
     edges = np.geomspace(bounds.min() * 0.999, bounds.max() * 1.001, 13)
     right.hist(bounds, bins=edges, color="0.7", edgecolor="black")
-    right.set(xscale="log", xlabel="bound", ylabel="layers", title=title)
-    for ax in (left, right):
+    right.set(ylabel="layers")
+    for ax, name in ((left, "AlexNet"), (right, title)):
+        ax.set(xscale="log", xlabel="bound")
         ax.axvline(1, color="0.5", linewidth=1)
-        ax.title.set_fontsize(10)
+        ax.set_title(name, fontsize=10)
     return figure
 
 
@@ -100,10 +96,9 @@ def distances_by_network(radii: Mapping[str, Mapping[str, torch.Tensor]]) -> Axe
     images of 28 x 28 pixels.
     """
     ax = plt.subplots(figsize=(8.6, 0.75 * len(radii) + 1.7))[1]
-    for line, (name, kinds) in enumerate(radii.items()):
+    for line, kinds in enumerate(radii.values()):
         for row, ((kind, values), style) in enumerate(zip(kinds.items(), STYLES)):
             height = line + 0.24 * (row - (len(kinds) - 1) / 2)
-            values = values.numpy()
             ax.plot(values, np.full(len(values), height), "|", color=style["color"], alpha=0.3,
                     markersize=9)
             ax.plot(np.median(values), height, style["marker"], color="white",
@@ -117,9 +112,7 @@ def distances_by_network(radii: Mapping[str, Mapping[str, torch.Tensor]]) -> Axe
     return ax
 
 
-def certified_curves(
-    radii: torch.Tensor, curves: Mapping[str, torch.Tensor]
-) -> Axes:
+def certified_curves(radii: torch.Tensor, curves: Mapping[str, torch.Tensor]) -> Axes:
     """Certified accuracy in percent over the radius (L2), for each condition and each seed.
 
     `radii`: (R,); `curves`: for each condition (seeds, R). The mean is a line with markers, each

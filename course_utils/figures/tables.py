@@ -11,7 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_utils.figures.images import show_picture
-from course_utils.figures.style import SIX_STYLES, STYLES, hollow, legend_beside, line, mark_at
+from course_utils.figures.style import (
+    SIX_STYLES,
+    STYLES,
+    hollow,
+    legend_beside,
+    mark_at,
+    side_by_side,
+    write_beside,
+)
 from course_utils.intervals import Interval, agree
 
 __all__ = [
@@ -21,12 +29,8 @@ __all__ = [
 
 
 def curves(
-    panels: Mapping[str, pd.DataFrame],
-    *,
-    xlabel: str = "eps",
-    mark: float | None = None,
-    marked: str = "",
-    log: bool = False,
+    panels: Mapping[str, pd.DataFrame], *, xlabel: str = "eps", mark: float | None = None,
+    marked: str = "", log: bool = False,
 ) -> Figure:
     """One panel for each table, in it one line for each column over the index, ascending.
 
@@ -37,9 +41,8 @@ def curves(
         log: the horizontal axis is logarithmic, with a tick at each place of the index.
     """
     columns = list(panels.values())[-1].columns  # where all have the same, one legend will do
-    size = (3.9 * len(panels) + 2.5, 3.7)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
-    for ax, (ylabel, table) in zip(axes[0], panels.items(), strict=True):
+    figure, axes = side_by_side(len(panels), 3.9 * len(panels) + 2.5, 3.7)
+    for ax, (ylabel, table) in zip(axes, panels.items()):
         for (name, values), style in zip(table.items(), SIX_STYLES):
             ax.plot(table.index, values, **style, label=name)
         ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -51,7 +54,7 @@ def curves(
             ax.minorticks_off()
         if mark is not None:
             mark_at(ax, mark, marked)
-        if table.shape[1] > 1 and (ax is axes[0, -1] or not table.columns.equals(columns)):
+        if table.shape[1] > 1 and (ax is axes[-1] or not table.columns.equals(columns)):
             legend_beside(ax)
     return figure
 
@@ -64,7 +67,7 @@ def histograms(values: Mapping[str, torch.Tensor], *, xlabel: str) -> Axes:
     for (name, array), style, hatch in zip(arrays.items(), STYLES, ("", "////", "....")):
         ax.hist(array, bins, histtype="stepfilled", facecolor="none", hatch=hatch,
                 edgecolor=style["color"], label=f"{name} (mean {array.mean():.3f})")
-        ax.axvline(array.mean(), **line(style))
+        ax.axvline(array.mean(), color=style["color"], linestyle=style["linestyle"])
     ax.set(xlabel=xlabel, ylabel="images")
     ax.set_xlim(left=0)
     ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
@@ -77,8 +80,8 @@ def agreement(exact: torch.Tensor, ours: torch.Tensor, *, label: str) -> Axes:
     end = 1.05 * float(max(exact.max(), ours.max()))
     ax.plot([0, end], [0, end], "--", color="0.5", label="equal")
     ax.plot(exact, ours, "o", color="black", fillstyle="none", label="one image")
-    ax.set(xlabel=f"{label}: exact", ylabel=f"{label}: our attack", aspect="equal")
-    ax.set(xlim=(0, end), ylim=(0, end))
+    ax.set(xlabel=f"{label}: exact", ylabel=f"{label}: our attack", aspect="equal",
+           xlim=(0, end), ylim=(0, end))
     ax.legend(frameon=False)
     return ax
 
@@ -93,8 +96,7 @@ def seeds(runs: Mapping[str, Sequence[float]], *, xlabel: str) -> Axes:
         mean = sum(values) / len(values)
         ax.plot(values, [place] * len(values), "o", color="0.4", fillstyle="none")
         ax.plot([mean, mean], [place - 0.3, place + 0.3], color="black", linewidth=2)
-        ax.text(1.02, place, f"{mean:.2f}", transform=ax.get_yaxis_transform(), va="center",
-                fontsize=10)
+        write_beside(ax, place, f"{mean:.2f}")
     ax.set_yticks(range(len(runs)), labels=list(runs))
     ax.set(xlabel=xlabel, ylim=(len(runs) - 0.5, -0.5))
     return ax
@@ -138,16 +140,15 @@ def transfer_scatter(
     are shown to. The diagonal is left out; the marker tells the row. `across` has a number for
     each cell (a table) or for each column (a Series).
     """
-    size = (4.2 * len(panels) + 1.6, 3.9)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
-    for ax, (title, table) in zip(axes[0], panels.items(), strict=True):
+    figure, axes = side_by_side(len(panels), 4.2 * len(panels) + 1.6, 3.9, sharey=True)
+    for ax, (title, table) in zip(axes, panels.items()):
         for name, style in zip(table.index, SIX_STYLES):
             others = [other for other in table.columns if other != name]
             places = across.loc[name] if across.ndim == 2 else across
             ax.plot(places[others], table.loc[name, others], **hollow(style), label=name)
         ax.set(xlabel=xlabel, ylim=(0, 100), xscale="log" if log else "linear")
         ax.set_title(title, fontsize=11)
-    axes[0, 0].set_ylabel("transfer rate (%)")
+    axes[0].set_ylabel("transfer rate (%)")
     legend_beside(ax, title="made for", fontsize=9)
     return figure
 
@@ -160,23 +161,22 @@ def probabilities_by_network(
     `chances`: for each network its probabilities (classes,). The most likely class is black, the
     others are grey; `label` and `target` are marked by a word.
     """
-    figure, axes = plt.subplots(
-        1, 1 + len(chances), figsize=(1.6 * (1 + len(chances)), 2.9), width_ratios=[1.4]
-        + [1] * len(chances)
+    count = len(chances)
+    figure, axes = side_by_side(
+        1 + count, 1.6 * (1 + count), 2.9, width_ratios=[1.4] + [1] * count
     )
     show_picture(axes[0], image)
-    for ax, (name, values) in zip(axes[1:], chances.items(), strict=True):
+    for ax, (name, values) in zip(axes[1:], chances.items()):
         values = 100 * values.numpy()
         colors = ["black" if k == values.argmax() else "0.7" for k in range(len(values))]
         ax.barh(range(len(values)), values, color=colors)
-        ax.set(title=f"{name}\nsays {values.argmax()}", xlim=(0, 100), xticks=[0, 100])
-        ax.title.set_fontsize(9)
+        ax.set(xlim=(0, 100), xticks=[0, 100])
+        ax.set_title(f"{name}\nsays {values.argmax()}", fontsize=9)
         ax.set_yticks(range(len(values)), labels=[])
         ax.invert_yaxis()
     words = {label: "true ", target: "target "}
-    axes[1].set_yticks(
-        range(len(values)), labels=[f"{words.get(k, '')}{k}" for k in range(len(values))]
-    )
+    names = [f"{words.get(k, '')}{k}" for k in range(len(values))]
+    axes[1].set_yticks(range(len(values)), labels=names)
     figure.supxlabel("probability (%)", fontsize=10)
     return figure
 
@@ -214,9 +214,8 @@ def beside_paper(
             theirs = [table.at[row, column] for table in (paper, paper_low, paper_high)]
             if not np.isnan([*cell, *theirs]).any():
                 same = agree(Interval(*cell), Interval(*theirs))
-                ax.text(1.02, place, f"{cell[0] - theirs[0]:+.0f}", fontsize=9,
-                        transform=ax.get_yaxis_transform(), va="center",
-                        weight="normal" if same else "bold")
+                write_beside(ax, place, f"{cell[0] - theirs[0]:+.0f}", fontsize=9,
+                             weight="normal" if same else "bold")
         ax.set_title(f"made for {row}" if row in ours.columns else row, fontsize=10)
         ax.set(xlim=(-4, 104), xticks=[0, 50, 100], ylim=(len(lines) - 0.4, -0.6))
         ax.set_yticks(lines, labels=ours.columns)

@@ -1,6 +1,13 @@
 """Generative adversarial networks: the two players, their game, and measures of the outcome."""
 
-from course_utils.gan.frechet import features, frechet_distance
+from course_utils.gan.measures import (
+    PAPERS_SIGMAS,
+    SIGMAS,
+    choose_sigma,
+    features,
+    frechet_distance,
+    parzen_log_likelihood,
+)
 from course_utils.gan.networks import (
     Generator,
     draw_noise,
@@ -8,7 +15,6 @@ from course_utils.gan.networks import (
     rectifier_generator,
     sample,
 )
-from course_utils.gan.parzen import PAPERS_SIGMAS, SIGMAS, choose_sigma, parzen_log_likelihood
 from course_utils.gan.shipped import load_gan, load_gan_record, measure_gan, retrain_gan
 from course_utils.gan.theory import game_value, jensen_shannon
 from course_utils.gan.training import discriminator_loss, generator_loss, train_gan
@@ -18,4 +24,4 @@ __all__ = [
     "features", "frechet_distance", "game_value", "generator_loss", "jensen_shannon", "load_gan",
     "load_gan_record", "maxout_discriminator", "measure_gan", "parzen_log_likelihood",
     "rectifier_generator", "retrain_gan", "sample", "train_gan",
-]
+]  # fmt: skip

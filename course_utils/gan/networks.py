@@ -24,10 +24,7 @@ class Generator(nn.Sequential):
 
 
 def rectifier_generator(
-    *widths: int,
-    noise: int = 100,
-    mean: torch.Tensor | None = None,
-    normalise: bool = True,
+    *widths: int, noise: int = 100, mean: torch.Tensor | None = None, normalise: bool = True,
     seed: int = 0,
 ) -> Generator:
     """Build the 2014 paper's kind of generator: rectifier layers under one of sigmoids.
@@ -45,21 +42,18 @@ def rectifier_generator(
         A module from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
 
     Raises:
-        ValueError: a width or `noise` is not a positive whole number, or `mean` is not as
-            described.
+        TypeError, ValueError: an argument is not as described.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; sizes, first weights and biases
     stand in its code (github.com/goodfeli/adversarial, mnist.yaml). Batch normalisation: Ioffe
     and Szegedy 2015 (arXiv:1502.03167).
     """
-    plain = fully_connected(*widths, 28 * 28, hidden="rectifier", inputs=noise)
-    _draw_weights(plain, 0.05, seed)
+    plain = _drawn(fully_connected(*widths, 28 * 28, hidden="rectifier", inputs=noise), 0.05, seed)
     if mean is not None:
         check_images(mean, name="mean")
         if mean.shape != (1, 28, 28):
             raise ValueError(f"mean: got shape {tuple(mean.shape)}, expected (1, 28, 28)")
-        with torch.no_grad():
-            plain[-1].bias.copy_(mean.flatten().logit(eps=1e-3))
+        plain[-1].bias.data.copy_(mean.flatten().logit(eps=1e-3))
     layers: list[nn.Module] = []
     for layer in plain:
         if normalise and isinstance(layer, nn.ReLU):
@@ -75,31 +69,30 @@ def maxout_discriminator(
 
     Args:
         widths: units of each hidden layer; the paper has 240, 240.
-        dropout: in train mode, the share of the pixels and of each hidden layer's units set to
-            zero.
+        dropout: as of `fully_connected`.
         seed: of the first weights, uniform in [-0.005, 0.005]: from larger ones, what D tells G
             of an image's pixels is noisier, and so are G's images.
 
     Returns:
         A module from images (N, 1, 28, 28) in [0, 1] to logits (N, 1).
 
-    Raises:
-        ValueError: a width is not a positive whole number, or `dropout` is not as described.
-
-    Source: as of `rectifier_generator`.
+    Errors, source: as of `rectifier_generator`.
     """
-    network = fully_connected(*widths, 1, hidden="maxout", dropout=dropout)
-    _draw_weights(network, 0.005, seed)
+    return _drawn(fully_connected(*widths, 1, hidden="maxout", dropout=dropout), 0.005, seed)
+
+
+def _drawn(network: nn.Sequential, largest: float, seed: int) -> nn.Sequential:
+    """Return the network with weights drawn uniformly, none above the largest in size."""
+    random = torch.Generator().manual_seed(seed)
+    for layer in linear_layers(network):
+        nn.init.uniform_(layer.weight, -largest, largest, generator=random)
     return network
 
 
 def draw_noise(count: int, size: int, *, seed: int = 0) -> torch.Tensor:
     """Return noise (count, size), each number uniform in [-1, 1], float32 on the CPU.
 
-    Args:
-        count: at least 1.
-        size: numbers an image is made from, a generator's `noise`.
-        seed: of the draw.
+    count: at least 1. size: numbers an image is made from, a generator's `noise`.
     """
     check_counts(count=count, size=size)
     return uniform(count, size, torch.Generator().manual_seed(seed))
@@ -122,10 +115,3 @@ def sample(generator: Generator, count: int, *, seed: int = 0) -> torch.Tensor:
     noise = draw_noise(count, generator.noise, seed=seed).to(device)
     with eval_mode(generator), torch.no_grad():
         return torch.cat([generator(some) for some in noise.split(BATCH)])
-
-
-@torch.no_grad()
-def _draw_weights(network: nn.Module, largest: float, seed: int) -> None:
-    random = torch.Generator().manual_seed(seed)
-    for layer in linear_layers(network):
-        layer.weight.uniform_(-largest, largest, generator=random)

@@ -8,8 +8,13 @@ import torch
 from torch import nn
 
 from course_utils import checkpoint, data, zoo
+from course_utils.gan.measures import (
+    PAPERS_SIGMAS,
+    SIGMAS,
+    choose_sigma,
+    parzen_log_likelihood,
+)
 from course_utils.gan.networks import Generator, maxout_discriminator, rectifier_generator, sample
-from course_utils.gan.parzen import PAPERS_SIGMAS, SIGMAS, choose_sigma, parzen_log_likelihood
 from course_utils.gan.training import train_gan
 from course_utils.training import predict
 from course_utils.zoo import TINY
@@ -23,7 +28,6 @@ ARCHITECTURE = {
 OPTIONS = {"epochs": 20, "batch_size": 100, "learning_rate": (1e-3, 3e-4), "average": 0.9998}
 SEED = 0
 TRAINED_ON = 50_000  # of the training images; the others are left to choose sigma on
-_ADVICE = "Install the course anew, or train it: `make train`"
 
 
 def load_gan() -> tuple[Generator, nn.Module]:
@@ -34,9 +38,8 @@ def load_gan() -> tuple[Generator, nn.Module]:
     Raises:
         RuntimeError: the checkpoint is missing, damaged or does not belong to these networks.
     """
-    state, _ = _read(zoo.CHECKPOINTS)
     pair = _build()
-    pair.load_state_dict(state)
+    pair.load_state_dict(_read(zoo.CHECKPOINTS)[0])
     generator, discriminator = pair.eval()
     return generator, discriminator
 
@@ -45,10 +48,7 @@ def load_gan_record() -> dict:
     """Return what is recorded about the shipped pair.
 
     Architecture, data, seed, options of the training, versions; and, of the weights as shipped (in
-    half precision), what `measure_gan` returns.
-
-    Raises:
-        RuntimeError: the checkpoint is missing, damaged or of other networks.
+    half precision), what `measure_gan` returns. Raises RuntimeError as `load_gan`.
     """
     return _read(zoo.CHECKPOINTS)[1]
 
@@ -59,8 +59,7 @@ def measure_gan(generator: Generator, *, seed: int = 0) -> dict[str, object]:
     Sigma is chosen on the first 1,000 of the last 10,000 training images, those on which the
     paper's code chooses.
 
-    Args:
-        seed: of the noise that the samples are made from.
+    seed: of the noise that the samples are made from.
 
     Returns:
         "log_likelihood": the mean over the test images, in nats, its "standard_error", and the
@@ -88,8 +87,7 @@ def measure_gan(generator: Generator, *, seed: int = 0) -> dict[str, object]:
 def retrain_gan(folder: Path = zoo.CHECKPOINTS) -> dict:
     """Train the pair anew, write its checkpoint, say how it compares; return the new record.
 
-    Args:
-        folder: of the checkpoint, old and new.
+    folder: of the checkpoint, old and new.
     """
     images = data.load_mnist("train")[0][:TRAINED_ON]
     pair = _build(images.mean(0))
@@ -97,10 +95,11 @@ def retrain_gan(folder: Path = zoo.CHECKPOINTS) -> dict:
     with torch.enable_grad():
         train_gan(*pair, images, seed=SEED, **OPTIONS)
     print(f"{NAME}: trained in {time.perf_counter() - start:.0f} s", flush=True)
-    for values in (*pair.parameters(), *pair.buffers()):  # measured as they are shipped
-        if values.is_floating_point():
-            values.copy_(values.half())
-            values[values.abs() < TINY] = 0
+    state = pair.state_dict()
+    for name, values in state.items():
+        if values.is_floating_point():  # measured as they are shipped
+            state[name] = values.half()
+            values.copy_(state[name])
     record = {
         "architecture": ARCHITECTURE,
         "training": {"function": "train_gan", "options": OPTIONS, "seed": SEED},
@@ -114,10 +113,6 @@ def retrain_gan(folder: Path = zoo.CHECKPOINTS) -> dict:
     except RuntimeError as error:
         print(f"nothing to compare {NAME} with: {error}", flush=True)
     print(f"{NAME}, retrained: {_told(record)}")
-    state = {
-        name: values.half() if values.is_floating_point() else values
-        for name, values in pair.state_dict().items()
-    }
     return checkpoint.write(NAME, state, record, folder)
 
 
@@ -134,4 +129,5 @@ def _told(record: dict) -> str:
 
 
 def _read(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    return checkpoint.read(NAME, folder, architecture=ARCHITECTURE, advice=_ADVICE)
+    advice = "Install the course anew, or train it: `make train`"
+    return checkpoint.read(NAME, folder, architecture=ARCHITECTURE, advice=advice)

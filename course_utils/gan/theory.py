@@ -9,9 +9,7 @@ Density = Callable[[Tensor], Tensor]
 CELLS = 100_000
 
 
-def game_value(
-    discriminator: Density, p: Density, q: Density, *, low: float, high: float
-) -> float:
+def game_value(discriminator: Density, p: Density, q: Density, *, low: float, high: float) -> float:
     """Return V(D) = integral of p log D + q log(1 - D) over [low, high].
 
     Args:
@@ -38,9 +36,7 @@ def game_value(
 def jensen_shannon(p: Density, q: Density, *, low: float, high: float) -> float:
     """Return JS(p, q) = (KL(p, m) + KL(q, m)) / 2 with m = (p + q) / 2, from 0 to log 2 nats.
 
-    Args, errors: as in `game_value`.
-
-    Source: Goodfellow et al. 2014 (arXiv:1406.2661), equation 6.
+    Args, errors: as in `game_value`. Source: the same paper, equation 6.
     """
     _, width, a, b = _on_a_grid(low, high, p=p, q=q)
     m = (a + b) / 2

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.checks import check_counts, check_images, check_sizes
+from course_utils.checks import check_counts, check_images, check_model, check_sizes
+from course_utils.convex import check_finite
 from course_utils.device import seeded
 from course_utils.gan.networks import Generator, uniform
 from course_utils.inference import batches
@@ -46,23 +47,21 @@ def generator_loss(fake: Tensor, *, saturating: bool = False) -> Tensor:
     return F.logsigmoid(-fake).mean() if saturating else -F.logsigmoid(fake).mean()
 
 
+def _check_logits(**logits: Tensor) -> None:
+    for name, values in logits.items():
+        if not isinstance(values, Tensor) or not values.is_floating_point():
+            kind = getattr(values, "dtype", type(values).__name__)
+            raise TypeError(f"{name}: got {kind}, expected a tensor of floating point logits")
+        if not values.numel():
+            raise ValueError(f"{name}: got shape {tuple(values.shape)}, expected a logit or more")
+
+
 def train_gan(
-    generator: Generator,
-    discriminator: nn.Module,
-    images: Tensor,
-    *,
-    epochs: int = 10,
-    batch_size: int = 100,
-    learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
-    adam: bool = True,
-    saturating: bool = False,
-    generator_steps: int = 1,
-    eps: float = 0.0,
-    average: float = 0.998,
-    every: int = 100,
-    watch: Callable[[int], object] | None = None,
-    seed: int = 0,
-    progress: bool = True,
+    generator: Generator, discriminator: nn.Module, images: Tensor, *, epochs: int = 10,
+    batch_size: int = 100, learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
+    adam: bool = True, saturating: bool = False, generator_steps: int = 1, eps: float = 0.0,
+    average: float = 0.998, every: int = 100, watch: Callable[[int], object] | None = None,
+    seed: int = 0, progress: bool = True,
 ) -> pd.DataFrame:
     """Train both networks in place, one against the other.
 
@@ -113,20 +112,17 @@ def train_gan(
             f"learning_rate: got {learning_rate!r}, expected a number above 0, "
             "or two, of generator and discriminator"
         )
-    check_counts(
-        epochs=epochs, batch_size=batch_size, generator_steps=generator_steps, every=every
-    )
+    check_counts(epochs=epochs, batch_size=batch_size, generator_steps=generator_steps, every=every)
     check_sizes(eps=eps)
     if not 0 <= average < 1:
         raise ValueError(f"average: got {average!r}, expected a share in [0, 1)")
     _check_players(generator, discriminator, images)
     player = copy.deepcopy(generator).train()
-    by = {"betas": (0.5, 0.999)} if adam else {}
-    optimizers = [
-        (torch.optim.Adam if adam else torch.optim.SGD)(
-            network.parameters(), lr=rate, fused=True, **by)
+    kind, by = (torch.optim.Adam, {"betas": (0.5, 0.999)}) if adam else (torch.optim.SGD, {})
+    of_player, of_discriminator = (
+        kind(network.parameters(), lr=rate, fused=True, **by)
         for network, rate in zip((player, discriminator), rates)
-    ]
+    )
     random = torch.Generator().manual_seed(seed)
     orders = _orders(len(images), batch_size, random)
     per_epoch = len([*batches(images, batch_size)])
@@ -148,32 +144,26 @@ def train_gan(
             (slope,) = torch.autograd.grad(loss, both, retain_graph=True)
             moved = (both.detach() + eps * slope.sign()).clamp_(0, 1)
             loss = (loss + loss_of(moved)[0]) / 2
-        _step(optimizers[1], loss)
+        _step(of_discriminator, loss)
         of_real, of_fake = (logits.detach().sigmoid().mean().item() for logits in (real, fake))
         return {"discriminator loss": loss.item(), "real": of_real, "fake": of_fake}
 
     def generator_step() -> dict[str, float]:
         loss = generator_loss(discriminator(player(noise(batch_size))), saturating=saturating)
-        _step(optimizers[0], loss)
+        _step(of_player, loss)
         return {"generator loss": loss.item()}
 
     players = nn.ModuleList([generator, discriminator])
     history, since, saved = [], [], copy_of_state(players)
-    modes = [network.training for network in players]
-    players.train()
     bar = tqdm(total=rounds, desc="training", unit="round", disable=not progress)
     try:
-        with seeded(seed, images.device):
+        with seeded(seed, images.device), eval_mode(players, training=True):
             for number in range(1, rounds + 1):
-                try:
-                    since.append(discriminator_step(next(orders).to(images.device)))
-                    for _ in range(generator_steps):
-                        since.append(generator_step())
-                except FloatingPointError as error:
-                    raise FloatingPointError(
-                        f"{error} in round {number}: training diverged. Try a smaller "
-                        "learning_rate, or another seed, and check the images and both networks"
-                    ) from None
+                steps = [discriminator_step(next(orders).to(images.device))]
+                steps += [generator_step() for _ in range(generator_steps)]
+                for loss in (loss for step in steps for loss in step.values()):
+                    check_finite(loss, f"round {number}", "learning_rate, or another seed")
+                since += steps
                 _follow(generator, player, average, noise(batch_size))
                 bar.update()
                 if number % every and number < rounds:
@@ -189,18 +179,12 @@ def train_gan(
         raise
     finally:
         bar.close()
-        for network, mode in zip(players, modes):
-            network.train(mode)
     return pd.DataFrame(history)
 
 
 def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """Move one network's parameters down its loss; the other's gets no gradient."""
-    if not loss.isfinite():
-        raise FloatingPointError(f"a loss is {loss.item()}")
-    parameters = optimizer.param_groups[0]["params"]
-    for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters)):
-        parameter.grad = slope
+    loss.backward(inputs=optimizer.param_groups[0]["params"])
     optimizer.step()
     optimizer.zero_grad()
 
@@ -220,23 +204,12 @@ def _orders(count: int, size: int, random: torch.Generator) -> Iterator[Tensor]:
         yield from batches(torch.randperm(count, generator=random), size)
 
 
-def _check_logits(**logits: Tensor) -> None:
-    for name, values in logits.items():
-        if not isinstance(values, Tensor) or not values.is_floating_point():
-            kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
-            raise TypeError(f"{name}: got {kind}, expected a tensor of floating point logits")
-        if not values.numel():
-            shape = tuple(values.shape)
-            raise ValueError(f"{name}: got shape {shape}, expected at least one logit")
-
-
 def _check_players(generator: Generator, discriminator: nn.Module, images: Tensor) -> None:
     """Refuse images or networks that do not fit together, before any training."""
     check_images(images)
-    if not isinstance(generator, nn.Module) or not hasattr(generator, "noise"):
+    check_model(discriminator, name="discriminator")
+    if not isinstance(generator, Generator):
         raise TypeError(f"generator: got {type(generator).__name__}, expected a Generator")
-    if not isinstance(discriminator, nn.Module):
-        raise TypeError(f"discriminator: got {type(discriminator).__name__}, expected a Module")
     with eval_mode(generator), eval_mode(discriminator), torch.no_grad():
         made = generator(torch.zeros(1, generator.noise).to(images))
         if made.shape[1:] != images.shape[1:]:

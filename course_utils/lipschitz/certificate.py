@@ -47,11 +47,7 @@ def scale_of(weight: Tensor) -> float:
 
 
 def largest_eigenpair(
-    multiply: Callable[[np.ndarray], np.ndarray],
-    size: int,
-    *,
-    tolerance: float,
-    seed: int = 0,
+    multiply: Callable[[np.ndarray], np.ndarray], size: int, *, tolerance: float, seed: int = 0,
     dtype: type = np.float64,
 ) -> tuple[float, np.ndarray]:
     """Return the largest eigenvalue of a symmetric matrix known by its products, and its vector.

@@ -19,13 +19,12 @@ Sources: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3, the paper's A(xi); 
 Long 2019 (arXiv:1805.10408) for circular convolutions of stride 1.
 """
 
-import dataclasses
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from course_utils.lipschitz.certificate import UNIT, UP, allowance, scale_of
 
@@ -33,29 +32,25 @@ CHUNK = 2**21  # complex entries of the matrices A(f) that are in memory at a ti
 TRIES = 4  # frequencies whose eigenvalues are computed at a time, while the largest is sought
 
 
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """One axis of a convolution, height or width.
+class Axis(NamedTuple):
+    """One axis of a convolution, height or width."""
 
-    Attributes:
-        before: pixels of padding before the image.
-        period: M, the frequencies of the circle, whose stride * M pixels hold the image.
-        outputs: pixels that the layer gives.
-    """
-
-    before: int
-    period: int
-    outputs: int
+    before: int  # pixels of padding before the image
+    period: int  # M, the frequencies of the circle, whose stride * M pixels hold the image
+    outputs: int  # pixels that the layer gives
 
 
 def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
     """Return the two axes of a convolution on images (C, H, W).
 
-    Circular padding is taken where the layer is a circular convolution, or a part of one: the
-    stride divides the side, and no output appears twice.
+    Raises:
+        TypeError, ValueError: it is none that can be bounded on such images. Circular padding has
+            to make a circular convolution, or a part of one: the stride divides the side, and no
+            output appears twice.
     """
+    _check(layer, input_shape)
     result = []
-    for axis, (before, after) in enumerate(padding(layer)):
+    for axis, (before, after) in enumerate(_padding(layer)):
         size, taps = input_shape[1 + axis], layer.weight.shape[2 + axis]
         stride, dilation = pair(layer.stride)[axis], pair(layer.dilation)[axis]
         reach = dilation * (taps - 1) + 1
@@ -64,7 +59,6 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
                 f"input_shape: got {input_shape}, too small for a kernel that reaches over {reach}"
             )
         outputs = (size + before + after - reach) // stride + 1
-        read = stride * (outputs - 1) + reach  # pixels, those of the padding too
         if layer.padding_mode == "circular":
             period = size // stride
             if size % stride or outputs > period or max(before, after) > size:
@@ -75,13 +69,37 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
         else:
             # The padding behind the image may go round into the zeros before it. Outputs whose
             # windows start behind the circle's end read those zeros only.
-            last = read - before
+            last = stride * (outputs - 1) + reach - before  # of the pixels read
             period = math.ceil(max(before + min(size, last), last) / stride)
         result.append(Axis(before, period, outputs))
     return result
 
 
-def padding(layer: nn.Conv2d) -> list[tuple[int, int]]:
+def _check(layer: nn.Module, input_shape: tuple[int, int, int]) -> None:
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"layer: got {type(layer).__name__}, expected nn.Conv2d")
+    if layer.padding_mode not in ("zeros", "circular"):
+        raise ValueError(
+            f"layer: got padding_mode={layer.padding_mode!r}, expected 'zeros' or 'circular'"
+        )
+    if not is_shape(input_shape) or (len(input_shape), input_shape[0]) != (3, layer.in_channels):
+        raise ValueError(
+            f"input_shape: got {input_shape!r}, expected (C, H, W) with "
+            f"C = {layer.in_channels}, the layer's channels"
+        )
+    sizes = layer.out_channels, layer.in_channels // layer.groups, *pair(layer.kernel_size)
+    if layer.weight.shape != sizes:
+        raise ValueError(f"layer: got weights {tuple(layer.weight.shape)}, expected {sizes}")
+
+
+def is_shape(value: object) -> bool:
+    """Return whether a value is a sequence of whole numbers above 0."""
+    return isinstance(value, tuple | list | torch.Size) and all(
+        isinstance(side, int) and side > 0 for side in value
+    )
+
+
+def _padding(layer: nn.Conv2d) -> list[tuple[int, int]]:
     """Return the pixels before and after the image, down and to the right, as torch pads."""
     if layer.padding_mode == "circular":  # fixed when the layer was made
         left, right, top, bottom = layer._reversed_padding_repeated_twice
@@ -106,28 +124,26 @@ def phase_weights(layer: nn.Conv2d) -> Tensor:
     spread[:, :, : dy * height : dy, : dx * width : dx] = weight
     spread = spread[:, :, : qy * sy, : qx * sx]
     split = spread.reshape(layer.groups, out // layer.groups, into, qy, sy, qx, sx)
-    return split.permute(0, 1, 2, 4, 6, 3, 5).reshape(
-        layer.groups, out // layer.groups, into * sy * sx, qy, qx
-    )
+    return split.permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4)
+
+
+def wave(frequencies: Tensor, count: int, period: int) -> Tensor:
+    """Return exp(2 pi i f m / M) for f (...) and m below the count: complex (..., count)."""
+    turns = (frequencies[..., None] * torch.arange(count)) % period
+    return torch.exp(2j * math.pi * turns.double() / period)
 
 
 def transfer(weights: Tensor, frequencies: Tensor, periods: tuple[int, int]) -> Tensor:
     """Return A(f) for f (F, 2): complex (F, groups, channels out, channels in * phases)."""
-    waves = [
-        torch.exp(2j * math.pi * ((f[:, None] * torch.arange(taps)) % period).double() / period)
-        for f, taps, period in zip(frequencies.unbind(1), weights.shape[3:], periods)
-    ]
-    both = torch.einsum("fy,fx->fyx", *waves).flatten(1)
+    down, right = map(wave, frequencies.unbind(1), weights.shape[3:], periods)
+    both = torch.einsum("fy,fx->fyx", down, right).flatten(1)
     return torch.einsum("ft,goit->fgoi", both, weights.flatten(3).to(both))
 
 
-def grams(
-    weights: Tensor, frequencies: Tensor, periods: tuple[int, int]
-) -> Iterator[Tensor]:
+def grams(weights: Tensor, frequencies: Tensor, periods: tuple[int, int]) -> Iterator[Tensor]:
     """Yield A(f) A(f)^*, or A(f)^* A(f) if that is smaller, as (F, groups, n, n), part by part."""
     groups, out, into = weights.shape[:3]
-    room = groups * max(out, into) * min(out, into)
-    for part in frequencies.split(max(1, CHUNK // room)):
+    for part in frequencies.split(max(1, CHUNK // (groups * out * into))):
         matrices = transfer(weights, part, periods)
         matrices = matrices if out <= into else matrices.mH
         yield matrices @ matrices.mH
@@ -145,10 +161,10 @@ def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
     A frequency is done when Cholesky has proved that no eigenvalue of A(f) A(f)^* is above the
     level; the level rises to the eigenvalues of a few frequencies that fail, until none is left.
     """
-    scale = scale_of(layer.weight)
+    both, scale = axes(layer, input_shape), scale_of(layer.weight)
     if not scale:
         return 0.0
-    weights, both = phase_weights(layer) / scale, axes(layer, input_shape)
+    weights = phase_weights(layer) / scale
     # Along an axis with one tap A(f) is the same at all frequencies.
     periods = tuple(1 if taps == 1 else a.period for taps, a in zip(weights.shape[3:], both))
     n, inner, taps = min(weights.shape[1:3]), max(weights.shape[1:3]), weights[0, 0, 0].numel()
@@ -164,8 +180,7 @@ def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
     # An entry of A(f) is off by at most (4 taps + 48) u sum |W_q|, one of A(f) A(f)^* by 4 inner u
     # more, of the products of absolute values; and || sum |W_q| ||^2 <= taps |W|_F^2.
     error = 8 * (inner + taps + 16) * UNIT * taps * weights.square().sum((1, 2, 3, 4)).max().item()
-    level = level * (1 + allowance(n)) + error
-    return scale * math.sqrt(level) * UP
+    return scale * math.sqrt(level * (1 + allowance(n)) + error) * UP
 
 
 def _rank(matrices: Tensor, level: float) -> Tensor:
@@ -186,15 +201,13 @@ def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tens
         float64 (M_y, M_x), in numpy.fft.fftfreq's order. Entry [j, k] is for the waves of j / M_y
         and k / M_x turns an output pixel, down and to the right. With a stride of s, s^2 waves
         of the input share an entry: those of (j / M_y + a) / s turns a pixel, a = 0, ..., s - 1,
-        and in the same way to the right. Its largest entry is what `operator_norm` has as upper
-        bound.
+        and in the same way to the right. The largest entry is `operator_norm`'s upper bound.
 
     Raises:
         TypeError, ValueError: as for `operator_norm`.
 
     Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
     """
-    check_convolution(layer, input_shape)
     periods = tuple(axis.period for axis in axes(layer, input_shape))
     scale = scale_of(layer.weight) or 1.0
     parts = grams(phase_weights(layer) / scale, half_grid(periods), periods)
@@ -222,22 +235,18 @@ def amplified_pattern(
     Raises:
         TypeError, ValueError: as for `operator_norm`.
     """
-    check_convolution(layer, input_shape)
+    both = axes(layer, input_shape)
     if len(frequency) != 2 or not all(isinstance(f, int) for f in frequency):
         raise ValueError(f"frequency: got {frequency!r}, expected two whole numbers")
-    both = axes(layer, input_shape)
-    periods = tuple(axis.period for axis in both)
-    matrices = transfer(phase_weights(layer), torch.tensor([frequency]), periods)[0]
+    periods, place = tuple(axis.period for axis in both), torch.tensor(frequency)
+    matrices = transfer(phase_weights(layer), place[None], periods)[0]
     if all(2 * f % period == 0 for f, period in zip(frequency, periods)):
         matrices = matrices.real.to(torch.complex128)  # the waves are real, up to rounding
     _, values, right = torch.linalg.svd(matrices, full_matrices=False)
     group = values[:, 0].argmax()
     vector = right[group, 0].conj()
     vector = vector * vector[vector.abs().argmax()].conj().sgn()
-    waves = [
-        torch.exp(2j * math.pi * ((f * torch.arange(period)) % period).double() / period)
-        for f, period in zip(frequency, periods)
-    ]
+    waves = map(wave, place, periods, periods)
     inside = torch.einsum("cab,m,n->cmanb", vector.view(-1, *pair(layer.stride)), *waves)
     inside = inside.flatten(3).flatten(1, 2).real
     # The circle begins with the padding; it may be wider than image and padding, or narrower.
@@ -248,34 +257,3 @@ def amplified_pattern(
     pattern = torch.zeros(input_shape, dtype=torch.float64)
     pattern.view(layer.groups, -1, *input_shape[1:])[group] = inside[:, rows][:, :, columns]
     return pattern / pattern.norm()
-
-
-def linear_part(layer: nn.Conv2d, images: Tensor, scale: float = 1.0) -> Tensor:
-    """Return the layer's output over the scale, without its bias, for images of any float type."""
-    weight = (layer.weight.detach() / scale).to(images)
-    mode = "circular" if layer.padding_mode == "circular" else "constant"
-    (top, bottom), (left, right) = padding(layer)
-    padded = F.pad(images, (left, right, top, bottom), mode=mode)
-    return F.conv2d(padded, weight, None, layer.stride, 0, layer.dilation, layer.groups)
-
-
-def check_convolution(layer: nn.Module, input_shape: tuple[int, int, int] | None) -> None:
-    """Raise unless this is a convolution that can be bounded on images of this shape."""
-    if not isinstance(layer, nn.Conv2d):
-        raise TypeError(f"layer: got {type(layer).__name__}, expected nn.Conv2d")
-    if layer.padding_mode not in ("zeros", "circular"):
-        raise ValueError(
-            f"layer: got padding_mode={layer.padding_mode!r}, expected 'zeros' or 'circular'"
-        )
-    whole = isinstance(input_shape, tuple | list | torch.Size) and all(
-        isinstance(side, int) and side > 0 for side in input_shape
-    )
-    if not whole or len(input_shape) != 3 or input_shape[0] != layer.in_channels:
-        raise ValueError(
-            f"input_shape: got {input_shape!r}, expected (C, H, W) with "
-            f"C = {layer.in_channels}, the layer's channels"
-        )
-    sizes = layer.out_channels, layer.in_channels // layer.groups, *pair(layer.kernel_size)
-    if layer.weight.shape != sizes:
-        raise ValueError(f"layer: got weights {tuple(layer.weight.shape)}, expected {sizes}")
-    axes(layer, tuple(input_shape))

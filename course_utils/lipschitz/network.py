@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.checks import check_counts, check_images, check_model
+from course_utils.checks import check_counts, check_model, check_sizes
 from course_utils.inference import logits_of
 from course_utils.lipschitz.certificate import UP
 from course_utils.lipschitz.layers import layer_bounds
@@ -24,11 +24,7 @@ def network_bound(model: nn.Module, input_shape: tuple[int, ...]) -> float:
 
 
 def certified_radius(
-    model: nn.Module,
-    images: Tensor,
-    *,
-    bound: float | None = None,
-    batch_size: int | None = None,
+    model: nn.Module, images: Tensor, *, bound: float | None = None, batch_size: int | None = None
 ) -> Tensor:
     """Return for each image how far it can move in L2 without another class overtaking.
 
@@ -52,17 +48,13 @@ def certified_radius(
 
     Source: Tsuzuku, Sato and Sugiyama 2018 (arXiv:1802.04034), Proposition 1.
     """
-    check_model(model)
-    check_images(images, bounds=(-math.inf, math.inf))
-    if bound is None:
-        bound = network_bound(model, tuple(images.shape[1:]))
-    if not 0 <= bound < math.inf:
-        raise ValueError(f"bound: got {bound!r}, expected a finite number of at least 0")
     logits = logits_of(model, images, batch_size=batch_size)
+    if bound is None:
+        bound = network_bound(model, images.shape[1:])
+    check_sizes(bound=bound)
     first, second = logits.topk(2, dim=1).values.unbind(1)
-    if not bound:
-        return torch.full_like(first, torch.inf)
-    return (first - second) / (math.sqrt(2) * bound)
+    radius = (first - second) / (math.sqrt(2) * bound or 1)
+    return radius if bound else radius.fill_(torch.inf)
 
 
 def lipschitz_penalty(
@@ -75,7 +67,7 @@ def lipschitz_penalty(
     is enough, for the weights change little.
 
     Args:
-        model: its fully connected layers are penalised, biases are not.
+        model: its fully connected layers are penalised, biases are not; no convolutions.
         state: name of a layer to its vector, changed in place; {} at the beginning.
         steps: of power iteration, at least 1. By default 1 for a layer that `state` knows, and
             50 for the others.
@@ -84,7 +76,7 @@ def lipschitz_penalty(
         A scalar, on the model's device.
 
     Raises:
-        TypeError, ValueError: an argument is not as described, or the model has convolutions.
+        TypeError, ValueError: an argument is not as described.
 
     Source: Yoshida and Miyato 2017 (arXiv:1705.10941), equation 3, with all layers' lambda 1.
     """
@@ -96,10 +88,9 @@ def lipschitz_penalty(
     layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
     if not layers or any(isinstance(layer, nn.Conv2d) for layer in layers.values()):
         raise ValueError("model: expected fully connected layers, and no convolutions")
-    total = 0.0
+    total, state = 0.0, {} if state is None else state
     for name, layer in layers.items():
-        weight = layer.weight.detach()
-        vector = None if state is None else state.get(name)
+        weight, vector = layer.weight.detach(), state.get(name)
         known = vector is not None and len(vector) == weight.shape[1]
         if not known:
             vector = torch.randn(weight.shape[1], generator=torch.Generator().manual_seed(0))
@@ -107,7 +98,6 @@ def lipschitz_penalty(
         for _ in range(steps or (1 if known else 50)):
             back = weight.T @ (weight @ vector)
             vector = F.normalize(back, dim=0) if back.any() else vector
-        if state is not None:
-            state[name] = vector
+        state[name] = vector
         total = total + (layer.weight @ vector).square().sum()
     return total / 2

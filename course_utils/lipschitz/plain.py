@@ -6,7 +6,8 @@ from torch.nn.utils import parametrize
 
 # What a subclass may define without changing what it computes.
 HARMLESS = {"__init__", "__module__", "__doc__", "__qualname__", "__constants__", "extra_repr",
-            "__static_attributes__", "__firstlineno__"}  # fmt: skip
+            "__static_attributes__", "__firstlineno__", "__annotations__", "__annotate_func__",
+            "__annotations_cache__"}  # fmt: skip
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
@@ -26,34 +27,26 @@ def kind_of(
     """
     ours = parametrize.type_before_parametrizations(module)
     kind = next((k for k in kinds if issubclass(ours, k)), None)
-    if kind is None:
+    subclasses = ours.__mro__[: ours.__mro__.index(kind)] if kind else ()
+    if kind is None or any(set(vars(subclass)) - HARMLESS for subclass in subclasses):
         return None
-    if any(_changes(c) for c in ours.__mro__[: ours.__mro__.index(kind)]):
-        return None
-    parts = [module]
+    parts, why = [module], None
     if parametrize.is_parametrized(module):
         parts += module.parametrizations.modules()
-        for part in module.parametrizations.values():
-            for step in part:
-                if type(step).__module__ != "torch.nn.utils.parametrizations":
-                    _refuse(name, module, f"the parametrisation {type(step).__name__}")
+        for step in (step for part in module.parametrizations.values() for step in part):
+            if type(step).__module__ != "torch.nn.utils.parametrizations":
+                why = f"the parametrisation {type(step).__name__}"
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
-        _refuse(name, module, "forward hooks for all modules")
+        why = "forward hooks for all modules"
     for part in parts:
         if any(getattr(part, hooks) for hooks in HOOKS):
-            _refuse(name, module, "forward hooks (weight_norm of old and pruning set some, too)")
-        replaced = [n for n, v in vars(part).items() if callable(v) and hasattr(type(part), n)]
-        if replaced:
-            _refuse(name, module, f"{replaced[0]} replaced")
+            why = "forward hooks (weight_norm of old and pruning set some, too)"
+        for attribute, value in vars(part).items():
+            if callable(value) and hasattr(type(part), attribute):
+                why = f"{attribute} replaced"
+    if why:
+        raise TypeError(
+            f"{name}: got {type(module).__name__} with {why}, expected one that computes what its "
+            "weights say and nothing else"
+        )
     return kind
-
-
-def _changes(ours: type) -> bool:
-    return any(n not in HARMLESS and not n.startswith("__annot") for n in vars(ours))
-
-
-def _refuse(name: str, module: nn.Module, why: str) -> None:
-    raise TypeError(
-        f"{name}: got {type(module).__name__} with {why}, expected one that computes what its "
-        "weights say and nothing else"
-    )

@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal, norm
 from torch import nn
 
 from course_utils import data, gan
-from course_utils.gan import parzen, shipped, training
+from course_utils.gan import measures, shipped, training
 from course_utils.inference import batches
 from course_utils.models import fully_connected, linear_layers
 from course_utils.training import predict
@@ -386,7 +386,7 @@ def test_batch_normalisation_is_that_of_the_mean_weights(images):
 
 def test_divergence_stops_with_the_round_and_what_to_try(images):
     pair = build()
-    with pytest.raises(FloatingPointError, match=r"in round \d+: .*Try a smaller learning_rate"):
+    with pytest.raises(FloatingPointError, match=r"at round \d+: .*Try a smaller learning_rate"):
         gan.train_gan(
             *pair, images, epochs=3, batch_size=20, learning_rate=1e38, every=1, progress=False
         )
@@ -490,13 +490,13 @@ def test_parzen_is_exact_where_float32_would_not_be(sigma, offset):
 
 @given(st.integers(1, 9), st.integers(1, 13), st.floats(0.05, 2), st.integers(1, 5))
 def test_parzen_in_parts_is_parzen_at_once(samples, test, sigma, batch):
-    whole = parzen.BATCH
+    whole = measures.BATCH
     s, t = uniform(samples, 6), uniform(test, 2, 3, seed=1)
     try:
-        parzen.BATCH = batch
+        measures.BATCH = batch
         found = gan.parzen_log_likelihood(s, t, sigma)
     finally:
-        parzen.BATCH = whole
+        measures.BATCH = whole
     np.testing.assert_allclose(found, by_hand(s, t, sigma), rtol=1e-9)
 
 
