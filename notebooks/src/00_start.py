@@ -54,7 +54,7 @@ print("A digit of MNIST has", picture, "pixels.")
 # fetches MNIST, the 70,000 handwritten digits of the course (up to 20 MB); nothing else in this
 # notebook needs the network.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:machine"]
 from course_utils import machine
 
 findings = machine.check()
@@ -86,7 +86,7 @@ print(machine.verdict(findings))
 #
 # On your machine:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:machine"]
 print(machine.places())
 
 # %% [markdown]
@@ -97,7 +97,7 @@ print(machine.places())
 # what the lectures do. We know how long these three take one core of our own machine, and how long
 # the lectures took there.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:time"]
 from course_utils import plan
 
 seconds = plan.measure()

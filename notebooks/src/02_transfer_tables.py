@@ -193,7 +193,7 @@ check("table-cell", table_cell)
 # %% [markdown]
 # Distortion is averaged over the digits that the network classified correctly, as in Lecture 1.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 def with_intervals(table):
     low, high, errors = (t.map("{:.1f}".format) for t in (table.low, table.high, table.errors))
     return errors + " (" + low + " to " + high + ")"
@@ -380,7 +380,7 @@ claims.check("own-row", intervals.over_seeds(excess.min(axis=1)),
 # %%
 guess = "?"  # in percent
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 print("you said", guess)
 pd.concat([clean.to_frame("no change").T, one]).round(1)
 
@@ -397,7 +397,7 @@ claims.check("transfer-above-noise", intervals.over_seeds(above.mean()), null=nu
 # than that. Transfer is what is *added*: so from here on we also look at the **transfer rate**, the
 # percentage fooled among those pictures whose original the network had right.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 def transfer_rates(sets):
     """Among the digits that each network had right: the percentage that it now has wrong."""
     return pd.DataFrame({
@@ -430,14 +430,14 @@ def lead(table, name="FC10(1)"):
         return (table.loc[name, columns] - table.loc[other, columns]).mean()
     return pd.Series({other: shared(other) for other in names if other != name})
 
-errors = by_seed("error", printed)
-leads = pd.DataFrame({seed: lead(as_table(errors[seed])) for seed in errors})
+by_lot = by_seed("error", printed)
+leads = pd.DataFrame({seed: lead(as_table(by_lot[seed])) for seed in by_lot})
 print("you said", guess)
 pd.DataFrame({"ours": leads.apply(intervals.over_seeds, axis=1).astype(str),
               "paper": lead(as_table(printed)).round(1)})
 
 # %% tags=["claim", "claim:linear-transfer-best"]
-lot = [lead(as_table(errors[seed]), name).min() for seed in errors for name in names]
+lot = [lead(as_table(by_lot[seed]), name).min() for seed in by_lot for name in names]
 claims.check("linear-transfer-best", intervals.over_seeds(leads.min()),
              null=np.mean(lot), detail="ten seeds")
 
@@ -543,7 +543,7 @@ for how in ways:
     by_target[how] = [mean_size(name, how) for name in names]
 by_target.round(3)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 def summary(how):
     errors = transfer_table(models, ways[how], digits[:100]).errors
     return {
@@ -573,7 +573,7 @@ pd.DataFrame({how: summary(how) for how in ways}).T.round(2)
 # > **Before you run:** and the error? Less noise is left after clipping. Will fewer digits be
 # > misread?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 name, clipped = published.NOISE.format(0.3), {}
 for clip in (False, True):
     seed = torch.Generator().manual_seed(4)
@@ -615,7 +615,7 @@ aims = draw_targets(test_labels, how="random", generator=torch.Generator().manua
 crossed = {name: lbfgs_attack(model, test_images, aims, progress=True).images
            for name, model in pair.items()}
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 def second_table(sets, stddev):
     seed = torch.Generator().manual_seed(5)
     noisy = gaussian_noise(test_images, stddev, seed)
@@ -672,9 +672,9 @@ across = [(first, third), (other, third), (third, first), (third, other)]
 excess = second_ten - by_seed("error, noise of its size", second, table="halves")
 like = [{row: boxed_noise(test_images, distortion(x - test_images), generator)
          for row, x in crossed.items()} for _ in range(2)]
-one, two = (transfer_table(pair, sets, test_labels).errors for sets in like)
+once, twice = (transfer_table(pair, sets, test_labels).errors for sets in like)
 claims.check("cross-training-above-noise", intervals.over_seeds(excess.loc[across].min()),
-             null=cells(two - one)[across].min(), detail="ten seeds")
+             null=cells(twice - once)[across].min(), detail="ten seeds")
 
 # %% [markdown]
 # Networks that have not a single training digit in common still share part of their weaknesses. It
@@ -692,15 +692,15 @@ claims.check("cross-training-above-noise", intervals.over_seeds(excess.loc[acros
 # > **Before you run:** the diagonal is 100 % above. What does the formula give as printed? And with
 # > which of the two other ways can it *fall* below 100?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 def by_one_factor(x):
     r = x - test_images
     return test_images + 0.1 * r / r.square().mean().sqrt()
 
 for words, stddev in (("as printed", 0.1 / 28), ("each picture scaled to 0.1", 0.1)):
     each = {row: amplify(test_images, x - test_images, stddev) for row, x in crossed.items()}
-    errors = transfer_table(pair, each, test_labels).errors.to_numpy().diagonal()
-    print(f"{words}, the diagonal:", errors.round(1))
+    own = transfer_table(pair, each, test_labels).errors.to_numpy().diagonal()
+    print(f"{words}, the diagonal:", own.round(1))
 split_loud = second_table({name: by_one_factor(x) for name, x in crossed.items()}, 0.1)
 with_intervals(split_loud)
 
@@ -776,8 +776,8 @@ guess = "?"  # rank correlation as found, at equal size
 kinds = {"as the attack found them": "rate", "all scaled to 0.1": "rate, all at .1"}
 cosines = by_seed("cosine", printed)
 transfer = {title: by_seed(measure, printed) for title, measure in kinds.items()}
-panels = {title: as_table(cells_.mean(axis=1)) for title, cells_ in transfer.items()}
-figures.transfer_scatter(panels, as_table(cosines.mean(axis=1)),
+clouds = {title: as_table(cells_.mean(axis=1)) for title, cells_ in transfer.items()}
+figures.transfer_scatter(clouds, as_table(cosines.mean(axis=1)),
                          xlabel="cosine of the two gradients")
 plt.show()
 
@@ -876,7 +876,7 @@ check("stronger-row", stronger_row)
 # Then try it on the real networks: three are known, and the other three columns are those to win,
 # on average; everything is at 0.1. Before you have an answer the table shows the known rows alone.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 known = ["FC10(1e-4)", "FC100-100-10", "AE400-10"]
 perturbations = torch.stack([adversarial[name] - originals for name in known])
 yours = stronger_row(originals, perturbations, 0.1)
@@ -906,7 +906,7 @@ twin(explorer, made_for=6, distortion=[0.03, 0.06, 0.1, 0.15, 0.2, 0.25])
 # the longest, but not always: at .1 the images made for FC10(1) fool the two other linear networks
 # more often than their own.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 half = {}
 for stddev in np.arange(0.05, 0.26, 0.01):
     rows = {m: amplify(originals, x - originals, stddev) for m, x in adversarial.items()}

@@ -313,8 +313,7 @@ for name, signal in zip(["frequency 0", "frequency 4", "their sum"], [*waves, wa
 # %%
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
 
-alexnet = alexnet_2012(seed=0)
-conv1 = alexnet.conv1
+conv1 = alexnet_2012(seed=0).conv1
 lite0 = imagenet_classifier("efficientnet_lite0")
 stem = nn.Conv2d(3, 32, 3, stride=2, bias=False)
 stem.weight = lite0[1]._conv_stem.weight
@@ -494,7 +493,7 @@ def eight_layers(model, side):
     return table[table["layer"].isin(["Conv2d", "Linear"])].set_axis(paper.index)
 
 paper = published.alexnet_bounds()
-ours = eight_layers(alexnet, 227)
+ours = eight_layers(alexnet_2012(seed=0), 227)
 bounds = ours[["size", "stride"]].copy()
 bounds["paper, trained"] = paper["bound"]
 bounds["2012, untrained"] = ours["upper"]
@@ -523,11 +522,10 @@ def show(name, model, side):
     """Print the eight trained bounds."""
     print(f"{name}, trained:", eight_layers(model, side)["upper"].round(2).tolist())
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:download"]
 from course_utils.sources import DataUnavailable
 
 large = False
-del alexnet
 try:
     show("AlexNet of 2012", alexnet_2012(weights="deep-compression"), 227)
     if large:
@@ -813,10 +811,10 @@ each.groupby(level=0, sort=False).agg(["mean", "std"]).round(2)
 # and test digits; chance is what two halves of the networks *without* a penalty differ by.
 
 # %% tags=["claim", "claim:penalty-generalises"]
-plain = 100 * wrong["none"]
-gain = plain - 100 * wrong["Lipschitz penalty"]
+base = 100 * wrong["none"]
+gain = base - 100 * wrong["Lipschitz penalty"]
 claims.check("penalty-generalises", intervals.over_seeds_and_images(gain),
-             null=plain[:2].mean() - plain[2:4].mean(), detail="five pairs of networks")
+             null=base[:2].mean() - base[2:4].mean(), detail="five pairs of networks")
 
 # %% [markdown]
 # ### Where a regulariser has room
@@ -940,12 +938,12 @@ def ranks(part, measure="rate"):
     return found | {"cosines shuffled": chance}
 
 # %%
-found = pd.DataFrame({seed: ranks(part) for seed, part in tables.groupby("seed")}).T
-found.agg(["mean", "min", "max"]).round(2)
+order = pd.DataFrame({seed: ranks(part) for seed, part in tables.groupby("seed")}).T
+order.agg(["mean", "min", "max"]).round(2)
 
 # %% tags=["claim", "claim:bounds-do-not-explain-transfer"]
-lead = found["cosine"] - found["small radius, shown to"]
-chance = found["cosines shuffled"] - found["small radius, shown to"]
+lead = order["cosine"] - order["small radius, shown to"]
+chance = order["cosines shuffled"] - order["small radius, shown to"]
 claims.check("bounds-do-not-explain-transfer", intervals.over_seeds(lead), null=chance.mean(),
              detail="six networks, ten seeds")
 

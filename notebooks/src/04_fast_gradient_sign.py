@@ -195,7 +195,7 @@ claims.check("panda", intervals.over_seeds(flips[0.007] - control),
 # real photograph this course may not ship, but fetches where there is a network. (`PICTURE =
 # "panda-photo"` above draws Figure 1 with it.)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:download"]
 try:
     photo = load_image("panda-photo", size=224)[None]
     step = fgsm(classifier, photo, classifier(photo).argmax(1), eps=0.007)
@@ -218,11 +218,11 @@ except DataUnavailable:
 # > of the confidence in the panda and of that in the winner. Does either ever turn round?
 
 # %%
-sizes = [0, .001, .002, .003, .004, .005, .007, .01, .015, .02, .03, .05, .1, .15, .2, .25, .3]
-steps = [(picture + eps * sign).clamp(0, 1) for eps in sizes]
+scale = [0, .001, .002, .003, .004, .005, .007, .01, .015, .02, .03, .05, .1, .15, .2, .25, .3]
+steps = [(picture + eps * sign).clamp(0, 1) for eps in scale]
 answers = [top(image, 1000) for image in steps]
 winners = [next(iter(answer)) for answer in answers]
-for k, (eps, name) in enumerate(zip(sizes, winners)):
+for k, (eps, name) in enumerate(zip(scale, winners)):
     if k == 0 or name != winners[k - 1]:
         print(f"from eps = {eps} on: {name}")
 
@@ -230,7 +230,7 @@ for k, (eps, name) in enumerate(zip(sizes, winners)):
 curves = pd.DataFrame({
     f"in “{winners[0]}”": [answer[winners[0]] for answer in answers],
     "in the winner": [answer[winner] for answer, winner in zip(answers, winners)],
-}, sizes)
+}, scale)
 near, far = "confidence (%), eps to .03", "confidence (%), eps to .3"
 figures.curves({near: curves.loc[:0.03], far: curves}, mark=0.007)
 plt.show()
@@ -396,7 +396,7 @@ networks = {name: load_model(name) for name in names}
 networks["maxout, untrained"] = fully_connected(240, 240, 10, hidden="maxout")
 networks["FC100-100-10, untrained"] = fully_connected(100, 100, 10)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.7"]
 columns = ["straight (%)", "error after 40 steps of eps .25 (%)"]
 rows = {name: linearity(model) for name, model in networks.items()}
 print("you said", guess)
@@ -446,7 +446,7 @@ def by_seed(condition, measure, eps=0.0):
                      & (results["measure"] == measure) & (results["eps"] == eps)]
     return chosen.sort_values("seed")["value"].to_numpy()
 
-# %% tags=["nbval-ignore-output"]
+# %%
 rows = {
     f"{side} x {side}": [str(intervals.over_seeds(by_seed(f"side {side}", *what)))
                          for what in (("clean",), ("random signs", 0.05), ("one step", 0.05))]
@@ -627,15 +627,15 @@ def error_and_confidence(model, images, labels):
 names = ["softmax", "maxout", "maxout (adversarial)", "RBF"]
 models = {name: load_model(name) for name in names}
 free = (-1.0, 2.0)
-rows = {}
+runs = {}
 for name, model in models.items():
-    moved = fgsm(model, test_images, test_labels, eps=0.25, bounds=free)
-    sets = [test_images, moved.clamp(0, 1), moved]
-    rows[name] = sum([error_and_confidence(model, images, test_labels) for images in sets], [])
+    pushed = fgsm(model, test_images, test_labels, eps=0.25, bounds=free)
+    trio = [test_images, pushed.clamp(0, 1), pushed]
+    runs[name] = sum([error_and_confidence(model, images, test_labels) for images in trio], [])
 
 # %%
 columns = pd.MultiIndex.from_product([["clean", "clipped", "not clipped"], ["error", "sure"]])
-table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+table = pd.DataFrame.from_dict(runs, orient="index", columns=columns)
 paper = published.fast_gradient_sign().iloc[:4, :2].set_axis(names)
 table["paper", "error"], table["paper", "sure"] = paper.T.to_numpy()
 table.round(1)
@@ -663,13 +663,13 @@ def growing(model, sizes, count=2000):
 
 sizes = [0, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
 found = {name: growing(model, sizes) for name, model in models.items()}
-panels = {
+plots = {
     what: pd.DataFrame({name: [pair[k] for pair in rows] for name, rows in found.items()}, sizes)
     for k, what in enumerate(["error (%)", "mean confidence on mistakes (%)"])
 }
 
 # %% mystnb={"image": {"alt": "Two panels over eps from 0 to .3 with a line for each of four networks. Left, the error: softmax and maxout rise to 100 percent by about .1; RBF starts higher and rises slowly to above half; the adversarially trained maxout stays lowest at large steps. Right, the confidence on mistakes: softmax and maxout climb towards 100 percent, RBF falls to zero."}}
-figures.curves(panels, mark=0.25)
+figures.curves(plots, mark=0.25)
 plt.show()
 
 # %% [markdown]
@@ -699,14 +699,14 @@ def nearest(model):
     return best
 
 # %%
-distances, rows = {}, {}
+distances, rivals = {}, {}
 for name in ("softmax", "RBF"):
     model = models[name]
-    moved = pgd(model, few, few_labels, eps=0.25, step=0.02, steps=40)
+    pushed = pgd(model, few, few_labels, eps=0.25, step=0.02, steps=40)
     distances[name] = nearest(model)
-    rows[name] = [*error_and_confidence(model, moved, few_labels), distances[name].mean().item()]
+    rivals[name] = [*error_and_confidence(model, pushed, few_labels), distances[name].mean().item()]
 columns = ["error at .25 (%)", "sure (%)", "nearest mistake (L2)"]
-pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(2)
+pd.DataFrame.from_dict(rivals, orient="index", columns=columns).round(2)
 
 # %% tags=["claim", "claim:rbf-resistant"]
 both = (distances["softmax"] > 0) & (distances["RBF"] > 0)
@@ -714,7 +714,7 @@ near, far = (distances[name][both] for name in ("softmax", "RBF"))
 half = len(near) // 2
 null = (near[:half].mean() / near[half:].mean()).item()
 detail = f"{both.sum()} digits that both read right; 40 steps of .25 fool RBF on " \
-         f"{rows['RBF'][0]:.0f} %, with {rows['RBF'][1]:.0f} % confidence"
+         f"{rivals['RBF'][0]:.0f} %, with {rivals['RBF'][1]:.0f} % confidence"
 claims.check("rbf-resistant", intervals.ratio(far, near), null=null, detail=detail)
 
 # %% [markdown]
@@ -946,13 +946,13 @@ plt.show()
 # step (left) and under the worst of all attacks (right). The shipped networks are the first of
 # those seeds; here they are attacked now, for comparison with the table.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:1"]
 from course_utils.evaluation import errors_within
 
-digits, truth = test_images[:200], test_labels[:200]
+digits, correct = test_images[:200], test_labels[:200]
 rows = {}
 for name, condition in shown.items():
-    now = errors_within(load_study(condition)[0], digits, truth, [0.1], restarts=2)
+    now = errors_within(load_study(condition)[0], digits, correct, [0.1], restarts=2)
     five = intervals.over_seeds(by_seed(condition, "worst", 0.1))
     rows[name] = [*now.loc[0.1, ["one step", "worst"]], str(five)]
 columns = ["one step, now", "worst, now", "worst, five seeds"]
@@ -1074,13 +1074,13 @@ check("break-it", break_it)
 # Then try it on the adversarially trained maxout. Before you have an answer the table shows the
 # fast gradient sign alone.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 hard = models["maxout (adversarial)"]
 flat = digits.flatten(1)
-yours = break_it(hard, flat, truth, 0.25)
-tried = {"fast gradient sign": fgsm(hard, flat, truth, eps=0.25)}
+yours = break_it(hard, flat, correct, 0.25)
+tried = {"fast gradient sign": fgsm(hard, flat, correct, eps=0.25)}
 tried |= {} if yours is None else {"yours": yours}
-pd.DataFrame({"error (%)": {name: wrong(hard, x, truth) for name, x in tried.items()}}).round(1)
+pd.DataFrame({"error (%)": {name: wrong(hard, x, correct) for name, x in tried.items()}}).round(1)
 
 # %% [markdown]
 # ## 12. How the field judges a defence
@@ -1122,7 +1122,7 @@ def on_trial(model, eps):
             "forty of .5": pgd(model, jury, jury_labels, eps=0.5, step=0.05)}
     return found | {name: wrong(model, moved, jury_labels) for name, moved in more.items()}
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:2"]
 found = pd.DataFrame({name: on_trial(*trial) for name, trial in trials.items()}).T
 found.round(0)
 
@@ -1143,7 +1143,7 @@ def ticks(judged, boundless):
     passed["all fall without a bound"] = boundless >= 95
     return pd.DataFrame(passed).map(lambda yes: "✓" if yes else "✗")
 
-# %% tags=["nbval-ignore-output"]
+# %%
 strongest = found[["projected gradient", "DLR loss", "targeted"]].max(axis=1)
 pd.concat({"one step": ticks(found["one step"], found["one step of .5"]),
            "strongest": ticks(strongest, found["forty of .5"])}, names=["judge", "network"])
@@ -1264,18 +1264,18 @@ attacks = {
     "L-BFGS, runner-up": near,
 }
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:time", "drift:1"]
 import time
 
 rows = {}
 for name, attack in attacks.items():
     began = time.perf_counter()
-    moved = attack(maxout, few, few_labels)
+    pushed = attack(maxout, few, few_labels)
     took = 1000 * (time.perf_counter() - began) / len(few)
-    shift = (moved - few).flatten(1)
+    shift = (pushed - few).flatten(1)
     sizes = [shift.square().mean(1).sqrt().mean().item(), shift.abs().amax(1).mean().item()]
-    rows[name] = [*sizes, wrong(maxout, moved, few_labels), took]
-columns = ["distortion (RMS)", "largest change", "misread (%)", "ms an image"]
+    rows[name] = [*sizes, wrong(maxout, pushed, few_labels), f"{took:.1f} ms"]
+columns = ["distortion (RMS)", "largest change", "misread (%)", "time an image"]
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(3)
 
 # %% [markdown]

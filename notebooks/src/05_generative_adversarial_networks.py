@@ -385,23 +385,23 @@ def judged():
 
 # %%
 adam = torch.optim.Adam(judge.parameters(), lr=1e-3)
-rows = {0: judged()}
-for step, real in enumerate(train_images[:16_000].double().split(100), start=1):
+log = {0: judged()}
+for step, batch in enumerate(train_images[:16_000].double().split(100), start=1):
     with torch.no_grad():
-        fake = novice(noise[:100])
+        fakes = novice(noise[:100])
     adam.zero_grad()
-    gan.discriminator_loss(judge(real), judge(fake)).backward()
+    gan.discriminator_loss(judge(batch), judge(fakes)).backward()
     adam.step()
     if step % 40 == 0:
-        rows[step] = judged()
+        log[step] = judged()
 
 # %%
 columns = ["D(G(z))", "saturating", "non-saturating"]
-table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("steps of D")
-table.map("{:.1e}".format)
+early = pd.DataFrame.from_dict(log, orient="index", columns=columns).rename_axis("steps of D")
+early.map("{:.1e}".format)
 
 # %%
-won = table.iloc[-1]
+won = early.iloc[-1]
 print(f"steeper by a factor of {won['non-saturating'] / won['saturating']:.0f}; "
       f"(1 - D) / D = {1 / won['D(G(z))'] - 1:.0f}")
 
@@ -627,9 +627,9 @@ def sure(images):
 # %%
 guess = "?"  # percent
 
-# %% tags=["nbval-ignore-output"]
-lot = torch.Generator().manual_seed(0)
-uniform_noise = torch.rand(10_000, 1, 28, 28, generator=lot)
+# %% tags=["drift:0.5"]
+urn = torch.Generator().manual_seed(0)
+uniform_noise = torch.rand(10_000, 1, 28, 28, generator=urn)
 sets = {"live run": live, "test digits": test_images, "uniform noise": uniform_noise}
 print("you said", guess)
 pd.DataFrame({"sure (%)": {name: sure(images) for name, images in sets.items()}}).round(0)
@@ -779,10 +779,10 @@ def digit_shares(images):
 
 shown = {"training digits": train_images[:10_000], "full run": samples,
          "uniform noise": uniform_noise}
-found = pd.DataFrame({name: digit_shares(images).numpy() for name, images in shown.items()})
+shares = pd.DataFrame({name: digit_shares(images).numpy() for name, images in shown.items()})
 
 # %% mystnb={"image": {"alt": "For each of the ten digits three marks, its share in percent. Training digits and samples of the full run lie near 10 percent throughout, the samples spread a little more. Uniform noise is taken for one digit almost always."}}
-figures.class_shares(found, least=10)
+figures.class_shares(shares, least=10)
 plt.show()
 
 # %% [markdown]
@@ -875,7 +875,7 @@ plt.show()
 # In numbers? A popular one for variety is the mean distance of two samples. Its null is noise
 # again.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["drift:0.5"]
 def variety(images):
     """Mean distance of two images, root mean square per pixel."""
     return (images[:5000] - images[5000:]).square().mean(dim=(1, 2, 3)).sqrt().mean().item()
@@ -964,8 +964,8 @@ beside.round(1)
 # > Does the order depend on how many samples there are?
 
 # %%
-real = train_images[:10_000]
-kinds = {"real digits": real, "real digits, blurred": F.avg_pool2d(real, 3, 1, 1),
+real_set = train_images[:10_000]
+kinds = {"real digits": real_set, "real digits, blurred": F.avg_pool2d(real_set, 3, 1, 1),
          "full run": samples}
 some = test_images[:2000]
 scores = pd.DataFrame({
@@ -1006,17 +1006,19 @@ print(scores.round(0).to_string())
 # > **Before you run:** which of the sets will be nearest to the test digits? Where will the blurred
 # > digits come, and where real ones that are shifted by one pixel, down and to the right?
 
-# %% tags=["nbval-ignore-output"]
-novice = gan.sample(gan.rectifier_generator(400, 400, noise=10, mean=mean_image), 10_000)
-kinds |= {"live run": live, "training digits, shifted": real.roll((1, 1), dims=(2, 3)),
-          "untrained": novice, "uniform noise": uniform_noise}
+# %% tags=["drift:0.5"]
+unlearned = gan.rectifier_generator(400, 400, noise=10, mean=mean_image)
+more = kinds | {
+    "live run": live, "training digits, shifted": real_set.roll((1, 1), dims=(2, 3)),
+    "untrained": gan.sample(unlearned, 10_000), "uniform noise": uniform_noise,
+}
 rows = {name: [scores.at[10_000, name] if name in scores else parzen(images, some)[0],
-               frechet(images)] for name, images in kinds.items()}
+               frechet(images)] for name, images in more.items()}
 columns = ["log-likelihood (nats)", "Fréchet distance"]
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(0)
 
 # %%
-worse = frechet(kinds["real digits, blurred"]) / frechet(real)
+worse = frechet(kinds["real digits, blurred"]) / frechet(real_set)
 print(f"blurred digits are {worse:.0f} times as far away as real ones")
 
 # %% [markdown]
@@ -1103,9 +1105,9 @@ def logits_of(images):
         return discriminator(images)[:, 0]
 
 real_logits, fake_logits = logits_of(test_images), logits_of(samples)
-for name, found in {"test digits": real_logits, "samples": fake_logits}.items():
-    print(f"{name}: logit {found.mean():.2f} +- {found.std():.2f}, "
-          f"taken for real {100 * (found > 0).double().mean():.0f} %")
+for name, logit in {"test digits": real_logits, "samples": fake_logits}.items():
+    print(f"{name}: logit {logit.mean():.2f} +- {logit.std():.2f}, "
+          f"taken for real {100 * (logit > 0).double().mean():.0f} %")
 cuts = torch.cat([real_logits, fake_logits]).quantile(torch.linspace(0.01, 0.99, 99))
 rates = [((real_logits > c).double().mean() + (fake_logits <= c).double().mean()) / 2 for c in cuts]
 print(f"right, with the best threshold: {100 * max(rates):.0f} %")
@@ -1120,14 +1122,14 @@ print(f"right, with the best threshold: {100 * max(rates):.0f} %")
 # > classifier? And which flips more often?
 
 # %%
-count, lot = 1000, torch.Generator().manual_seed(0)
+count, dice = 1000, torch.Generator().manual_seed(0)
 sets = {"test digits": (test_images[:count], 1), "samples": (samples[:count], 0)}
 
 def attacked(images, label, eps):
     return fgsm(two, images, torch.full((count,), label), eps=eps)
 
 def shaken(images, label, eps):
-    return images + eps * (2.0 * torch.randint(2, images.shape, generator=lot) - 1)
+    return images + eps * (2.0 * torch.randint(2, images.shape, generator=dice) - 1)
 
 def believed(images):
     return 100 * (logits_of(images) > 0).double().mean().item()
