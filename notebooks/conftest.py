@@ -56,8 +56,8 @@ def differences(stored: list, rerun: list, tags: tuple = ()) -> list[str]:
 def parts(outputs: list) -> list[tuple[str, object]]:
     """What is compared: (kind, content) of streams, then of all that is displayed, in order.
 
-    Not sliders and progress bars, which a stored lecture does not keep, and not a claim's card,
-    whose marks drift more than the numbers of its line.
+    Not sliders and progress bars, which a stored lecture does not keep (of an explorer it keeps
+    what it was asked for), and not a claim's card, whose marks drift more than its line's numbers.
     """
     streams, shown = defaultdict(str), []
     for output in outputs:
@@ -65,11 +65,13 @@ def parts(outputs: list) -> list[tuple[str, object]]:
             streams[output["name"]] += output["text"]
         elif output["output_type"] == "error":
             shown.append(("error", output["evalue"]))
-        elif WIDGET not in output["data"]:
+        else:
             data = dict(output["data"])
+            widget = data.pop(WIDGET, None)
             if claims.MIME_TYPE in data:
                 data.pop("text/html", None)
-            shown += sorted(data.items())
+            if not widget or data.keys() - {"text/plain"}:
+                shown += sorted(data.items())
     return [*sorted(streams.items()), *shown]
 
 

@@ -168,10 +168,11 @@ def tidy(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             # A widget without its kernel shows as an error message; stderr names this machine.
+            for out in cell.outputs:
+                if out.get("data", {}).pop(WIDGET, None) and not out.data.keys() - {"text/plain"}:
+                    out.data.clear()
             cell.outputs = [
-                out
-                for out in cell.outputs
-                if WIDGET not in out.get("data", {}) and out.get("name") != "stderr"
+                out for out in cell.outputs if out.get("name") != "stderr" and out.get("data") != {}
             ]
 
 

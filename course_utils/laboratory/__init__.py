@@ -10,6 +10,7 @@ import html
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,23 +18,27 @@ import torch
 from torch import nn
 
 from course_utils.data import load_mnist
+from course_utils.gan import load_gan
 from course_utils.lipschitz import network_bound
 from course_utils.models import RBF, Maxout
 from course_utils.zoo import STUDY, ZOO, load_model, load_study
 
 HERE = Path(__file__).parent
-MODULES = ("networks", "attacks", "pad", "laboratory", "game", "arena")
-# Lecture 4's networks of 784-100-100-10 rectifiers, by how they were trained.
+MIME = "application/vnd.course.laboratory+json"  # in a stored notebook: what stands there
+MODULES = ("networks", "attacks", "pad", "laboratory", "game", "arena", "transfer", "walk", "mount")
+# Networks of 784-100-100-10 rectifiers (Lectures 3 and 4), by how they were trained.
 STUDIED = {
     "rectifiers": "none",
     "rectifiers (one step of .25)": "adversarial training",
     "rectifiers (projected gradient)": "projected gradient",
+    "rectifiers (penalised)": "Lipschitz penalty",
 }
 NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF",
             *STUDIED)  # fmt: skip
+FILES = (*NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator")  # what the site has
 DIGITS = 100  # of the test set
 EXPORTED = (
-    "mountLaboratory", "mountGame", "stateOf", "Network", "largest", "logOdds", "distortion",
+    "mount", "stateOf", "Network", "largest", "logOdds", "distortion",
     "fastGradientSign", "projectedGradient", "smallestPerturbation", "noiseOfSize", "centred",
     "SmallNetwork", "Game", "generatorSlope",
 )  # fmt: skip
@@ -47,18 +52,27 @@ def bundle() -> str:
 
 
 def network(name: str) -> nn.Module:
-    """Return the network that the laboratory calls so: one of the zoo, or of `STUDIED`."""
+    """Return the network of that name: of the zoo, of `STUDIED`, or Lecture 5's generator."""
+    if name == "generator":
+        return load_gan()[0]
     return load_study(STUDIED[name])[0] if name in STUDIED else load_model(name)
 
 
-def stored(name: str) -> dict:
-    """Return a network of the zoo as the laboratory reads it: its plan, and its weights in base64.
+def stored(name: str, model: nn.Module | None = None) -> dict:
+    """Return a network as the laboratory reads it: its plan, and its weights in base64.
+
+    Args:
+        name: one of `FILES` or of the zoo, stored as precisely as it is shipped; with `model`, any.
+        model: a network of one's own, stored in single precision.
 
     Raises:
         ValueError: the name is unknown, or the network has a layer that the laboratory has not.
     """
-    model = network(name)
-    precision = (STUDY[STUDIED[name]] if name in STUDIED else ZOO[name]).precision
+    precision = torch.float32
+    if model is None:
+        model = network(name)
+        known = STUDY[STUDIED[name]] if name in STUDIED else ZOO.get(name)
+        precision = known.precision if known else torch.float16
     layers, tensors = [], []
     for layer in [model] if isinstance(model, RBF) else model:
         if isinstance(layer, nn.Linear):
@@ -66,6 +80,11 @@ def stored(name: str) -> dict:
             layers.append(
                 {"type": "dense", "inputs": layer.in_features, "outputs": layer.out_features}
             )
+        elif isinstance(layer, nn.BatchNorm1d):  # as the network uses it: part of the one before
+            scale = layer.weight / (layer.running_var + layer.eps).sqrt()
+            weight, bias = tensors[-2:]
+            shift = layer.bias - scale * layer.running_mean
+            tensors[-2:] = scale[:, None] * weight, scale * bias + shift
         elif isinstance(layer, RBF):
             tensors += [layer.means, layer.log_precisions.exp()]
             classes, inputs = layer.means.shape
@@ -74,12 +93,13 @@ def stored(name: str) -> dict:
             layers.append({"type": "maxout", "pieces": layer.PIECES})
         elif isinstance(layer, nn.Sigmoid | nn.ReLU):
             layers.append({"type": "sigmoid" if isinstance(layer, nn.Sigmoid) else "rectifier"})
-        elif not isinstance(layer, nn.Flatten | nn.Dropout):
+        elif not isinstance(layer, nn.Flatten | nn.Unflatten | nn.Dropout):
             raise ValueError(f"name: {name!r} has a {type(layer).__name__}, which has no twin here")
-    flat = torch.cat([tensor.detach().flatten() for tensor in tensors]).to(precision)
+    flat = torch.cat([tensor.detach().flatten() for tensor in tensors]).cpu().to(precision)
     plan = {"name": name, "layers": layers, "precision": str(precision).removeprefix("torch.")}
-    with suppress(TypeError):  # of maxout and RBF networks no bound is known
-        plan["bound"] = network_bound(model, (1, 28, 28))
+    if layers[0].get("inputs") == 784 and layers[-1]["type"] == "dense":
+        with suppress(TypeError):  # of maxout networks no bound is known
+            plan["bound"] = network_bound(model, (1, 28, 28))
     return {"plan": plan, "weights": base64.b64encode(flat.numpy().tobytes()).decode()}
 
 
@@ -99,32 +119,41 @@ def write(folder: Path) -> None:
     Everything is a classic script, also the weights, so that the page works from a disk, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    start = "window.courseLaboratory = { networks: {}, " + ", ".join(EXPORTED) + " };\n"
+    start = "window.courseLaboratory ??= { networks: {}, " + ", ".join(EXPORTED) + " };\n"
     (folder / "laboratory.js").write_text(f"(() => {{\n{bundle()}{start}}})();\n", encoding="utf-8")
     for name in ("laboratory.css", "start.js"):
         shutil.copy(HERE / name, folder)
-    told = {"digits": digits(), "names": list(NETWORKS)}
+    told = {"digits": digits(), "names": list(NETWORKS), "files": list(FILES)}
     (folder / "digits.js").write_text(f"Object.assign(courseLaboratory, {json.dumps(told)});\n")
-    for number, name in enumerate(NETWORKS):
+    for number, name in enumerate(FILES):
         text = f"courseLaboratory.networks[{json.dumps(name)}] = {json.dumps(stored(name))};\n"
         (folder / f"network-{number}.js").write_text(text)
 
 
-def place(kind: str = "page", *, files: str = "_static/laboratory") -> str:
+def place(
+    kind: str = "page", *, networks: Sequence[str] = (), files: str = "_static/laboratory"
+) -> str:
     """Return HTML that keeps a place for the laboratory on a page.
 
     Args:
-        kind: "page", whose state is in the page's address; "game"; or a state, such as
-            "attack=sign&eps=0.25", to start from.
+        kind: as for `course_utils.laboratory.widget.laboratory`; or "page", whose state is in the
+            page's address.
+        networks: names among `FILES`, to choose from; none for `NETWORKS`.
         files: where `write` put the files, as seen from the page.
+
+    Raises:
+        ValueError: there is no file of a network.
     """
+    if unknown := set(networks) - set(FILES):
+        raise ValueError(f"networks: got {sorted(unknown)}, expected some of {FILES}")
     scripts = "".join(
         f'<script defer src="{files}/{name}.js"></script>'
         for name in ("laboratory", "digits", "start")
     )
     return (
         f'<link rel="stylesheet" href="{files}/laboratory.css">'
-        f'<div data-laboratory="{html.escape(kind)}">'
-        "<noscript>This needs JavaScript.</noscript></div>"
+        f'<div data-laboratory="{html.escape(kind)}" '
+        f'data-networks="{html.escape(json.dumps(list(networks)))}">'
+        "<noscript>An explorer, which needs JavaScript.</noscript></div>"
         f"{scripts}"
     )

@@ -12,7 +12,7 @@ export const ATTACKS = {
   ball: "projected gradient, distortion",
 };
 const CLASSES = [...Array(10).keys()];
-const FIRST = { network: "FC100-100-10", attack: "smallest", digit: 0, target: -1, eps: 0.1, t: 1 };
+const FIRST = { network: "FC100-100-10", attack: "smallest", digit: 0, target: -1, eps: 0.1, t: 1, all: 0 };
 
 /** Make an element with attributes and children. */
 export function make(tag, attributes = {}, ...children) {
@@ -45,27 +45,27 @@ export function slider(label, { min, max, step, value }, oninput) {
 }
 
 /** A picture with a caption that can change. */
-function panel(title) {
+export function panel(title) {
   const canvas = make("canvas", { width: SIDE, height: SIDE, role: "img", "aria-label": title });
   const words = make("span");
   const caption = make("figcaption", {}, make("strong", {}, title), make("br"), words);
   return { box: make("figure", { class: "lab-figure" }, canvas, caption), canvas, words, title };
 }
 
-function say(panelOf, text) {
+export function say(panelOf, text) {
   panelOf.words.textContent = text;
   panelOf.canvas.setAttribute("aria-label", `${panelOf.title}: ${text}`);
 }
 
 /** Ten bars, of the percentages before and after the attack. */
-function barsOf() {
+export function barsOf(title) {
   const rows = CLASSES.map((k) => {
     const before = make("i"), after = make("b"), number = make("td", { class: "number" });
     const row = make("tr", {}, make("th", { scope: "row" }, String(k)),
       make("td", { class: "bars" }, before, after), number);
     return { row, before, after, number };
   });
-  const caption = make("caption", {}, "what the network says, in percent: grey before, black after");
+  const caption = make("caption", {}, title);
   const table = make("table", { class: "lab-bars" }, caption, ...rows.map((r) => r.row));
   return {
     table,
@@ -98,7 +98,7 @@ export function stateOf(hash) {
   const state = { ...FIRST };
   if (told.network) state.network = told.network;
   if (told.attack in ATTACKS) state.attack = told.attack;
-  const numbers = { digit: [0, 99], target: [-1, 9], eps: [0, 0.5], t: [0, 2] };
+  const numbers = { digit: [0, 99], target: [-1, 9], eps: [0, 0.5], t: [0, 2], all: [0, 1] };
   for (const [name, [low, high]] of Object.entries(numbers)) {
     const value = Number(told[name]);
     if (told[name] !== undefined && value >= low && value <= high) state[name] = value;
@@ -120,7 +120,7 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   let network = null, found = null, drawn = false, label = labels[state.digit], later = 0;
 
   const status = make("p", { class: "lab-status", role: "status", "aria-live": "polite" });
-  const bars = barsOf(), certificate = make("div", { class: "lab-ring" });
+  const bars = barsOf("what the network says, in percent: grey before, black after"), certificate = make("div", { class: "lab-ring" });
   const original = panel("original"), change = panel("+ perturbation");
   const sum = panel("= sum"), noise = panel("noise of its size");
   const padCanvas = make("canvas", {
@@ -139,14 +139,14 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   const target = choice("target", [], () => { state.target = +target.menu.value; found = null; show(); });
   const eps = slider("eps", { min: 0, max: 0.5, step: 0.005, value: state.eps }, () => {
     state.eps = +eps.input.value;
-    if (found) run();
+    run();
   });
   const scale = slider("scale", { min: 0, max: 2, step: 0.02, value: state.t }, () => {
     state.t = +scale.input.value;
-    show();
+    if (found) show(); else run();
   });
   const go = make("button", { class: "lab-go", onclick: () => run() }, "attack");
-  const all = make("button", { onclick: () => showToAll() }, "show to all networks");
+  const all = make("button", { onclick: () => { state.all = 1; showToAll(); } }, "show to all networks");
 
   function picture() { return drawn ? centred(pad.pixels) : digit(state.digit); }
 
@@ -194,7 +194,7 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
     const idle = !found;
     for (const one of [change, sum, noise]) one.box.hidden = idle;
     certificate.replaceChildren();
-    everyone.replaceChildren();
+    everyone.hidden = idle;
     if (idle) {
       bars.show(before);
       status.textContent = "Draw a digit or take one of MNIST's, then press attack.";
@@ -212,13 +212,14 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
     say(noise, `${kept}, ${noisy[kept].toFixed(1)} %`);
     bars.show(before, after);
     showRing(image, moved);
+    if (state.all) showTable(image, moved);
     const result = now === first
       ? `${network.plan.name} still says ${now}`
       : `${network.plan.name} now says ${now} instead of ${first}`;
     const beside = kept === first ? "noise of the same size changes nothing" : `noise of the same size makes it say ${kept}`;
     const where = state.attack === "smallest" ? ["01_intriguing_properties", "Lecture 1"] : ["04_fast_gradient_sign", "Lecture 4"];
     status.replaceChildren(`${result}; ${beside}. `,
-      source.home === undefined ? `See ${where[1]}.`
+      root.baseURI.includes(where[0]) ? "" : source.home === undefined ? `See ${where[1]}.`
         : make("a", { href: `${source.home}notebooks/${where[0]}.html` }, where[1]));
   }
 
@@ -233,30 +234,39 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
       + `(proved, Lecture 3); this one has length ${length.toFixed(3)}.`));
   }
 
+  /** Load every network; from then on the table follows each move. */
   async function showToAll() {
     if (!found) run();
     if (!found) return;
-    const image = picture(), moved = scaled(image), rows = [];
     for (const name of source.names) {
       status.textContent = `Loading ${name} ...`;
       try {
-        const other = await load(name), before = other.percentages(image), after = other.percentages(moved);
-        const told = (p) => `${largest(p)} (${p[largest(p)].toFixed(0)} %)`;
-        const fooled = largest(before) !== largest(after);
-        rows.push(make("tr", { class: fooled ? "fooled" : "" }, make("th", { scope: "row" }, name),
-          make("td", {}, told(before)), make("td", {}, told(after)), make("td", {}, fooled ? "fooled" : "not fooled")));
+        await load(name);
       } catch (error) {
-        rows.push(make("tr", {}, make("th", { scope: "row" }, name), make("td", { colspan: 3 }, "could not be loaded")));
+        networks[name] = null;
       }
     }
-    const head = ["network", "original", "sum", ""].map((text) => make("th", { scope: "col" }, text));
     show();
-    everyone.replaceChildren(make("table", {}, make("caption", {}, `made for ${network.plan.name}, shown to all (Lecture 2)`),
+  }
+
+  function showTable(image, moved) {
+    const told = (p) => `${largest(p)} (${p[largest(p)].toFixed(0)} %)`;
+    const rows = source.names.filter((name) => name in networks).map((name) => {
+      const other = networks[name], head = make("th", { scope: "row" }, name);
+      if (!other) return make("tr", {}, head, make("td", { colspan: 3 }, "could not be loaded"));
+      const before = other.percentages(image), after = other.percentages(moved);
+      const fooled = largest(before) !== largest(after);
+      return make("tr", { class: fooled ? "fooled" : "" }, head, make("td", {}, told(before)),
+        make("td", {}, told(after)), make("td", {}, fooled ? "fooled" : "not fooled"));
+    });
+    const head = ["network", "original", "sum", ""].map((text) => make("th", { scope: "col" }, text));
+    everyone.replaceChildren(make("table", {},
+      make("caption", {}, `made for ${network.plan.name}, shown to all (Lecture 2)`),
       make("tr", {}, ...head), ...rows));
   }
 
   async function load(name) {
-    networks[name] ??= Network.from(await source.load(name));
+    networks[name] ||= Network.from(await source.load(name));
     return networks[name];
   }
 
@@ -300,5 +310,5 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   pad.set(digit(state.digit));
   drawn = false;
   const chosen = source.names.includes(state.network) ? state.network : source.names[0];
-  return select(chosen).then(() => ({ run, take, select, state }));
+  return select(chosen).then(() => state.all && showToAll()).then(() => ({ run, take, select, state }));
 }

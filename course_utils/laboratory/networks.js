@@ -134,6 +134,21 @@ export class Network {
     return this.values[this.values.length - 1];
   }
 
+  /**
+   * Logits along a line: t to those of image + t * way. What a first dense layer does to the two
+   * is computed once, so that a step costs the other layers only.
+   * @returns {(t: number) => Float64Array}
+   */
+  along(image, way) {
+    const [{ layer, kind, weights }, ...rest] = this.layers;
+    if (layer.type !== "dense") return (t) => this.logits(image.map((v, i) => v + t * way[i]));
+    const at = kind.forward(layer, image, weights);
+    const zero = kind.forward(layer, image.map(() => 0), weights);
+    const slope = kind.forward(layer, way, weights).map((v, i) => v - zero[i]);
+    return (t) => rest.reduce((x, one) => one.kind.forward(one.layer, x, one.weights),
+      at.map((v, i) => v + t * slope[i]));
+  }
+
   /** The gradient of sum(mix * logits) in the image that was last shown. @returns {Float64Array} */
   gradient(mix) {
     let slope = Float64Array.from(mix);

@@ -1,19 +1,20 @@
 """The laboratory in a notebook, through anywidget: a slider that moves asks the kernel nothing."""
 
+from collections.abc import Mapping
 from functools import cache
 
-from course_utils.laboratory import HERE, NETWORKS, STUDIED, bundle, digits, stored
+from torch import nn
+
+from course_utils.laboratory import FILES, HERE, MIME, NETWORKS, bundle, digits, stored
 from course_utils.zoo import ZOO
 
 RENDER = """
 export default { render({ model, el }) {
   const root = document.createElement("div");
   el.append(root);
-  if (model.get("kind") === "game") { mountGame(root); return; }
   const networks = model.get("networks");
-  const source = { names: Object.keys(networks), digits: model.get("digits"),
-    load: async (name) => networks[name] };
-  mountLaboratory(root, source, { state: stateOf(model.get("kind")) });
+  mount(root, model.get("kind"), { names: Object.keys(networks), digits: model.get("digits"),
+    load: async (name) => networks[name] });
 } };
 """
 
@@ -30,23 +31,40 @@ def _widget() -> type:
         networks = traitlets.Dict().tag(sync=True)
         digits = traitlets.Dict().tag(sync=True)
 
+        def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+            data, metadata = super()._repr_mimebundle_(**options)
+            told = {"kind": self.kind, "networks": list(self.networks)}
+            words = "An explorer: run this cell, or see the lecture's page on the course's site."
+            return data | {"text/plain": words, MIME: told}, metadata
+
     return Laboratory
 
 
-def laboratory(kind: str = "", *, networks: tuple[str, ...] = ("FC10(1e-4)", "FC100-100-10")):
+def laboratory(
+    kind: str = "",
+    *,
+    networks: tuple[str, ...] | Mapping[str, nn.Module] = ("FC10(1e-4)", "FC100-100-10"),
+):
     """Return the laboratory as a widget for JupyterLab, VS Code and Colab.
 
+    A stored notebook keeps words and, of type `MIME`, {"kind", "networks"}, for the site.
+
     Args:
-        kind: "game", or a state to start from, such as "digit=3&attack=sign&eps=0.25".
-        networks: names of the zoo, to choose from.
+        kind: a state to start from, such as "digit=3&attack=sign&eps=0.25", with "all=1" to show
+            each picture to all networks at once; "transfer" for errors over the first 100 test
+            digits; "walk" for what the first network makes of noise, and the second of that; or
+            "game" for two networks in the plane.
+        networks: names, to choose from, or names to networks of one's own.
 
     Raises:
         ValueError: an unknown network, or one with layers that the laboratory lacks.
     """
-    if unknown := [name for name in networks if name not in {**ZOO, **STUDIED}]:
-        known = ", ".join(NETWORKS)
-        raise ValueError(f"networks: got {', '.join(unknown)}, expected some of {known}")
     if kind == "game":
         return _widget()(kind=kind)
-    told = {name: stored(name) for name in networks}
-    return _widget()(kind=kind, networks=told, digits=digits(30))
+    own = networks if isinstance(networks, Mapping) else dict.fromkeys(networks)
+    known = {*ZOO, *FILES}
+    if unknown := [name for name, model in own.items() if model is None and name not in known]:
+        known = ", ".join(NETWORKS)
+        raise ValueError(f"networks: got {', '.join(unknown)}, expected some of {known}")
+    told = {name: stored(name, model) for name, model in own.items()}
+    return _widget()(kind=kind, networks=told, digits=digits())

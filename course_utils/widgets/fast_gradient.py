@@ -1,15 +1,14 @@
-"""Lecture 4's explorers: the fast gradient sign on photographs, and what training withstands."""
+"""Lecture 4's explorer: the fast gradient sign on photographs."""
 
 from collections.abc import Mapping
 
-import pandas as pd
 import torch
 from torch import nn
 
 from course_utils.data import load_image
 from course_utils.inference import loss_and_gradient
 from course_utils.models import eval_mode
-from course_utils.widgets.explorer import Bar, Explorer, Menu, Shown, Slider, bars, screen
+from course_utils.widgets.explorer import Explorer, Menu, Shown, Slider, bars, screen
 
 LARGEST = 0.1  # the slider's end
 TOP = 5  # classes shown
@@ -66,31 +65,3 @@ def fast_gradient_explorer(model: nn.Module, pictures: Mapping[str, torch.Tensor
     for name, picture in pictures.items():
         add(name, picture)
     return Explorer(frame, {"picture": menu, "eps": Slider(0, LARGEST, 0.001, 0.007, 3)}, receive)
-
-
-def recipe_explorer(worst: pd.DataFrame, one_step: pd.DataFrame) -> Explorer:
-    """Move eps, and watch every recipe's error: a bar for the worst attack, a note for one step.
-
-    Args:
-        worst, one_step: errors in percent: a row for each eps, the same in both, evenly spaced
-            and ascending; a column for each recipe of `worst`, which `one_step` has as well.
-
-    Returns:
-        An explorer with the control `eps` and a bar for each recipe, the lowest in bold.
-
-    Raises:
-        ValueError: the tables do not belong together.
-    """
-    if not worst.index.equals(one_step.index) or not set(worst) <= set(one_step):
-        raise ValueError("one_step: expected the rows, and at least the columns, of worst")
-    low, second, *_, high = worst.index
-
-    def frame(eps: float) -> Shown:
-        place = round((eps - low) / (second - low))
-        row, beside = worst.iloc[place], one_step.iloc[place]
-        return Shown({}, [
-            Bar(name, error, name == row.idxmin(), f"one step: {beside[name]:.1f} %")
-            for name, error in row.items()
-        ], [])  # fmt: skip
-
-    return Explorer(frame, {"eps": Slider(low, high, second - low, low)})

@@ -1080,29 +1080,23 @@ pd.DataFrame({name: [values.mean().item()] for name, values in bracket.items()})
 # %% [markdown]
 # ## 12. Try it yourself
 #
-# Choose a digit and a target, and drag the slider: it scales the perturbation, $x + t\,r$. On the
-# left is $t\,r$, then the picture, then the network's probabilities. (This needs a running
-# notebook. If you are only reading, Figure 13 stands in for it.)
+# Take a digit, or draw one; choose a target, press *attack*, and drag the slider: it scales the
+# perturbation, $x + t\,r$. Beside the picture stands noise of the same size. All of it is computed
+# in your browser; Figure 13 shows one digit's way.
 #
 # > **Before you drag:** $r$ is the *shortest* perturbation that reaches the target. What will the
 # > probabilities be at $t = 1$? And at $t = 0.9$?
 
 # %%
-from course_utils.widgets import perturbation_explorer, twin
+from course_utils.laboratory.widget import laboratory
 
-explorer = perturbation_explorer(network, originals[one_each], digits[one_each])
-explorer
-
-# %% mystnb={"image": {"alt": "Four states of the explorer for a four on its way to a three, with t at 0, .45, 1.05 and 1.5: the perturbation, the picture, and bars for the ten digits. The network is sure of the four in the first two; in the third, three leads narrowly; in the last, three has most of the probability."}}
-twin(explorer, digit=["4", "7"], target=["3", "9"],
-     t=[0, 0.25, 0.5, 0.75, 0.9, 0.95, 1, 1.05, 1.1, 1.25, 1.5])
+laboratory("attack=smallest&target=3", networks=("FC100-100-10",))
 
 # %% [markdown]
-# **Figure 13.** The explorer for a four and a seven, drawn beforehand. On the course's site it has
-# controls of its own; here and on paper it shows a few places of the slider. At $t = 1$ the target
-# is only just ahead, and at 0.9 and 0.95 it is not yet: the shortest $r$ has nothing to spare. For
-# the first half of the way the bars hardly move; then it takes about a third of the slider's range
-# for the digit to go from nearly sure to nearly nothing.
+# At $t = 1$ the target is only just ahead, and at .9 it is not yet: the shortest $r$ has nothing to
+# spare. For the first half of the way the bars hardly move; then it takes about a third of the
+# slider's range for the digit to go from nearly sure to nearly nothing. Slowly, with the seven of
+# section 6:
 
 # %% mystnb={"image": {"alt": "Seven pictures of a seven under a growing perturbation, t from 0 to 1.5, and below them curves of probability over t: that of 7 falls from 100 percent, that of 3 rises to about half, and they cross at t = 1."}}
 r = lbfgs_attack(network, seven, target, progress=False).perturbation
@@ -1110,7 +1104,7 @@ figures.probability_strip(network, seven[0], r[0], label=7, target=3)
 plt.show()
 
 # %% [markdown]
-# **Figure 14.** The seven of section 6 and the probabilities as $r$ is scaled. At $t = 1$ the two
+# **Figure 13.** The seven of section 6 and the probabilities as $r$ is scaled. At $t = 1$ the two
 # curves of 7 and of 3 meet: the shortest $r$ stops right on the border, where the target is only
 # just ahead. A little further and the seven is gone. Yet the network does not become sure of its
 # three: other digits take their share, since this $r$ was made to be short, not to convince.

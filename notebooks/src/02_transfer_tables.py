@@ -886,33 +886,40 @@ transfer_table(models, rows, digits).errors.round(1)
 # %% [markdown]
 # ## 11. Try it yourself
 #
-# Choose whose perturbations to show, and how large to make them. (This needs a running notebook.
-# If you are only reading, Figure 7 stands in for it.)
+# Choose whose perturbations to show, and how large to make them. The explorer attacks the first 100
+# test digits anew, in your browser; Figure 7 shows two sources with all digits.
 #
 # > **Before you drag:** for which source do all six bars pass one half first?
 
 # %%
-from course_utils.widgets import transfer_explorer, twin
+from course_utils.laboratory.widget import laboratory
 
-explorer = transfer_explorer(models, originals, adversarial, digits)
-explorer
-
-# %% mystnb={"image": {"alt": "Four states of the explorer for perturbations made for FC10(1e-4), scaled to distortions of .03, .1, .15 and .25: bars of the error of each of the six networks. At .03 only the linear networks err much; at .1 the source errs nearly always and two sigmoid networks at every second digit; at .25 all bars are above 80 percent."}}
-twin(explorer, made_for=6, distortion=[0.03, 0.06, 0.1, 0.15, 0.2, 0.25])
-
-# %% [markdown]
-# **Figure 7.** The explorer for all six sources, drawn beforehand. On the course's site it has
-# controls of its own; here and on paper it shows one source. Mostly the source's own bar (black) is
-# the longest, but not always: at .1 the images made for FC10(1) fool the two other linear networks
-# more often than their own.
+laboratory("transfer", networks=names)
 
 # %%
-half = {}
-for stddev in np.arange(0.05, 0.26, 0.01):
-    rows = {m: amplify(originals, x - originals, stddev) for m, x in adversarial.items()}
-    least = transfer_table(models, rows, digits).errors.min(axis=1)
-    half |= {made: stddev for made in names if least[made] > 50 and made not in half}
-pd.DataFrame({"all six bars above 50 % from": pd.Series(half).reindex(names)}).round(2)
+stddevs = np.arange(0, 0.26, 0.01).round(2)
+
+def errors_over_size(made):
+    """Every network's error, a row for each size of the perturbations made for one network."""
+    way = adversarial[made] - originals
+    rows = {stddev: amplify(originals, way, stddev) for stddev in stddevs}
+    return transfer_table(models, rows, digits).errors
+
+over_size = {made: errors_over_size(made) for made in names}
+
+# %% mystnb={"image": {"alt": "Two panels of error over distortion from 0 to .25, a line for each of six networks. Left, made for FC10(1e-4): that network's own line rises first and passes 90 percent below .1; those of the other networks follow, FC10(1) last. Right, made for FC100-100-10: its own line rises first, and those of FC10(1e-4) and FC200-200-10 are close behind."}}
+figures.curves({f"error (%), made for {made}": over_size[made]
+                for made in ("FC10(1e-4)", "FC100-100-10")}, xlabel="distortion")
+plt.show()
+
+# %% [markdown]
+# **Figure 7.** The error of each network over the size of the perturbations, from two sources.
+# Mostly the source's own line rises first, and FC10(1), which errs most on untouched digits, last.
+
+# %%
+least = pd.DataFrame({made: errors.min(axis=1) for made, errors in over_size.items()})
+first = (least > 50).idxmax().where((least > 50).any())
+pd.DataFrame({"all six bars above 50 % from": first})
 
 # %% [markdown]
 # That is the answer to the question above: the first of these sources is the one with the smallest

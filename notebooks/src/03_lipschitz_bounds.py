@@ -336,25 +336,16 @@ plt.show()
 # ### Which pattern is it?
 #
 # Choose a layer and a frequency: on the right is the input that the layer amplifies most at that
-# frequency, its colours included. (This needs a running notebook. If you are only reading, Figure 4
-# stands in for it.)
+# frequency, its colours included. (This explorer needs a kernel; Figure 4 shows four patterns.)
 #
 # > **Before you drag:** which colour will the most amplified pattern of the trained layer have?
 
 # %%
-from course_utils.widgets import frequency_explorer, twin
+from course_utils.widgets import frequency_explorer
 
-explorer = frequency_explorer(layers)
-explorer
-
-# %% mystnb={"image": {"alt": "Four states of the explorer for AlexNet's untrained first layer, at frequencies from -28 to 28 to the right: a nearly even grey map of norms with an orange mark that moves to the right, and beside it a fine weave in mixed colours, whose direction turns with the mark. All are amplified .45 to .48 times."}}
-twin(explorer, layer=len(layers), right=7)
+frequency_explorer(layers)
 
 # %% [markdown]
-# **Figure 4.** The explorer for both layers, drawn beforehand: the norms with the chosen frequency
-# in orange, and the pattern. Downwards the frequency is the one that is amplified most. On the
-# course's site it has controls of its own; here and on paper it shows the first layer.
-#
 # The same for a smaller picture, of 33 x 33 pixels, in which single pixels are to be seen:
 
 # %% mystnb={"image": {"alt": "Four small pictures of waves. The untrained layer's is an irregular weave of vertical bands in mixed colours. The trained layer's at frequency 0 alternates green and purple from one row of pixels to the next; the other two are such fine stripes with a slow wave across, less amplified."}}
@@ -369,7 +360,7 @@ figures.patterns(pictures, titles=titles, beneath=beneath)
 plt.show()
 
 # %% [markdown]
-# **Figure 5.** What is amplified most, and how many times. The
+# **Figure 4.** What is amplified most, and how many times. The
 # second is the very best of the trained layer: its frequency is 0, but look at it. It changes from
 # green to purple *with each row*, the finest stripes there are. With a stride of 2 they are an
 # **alias** of frequency 0: the layer looks at every other row, and there they stand still. An
@@ -594,7 +585,7 @@ figures.trained_bounds(bounds.drop(columns=["size", "stride"]).drop("product"), 
 plt.show()
 
 # %% [markdown]
-# **Figure 6.** Left: AlexNet's eight layers. Right: how many of EfficientNet-Lite0's fifty trained
+# **Figure 5.** Left: AlexNet's eight layers. Right: how many of EfficientNet-Lite0's fifty trained
 # layers have which bound. A third of them hardly amplify (most of those that widen a block), the
 # others five to fifty times. Factors like the paper's, then, or larger. Whether they have *grown*
 # in the training we cannot say, since its first weights were not kept. Fifty of them multiply to a
@@ -671,7 +662,7 @@ figures.distances_by_network({name: {key: r[key] for key in ("product", "LipSDP"
 plt.show()
 
 # %% [markdown]
-# **Figure 7.** For 200 test digits: the certified radius by the product (left), by LipSDP (middle),
+# **Figure 6.** For 200 test digits: the certified radius by the product (left), by LipSDP (middle),
 # and the smallest perturbation that the attack finds (right); markers are medians. No adversarial
 # example exists to the left of a picture's second stroke, and one is known at its third. Lengths
 # below; the axis above is distortion, 28 times smaller.
@@ -685,6 +676,16 @@ claims.check_theorem("small-bounds-guarantee", cases=len(radii) * len(images),
 # Not one of the attacks, each of them the best of nine, lands inside the larger certificate. It
 # could not: the certificate is a theorem. (If one had, the *code* would be wrong.)
 #
+# Try to break in yourself. The ring is the product's certificate; the dot is the attack, at its
+# distance; the hollow one is noise.
+
+# %%
+from course_utils.laboratory.widget import laboratory
+
+laboratory("network=rectifiers (penalised)", networks=(
+    "FC10(1e-4)", "FC100-100-10", "rectifiers", "rectifiers (penalised)"))
+
+# %% [markdown]
 # > **Before you run:** now divide, picture by picture: how many times longer is the attack's
 # > perturbation than each certificate? And how much of that is due to the bound being loose?
 
@@ -869,7 +870,7 @@ figures.certified_curves(steps, curves)
 plt.show()
 
 # %% [markdown]
-# **Figure 8.** Certified accuracy: the percentage of 1,000 test digits that are classified
+# **Figure 7.** Certified accuracy: the percentage of 1,000 test digits that are classified
 # correctly and certified at least to this radius. Thin lines are the five networks of a kind.
 
 # %%
@@ -1000,7 +1001,7 @@ plt.show()
 print("columns, from the left:", ", ".join(radius.index))
 
 # %% [markdown]
-# **Figure 9.** Transfer rate, the percentage fooled among the digits that a network had right, with
+# **Figure 8.** Transfer rate, the percentage fooled among the digits that a network had right, with
 # all perturbations of distortion 0.1, against that network's certified radius, first seed; a point
 # for each of the 30 ordered pairs. The two at the right, linear networks with much weight decay,
 # are fooled least; among the others a smaller radius does not mean a higher rate.

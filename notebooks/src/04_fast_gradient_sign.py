@@ -294,23 +294,16 @@ print("you said", guess)
 #
 # ## 3. Try it yourself
 #
-# Choose a picture or upload your own, and drag. The bars are the five likeliest categories. (This
-# needs a running notebook. If you are only reading, Figure 3 stands in for it.)
+# Choose a picture or upload your own, and drag. The bars are the five likeliest categories. (The
+# network is too large for a web page: this explorer needs a kernel. Figure 2 shows what becomes of
+# the panda.)
 #
 # > **Before you drag:** at which $\epsilon$ will *you* see a difference?
 
 # %%
-from course_utils.widgets import fast_gradient_explorer, twin
+from course_utils.widgets import fast_gradient_explorer
 
-explorer = fast_gradient_explorer(classifier, {PICTURE: picture[0]})
-explorer
-
-# %% mystnb={"image": {"alt": "Four states of the explorer: the drawn panda at eps 0, .007, .02 and .1, each with bars of its five likeliest categories. The first two pictures look the same, the third has a faint grain, the last a plain one. Giant panda has nearly all the confidence at first; then teddy leads, by little at .007 and by far at .1."}}
-twin(explorer, eps=[0, 0.003, 0.007, 0.02, 0.05, 0.1])
-
-# %% [markdown]
-# **Figure 3.** The explorer for this picture, drawn beforehand, in 256 colours. On the course's
-# site it has a slider of its own; here and on paper it shows four steps.
+fast_gradient_explorer(classifier, {PICTURE: picture[0]})
 
 # %% [markdown]
 # ## 4. Too linear?
@@ -348,7 +341,7 @@ figures.logit_lines(steps, lines, label=label.item())
 plt.show()
 
 # %% [markdown]
-# **Figure 4.** The ten logits of one four; each line has its class at its right end, the true one
+# **Figure 3.** The ten logits of one four; each line has its class at its right end, the true one
 # is thick. No wiggles, no steps, long stretches that are straight. But do not trust your eye with
 # the thick line: how steep is it at the start, and how steep at the end?
 
@@ -551,7 +544,7 @@ figures.digits(rows, names=["digit", "-y sign(w)", "eps = .25"], titles=[None, N
 plt.show()
 
 # %% [markdown]
-# **Figure 5.** The attack on logistic regression is one pattern for all threes, and its negative
+# **Figure 4.** The attack on logistic regression is one pattern for all threes, and its negative
 # for all sevens. You read these digits without effort; beneath stands what the model reads.
 #
 # ## 6. Why dimension matters
@@ -673,7 +666,7 @@ figures.curves(plots, mark=0.25)
 plt.show()
 
 # %% [markdown]
-# **Figure 6.** Error (left) and mean confidence on mistakes (right) under the fast gradient sign,
+# **Figure 5.** Error (left) and mean confidence on mistakes (right) under the fast gradient sign,
 # not clipped. As the step grows, softmax and maxout are fooled and ever surer; the RBF network is
 # fooled more slowly, and says that it does not know.
 #
@@ -859,7 +852,7 @@ figures.seeds(clean, xlabel="error on clean test digits (%)")
 plt.show()
 
 # %% [markdown]
-# **Figure 7.** Test error of each seed (circles) and their mean (bar, and the number at the right).
+# **Figure 6.** Test error of each seed (circles) and their mean (bar, and the number at the right).
 #
 # The seeds pair: networks of the same seed started from the same weights and saw the digits in the
 # same order. So the intervals below are those of the *differences*, seed by seed. First at the
@@ -942,7 +935,7 @@ figures.curves(panels)
 plt.show()
 
 # %% [markdown]
-# **Figure 8.** Error of each way of training, means over five seeds and 200 test digits, under one
+# **Figure 7.** Error of each way of training, means over five seeds and 200 test digits, under one
 # step (left) and under the worst of all attacks (right). The shipped networks are the first of
 # those seeds; here they are attacked now, for comparison with the table.
 
@@ -967,8 +960,8 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 # one step of **.1** works as well as three projected ones. So one step is enough while it is small;
 # from some size on the network learns to beat the step instead of the adversary.
 #
-# All recipes, all sizes: drag $\epsilon$, and watch the gap between the bar (the worst attack) and
-# the note behind it (one step).
+# All recipes, all sizes: the error in percent under the worst attack and, in brackets, under one
+# step. Watch the gap between the two.
 
 # %%
 labels = {condition: name for name, condition in {**ways, **shown}.items()}
@@ -979,20 +972,23 @@ labels |= {"dropout and adversarial training": "dropout + .25", "convolutional":
            "convolutional (robust)": "conv., robust .3"}
 
 # %%
-from course_utils.widgets import recipe_explorer
-
 even = [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
-worst, one_step = (over_eps(attack).loc[even].rename(columns=labels)
-                   for attack in ("worst", "one step"))
-recipes = recipe_explorer(worst[list(labels.values())], one_step)
-recipes
-
-# %% mystnb={"image": {"alt": "Four states of the explorer of recipes, at eps 0, .1, .2 and .3: for each way of training a bar with its error under the worst attack, and its error under one step behind it. At 0 all bars are short; at .1 most are long, but those of weak adversarial training and projected gradient; at .3 all are full except the robust convolutional network's."}}
-twin(recipes, eps=7)
+worst, one_step = (over_eps(attack).loc[even].rename(columns=labels)[list(labels.values())]
+                   .T.map("{:.0f}".format) for attack in ("worst", "one step"))
+worst + " (" + one_step + ")"
 
 # %% [markdown]
-# **Figure 9.** The explorer of recipes.
-#
+# Three of them under your hand: press *attack*, then choose another attack, or a smaller
+# $\epsilon$. One step of .25 against the network that was trained on it; projected gradient against
+# the same network, at .1; and both against the one trained on projected gradient.
+
+# %%
+from course_utils.laboratory.widget import laboratory
+
+laboratory("attack=sign&network=rectifiers (one step of .25)&eps=0.25", networks=(
+    "rectifiers", "rectifiers (one step of .25)", "rectifiers (projected gradient)"))
+
+# %% [markdown]
 # ### Masking, seen
 #
 # What has the network trained at .25 done? Look at the loss of one digit as a landscape: along the
@@ -1020,7 +1016,7 @@ figures.landscapes(maps, end=0.25, xlabel="along random signs", ylabel="along th
 plt.show()
 
 # %% [markdown]
-# **Figure 10.** The loss of one four over the plane of two directions, for the plain network, the
+# **Figure 8.** The loss of one four over the plane of two directions, for the plain network, the
 # one trained on one step of .25, and the one trained on projected gradient. On the left a slope
 # that starts at once. In the middle a ridge just off the digit, and flat ground behind it, where
 # the step of .25 lands: as seen from there, nothing is wrong. On the right a gentle slope, far
@@ -1048,7 +1044,7 @@ figures.digits([first_weights(models[name], strongest=last) for name, last in pa
 plt.show()
 
 # %% [markdown]
-# **Figure 11.** Weights of the first layer of the two maxout networks of section 7, each square
+# **Figure 9.** Weights of the first layer of the two maxout networks of section 7, each square
 # divided by its largest. Black is negative, white positive, grey zero. In the paper, adversarial
 # training makes weights more localised, and some of ours are. But the strongest of all look at no
 # digit: they look at the *frame*, where MNIST is always black, and where nothing but the attack
@@ -1190,7 +1186,7 @@ figures.curves(panels, xlabel="size of the perturbation")
 plt.show()
 
 # %% [markdown]
-# **Figure 12.** What attacks reach, and what is not certified, over the size of the perturbation;
+# **Figure 10.** What attacks reach, and what is not certified, over the size of the perturbation;
 # means over five seeds. The truth lies between.
 
 # %%

@@ -694,21 +694,11 @@ plt.show()
 # and then a third one. Only for short stretches is it none: somewhere the generator has to go from
 # one kind to another, and what lies between is made, too.
 #
-# Walk yourself: two anchors, a blend, and the numbers of $z$ that matter most. (This needs a
-# running notebook. If you are only reading, Figure 9 stands in for it.)
+# Walk yourself: two anchors, a blend, and the numbers of $z$ that matter most. (FC100-100-10 says
+# what it takes each picture for.)
 
 # %%
-from course_utils.widgets import gan_explorer, twin
-
-explorer = gan_explorer(generator)
-explorer
-
-# %% mystnb={"image": {"alt": "Four states of the explorer with the blend at t = 0, .3, .7 and 1: anchor A, a four; the blend, which is the four, then a nine, then something between a three and a nine, then the five; anchor B, a five; and bars of what the classifier takes the blend for."}}
-twin(explorer, seed_A=[0, 2, 5], blend=11)
-
-# %% [markdown]
-# **Figure 9.** The explorer for three anchors A, drawn beforehand. On the course's site it has
-# controls of its own; here and on paper it shows the first of them.
+laboratory("walk", networks=("generator", "FC100-100-10"))
 
 # %% [markdown]
 # ## 9. Is it memory?
@@ -733,7 +723,7 @@ figures.digits([samples[:10], neighbours], names=["sample", "nearest in training
 plt.show()
 
 # %% [markdown]
-# **Figure 10.** Samples, as they come, and the training digit nearest to each.
+# **Figure 9.** Samples, as they come, and the training digit nearest to each.
 #
 # Near, but not the same. How near is near? Test digits are the control: they are new for certain.
 
@@ -743,7 +733,7 @@ figures.histograms(distances, xlabel="distance to the nearest training digit")
 plt.show()
 
 # %% [markdown]
-# **Figure 11.** Distances to the nearest of 50,000 training digits.
+# **Figure 10.** Distances to the nearest of 50,000 training digits.
 
 # %%
 least = {name: values.min().item() for name, values in distances.items()}
@@ -786,7 +776,7 @@ figures.class_shares(shares, least=10)
 plt.show()
 
 # %% [markdown]
-# **Figure 12.** Shares of the ten digits, by the classifier's answers. Dotted: equal shares.
+# **Figure 11.** Shares of the ten digits, by the classifier's answers. Dotted: equal shares.
 #
 # No digit is missing. But a generator that knows ten pictures, one of each digit, would look
 # perfect here, so shares say nothing about *variety*. What we need is a number that becomes worse
@@ -868,7 +858,7 @@ figures.digits([images for images, _ in stages.values()], names=list(stages))
 plt.show()
 
 # %% [markdown]
-# **Figure 13.** The same ten draws of noise before the collapse; after 40 rounds with ten steps of
+# **Figure 12.** The same ten draws of noise before the collapse; after 40 rounds with ten steps of
 # $G$ to each of $D$; and after 300 more with one step each.
 
 # %% [markdown]
@@ -978,7 +968,7 @@ figures.curves({"log-likelihood (nats)": scores}, xlabel="samples", log=True)
 plt.show()
 
 # %% [markdown]
-# **Figure 14.** The score of real digits, of the same digits blurred, and of generated ones, by the
+# **Figure 13.** The score of real digits, of the same digits blurred, and of generated ones, by the
 # number of samples. (On the first 2,000 test digits.)
 
 # %%
@@ -1073,7 +1063,7 @@ figures.digits([eight, to_d, to_class], names=["sample", "D: more real", "maxout
 plt.show()
 
 # %% [markdown]
-# **Figure 15.** Samples, and along which change of the pixels $D$'s belief in them grows fastest,
+# **Figure 14.** Samples, and along which change of the pixels $D$'s belief in them grows fastest,
 # and Lecture 4's maxout would fastest give up the class that it sees. White: brighter; black:
 # darker; what is above a third of the largest is cut off.
 #
@@ -1170,7 +1160,7 @@ figures.curves({"taken for real (%)": table})
 plt.show()
 
 # %% [markdown]
-# **Figure 16.** What $D$ takes for real ($D(x) > \frac12$) under one step of the fast gradient sign
+# **Figure 15.** What $D$ takes for real ($D(x) > \frac12$) under one step of the fast gradient sign
 # against it, and under random signs.
 #
 # Random signs move $D$, too, if they are larger: a little ink everywhere is also ink in the ring.
@@ -1191,7 +1181,7 @@ figures.digits([odd], titles=[[f"{name}\n{d:.2f}" for name, d in zip(names, outp
 plt.show()
 
 # %% [markdown]
-# **Figure 17.** $D$'s output for pictures of many kinds; 1 is "real".
+# **Figure 16.** $D$'s output for pictures of many kinds; 1 is "real".
 #
 # A discriminator is no judge of digits. It knows the border between the real ones and what this
 # generator makes *now*; on the far side of everything it has seen, it extrapolates, as in Figure 1.
@@ -1266,7 +1256,7 @@ figures.curves({"Jensen-Shannon (nats)": js.to_frame("JS"),
 plt.show()
 
 # %% [markdown]
-# **Figure 18.** Two measures of distance between the bells of section 3. The Wasserstein distance
+# **Figure 17.** Two measures of distance between the bells of section 3. The Wasserstein distance
 # of two bells of one shape is how far one is shifted, so there is a slope everywhere.
 #
 # **DCGAN.** In our generator each weight of the last layer belongs to one pixel; that a stroke may
@@ -1295,7 +1285,7 @@ figures.digits([torch.stack([dense / dense.abs().max(), reach(3, 2), reach(3, 3)
 plt.show()
 
 # %% [markdown]
-# **Figure 19.** What one number of a hidden layer does to the picture: in this lecture's generator,
+# **Figure 18.** What one number of a hidden layer does to the picture: in this lecture's generator,
 # and in two transposed convolutions of stride 2 (with weights drawn at random), 7 x 7 to 28 x 28.
 #
 # **Diffusion.** A GAN makes a picture in one step, and needs an opponent to say how it should
@@ -1327,7 +1317,7 @@ figures.digits(rows, names=["mixed", "best guess"] * 2, titles=titles)
 plt.show()
 
 # %% [markdown]
-# **Figure 20.** Two test digits in more and more noise, and the best guess of a memory that holds
+# **Figure 19.** Two test digits in more and more noise, and the best guess of a memory that holds
 # 20,000 training digits.
 #
 # With much noise the guess is the mean of all digits; with little it is one *training* digit. The

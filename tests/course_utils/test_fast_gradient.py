@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 from course_utils import figures
 from course_utils.figures.attack import apart
 from course_utils.models import Normalize
-from course_utils.widgets import fast_gradient_explorer, recipe_explorer
+from course_utils.widgets import fast_gradient_explorer
 
 SIDE = 16
 
@@ -52,19 +52,6 @@ def test_landscapes_share_one_scale_and_label_its_contours_by_the_loss():
     told = [sorted({float(text.get_text()) for text in ax.texts}) for ax in (low, high)]
     assert told[0] and max(told[0]) <= 2 and max(told[1]) > 2
     assert set(told[0]) <= {float(f"{level:.2g}") for level in (np.linspace(0, 8**0.5, 13) ** 2)}
-
-
-def test_recipe_explorer_shows_the_worst_and_notes_one_step():
-    worst = pd.DataFrame({"a": [1.0, 50.0, 100.0], "b": [2.0, 20.0, 90.0]}, [0.0, 0.1, 0.2])
-    explorer = recipe_explorer(worst, worst / 2)
-    assert explorer.controls["eps"].places() == [0.0, 0.1, 0.2]
-    for place, (size, bold) in enumerate([(0.0, "a"), (0.1, "b"), (0.2, "b")]):
-        bars = explorer.frame(eps=size).bars
-        assert {bar.name: bar.percent for bar in bars} == worst.iloc[place].to_dict()
-        assert [bar.name for bar in bars if bar.bold] == [bold]
-        assert bars[1].note == f"one step: {worst['b'].iloc[place] / 2:.1f} %"
-    with pytest.raises(ValueError, match="one_step: expected the rows"):
-        recipe_explorer(worst, worst.iloc[1:])
 
 
 def test_logit_lines_tell_each_line_by_its_class():

@@ -7,33 +7,15 @@ measures what a reader sees.
 import statistics
 import time
 
-import pandas as pd
 import pytest
 import torch
 
-from course_utils import published, widgets
+from course_utils import widgets
 from course_utils.data import load_image
-from course_utils.gan import load_gan
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
-from course_utils.zoo import load_model
 
 LIMIT = 0.15  # seconds
 MOVES = 15
-RANDOM = torch.Generator().manual_seed(0)
-
-
-def perturbation():
-    images = torch.rand(2, 1, 28, 28, generator=RANDOM)
-    model = load_model("FC100-100-10")
-    return widgets.perturbation_explorer(model, images, model(images).argmax(1))
-
-
-def transfer():
-    models = {name: load_model(name) for name in published.szegedy_models().index}
-    images = torch.rand(1000, 1, 28, 28, generator=RANDOM)
-    moved = images + 0.1 * torch.randn(images.shape, generator=RANDOM)
-    labels, sets = torch.zeros(1000, dtype=torch.int64), dict.fromkeys(models, moved)
-    return widgets.transfer_explorer(models, images, sets, labels)
 
 
 def frequency():
@@ -47,16 +29,7 @@ def fast_gradient():
     return widgets.fast_gradient_explorer(classifier, pictures)
 
 
-def gan():
-    return widgets.gan_explorer(load_gan()[0])
-
-
-def recipe():
-    errors = pd.DataFrame({f"recipe {i}": range(21) for i in range(12)}, [i / 40 for i in range(21)])
-    return widgets.recipe_explorer(1.0 * errors, 0.5 * errors)
-
-
-EXPLORERS = (perturbation, transfer, frequency, fast_gradient, recipe, gan)
+EXPLORERS = (frequency, fast_gradient)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_utils import claims
+from course_utils import claims, laboratory
 from course_utils.cards import Feedback, verdict_card
 from course_utils.deck import CLAIMS
 from course_utils.intervals import Interval
@@ -156,45 +156,21 @@ def test_a_claim_is_shown_with_its_place():
     assert BeautifulSoup(verdict_card(verdict), "html.parser").find(id="claim-panda")
 
 
-def twin(frames=6):
-    return {
-        "controls": [
-            {"label": "digit", "values": ["three", "seven"], "choices": True, "start": 1},
-            {"label": "change <", "values": ["0", ".1", ".2"]},
-        ],
-        "frames": [
-            {"pictures": {"a": PNG}, "html": "<p></p>", "alt": f"A digit, step </script> {i}."}
-            for i in range(frames)
-        ],
-    }
-
-
-def test_a_twins_frames_pass_through_html():
-    shown = BeautifulSoup(cells.twin_html(twin()), "html.parser")
-    assert json.loads(shown.div["data-frames"]) == {
-        name: twin()[name] for name in ("controls", "frames")
-    }
-
-
-def test_a_twin_with_missing_frames_or_alt_texts_is_refused():
-    with pytest.raises(cells.BookError, match="5 frames for 6"):
-        cells.twin_html(twin(frames=5))
-    nameless = twin()
-    nameless["frames"][2]["alt"] = " "
-    with pytest.raises(cells.BookError, match="without alt text"):
-        cells.twin_html(nameless)
-
-
-def test_a_twin_goes_beneath_its_figure():
-    cell = described()
-    cell.outputs[0].data[cells.TWIN] = twin()
-    below = new_markdown_cell("**Figure 1.** Digits.\n\nMore.")
-    made = cells.page(new_notebook(cells=[cell, below])).cells
-    assert cells.TWIN not in made[0].outputs[0].data and "image/png" in made[0].outputs[0].data
-    assert made[1].source == cells.twin_html(twin()) + "\n\nMore."
-    (shown,) = [c for c in slides.slides(new_notebook(cells=[cell, below])).cells if "outputs" in c]
-    markup = shown.outputs[0].data["text/html"]
-    assert markup.startswith("<img ") and markup.endswith(cells.twin_html(twin()))
+def test_an_explorers_place_is_kept_on_pages_and_slides():
+    told = {"kind": "eps=0.1&all=1", "networks": ["FC10(1e-4)"]}
+    cell = new_code_cell("laboratory()", outputs=[
+        new_output("execute_result", {"text/plain": "words", laboratory.MIME: told})
+    ])  # fmt: skip
+    notebook = new_notebook(cells=[new_markdown_cell("# A\n\nOne."), cell])
+    page = cells.page(notebook).cells[1]
+    (slide,) = [c for c in slides.slides(notebook).cells if "outputs" in c]
+    for made in (page, slide):
+        place = BeautifulSoup(made.outputs[0].data["text/html"], "html.parser").div
+        assert place["data-laboratory"] == "eps=0.1&all=1"
+        assert json.loads(place["data-networks"]) == ["FC10(1e-4)"]
+    cell.outputs[0].data[laboratory.MIME]["networks"] = ["my own"]
+    with pytest.raises(ValueError, match="my own"):
+        cells.page(new_notebook(cells=[cell]))
 
 
 def test_readme_and_what_it_leads_to_become_three_pages():
@@ -339,20 +315,14 @@ def test_plumbing_is_folded(source, folded):
     assert ("hide-input" in cell.metadata.get("tags", [])) == folded
 
 
-def test_a_page_is_made_lighter(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "NEW", tmp_path)
-    (tmp_path / "_static").mkdir()
+def test_a_page_is_made_lighter(tmp_path):
     icons = '<script defer src="s/fontawesome.js?digest=1"></script>'
     index = '<script src="../searchindex.js"></script>'
-    page = f'{icons}{index}<img alt="a" src="b">{cells.twin_html(twin())}'
+    page = f'{icons}{index}<img alt="a" src="b">'
     made = build.lighter(page, tmp_path / "notebooks" / "01_a.html")
     assert "fontawesome" not in made and "searchindex" not in made
     assert '<img loading="lazy" alt="a" src="b">' in made
     assert index in build.lighter(page, tmp_path / "search.html")
-    source = BeautifulSoup(made, "html.parser").find(class_="twin")["data-frames"]
-    script = (tmp_path / "notebooks" / source).resolve().read_text(encoding="utf-8")
-    name, data = re.fullmatch(r"courseTwins\[(.*?)\]\((.*)\);\n", script).groups()
-    assert json.loads(data)["frames"] == twin()["frames"] and source.endswith(json.loads(name))
 
 
 def test_workflow_makes_and_publishes_what_make_book_makes():

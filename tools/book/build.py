@@ -1,6 +1,5 @@
 """Making the whole book: pages, Sphinx, slides, and the check of what came out."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -70,20 +69,10 @@ def lighter(page: str, path: Path) -> str:
     """A page without what only some readers need: that is fetched when they need it.
 
     Without the theme's icons as a script of 1.5 MB (it has them as a font, too) and, where nothing
-    is searched, the search's index; its pictures come as they are scrolled to, an
-    explorer's frames when it is used.
+    is searched, the search's index; its pictures come as they are scrolled to.
     """
     page = re.sub(r"<(script|link)[^>]*fontawesome\.js[^>]*>(\s*</script>)?", "", page)
     if path.name != "search.html":
         names = r"(searchindex|searchtools|language_data)\.js"
         page = re.sub(rf"<script[^>]*{names}[^>]*></script>", "", page)
-    page = re.sub(r"<img(?![^>]*loading=)", '<img loading="lazy"', page)
-
-    def outside(found: re.Match) -> str:
-        name = f"{path.stem}-{found.start()}.js"
-        (NEW / "_static" / "twins").mkdir(exist_ok=True)
-        text = f"courseTwins[{json.dumps(name)}]({found[1]});\n"
-        (NEW / "_static" / "twins" / name).write_text(text, encoding="utf-8")
-        return f'data-frames="../_static/twins/{name}"'
-
-    return re.sub(r"data-frames='(.*?)'", outside, page)
+    return re.sub(r"<img(?![^>]*loading=)", '<img loading="lazy"', page)

@@ -1,17 +1,14 @@
 """A lecture's cells as the site and the slides show them."""
 
 import ast
-import json
 import re
-from math import prod
 
 import nbformat
 from latex2mathml.converter import convert
 from nbformat import NotebookNode
 
-from course_utils import claims
+from course_utils import claims, laboratory
 from course_utils.cards import verdict_card
-from course_utils.widgets.twin import MIME as TWIN
 
 CAPTION = re.compile(r"\*\*Figure \d+\.\*\* .*?(?=\n\s*\n|\Z)", re.DOTALL)
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$]+?)\$", re.DOTALL)  # in a block, or in a line
@@ -45,37 +42,20 @@ def shows_picture(cell: NotebookNode) -> bool:
     return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
 
 
-def twin_html(twin: dict) -> str:
-    """The place of an explorer's static twin, for twin.js.
-
-    `twin` is as `course_utils.widgets.twin` describes it: "controls", and "frames", one for each
-    combination of their values.
-    """
-    wanted = prod(len(control["values"]) for control in twin["controls"])
-    if len(twin["frames"]) != wanted or not all(f["alt"].strip() for f in twin["frames"]):
-        count = len(twin["frames"])
-        raise BookError(f"twin: {count} frames for {wanted} places, or one without alt text")
-    data = json.dumps({name: twin[name] for name in ("controls", "frames")})
-    for mark in "<>'&$":  # neither HTML, nor Markdown, nor the attribute's end
-        data = data.replace(mark, f"\\u{ord(mark):04x}")
-    return f"<div class=\"twin\" hidden data-frames='{data}'></div>"
-
-
 def show_as_html(cell: NotebookNode) -> None:
-    """Give the claims and links among a cell's outputs the form that they have on a page."""
+    """Give the claims, explorers and links among a cell's outputs the form that they have on a page
+    in a folder of the site."""
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         if claims.MIME_TYPE in data:
             card = verdict_card(claims.read(data[claims.MIME_TYPE]))
             output.data = {"text/html": card}
+        if laboratory.MIME in data:
+            told, files = data[laboratory.MIME], "../_static/laboratory"
+            place = laboratory.place(told["kind"], networks=told["networks"], files=files)
+            output.data = {"text/html": place}
         for kind in {"text/html", "text/markdown"} & set(data):  # on the site, a page
             data[kind] = NOTEBOOK_LINK.sub(r"\1.html", data[kind])
-
-
-def take_twin(cell: NotebookNode) -> str:
-    """The controls of the cell's twin, which belong beneath its picture; empty without a twin."""
-    twins = [o.data.pop(TWIN) for o in cell.get("outputs", []) if TWIN in o.get("data", {})]
-    return "".join(map(twin_html, twins))
 
 
 def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
@@ -87,8 +67,7 @@ def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
             if not caption or not cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
                 raise BookError(f"a figure without caption or alt text, drawn by:\n{cell.source}")
             cell.metadata["mystnb"]["figure"] = {"caption": caption[0]}
-            rest = below.source[caption.end() :].strip()
-            below.source = f"{take_twin(cell)}\n\n{rest}".strip()
+            below.source = below.source[caption.end() :].strip()
         if cell.cell_type == "code" and is_plumbing(cell.source):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
         show_as_html(cell)

@@ -33,7 +33,7 @@ html_static_path = ["static"]
 html_favicon = "static/favicon.svg"
 html_context = {"default_mode": "auto"}  # dark where the reader's system is
 html_css_files = ["course.css"]
-html_js_files = ["twin.js", "site.js", "guess.js"]
+html_js_files = ["site.js", "guess.js"]
 html_theme_options = {
     "show_toc_level": 2,
     "use_download_button": True,

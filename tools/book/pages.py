@@ -24,7 +24,7 @@ GLOSSARY = "notebooks/glossary"
 LABORATORY = {
     1: "attack=smallest",
     2: "attack=smallest&t=1.5",
-    3: "attack=smallest&network=FC10(1e-4)",
+    3: "attack=smallest&network=rectifiers (penalised)",
     4: "attack=sign&network=rectifiers&eps=0.1",
     5: "game",
 }

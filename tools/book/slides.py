@@ -14,8 +14,8 @@ from nbconvert import SlidesExporter
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
-from course_utils import claims
-from tools.book.cells import CAPTION, MATH, TWIN, mathml, show_as_html, take_twin
+from course_utils import claims, laboratory
+from tools.book.cells import CAPTION, MATH, mathml, show_as_html
 from tools.environment import ROOT
 
 PAGE_LINK = re.compile(r"\]\(([\w/]+)\.(?:md|ipynb)(?=[)#])")  # to a page beside the lecture
@@ -37,10 +37,10 @@ def paragraphs(source: str) -> list[str]:
 
 
 def is_shown(cell: NotebookNode) -> bool:
-    """Whether a code cell has a figure, a table, a claim or a twin to show; an answer is none."""
+    """Whether a code cell has a figure, a table, a claim or an explorer to show; an answer is none."""
     shown = [output.get("data", {}) for output in cell.outputs]
     kinds = {mime for data in shown for mime in data if "course-card" not in data.get(mime, "")}
-    return bool(kinds & {"image/png", "text/html", claims.MIME_TYPE, TWIN})
+    return bool(kinds & {"image/png", "text/html", claims.MIME_TYPE, laboratory.MIME})
 
 
 def slides(notebook: NotebookNode) -> NotebookNode:
@@ -91,13 +91,12 @@ def slides(notebook: NotebookNode) -> NotebookNode:
 
 def prepared(cell: NotebookNode) -> NotebookNode:
     """Of a code cell what its slide shows."""
-    controls = take_twin(cell)
     show_as_html(cell)
     for output in cell.outputs:  # nbconvert has no alt texts for pictures
         if png := output.get("data", {}).get("image/png"):
             alt = html.escape(cell.metadata["mystnb"]["image"]["alt"])
             source = "data:image/png;base64," + png.replace("\n", "")
-            output.data = {"text/html": f'<img src="{source}" alt="{alt}">{controls}'}
+            output.data = {"text/html": f'<img src="{source}" alt="{alt}">'}
     return cell
 
 
