@@ -3,32 +3,30 @@
 import math
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from course_utils.exercises.framework import Exercise, WrongAnswer, call, random
 
 
 def distortion(perturbation):
-    """Root mean square per pixel of each perturbation."""
-    return perturbation.flatten(1).square().mean(dim=1).sqrt()
+    """Root mean square per pixel of a perturbation."""
+    return perturbation.square().mean().sqrt()
 
 
-def objective(logits, perturbation, targets, c):
-    """c * ||r||^2 + cross-entropy toward the target, one number for each image."""
-    squared_norm = perturbation.flatten(1).square().sum(dim=1)
-    return c * squared_norm + cross_entropy(logits, targets, reduction="none")
+def objective(perturbation, chance, c):
+    """c * ||r||^2 + cross-entropy toward the target, of one picture."""
+    return c * perturbation.square().sum() - chance.log()
 
 
-def gradient(r, x, targets, weight, bias, c):
-    """Gradient in r of c * ||r||^2 + cross-entropy toward the target, for a linear network."""
-    probabilities = ((x + r) @ weight.T + bias).softmax(dim=1)
-    wanted = torch.eye(len(weight), dtype=r.dtype)[targets]
-    return 2 * c * r + (probabilities - wanted) @ weight
+def walls(x):
+    """How far each pixel of the perturbation may go down and up for x + r to stay in the box."""
+    return torch.stack([-x, 1 - x])
 
 
-def projection(x, r):
-    """The perturbation nearest to r for which x + perturbation lies in the box [0, 1]^m."""
-    return (x + r).clamp(0, 1) - x
+def logit_gradient(logits, target):
+    """Gradient of the cross-entropy toward the target, in the logits."""
+    wanted = torch.zeros_like(logits)
+    wanted[target] = 1
+    return logits.softmax(dim=0) - wanted
 
 
 def bisection(adversarial, tolerance):
@@ -46,39 +44,36 @@ def bisection(adversarial, tolerance):
 
 
 def closed_form(x, w, b):
-    """The smallest r, in the 2-norm, that takes each x to the boundary w . (x + r) + b = 0."""
-    margin = x @ w + b
-    return -margin[:, None] * w / w.square().sum()
+    """The smallest r, in the 2-norm, that takes x to the boundary w . (x + r) + b = 0."""
+    margin = w @ x + b
+    return -margin * w / w.square().sum()
 
 
-# Numbers of both types, so that an answer must keep its argument's.
-SINGLE, DOUBLE = torch.float32, torch.float64
+def _draws():
+    """Of both types, since an answer must keep its argument's."""
+    return random(), random(torch.float64)
 
 
 def _distortion_cases() -> list[tuple]:
-    images = 0.1 * random()(5, 1, 8, 8) + 0.02
-    images[2] = 0
-    return [(images,), (random(DOUBLE)(3, 7),), (images[:1],)]
+    return [(0.1 * draw(1, 8, 8) + 0.02,) for draw in _draws()] + [(torch.zeros(7),)]
 
 
 def _objective_cases() -> list[tuple]:
-    return [(3 * draw(n, 10), 0.5 * draw(n, *pixels), torch.arange(n), draw(n).exp())
-            for n, pixels, draw in [(4, (1, 5, 5), random()), (3, (6,), random(DOUBLE))]]
+    return [(0.5 * draw(5, 6), draw(1)[0].sigmoid(), c)
+            for draw, c in zip(_draws(), (0.3, 2.0), strict=True)]
 
 
-def _gradient_cases() -> list[tuple]:
-    return [(0.5 * draw(n, d), draw(n, d).sigmoid(), torch.arange(n), draw(k, d), draw(k), c)
-            for n, d, k, c, draw in [(4, 12, 10, 0.3, random()), (3, 5, 4, 2.0, random(DOUBLE))]]
+def _walls_cases() -> list[tuple]:
+    return [(draw(6, 6).clamp(0, 1),) for draw in _draws()]
 
 
-def _projection_cases() -> list[tuple]:
-    return [(draw(*shape).clamp(0, 1), 1.5 * draw(*shape))
-            for shape, draw in [((4, 1, 6, 6), random()), ((3, 9), random(DOUBLE))]]
+def _logit_cases() -> list[tuple]:
+    single, double = _draws()
+    return [(2 * single(10), 3), (2 * double(4), 0)]
 
 
 def _closed_form_cases() -> list[tuple]:
-    return [(draw(n, d), draw(d), b)
-            for n, d, b, draw in [(6, 8, -0.7, random()), (3, 5, 1.3, random(DOUBLE))]]
+    return [(draw(8), draw(8), b) for draw in _draws() for b in (-3.0, 0.5, 4.0)]
 
 
 def _diagnose_bisection(exercise: Exercise, answer) -> str | None:
@@ -121,61 +116,51 @@ def _diagnose_bisection(exercise: Exercise, answer) -> str | None:
 
 EXERCISES = (
     Exercise(distortion, _distortion_cases, (
-        (lambda r: r.flatten(1).norm(dim=1),
+        (lambda r: r.norm(),
          "That is the 2-norm: a sum over the pixels in place of their mean. Divide by the number "
          "of pixels under the root."),
-        (lambda r: r.flatten(1).square().mean(dim=1),
-         "That is the mean square: the root is missing."),
-        (lambda r: r.square().mean().sqrt(),
-         "That is one number for the whole batch: expected (N,), one for each image. Average over "
-         "all dimensions but the first."),
-        (lambda r: r.flatten(1).norm(dim=1) / r[0].numel(),
+        (lambda r: r.square().mean(), "That is the mean square: the root is missing."),
+        (lambda r: r.norm() / r.numel(),
          "You divide by n outside the root: expected sqrt(sum / n)."),
-        (lambda r: r.flatten(1).std(dim=1),
+        (lambda r: r.abs().mean(),
+         "That is the mean of the sizes. A root mean square counts large changes for more."),
+        (lambda r: r.std(),
          "std subtracts the mean first (and divides by n - 1): a constant shift of all pixels "
          "would count for nothing."),
     )),
     Exercise(objective, _objective_cases, (
-        (lambda z, r, t, c: c * r.flatten(1).square().sum(1) + cross_entropy(z, t),
-         "Your cross-entropy is the batch's mean, added to every image: pass "
-         'reduction="none" to keep one loss for each image.'),
-        (lambda z, r, t, c: c * r.flatten(1).norm(dim=1) + cross_entropy(z, t, reduction="none"),
-         "That is c * ||r||: the norm is to be squared."),
-        (lambda z, r, t, c: objective(z, r / r[0].numel() ** 0.5, t, c),
+        (lambda r, p, c: c * r.norm() - p.log(), "That is c * ||r||: the norm is to be squared."),
+        (lambda r, p, c: c * r.square().mean() - p.log(),
          "That is the mean of r's squares: ||r||^2 is their sum."),
-        (lambda z, r, t, c: objective(z, r, t, c) - 2 * cross_entropy(z, t, reduction="none"),
-         "The cross-entropy has the wrong sign: minimising it moves toward the target."),
-        (lambda z, r, t, c: objective(z, r, t, c.mean()),
-         "Every image has a c of its own: use c[i] for image i."),
-        (lambda z, r, t, c: objective(z.softmax(1), r, t, c),
-         "cross_entropy wants logits: it takes the softmax itself, yours is a second."),
+        (lambda r, p, c: c * r.square().sum() + p.log(),
+         "The cross-entropy has the wrong sign: it is large where the target is unlikely, and "
+         "minimising it moves toward the target."),
+        (lambda r, p, c: c * r.square().sum() - p,
+         "The logarithm is missing: the cross-entropy is -log of the chance."),
+        (lambda r, p, c: r.square().sum() - c * p.log(),
+         "Your c stands on the loss. Here it is on the norm."),
     )),
-    Exercise(gradient, _gradient_cases, (
-        (lambda r, x, t, w, b, c: gradient(r, x, t, w, b, c) - c * r,
-         "The derivative of c * ||r||^2 is 2 * c * r: the 2 is missing."),
-        (lambda r, x, t, w, b, c: gradient(r, x, t, w, b, c) - 2 * c * r,
-         "The term of c * ||r||^2 is missing."),
-        (lambda r, x, t, w, b, c: 4 * c * r - gradient(r, x, t, w, b, c),
-         "The cross-entropy's gradient has the wrong sign: it is (probabilities - one-hot) @ "
-         "weight."),
-        (lambda r, x, t, w, b, c: gradient(r, x - r, t, w, b, c),
-         "You evaluate the network at x: the gradient is wanted at x + r."),
-        (lambda r, x, t, w, b, c: gradient(r, x, t, w, b, c) + w[t],
-         "The target is missing: subtract its one-hot vector from the probabilities."),
-    )),
-    Exercise(projection, _projection_cases, (
-        (lambda x, r: (x + r).clamp(0, 1),
-         "That is the image: expected the perturbation, so subtract x again."),
-        (lambda x, r: r.clamp(0, 1),
-         "You clamp r itself to [0, 1]: that forbids every darker pixel, and a pixel of 0.9 plus "
-         "0.5 still leaves the box. Clamp x + r."),
-        (lambda x, r: r, "Nothing is clamped: x + r leaves the box."),
-        (lambda x, r: (x + r).clamp(min=0) - x,
-         "The upper side is missing: x + r may not exceed 1."),
-        (lambda x, r: (x + r).clamp(max=1) - x,
-         "The lower side is missing: x + r may not fall below 0."),
+    Exercise(walls, _walls_cases, (
+        (lambda x: torch.stack([torch.zeros_like(x), torch.ones_like(x)]),
+         "Those are the walls of the image: a pixel of 0.9 plus 0.5 would leave the box. For r "
+         "they depend on x."),
+        (lambda x: torch.stack([1 - x, -x]), "The two are swapped: down first, then up."),
+        (lambda x: torch.stack([x, 1 - x]),
+         "Those are two distances. Down is negative: r lies between -x and 1 - x."),
+        (lambda x: torch.stack([-torch.ones_like(x), torch.ones_like(x)]),
+         "No pixel can move further than that, but most less far: the walls depend on x."),
     )),
     Exercise(bisection, diagnose=_diagnose_bisection),
+    Exercise(logit_gradient, _logit_cases, (
+        (lambda z, t: -logit_gradient(z, t),
+         "The sign is wrong: a larger logit of the target lowers the loss."),
+        (lambda z, t: z.softmax(0),
+         "The target is missing: subtract 1 from its chance, and nothing from the others."),
+        (lambda z, t: logit_gradient(z, t) - z.softmax(0),
+         "The other classes are missing: raising their logits takes chance from the target."),
+        (lambda z, t: logit_gradient(z, t) - z.softmax(0) + z,
+         "You use the logits as they are: take their softmax first."),
+    )),
     Exercise(closed_form, _closed_form_cases, (
         (lambda x, w, b: -closed_form(x, w, b),
          "The sign is wrong: your r leads away from the boundary."),
@@ -183,8 +168,8 @@ EXERCISES = (
          "You divide by ||w||: it takes ||w||^2, once to normalise the direction w and once to "
          "turn the margin into a distance."),
         (lambda x, w, b: closed_form(x, w, 0.0), "b is missing: the margin is w . x + b."),
-        (lambda x, w, b: -(x @ w + b).abs()[:, None] * w / w.square().sum(),
-         "You take the margin's absolute value: then points on the negative side are pushed "
+        (lambda x, w, b: -(w @ x + b).abs() * w / w.square().sum(),
+         "You take the margin's absolute value: then a point on the negative side is pushed "
          "further away. Keep its sign."),
     )),
 )

@@ -113,10 +113,10 @@ from course_utils.exercises import check, hint, solution
 
 # %%
 def distortion(perturbation):
-    """Root mean square per pixel of each perturbation.
+    """Root mean square per pixel of a perturbation.
 
-    perturbation: float (N, ...), any number of dimensions after the first.
-    Returns float (N,) of the same dtype, 0 or above.
+    perturbation: float tensor of any shape, one picture's. Returns a tensor without dimensions,
+    of the same dtype, 0 or above.
     """
     ...
 
@@ -250,15 +250,15 @@ plt.show()
 # *nearby*, and the answer an upper bound of the smallest distortion. How far above the true one it
 # may be is the subject of sections 10 and 11.
 #
-# **Exercise 2: the objective**, for a whole batch, every image with its own $c$.
+# **Exercise 2: the objective**, of one picture.
 
 # %%
-def objective(logits, perturbation, targets, c):
-    """c * ||r||^2 + cross-entropy toward the target, one number for each image.
+def objective(perturbation, chance, c):
+    """c * ||r||^2 + cross-entropy toward the target, of one picture.
 
-    logits: float (N, K), the network's output for x + r; perturbation: float (N, ...), r;
-    targets: int64 (N,), the classes to reach; c: float (N,), above 0.
-    Returns float (N,) of the logits' dtype.
+    perturbation: float tensor of any shape, r; chance: a tensor without dimensions, above 0, the
+    probability that the network gives to the target at x + r; c: a number above 0.
+    Returns a tensor without dimensions, of the same dtype.
     """
     ...
 
@@ -282,22 +282,22 @@ check("objective", objective)
 # version with a box is by Byrd and others [2].)
 #
 # **With a box**, two things are added. Pixels that lie on a wall and would be pushed through it are
-# held fast; the others take the step, and what still sticks out is clipped back, which is called
-# *projection*.
+# held fast; the others take the step, and what still sticks out is clipped back to its wall, which
+# is called *projection*.
 #
-# **Exercise 3: projection onto the box.**
+# **Exercise 3: the box, seen from $r$.** The box is about $x + r$. Where are its walls for $r$?
 
 # %%
-def projection(x, r):
-    """The perturbation nearest to r for which x + perturbation lies in the box [0, 1]^m.
+def walls(x):
+    """How far each pixel of the perturbation may go down and up for x + r to stay in the box.
 
-    x: float (N, ...) in [0, 1]; r: float of the same shape, any values.
-    Returns the perturbation (not the image), the same shape and dtype. x and r stay as they are.
+    x: float tensor of any shape, pixels in [0, 1]. Returns a tensor of one dimension more, (2, ...),
+    of the same dtype: first the lowest value of each pixel of r, then the highest.
     """
     ...
 
 # %%
-check("projection", projection)
+check("walls", walls)
 
 # %% [markdown]
 # Here is the idea for a picture of two pixels. The function is a narrow valley whose bottom lies
@@ -364,25 +364,24 @@ def penalty(r, c):
     return value.item(), gradient.numpy().ravel()
 
 # %% [markdown]
-# **Exercise 4: the gradient by hand**, for a linear network. Check what `autograd`, PyTorch's
-# differentiation by the chain rule, does for us.
+# **Exercise 4: the first step of the gradient, by hand.** `autograd`, PyTorch's differentiation by
+# the chain rule, goes from the loss to the pixels. It begins with the loss's slope in the logits.
 
 # %%
-def gradient(r, x, targets, weight, bias, c):
-    """Gradient in r of c * ||r||^2 + cross-entropy toward the target, for a linear network.
+def logit_gradient(logits, target):
+    """Gradient of the cross-entropy toward the target, in the logits.
 
-    The logits are (x + r) @ weight.T + bias. r, x: float (N, D); targets: int64 (N,);
-    weight: float (K, D); bias: float (K,); c: a number above 0.
-    Returns float (N, D), without autograd. Row i is the gradient of image i's own objective.
+    logits: float (K,), of one picture; target: int, a class. Returns float (K,) of the same dtype,
+    without autograd.
     """
     ...
 
 # %%
-check("gradient", gradient)
+check("logit-gradient", logit_gradient)
 
 # %% [markdown]
-# The box for $x + r$ is a box for $r$: pixel $i$ of the perturbation lies between $-x_i$ and
-# $1 - x_i$. Then one call minimises, for one $c$, from $r = 0$.
+# With the walls of Exercise 3 (pixel $i$ of $r$ lies between $-x_i$ and $1 - x_i$) one call
+# minimises, for one $c$, from $r = 0$.
 
 # %%
 pixels = x.numpy().ravel()
@@ -792,10 +791,10 @@ plt.show()
 
 # %%
 def closed_form(x, w, b):
-    """The smallest r, in the 2-norm, that takes each x to the boundary w . (x + r) + b = 0.
+    """The smallest r, in the 2-norm, that takes x to the boundary w . (x + r) + b = 0.
 
-    x: float (N, D); w: float (D,), not all zero; b: a number. There is no box here.
-    Returns float (N, D) of x's dtype.
+    x: float (D,); w: float (D,), not all zero; b: a number. There is no box here.
+    Returns float (D,) of the same dtype.
     """
     ...
 

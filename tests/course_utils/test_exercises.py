@@ -20,20 +20,6 @@ from course_utils.exercises import (
 from course_utils.exercises.framework import TEXTS, Exercise, agree, call, compare, difference
 
 
-def one_by_one(function, batched):
-    """`function` called image by image: its first `batched` arguments are cut into rows."""
-
-    def loop(*arguments):
-        n = len(arguments[0])
-        rows = [
-            function(*(a[i : i + 1] for a in arguments[:batched]), *arguments[batched:])
-            for i in range(n)
-        ]
-        return torch.cat(rows)
-
-    return loop
-
-
 def scan(adversarial, tolerance):
     t = 0.0
     while t < 1 and not adversarial(t):
@@ -75,40 +61,21 @@ def corner_margin(x, y, w, b, eps):
     return (y * (x @ w + b) + low).to(x.dtype)
 
 
-def changes_x(x, r):
-    return x.add_(r).clamp_(0, 1) - x
-
-
-def flat_softmax_gradient(r, x, targets, weight, bias, c):
-    """The second way to write it: the one-hot vector subtracted in place of an index."""
-    probabilities = torch.softmax(torch.einsum("nd,kd->nk", x + r, weight) + bias, dim=-1)
-    for i, target in enumerate(targets.tolist()):
-        probabilities[i, target] -= 1
-    return torch.einsum("nk,kd->nd", probabilities, weight) + (c + c) * r
-
-
-def autograd(r, x, targets, weight, bias, c):
-    r = r.clone().requires_grad_()
-    loss = cross_entropy((x + r) @ weight.T + bias, targets, reduction="sum")
-    return torch.autograd.grad(c * r.square().sum() + loss, r)[0]
-
+def by_autograd(logits, target):
+    z = logits.clone().requires_grad_()
+    return torch.autograd.grad(cross_entropy(z[None], torch.tensor([target])), z)[0]
 
 
 RIGHT = [
-    ("distortion", lambda r: r.flatten(1).norm(dim=1) / math.sqrt(r[0].numel())),
-    ("distortion", lambda r: torch.stack([(row**2).mean() ** 0.5 for row in r])),
-    ("objective", lambda z, r, t, c: torch.stack([
-        c[i] * (r[i] ** 2).sum() - z[i].log_softmax(0)[t[i]] for i in range(len(z))])),
-    ("gradient", autograd),
-    ("gradient", flat_softmax_gradient),
-    ("gradient", one_by_one(lecture1.gradient, 3)),
-    ("projection", lambda x, r: torch.maximum(torch.minimum(r, 1 - x), -x)),
-    ("projection", one_by_one(lecture1.projection, 2)),
+    ("distortion", lambda r: r.norm() / math.sqrt(r.numel())),
+    ("distortion", lambda r: sum(v**2 for v in r.flatten()).div(r.numel()) ** 0.5),
+    ("objective", lambda r, p, c: c * r.norm() ** 2 + (1 / p).log()),
+    ("walls", lambda x: torch.stack([torch.zeros_like(x), torch.ones_like(x)]) - x),
+    ("logit-gradient", by_autograd),
     ("bisection", bisect),
     ("bisection", lambda adversarial, tolerance: torch.tensor(
         bisect(adversarial, tolerance), dtype=torch.float64)),
-    ("closed-form", lambda x, w, b: -torch.outer((x @ w + b) / (w @ w), w)),
-    ("closed-form", one_by_one(lecture1.closed_form, 1)),
+    ("closed-form", lambda x, w, b: -((x * w).sum() + b) / w.norm() * w / w.norm()),
     ("table-cell", wilson_by_scipy),
     ("stronger-row", lecture2.stronger_row),
     ("stronger-row", lambda x, r, s: x + to_size(r.mean(0), s)),
@@ -122,35 +89,26 @@ RIGHT = [
 ]
 
 WRONG = [
-    ("distortion", lambda r: (r**2).flatten(1).sum(1).sqrt(), "a sum over the pixels"),
-    ("distortion", lambda r: (r**2).flatten(1).mean(1), "the root is missing"),
-    ("distortion", lambda r: (r**2).mean().sqrt(), "one for each image"),
-    ("distortion", lambda r: r.flatten(1).std(1), "std subtracts the mean"),
+    ("distortion", lambda r: (r**2).sum().sqrt(), "a sum over the pixels"),
+    ("distortion", lambda r: (r**2).mean(), "the root is missing"),
+    ("distortion", lambda r: r.std(), "std subtracts the mean"),
     ("distortion", lambda r: r.square().mean(dim=(1, 2, 3)).sqrt(), "raised IndexError"),
-    ("distortion", lambda r: r.flatten(1).square().mean(1).sqrt().float(), "torch.float64"),
-    ("distortion", lambda r: r.flatten(1).square().mean(1, keepdim=True).sqrt(), "(5, 1)"),
-    ("distortion", lambda r: r.flatten(1).amax(1), "At [0]: expected"),
-    ("distortion", lambda r: r.flatten(1).square().mean(1).sqrt().numpy(), "got a ndarray"),
-    ("distortion", lambda r: r.flatten(1).square().mean(1).log(), "NaN or infinity"),
-    ("objective", lambda z, r, t, c: c * r.flatten(1).square().sum(1) + cross_entropy(z, t),
-     'reduction="none"'),
-    ("objective", lambda z, r, t, c: c * r.flatten(1).norm(dim=1)
-     + cross_entropy(z, t, reduction="none"), "the norm is to be squared"),
-    ("objective", lambda z, r, t, c: c * r.flatten(1).square().sum(1)
-     - cross_entropy(z, t, reduction="none"), "wrong sign"),
-    ("objective", lambda z, r, t, c: c * r.flatten(1).square().mean(1)
-     + cross_entropy(z, t, reduction="none"), "is their sum"),
-    ("gradient", lambda r, x, t, w, b, c: c * r
-     + (((x + r) @ w.T + b).softmax(1) - torch.eye(len(w), dtype=w.dtype)[t]) @ w,
-     "the 2 is missing"),
-    ("gradient", lambda r, x, t, w, b, c: 2 * c * r
-     + (torch.eye(len(w), dtype=w.dtype)[t] - ((x + r) @ w.T + b).softmax(1)) @ w, "wrong sign"),
-    ("gradient", lambda r, x, t, w, b, c: 2 * c * r
-     + ((x @ w.T + b).softmax(1) - torch.eye(len(w), dtype=w.dtype)[t]) @ w, "wanted at x + r"),
-    ("projection", lambda x, r: r.clamp(0, 1), "You clamp r itself to [0, 1]"),
-    ("projection", lambda x, r: (x + r).clamp(0, 1), "That is the image"),
-    ("projection", lambda x, r: r, "Nothing is clamped"),
-    ("projection", changes_x, "changes its argument number 1 in place"),
+    ("distortion", lambda r: r.square().mean().sqrt().float(), "torch.float64"),
+    ("distortion", lambda r: r.square().mean().sqrt()[None], "(1,)"),
+    ("distortion", lambda r: r.amax(), "Expected 0."),
+    ("distortion", lambda r: r.square().mean().sqrt().numpy(), "got a ndarray"),
+    ("distortion", lambda r: r.square().mean() / 0, "NaN or infinity"),
+    ("distortion", lambda r: r.square_().mean().sqrt(), "changes its argument number 1 in place"),
+    ("objective", lambda r, p, c: c * r.norm() - p.log(), "the norm is to be squared"),
+    ("objective", lambda r, p, c: c * (r**2).mean() - p.log(), "is their sum"),
+    ("objective", lambda r, p, c: c * (r**2).sum() + p.log(), "wrong sign"),
+    ("objective", lambda r, p, c: c * (r**2).sum() - p.log2(), "Expected "),
+    ("walls", lambda x: torch.stack([0 * x, 0 * x + 1]), "the walls of the image"),
+    ("walls", lambda x: torch.stack([1 - x, -x]), "swapped"),
+    ("walls", lambda x: (-x, 1 - x), "got a tuple"),
+    ("logit-gradient", lambda z, t: z.softmax(0), "subtract 1 from its chance"),
+    ("logit-gradient", lambda z, t: -by_autograd(z, t), "The sign is wrong"),
+    ("logit-gradient", lambda z, t: 0.5 * by_autograd(z, t), "At [0]: expected"),
     ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, end="low"),
      "Return the upper end"),
     ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, end="middle"),
@@ -164,9 +122,9 @@ WRONG = [
     ("bisection", lambda adversarial, tolerance: 0.5, "without a call"),
     ("bisection", lambda adversarial, tolerance: 2.0, "a number in [0, 1]"),
     ("bisection", lambda adversarial, tolerance: "0.5x", "Expected a float"),
-    ("closed-form", lambda x, w, b: (x @ w + b)[:, None] * w / w.norm() ** 2, "The sign is wrong"),
-    ("closed-form", lambda x, w, b: -(x @ w + b)[:, None] * w / w.norm(), "You divide by ||w||"),
-    ("closed-form", lambda x, w, b: -(x @ w)[:, None] * w / w.norm() ** 2, "b is missing"),
+    ("closed-form", lambda x, w, b: (x @ w + b) * w / w.norm() ** 2, "The sign is wrong"),
+    ("closed-form", lambda x, w, b: -(x @ w + b) * w / w.norm(), "You divide by ||w||"),
+    ("closed-form", lambda x, w, b: -(x @ w) * w / w.norm() ** 2, "b is missing"),
     ("closed-form", lambda x, w: x, "raised TypeError"),
     ("worst-margin", lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.norm(), "the 2-norm of w"),
     ("worst-margin", lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().amax(),
@@ -285,14 +243,13 @@ def test_the_printed_solution_runs_and_is_right(exercise_id, capsys):
 def test_solutions_by_hand():
     """The solutions against numbers worked out on paper."""
     close = torch.testing.assert_close
-    close(lecture1.distortion(torch.tensor([[3.0, 4.0], [0.0, 0.0]])),
-          torch.tensor([math.sqrt(12.5), 0.0]))
-    close(lecture1.objective(torch.zeros(1, 4), torch.tensor([[1.0, 2.0]]), torch.tensor([3]),
-                             torch.tensor([0.5])), torch.tensor([2.5 + math.log(4)]))
-    close(lecture1.projection(torch.tensor([[0.9, 0.2, 0.5]]), torch.tensor([[0.5, -0.5, 0.1]])),
-          torch.tensor([[0.1, -0.2, 0.1]]))
-    close(lecture1.closed_form(torch.tensor([[1.0, 1.0]]), torch.tensor([3.0, 4.0]), 3.0),
-          torch.tensor([[-1.2, -1.6]]))
+    close(lecture1.distortion(torch.tensor([[3.0, 4.0]])), torch.tensor(math.sqrt(12.5)))
+    close(lecture1.objective(torch.tensor([1.0, 2.0]), torch.tensor(0.25), 0.5),
+          torch.tensor(2.5 + math.log(4)))
+    close(lecture1.walls(torch.tensor([0.9, 0.2])), torch.tensor([[-0.9, -0.2], [0.1, 0.8]]))
+    close(lecture1.logit_gradient(torch.zeros(2), 1), torch.tensor([0.5, -0.5]))
+    close(lecture1.closed_form(torch.tensor([1.0, 1.0]), torch.tensor([3.0, 4.0]), 3.0),
+          torch.tensor([-1.2, -1.6]))
     assert lecture1.bisection(lambda t: t >= 0.625, 0.25) == 0.75
     close(lecture4.worst_margin(torch.tensor([[1.0, 0.5]]), torch.tensor([-1.0]),
                                 torch.tensor([2.0, -4.0]), 1.0, 0.25), torch.tensor([-2.5]))
@@ -309,7 +266,7 @@ def test_checking_is_deterministic(capsys):
     outputs = set()
     for seed in (0, 1):
         torch.manual_seed(seed)
-        check("distortion", lambda r: r.flatten(1).amax(1), strict=False)
+        check("distortion", lambda r: r.amax(), strict=False)
         outputs.add(capsys.readouterr().out)
     assert len(outputs) == 1
 

@@ -81,7 +81,7 @@ def input_gradient(model, images, labels):
 # `torch.autograd.grad(loss, x)`, which gives a tuple and, unlike `loss.backward()`, leaves nothing
 # behind in the weights.
 
-# %% nbgrader={"grade": true, "grade_id": "input-gradient-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %%
 def slope(model, images, labels, *pixel):
     """How fast the loss of picture pixel[0] changes with this pixel, by two nearby points."""
     nudge = torch.zeros_like(images)
@@ -90,6 +90,7 @@ def slope(model, images, labels, *pixel):
                      for s in (1, -1))
     return (higher - lower) / 2e-5
 
+# %% nbgrader={"grade": true, "grade_id": "input-gradient-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 model, labels = Wave(4, 3, seed=1), torch.tensor([0, 2])
 pictures = torch.tensor([[0.1, 0.5, 0.9, 0.3], [0.7, 0.2, 0.4, 0.8]], dtype=torch.float64)
 found = input_gradient(model, pictures, labels)
@@ -439,11 +440,15 @@ def adversarial_loss(model, images, labels, eps, alpha):
 # Call the model on the moved pictures again, outside of any `no_grad` and without `.item()`, so
 # that the result still knows the weights.
 
+# %%
+def two_pixels():
+    """A model, a picture and its class: of the pixels a and b the logits are 0 and 2 a - 4 b."""
+    plain = nn.Linear(2, 2, bias=False).double()
+    plain.weight.data = torch.tensor([[0.0, 0.0], [2.0, -4.0]], dtype=torch.float64)
+    return plain, torch.tensor([[0.5, 0.4]], dtype=torch.float64), torch.tensor([0])
+
 # %% nbgrader={"grade": true, "grade_id": "adversarial-loss-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-# The second logit is 2 a - 4 b for the pixels a and b, the first is 0.
-plain = nn.Linear(2, 2, bias=False).double()
-plain.weight.data = torch.tensor([[0.0, 0.0], [2.0, -4.0]], dtype=torch.float64)
-picture, truth = torch.tensor([[0.5, 0.4]], dtype=torch.float64), torch.tensor([0])
+plain, picture, truth = two_pixels()
 same(adversarial_loss(plain, picture, truth, 0.1, 1.0), 0.4374879, "the loss with alpha 1",
      cause="0.6931 is the loss of the moved picture, but alpha is the share of the clean one")
 same(adversarial_loss(plain, picture, truth, 0.1, 0.75), 0.5014027, "the loss with alpha .75",
@@ -468,9 +473,7 @@ for n, shape, classes, eps, alpha in [(7, (1, 3, 2), 4, 0.1, 0.3), (5, (4,), 2, 
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "adversarial-loss-trains", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-plain = nn.Linear(2, 2, bias=False).double()
-plain.weight.data = torch.tensor([[0.0, 0.0], [2.0, -4.0]], dtype=torch.float64)
-picture, truth = torch.tensor([[0.5, 0.4]], dtype=torch.float64), torch.tensor([0])
+plain, picture, truth = two_pixels()
 found = adversarial_loss(plain, picture, truth, 0.1, 0.5)
 assert torch.is_tensor(found) and found.requires_grad, (
     "the loss: expected a tensor that knows the weights, got one that cannot be differentiated. "

@@ -120,7 +120,7 @@ def fool_frechet(features, start, digits, eps):
 # Steps of Adam in the pixels, some fifty to a hundred, and after each `clamp` back to within eps of
 # start and to [0, 1].
 
-# %% nbgrader={"grade": true, "grade_id": "fool-frechet-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+# %%
 lot = torch.Generator().manual_seed(51)
 layers = [torch.randn(64, 784, generator=lot) / 28, torch.randn(64, generator=lot) / 4]
 
@@ -128,6 +128,7 @@ def seen(pictures):
     """The features: one layer of sigmoids, with weights drawn by lot."""
     return torch.sigmoid(4 * pictures.flatten(1) @ layers[0].T + layers[1])
 
+# %% nbgrader={"grade": true, "grade_id": "fool-frechet-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 def left(first, eps, seed, count=150):
     """The share of the Fréchet distance that is left."""
     digits, noise = training[first:first + count], torch.Generator().manual_seed(seed)
