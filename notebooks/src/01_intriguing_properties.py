@@ -1019,11 +1019,11 @@ def batch_penalty(r, c):
 
 # %%
 pixels = some.numpy().ravel()
-walls, options = np.stack([-pixels, 1 - pixels], axis=1), {"maxiter": 30, "maxcor": 5}
+limits, options = np.stack([-pixels, 1 - pixels], axis=1), {"maxiter": 30, "maxcor": 5}
 
 def batch_minimiser(c, start):
     found = minimize(batch_penalty, start.numpy().ravel(), args=(c,), jac=True,
-                     method="L-BFGS-B", bounds=walls, options=options)
+                     method="L-BFGS-B", bounds=limits, options=options)
     r = torch.tensor(found.x).reshape(some.shape)
     return r, precise(some + r).argmax(dim=1) == aims
 

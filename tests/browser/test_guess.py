@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.browser.test_site import PHONE, grave_faults
+
 LECTURES = [f"notebooks/{name}.html" for name in (
     "01_intriguing_properties", "02_transfer_tables", "03_lipschitz_bounds",
     "04_fast_gradient_sign", "05_generative_adversarial_networks")]
@@ -66,3 +68,14 @@ def test_on_paper_and_without_scripts_everything_is_there(page, site, browser):
     assert plain.get_by_text("wrong on the test set:").last.is_visible()
     assert plain.locator("form.guess").count() == 0
     plain.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_type_a_guess(page, site, errors, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{site}/{LECTURES[0]}", wait_until="load")
+    page.wait_for_function("s => document.documentElement.dataset.theme === s", arg=scheme)
+    assert page.locator("form.guess").count()
+    assert not grave_faults(page) and not errors
+    page.set_viewport_size({"width": PHONE, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
