@@ -1,6 +1,7 @@
 """How nbval compares a re-run lecture with its stored outputs.
 
-Words and integers must agree exactly, and every other number to RELATIVE. Figures must agree as
+Words and integers must agree exactly, and every other number to RELATIVE, or to one unit in the
+last printed place if that is less than a hundredth of it. Figures must agree as
 pictures seen from afar, where another font is not seen. A claim's numbers must give its line and
 its card, a table in HTML must have the numbers of the same in text, and nothing may be written to
 stderr. Tags let a cell's numbers drift more, as they do between processors where an image lies on
@@ -141,11 +142,19 @@ def agree(left: str, right: str, tags: tuple = ()) -> bool:
 
 def close(left: str, right: str, tags: tuple = ()) -> bool:
     """Whether two printed decimal numbers agree."""
-    allowed = RELATIVE * max(abs(float(left)), abs(float(right)))
+    size = max(abs(float(left)), abs(float(right)))
+    unit = max(last_place(left), last_place(right))
+    allowed = max(RELATIVE * size, unit if 100 * unit <= size else 0)
     for points in (float(tag[6:]) for tag in tags if re.match(r"drift:\d", tag)):
         one = all(re.fullmatch(r"[-+]?\d*\.\d", number) for number in (left, right))
-        allowed = points if one else allowed * points / (100 * RELATIVE)
+        allowed = points if one else points / 100 * size
     return abs(float(left) - float(right)) <= allowed * (1 + 1e-9)
+
+
+def last_place(number: str) -> float:
+    """The worth of the last printed digit: 0.01 for "3.14", 1e-05 for "1.00e-03"."""
+    digits, _, exponent = number.lower().partition("e")
+    return 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
 
 
 def pytest_itemcollected(item):
