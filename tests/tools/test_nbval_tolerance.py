@@ -10,7 +10,6 @@ import sys
 
 import alterations
 import matplotlib
-import nbformat
 import pytest
 from alterations import comparison
 from matplotlib.figure import Figure
