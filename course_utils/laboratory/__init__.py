@@ -19,13 +19,15 @@ from torch import nn
 
 from course_utils.data import load_mnist
 from course_utils.gan import load_gan
-from course_utils.lipschitz import network_bound
+from course_utils.imagenet import alexnet_2012, imagenet_classifier
+from course_utils.lipschitz import frequency_norms, network_bound
 from course_utils.models import RBF, Maxout
 from course_utils.zoo import STUDY, ZOO, load_model, load_study
 
 HERE = Path(__file__).parent
 MIME = "application/vnd.course.laboratory+json"  # in a stored notebook: what stands there
-MODULES = ("networks", "attacks", "pad", "laboratory", "game", "arena", "transfer", "walk", "mount")
+MODULES = ("networks", "attacks", "pad", "laboratory", "game", "arena", "transfer", "walk",
+           "frequency", "mount")  # fmt: skip
 # Networks of 784-100-100-10 rectifiers (Lectures 3 and 4), by how they were trained.
 STUDIED = {
     "rectifiers": "none",
@@ -35,12 +37,15 @@ STUDIED = {
 }
 NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF",
             *STUDIED)  # fmt: skip
-FILES = (*NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator")  # what the site has
+LAYERS = ("AlexNet, conv1, untrained", "EfficientNet-Lite0, stem, trained")  # of Lecture 3
+FILES = (  # what the site has
+    *NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator", *LAYERS,
+)  # fmt: skip
 DIGITS = 100  # of the test set
 EXPORTED = (
     "mount", "stateOf", "Network", "largest", "logOdds", "distortion",
     "fastGradientSign", "projectedGradient", "smallestPerturbation", "noiseOfSize", "centred",
-    "SmallNetwork", "Game", "generatorSlope",
+    "SmallNetwork", "Game", "generatorSlope", "convolutionOf", "amplifiedPattern",
 )  # fmt: skip
 
 
@@ -51,8 +56,15 @@ def bundle() -> str:
     return re.sub(r"^export ", "", joined, flags=re.MULTILINE)
 
 
-def network(name: str) -> nn.Module:
-    """Return the network of that name: of the zoo, of `STUDIED`, or Lecture 5's generator."""
+def network(name: str) -> nn.Module | tuple[nn.Conv2d, tuple[int, int, int]]:
+    """Return the network of that name: of the zoo, of `STUDIED`, or Lecture 5's generator; of
+    `LAYERS`, the layer and the shape of its input."""
+    if name == LAYERS[0]:
+        return alexnet_2012(seed=0).conv1, (3, 227, 227)
+    if name == LAYERS[1]:
+        stem = nn.Conv2d(3, 32, 3, stride=2, bias=False)
+        stem.weight = imagenet_classifier("efficientnet_lite0")[1]._conv_stem.weight
+        return stem, (3, 225, 225)  # a picture of 224, and a row of zeros
     if name == "generator":
         return load_gan()[0]
     return load_study(STUDIED[name])[0] if name in STUDIED else load_model(name)
@@ -63,7 +75,8 @@ def stored(name: str, model: nn.Module | None = None) -> dict:
 
     Args:
         name: one of `FILES` or of the zoo, stored as precisely as it is shipped; with `model`, any.
-        model: a network of one's own, stored in single precision.
+        model: a network of one's own, stored in single precision; or a convolution and the shape
+            of its input, for its norms at all frequencies.
 
     Raises:
         ValueError: the name is unknown, or the network has a layer that the laboratory has not.
@@ -73,6 +86,8 @@ def stored(name: str, model: nn.Module | None = None) -> dict:
         model = network(name)
         known = STUDY[STUDIED[name]] if name in STUDIED else ZOO.get(name)
         precision = known.precision if known else torch.float16
+    if isinstance(model, tuple):
+        return _stored_layer(name, *model)
     layers, tensors = [], []
     for layer in [model] if isinstance(model, RBF) else model:
         if isinstance(layer, nn.Linear):
@@ -100,6 +115,20 @@ def stored(name: str, model: nn.Module | None = None) -> dict:
     if layers[0].get("inputs") == 784 and layers[-1]["type"] == "dense":
         with suppress(TypeError):  # of maxout networks no bound is known
             plan["bound"] = network_bound(model, (1, 28, 28))
+    return {"plan": plan, "weights": base64.b64encode(flat.numpy().tobytes()).decode()}
+
+
+def _stored_layer(name: str, layer: nn.Conv2d, shape: tuple[int, int, int]) -> dict:
+    """A convolution as the laboratory reads it: its weights, then `frequency_norms`."""
+    norms = frequency_norms(layer, shape)
+    if layer.groups != 1 or any(layer.padding) or max(layer.dilation) > 1:
+        raise ValueError(f"name: {name!r} has groups, padding or dilation")
+    plan = {
+        "name": name, "channels": layer.in_channels, "outputs": layer.out_channels,
+        "kernel": layer.kernel_size, "stride": layer.stride, "input": shape[1:],
+        "periods": tuple(norms.shape),
+    }  # fmt: skip
+    flat = torch.cat([layer.weight.detach().flatten(), norms.flatten()]).float()
     return {"plan": plan, "weights": base64.b64encode(flat.numpy().tobytes()).decode()}
 
 

@@ -52,9 +52,10 @@ def laboratory(
     Args:
         kind: a state to start from, such as "digit=3&attack=sign&eps=0.25", with "all=1" to show
             each picture to all networks at once; "transfer" for errors over the first 100 test
-            digits; "walk" for what the first network makes of noise, and the second of that; or
-            "game" for two networks in the plane.
-        networks: names, to choose from, or names to networks of one's own.
+            digits; "walk" for what the first network makes of noise, and the second of that;
+            "frequency" for what convolutions amplify; or "game" for two networks in the plane.
+        networks: names, to choose from, or names to networks of one's own, as for
+            `course_utils.laboratory.stored`.
 
     Raises:
         ValueError: an unknown network, or one with layers that the laboratory lacks.

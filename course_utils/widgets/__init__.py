@@ -1,7 +1,6 @@
-"""Explorers for which a kernel must run: one function each, which returns widgets."""
+"""What needs a kernel: an explorer of photographs, and a blind test."""
 
 from course_utils.widgets.blind import blind_test
-from course_utils.widgets.fast_gradient import fast_gradient_explorer
-from course_utils.widgets.lipschitz import frequency_explorer
+from course_utils.widgets.fast_gradient import FastGradientExplorer
 
-__all__ = ["blind_test", "fast_gradient_explorer", "frequency_explorer"]
+__all__ = ["FastGradientExplorer", "blind_test"]

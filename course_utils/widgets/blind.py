@@ -6,7 +6,7 @@ import ipywidgets
 import torch
 from scipy.stats import binomtest
 
-from course_utils.widgets.explorer import png, screen
+from course_utils.widgets.fast_gradient import png
 
 
 def blind_test(
@@ -33,8 +33,9 @@ def blind_test(
     def show() -> None:
         number = len(answers)
         if number < rounds:
-            shown = kinds[names[truth[number]]][order[number], 0].cpu().numpy()
-            picture.value = png(screen(shown, zoom=8))
+            shown = kinds[names[truth[number]]][order[number], 0]
+            pixels = (255 * shown.clamp(0, 1)).round().byte().cpu().numpy()
+            picture.value = png(pixels.repeat(8, 0).repeat(8, 1))
             says.value = f"<p>Picture {number + 1} of {rounds}: which is it?</p>"
             return
         right = sum(map(int.__eq__, answers, truth))

@@ -336,14 +336,14 @@ plt.show()
 # ### Which pattern is it?
 #
 # Choose a layer and a frequency: on the right is the input that the layer amplifies most at that
-# frequency, its colours included. (This explorer needs a kernel; Figure 4 shows four patterns.)
+# frequency, its colours included. Figure 4 shows four of them.
 #
 # > **Before you drag:** which colour will the most amplified pattern of the trained layer have?
 
 # %%
-from course_utils.widgets import frequency_explorer
+from course_utils.laboratory.widget import laboratory
 
-frequency_explorer(layers)
+laboratory("frequency", networks=layers)
 
 # %% [markdown]
 # The same for a smaller picture, of 33 x 33 pixels, in which single pixels are to be seen:
@@ -680,8 +680,6 @@ claims.check_theorem("small-bounds-guarantee", cases=len(radii) * len(images),
 # distance; the hollow one is noise.
 
 # %%
-from course_utils.laboratory.widget import laboratory
-
 laboratory("network=rectifiers (penalised)", networks=(
     "FC10(1e-4)", "FC100-100-10", "rectifiers", "rectifiers (penalised)"))
 

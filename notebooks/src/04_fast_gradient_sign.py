@@ -301,9 +301,9 @@ print("you said", guess)
 # > **Before you drag:** at which $\epsilon$ will *you* see a difference?
 
 # %%
-from course_utils.widgets import fast_gradient_explorer
+from course_utils.widgets import FastGradientExplorer
 
-fast_gradient_explorer(classifier, {PICTURE: picture[0]})
+FastGradientExplorer(classifier, {PICTURE: picture[0]})
 
 # %% [markdown]
 # ## 4. Too linear?

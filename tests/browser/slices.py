@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+EXPLORER = re.compile(r"^(?:laboratory|FastGradientExplorer)\(", re.MULTILINE)
+
 
 def explorer_slice(path: Path) -> NotebookNode:
     """The lecture `path` with only the code cells that its first explorer's cell depends on.
@@ -17,7 +19,7 @@ def explorer_slice(path: Path) -> NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     trees = [_parse(cell.source) for cell in cells]
-    last = min(i for i, cell in enumerate(cells) if "_explorer(" in cell.source)
+    last = min(i for i, cell in enumerate(cells) if EXPLORER.search(cell.source))
     kept, wanted = [last], uses(trees[last])
     for i in reversed(range(last)):
         if names := gives(trees[i]) & wanted:

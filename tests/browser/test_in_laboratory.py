@@ -11,6 +11,8 @@ from course_utils import laboratory
 from course_utils.attacks import fgsm, lbfgs_attack
 from course_utils.data import load_mnist
 from course_utils.gan import plane
+from course_utils.lipschitz import amplified_pattern, frequency_norms
+from course_utils.transfer import amplify, draw_targets, transfer_table
 
 DIGITS = 100
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>laboratory</title>
@@ -188,6 +190,69 @@ def test_accessible_and_light(page, folder, kind, errors):
     assert [f["id"] for f in faults if f["impact"] in ("serious", "critical")] == []
     needed = ["laboratory.js", "laboratory.css", "digits.js", "start.js", "network-1.js", "page.html"]
     assert sum((folder / name).stat().st_size for name in needed) < 1_500_000
+
+
+def test_patterns_are_pythons(lab_page):
+    """What is amplified most at a frequency: as long, and in the same direction."""
+    for number, name in enumerate(laboratory.FILES):
+        if name not in laboratory.LAYERS:
+            continue
+        lab_page.add_script_tag(url=f"network-{number}.js")
+        layer, shape = laboratory.network(name)
+        norms = frequency_norms(layer, shape)
+        for place in ((0, 0), (0, 3), (5, 7)):
+            told = lab_page.evaluate("""([name, place]) => {
+                const layer = courseLaboratory.convolutionOf(courseLaboratory.networks[name]);
+                const {pattern, amplified} = courseLaboratory.amplifiedPattern(layer, place);
+                return {pattern: [...pattern], amplified};
+            }""", [name, place])  # fmt: skip
+            assert told["amplified"] == pytest.approx(norms[place].item(), rel=1e-3)
+            ours = torch.tensor(told["pattern"], dtype=torch.float64)
+            wanted = amplified_pattern(layer, shape, place).flatten()
+            assert torch.dot(ours / ours.norm(), wanted).item() > 0.99
+
+
+TABLE = """() => [...document.querySelectorAll('.lab-wide tr')].map(r =>
+    [r.querySelector('th').textContent, +r.querySelector('.number').textContent])"""
+
+
+def test_the_transfer_table_is_pythons(page, folder):
+    """Errors, in percent, of images made for one network and scaled, against lbfgs_attack's."""
+    names = ["FC10(1e-4)", "FC10(1)"]
+    text = PAGE.format(laboratory.place("transfer", networks=names, files="."))
+    (folder / "transfer.html").write_text(text, encoding="utf-8")
+    page.goto((folder / "transfer.html").as_uri())
+    page.wait_for_function("document.querySelector('.lab-status')?.textContent.includes('The first 100')")
+    told = dict(page.evaluate(TABLE))
+    images, labels = (tensor[:DIGITS] for tensor in load_mnist("test"))
+    models = {name: laboratory.network(name) for name in names}
+    targets = draw_targets(labels, how="random", generator=torch.Generator().manual_seed(0))
+    found = lbfgs_attack(models[names[0]], images, targets).images
+    moved = {"moved": amplify(images, found - images, 0.1)}
+    errors = transfer_table(models, moved, labels).errors.loc["moved"]
+    for name in names:  # the targets are drawn otherwise
+        assert told[name] == pytest.approx(errors[name], abs=12)
+    page.locator("input").evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input')); }")
+    clean = transfer_table(models, {"clean": images}, labels).errors.loc["clean"]
+    assert dict(page.evaluate(TABLE)) == clean.to_dict()
+
+
+def test_the_walk_ends_at_its_anchors(page, folder):
+    text = PAGE.format(laboratory.place("walk", networks=("generator", "RBF"), files="."))
+    (folder / "walk.html").write_text(text, encoding="utf-8")
+    page.goto((folder / "walk.html").as_uri())
+    page.wait_for_selector("figure canvas")
+    seen = """v => {
+        const slider = document.querySelectorAll('input')[2];
+        slider.value = v;
+        slider.dispatchEvent(new Event('input'));
+        return [...document.querySelectorAll('figure canvas')].map(c => c.toDataURL());
+    }"""
+    for end, anchor in ((0, 0), (1, 2)):
+        pictures = page.evaluate(seen, end)
+        assert pictures[1] == pictures[anchor]
+    a, blend, b = page.evaluate(seen, 0.5)
+    assert len({a, blend, b}) == 3
 
 
 GAME = """({points, noise, steps, options}) => {
