@@ -180,7 +180,7 @@ def fit_sparse_features(
     hidden, encoder, softmax = model[:3], model[1], model[3]
     weight_decay_term(softmax, weight_decay)
     decoder = fully_connected(encoder.in_features, inputs=encoder.out_features, seed=seed + 1)[1]
-    autoencoder = nn.Sequential(hidden, decoder.to(images.device))
+    autoencoder = nn.Sequential(hidden, decoder.to(images))
     wanted = Bernoulli(probs=torch.full((encoder.out_features,), sparsity).to(images))
 
     def loss(_, some: Tensor, __) -> tuple[Tensor, dict[str, Tensor]]:

@@ -129,7 +129,7 @@ def train_gan(
     rounds = epochs * per_epoch
 
     def noise(count: int) -> Tensor:
-        return uniform(count, generator.noise, random).to(images.device)
+        return uniform(count, generator.noise, random).to(images)
 
     def loss_of(both: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # In one pass: two would cost more.

@@ -4,14 +4,30 @@ import copy
 import inspect
 import random
 
+import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from course_utils import attacks, convex, inference, losses, training, transfer
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from course_utils import (
+    attacks,
+    convex,
+    evaluation,
+    figures,
+    gan,
+    inference,
+    lipschitz,
+    losses,
+    training,
+    transfer,
+)
 from course_utils.models import RBF, fully_connected
 
 QUIET = {"progress": False}
@@ -31,6 +47,24 @@ def odd(seed: int, dtype: torch.dtype) -> nn.Sequential:
 
 def draw(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def players(x: torch.Tensor) -> list[nn.Module]:
+    shape = nn.BatchNorm1d(12), nn.Sigmoid(), nn.Unflatten(1, x.shape[1:])
+    generator = gan.Generator(nn.Linear(3, 12), *shape, noise=3)
+    return [generator.to(x.dtype).eval(), fully_connected(4, 1, inputs=12).to(x.dtype)]
+
+
+def conv(x: torch.Tensor) -> list:
+    return [nn.Conv2d(1, 2, 2, stride=2, padding=1).to(x.dtype), (1, 4, 3)]
+
+
+def frame(x: torch.Tensor, **columns) -> pd.DataFrame:
+    return pd.DataFrame(x.detach()[:3, 0, :3, 0], list("abc"), list("abc")).assign(**columns)
+
+
+def bell(x: torch.Tensor) -> torch.Tensor:
+    return torch.distributions.Normal(0.0, 1.0).log_prob(x).exp()
 
 
 # Every public function that takes tensors or networks: what to call it with, given a network,
@@ -59,6 +93,7 @@ CALLS = {
     ],
     losses.noise_loss: lambda m, x, y: [m[3], x.flatten(1), y, {"eps": 0.1, "generator": draw()}],
     training.error_rate: lambda m, x, y: [m, x, y],
+    transfer.cells: lambda m, x, y: [frame(x)],
     transfer.transfer_table: lambda m, x, y: [{"A": m}, {"A": x}, y],
     transfer.same_mistakes: lambda m, x, y: [{"A": m}, {"A": x}, y],
     transfer.gradient_cosines: lambda m, x, y: [{"A": m, "B": m}, x, y],
@@ -78,22 +113,88 @@ CALLS = {
         {"epochs": 1, "iterations": 3, "batch_size": 3, **QUIET},
     ],
     training.fit_rbf: lambda m, x, y: [RBF(3, 12).to(x.dtype), x, y, {"epochs": 1, **QUIET}],
+    evaluation.misread: lambda m, x, y: [m, x, y, {"eps": 0.1, "attack": "DLR loss"}],
+    evaluation.errors_within: lambda m, x, y: [m, x, y, [0.1], {"attacks": ["one step"]}],
+    evaluation.certified_within: lambda m, x, y: [m[3], x, y, {"eps": 0.1}],
+    lipschitz.operator_norm: lambda m, x, y: conv(x),
+    lipschitz.layer_bounds: lambda m, x, y: [m, x.shape[1:]],
+    lipschitz.network_bound: lambda m, x, y: [nn.Sequential(conv(x)[0], m[0]), x.shape[1:]],
+    lipschitz.network_bound_sdp: lambda m, x, y: [m[3], x.shape[1:]],
+    lipschitz.certified_radius: lambda m, x, y: [m, x],
+    lipschitz.lipschitz_penalty: lambda m, x, y: [m, {"steps": 2}],
+    lipschitz.frequency_norms: lambda m, x, y: conv(x),
+    lipschitz.amplified_pattern: lambda m, x, y: [*conv(x), (1, 1)],
+    gan.discriminator_loss: lambda m, x, y: [x, x],
+    gan.generator_loss: lambda m, x, y: [x],
+    gan.train_gan: lambda m, x, y: [*players(x), x, {"epochs": 2, "batch_size": 3, **QUIET}],
+    gan.rectifier_generator: lambda m, x, y: [3, {"mean": x[:1, 0, :1, :1].expand(1, 28, 28)}],
+    gan.draw_noise: lambda m, x, y: [3, 4],
+    gan.sample: lambda m, x, y: [players(x.float())[0], 3],
+    gan.load_gan: lambda m, x, y: [],
+    gan.features: lambda m, x, y: [m, x],
+    gan.frechet_distance: lambda m, x, y: [x.flatten(1), x.flatten(1)],
+    gan.parzen_log_likelihood: lambda m, x, y: [x, x, 0.2],
+    gan.choose_sigma: lambda m, x, y: [x, x, [0.1, 0.2]],
+    gan.game_value: lambda m, x, y: [torch.sigmoid, bell, bell, {"low": -9, "high": 9}],
+    gan.jensen_shannon: lambda m, x, y: [bell, bell, {"low": -9, "high": 9}],
+    figures.agreement: lambda m, x, y: [x[:, 0, 0, 0], x[:, 0, 0, 1], {"label": "d"}],
+    figures.beside_paper: lambda m, x, y: [frame(x), frame(x) - 1, frame(x) + 1, frame(x)],
+    figures.certified_curves: lambda m, x, y: [x[0, 0, 0], {"a": x[:, 0, 0]}, {}],
+    figures.class_shares: lambda m, x, y: [frame(x), {"least": 3}],
+    figures.cones: lambda m, x, y: [np.abs, {"constants": [1.0, 0.5], "points": [0.0]}],
+    figures.curves: lambda m, x, y: [{"loss": frame(x).set_index("a")}, {"mark": 1, "log": True}],
+    figures.descent_paths: lambda m, x, y: [
+        lambda p: p.sum(-1), {"a": np.array([[0.1, 0.2], [1, 0.7]])}, {}
+    ],
+    figures.digits: lambda m, x, y: [[x, x - 0.5], {"titles": [None, [*y]], "signed": [1]}],
+    figures.discriminators: lambda m, x, y: [x[0, 0, 0], {"p": x[1, 0, 0]}, {"D": x[0, 0, 1]}, {}],
+    figures.distances_by_network: lambda m, x, y: [{"a": {"b": x[:, 0, 0, 0] + 1}}, {}],
+    figures.equation: lambda m, x, y: [[x[0], x[1], x[2]], "abc", {"factor": 2}],
+    figures.frequency_maps: lambda m, x, y: [{"a": x[0, 0]}, {}],
+    figures.game_in_the_plane: lambda m, x, y: [
+        {"a": (x[0, 0, :, :2], x[1, 0, :, :2], x[2, 0])}, x[3, 0, :, :2], {"extent": 1.0}
+    ],
+    figures.game_values: lambda m, x, y: [frame(x), {"xlabel": "x"}],
+    figures.histograms: lambda m, x, y: [{"a": x[:, 0, 0, 0]}, {"xlabel": "x"}],
+    figures.landscapes: lambda m, x, y: [
+        {"a": x[0, 0, :3], "b": x[1, 0, :3]}, {"end": 1.0, "xlabel": "x", "ylabel": "y"}
+    ],
+    figures.logit_lines: lambda m, x, y: [x[0, 0, :, 0], {"a": x[1, 0]}, {"label": 1}],
+    figures.number_table: lambda m, x, y: [
+        frame(x), {"label": "l", "rows": "r", "columns": "c", "beneath": frame(x)}
+    ],
+    figures.patterns: lambda m, x, y: [x[:1], {"titles": ["a"], "beneath": ["b"]}],
+    figures.penalty_search: lambda m, x, y: [
+        frame(x, reached=[False, True, True]).set_axis(["c", "||r||", "P(target)", "reached"], axis=1)
+    ],
+    figures.probabilities_by_network: lambda m, x, y: [
+        x[0], {"a": x[0, 0, 0]}, {"label": 0, "target": 1}
+    ],
+    figures.probability_strip: lambda m, x, y: [m, x[0], x[1], {"label": 0, "target": 1}],
+    figures.saturation: lambda m, x, y: [x[0, 0, 0], {"a": x[1, 0, 0]}, {"a": [5.0, 1.0]}, {}],
+    figures.seeds: lambda m, x, y: [{"a": x[:, 0, 0, 0]}, {"xlabel": "x"}],
+    figures.sheets: lambda m, x, y: [{"a": x[:4]}, {"columns": 2}],
+    figures.trained_bounds: lambda m, x, y: [frame(x) + 1, frame(x)["a"] + 1, {"title": "t"}],
+    figures.transfer_scatter: lambda m, x, y: [{"a": frame(x)}, frame(x), {"xlabel": "x"}],
 }  # fmt: skip
-TRAINING = {training.fit, convex.fit_linear, training.fit_sparse_features, training.fit_rbf}
+TRAINING = {training.fit, convex.fit_linear, training.fit_sparse_features, training.fit_rbf,
+            gan.train_gan}  # fmt: skip
 # Not for readers: pieces of the above, or what hands the network itself on.
 INSIDE = {"ask", "batches", "copy_of_state", "differentiable", "gradient_in", "in_batches",
           "next_batch", "per_image"}  # fmt: skip
+KINDS = ("Tensor", "Module", "RBF", "DataFrame", "ndarray", "Mapping")
 
 
 def test_no_public_function_is_left_out():
-    modules = (attacks, convex, inference, losses, training, transfer)
+    modules = (attacks, convex, evaluation, figures, gan, inference, lipschitz, losses, training,
+               transfer)  # fmt: skip
     public = {
         function
         for module in modules
         for name, function in vars(module).items()
         if inspect.isfunction(function) and not name.startswith("_") and name not in INSIDE
         and function.__module__.startswith(module.__name__)
-        and any(kind in str(inspect.signature(function)) for kind in ("Tensor", "Module", "RBF"))
+        and any(kind in str(inspect.signature(function)) for kind in KINDS)
     }  # fmt: skip
     assert public == set(CALLS)
 
@@ -102,6 +203,10 @@ def snapshot(value: object, weights: bool) -> object:
     """Everything that a caller can see of an argument."""
     if isinstance(value, dict):
         return {name: snapshot(part, weights) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [snapshot(part, weights) for part in value]
+    if isinstance(value, pd.DataFrame | pd.Series | np.ndarray):
+        return repr(value)
     if isinstance(value, torch.Tensor):
         return value.tolist(), value.requires_grad, value.grad if value.is_leaf else None
     if isinstance(value, nn.Module):
@@ -126,7 +231,7 @@ def test_everything_is_left_as_found(function, seed, count, dtype, wants_gradien
     images.requires_grad_(wants_gradients)
     labels = torch.arange(count) % 3
     arguments = CALLS[function](odd(seed, dtype), images, labels)
-    options = arguments.pop() if isinstance(arguments[-1], dict) else {}
+    options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
     weights = function not in TRAINING
     if not weights:  # these set the gradients of what they train
         arguments[0].zero_grad()
@@ -134,6 +239,7 @@ def test_everything_is_left_as_found(function, seed, count, dtype, wants_gradien
     pixels = images.detach().clone()
     state = torch.get_rng_state(), random.getstate(), copy.deepcopy(np.random.get_state())
     function(*arguments, **options)
+    plt.close("all")
     assert [snapshot(value, weights) for value in (*arguments, options)] == seen
     assert torch.equal(images.detach(), pixels) and images.grad is None
     assert torch.equal(torch.get_rng_state(), state[0]) and random.getstate() == state[1]
