@@ -35,9 +35,8 @@ def fit_linear(
         One row for each evaluation of the loss: "evaluation", "loss" (with the weight decay),
         "gradient" (its largest entry) and "error" (percent of the images misclassified).
 
-    Raises:
-        ValueError, TypeError: an argument is not as described.
-        FloatingPointError: the loss is no longer finite.
+    Raises ValueError or TypeError where an argument is not as described, FloatingPointError where
+    the loss is no longer finite.
     """
     check_attack(model, images, labels)
     labels = labels.to(images.device)

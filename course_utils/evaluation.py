@@ -27,9 +27,7 @@ def misread(
     """Return which images (N,), bool, a model misreads under an attack within eps of each pixel.
 
     Args:
-        model: gives logits (N, k) for images (N, ...) in [0, 1].
-        labels: int64 (N,), the true classes.
-        eps: in pixel units.
+        model, images, labels, eps (in pixel units): as of the attacks, `fgsm` for one.
         attack: one of `ATTACKS`. "projected gradient" climbs the cross-entropy and "DLR loss" the
             difference of logits' ratio, `STEPS` steps from the image itself and then from random
             points; "targeted" descends to each other class in turn; "square" asks 1,000 times.
@@ -70,10 +68,7 @@ def errors_within(
     "worst" counts an image from the smallest eps on at which one attack succeeds: whoever may
     move a pixel by .2 may move it by .1. A single attack's error may well fall as eps grows.
 
-    Args:
-        model, images, labels, restarts: as in `misread`.
-        sizes: the eps, ascending, in pixel units.
-        attacks: of `ATTACKS`.
+    sizes: the eps, ascending, in pixel units. attacks: of `ATTACKS`. The others: as in `misread`.
     """
     rows, fallen = {}, torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for eps in sizes:
@@ -93,12 +88,10 @@ def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: f
 
     Args:
         model: nn.Sequential of Flatten, Linear, Conv2d, dropout, and functions that never fall,
-            applied number by number (ReLU, sigmoid, tanh); the last layer Linear.
+            applied number by number (ReLU, sigmoid, tanh); the last layer Linear. Another kind
+            raises TypeError, by name.
         images: (N, ...) in [0, 1]; labels: int64 (N,), the true classes.
         eps: in pixel units, at least 0.
-
-    Raises:
-        TypeError: a layer of another kind; it is named.
 
     Source: Gowal et al. 2018 (arXiv:1810.12715), sections 3 and 4.
     """

@@ -23,9 +23,8 @@ def descent_paths(
 ) -> Axes:
     """Paths of minimisers over the contours of a function of two pixels, with the box [0, 1]^2.
 
-    Args:
-        function: takes points (..., 2) and returns its values (...).
-        paths: for each name, its points (steps, 2) from the start to the end.
+    `function` takes points (..., 2) and returns its values (...). `paths`: for each name, its
+    points (steps, 2) from the start to the end.
     """
     ax = plt.subplots(figsize=(6.4, 4.6))[1]
     side = np.linspace(-0.15, 1.15, 201)
@@ -75,11 +74,8 @@ def probability_strip(
 ) -> Figure:
     """A model's probabilities as r grows: x + t r for t from 0 to 1.5, clipped to [0, 1].
 
-    The pictures above stand over their t.
-
-    Args:
-        image, perturbation: (1, 28, 28).
-        label, target: the classes to show; the other eight are added up.
+    The pictures above stand over their t. `image`, `perturbation`: (1, 28, 28). `label`, `target`:
+    the classes to show; the other eight are added up.
     """
     scales = torch.linspace(0, 1.5, 151)
     images = (image + scales.view(-1, 1, 1, 1) * perturbation).clamp(0, 1)
@@ -108,10 +104,8 @@ def landscapes(
 ) -> Figure:
     """Losses over two directions, a panel for each name: shades and contours of one scale.
 
-    Args:
-        maps: for each name (S, S), over steps from 0 to `end` along the second direction (across)
-            and the first (up); the same S for all.
-        xlabel, ylabel: the second direction's name and the first's.
+    `maps`: for each name (S, S), over steps from 0 to `end` along the second direction (across, its
+    name is the `xlabel`) and the first (up); the same S for all.
     """
     figure, axes = side_by_side(len(maps), 3.1 * len(maps) + 0.8, 3.4, sharey=True)
     # By the square root, so that both the low ground and the peaks have contours.
@@ -135,10 +129,9 @@ def landscapes(
 def logit_lines(steps: torch.Tensor, panels: Mapping[str, torch.Tensor], *, label: int) -> Figure:
     """The logits of all classes along a direction, one panel for each direction.
 
-    Args:
-        steps: (S,), how far along it, in pixel units, ascending.
-        panels: for each direction's name its logits (S, classes).
-        label: the true class, drawn thick; each line has its class at its right end.
+    `steps`: (S,), how far along it, in pixel units, ascending. `panels`: for each direction's name
+    its logits (S, classes). `label`: the true class, drawn thick; each line has its class at its
+    right end.
     """
     figure, axes = side_by_side(len(panels), 4.2 * len(panels), 3.9, sharey=True)
     least = np.ptp(torch.cat([logits.flatten() for logits in panels.values()]).numpy()) / 22

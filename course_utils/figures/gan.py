@@ -107,10 +107,8 @@ def game_in_the_plane(
 ) -> Figure:
     """States of a game between points: D's answers as shades, real and generated points, arrows.
 
-    Args:
-        panels: title to generated points (N, 2), the arrows at them (N, 2), and D's answers
-            (S, S) from 0 to 1, by rows from the bottom, over [-extent, extent] both ways.
-        real: real points (M, 2), drawn in each panel.
+    `panels`: title to generated points (N, 2), the arrows at them (N, 2), and D's answers (S, S)
+    from 0 to 1, by rows from the bottom, over [-extent, extent] both ways. `real`: points (M, 2).
     """
     figure, axes = side_by_side(len(panels), 3 * len(panels), 3.4)
     for ax, (title, (made, arrows, answers)) in zip(axes, panels.items()):

@@ -29,8 +29,7 @@ def digits(
         signed: the rows that hold perturbations, in [-1, 1]: 0 is drawn grey, darkened pixels
             darker and brightened ones lighter. What lies beyond is cut off.
 
-    Raises:
-        ValueError: the rows are not of one length, or names or titles do not fit them.
+    Raises ValueError where the rows are not of one length, or names or titles do not fit them.
     """
     count = len(rows[0])
     if {len(row) for row in rows} != {count} or not count:
@@ -54,10 +53,8 @@ def equation(
 ) -> Figure:
     """x + r = x + r: an image, its perturbation magnified by `factor`, and their sum.
 
-    Args:
-        pictures: three tensors (1 or 3, H, W): in [0, 1], in [-1, 1] when magnified, in [0, 1].
-        captions: what to write beneath each.
-        plus: what stands between the first two.
+    `pictures`: three tensors (1 or 3, H, W): in [0, 1], in [-1, 1] when magnified, in [0, 1], with
+    the `captions` beneath. `plus` stands between the first two.
     """
     image, perturbation, adversarial = pictures
     ratios = [1, 0.16 if plus == "+" else 0.42, 1, 0.16, 1]

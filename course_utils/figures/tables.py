@@ -34,11 +34,9 @@ def curves(
 ) -> Figure:
     """One panel for each table, in it one line for each column over the index, ascending.
 
-    Args:
-        panels: ylabel to table, of at most six columns; NaN where there is nothing. Where the
-            ylabel has "(%)", the axis goes from 0 to 100.
-        mark, marked: a place on the horizontal axis to mark by a line, and its name.
-        log: the horizontal axis is logarithmic, with a tick at each place of the index.
+    `panels`: ylabel to table, of at most six columns; NaN where there is nothing. Where the ylabel
+    has "(%)", the axis goes from 0 to 100. `mark`, `marked`: a place on the horizontal axis to mark
+    by a line, and its name. `log`: that axis is logarithmic, with a tick at each of the index.
     """
     columns = list(panels.values())[-1].columns  # where all have the same, one legend will do
     figure, axes = side_by_side(len(panels), 3.9 * len(panels) + 2.5, 3.7)

@@ -13,10 +13,7 @@ BATCH = 1000  # images that a generator draws at once
 
 
 class Generator(nn.Sequential):
-    """Layers from noise (N, noise) to images. `draw_noise` says what noise is.
-
-    Attribute noise: how many numbers an image is made from.
-    """
+    """Layers from noise (N, noise), such as `draw_noise` gives, to images."""
 
     def __init__(self, *layers: nn.Module, noise: int = 100):
         super().__init__(*layers)
@@ -38,8 +35,7 @@ def rectifier_generator(
             2015); without it, training as short as the course's makes few digits or one.
         seed: of the first weights, uniform in [-0.05, 0.05].
 
-    Returns:
-        A module from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
+    It goes from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
 
     Raises:
         TypeError, ValueError: an argument is not as described.
@@ -67,14 +63,13 @@ def maxout_discriminator(
 ) -> nn.Sequential:
     """Build the 2014 paper's kind of discriminator: maxout layers, with dropout, and one logit.
 
+    It goes from images (N, 1, 28, 28) in [0, 1] to logits (N, 1).
+
     Args:
         widths: units of each hidden layer; the paper has 240, 240.
         dropout: as of `fully_connected`.
         seed: of the first weights, uniform in [-0.005, 0.005]: from larger ones, what D tells G
             of an image's pixels is noisier, and so are G's images.
-
-    Returns:
-        A module from images (N, 1, 28, 28) in [0, 1] to logits (N, 1).
 
     Errors, source: as of `rectifier_generator`.
     """
@@ -106,10 +101,7 @@ def uniform(count: int, size: int, random: torch.Generator) -> torch.Tensor:
 def sample(generator: Generator, count: int, *, seed: int = 0) -> torch.Tensor:
     """Return images that a generator makes from `draw_noise(count, generator.noise, seed=seed)`.
 
-    It computes in eval mode, and is left in the mode it was in.
-
-    Returns:
-        (count, ...), without gradients, on the generator's device.
+    It computes in eval mode. They are (count, ...), without gradients, on the generator's device.
     """
     device = next(generator.parameters()).device
     noise = draw_noise(count, generator.noise, seed=seed).to(device)

@@ -17,7 +17,6 @@ from course_utils.gan.measures import (
 from course_utils.gan.networks import Generator, maxout_discriminator, rectifier_generator, sample
 from course_utils.gan.training import train_gan
 from course_utils.training import predict
-from course_utils.zoo import TINY
 
 NAME = "GAN"
 CLASSIFIER = "maxout"  # that tells the digits of the samples
@@ -59,13 +58,10 @@ def measure_gan(generator: Generator, *, seed: int = 0) -> dict[str, object]:
     Sigma is chosen on the first 1,000 of the last 10,000 training images, those on which the
     paper's code chooses.
 
-    seed: of the noise that the samples are made from.
-
-    Returns:
-        "log_likelihood": the mean over the test images, in nats, its "standard_error", and the
-        "sigma", the best of `SIGMAS`; the same three with the best of only the paper's ten sigmas,
-        as "papers_log_likelihood", "papers_standard_error" and "papers_sigma"; and "digits", the
-        percentage of the samples that the shipped classifier "maxout" takes for each digit.
+    Of the samples, made from noise of this seed, it returns "log_likelihood": the mean over the
+    test images, in nats, its "standard_error", and the "sigma", the best of `SIGMAS`; the same
+    three with the best of only the paper's ten sigmas, each with "papers_" before its name; and
+    "digits", the percentage that the shipped classifier "maxout" takes for each digit.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5 and Table 1.
     """

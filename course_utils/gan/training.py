@@ -21,11 +21,8 @@ from course_utils.training import copy_of_state
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Return -mean log D(x) - mean log(1 - D(G(z))): what D minimises, -V of the paper.
 
-    Args:
-        real, fake: D's logits of real images and of generated ones, of any shape, not empty.
-
-    Returns:
-        A scalar, at least 0; 2 log 2 where D cannot tell them apart.
+    It is a scalar, at least 0; 2 log 2 where D cannot tell them apart. real, fake: D's logits of
+    real images and of generated ones, of any shape, not empty.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), equation 1.
     """
@@ -37,9 +34,8 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def generator_loss(fake: Tensor, *, saturating: bool = False) -> Tensor:
     """Return what G minimises, a scalar, given D's logits of generated images, not empty.
 
-    Args:
-        saturating: True for mean log(1 - D(G(z))), the minimax game's own, whose gradient fades
-            where D is sure; False for -mean log D(G(z)), which the paper trains with.
+    saturating: True for mean log(1 - D(G(z))), the minimax game's own, whose gradient fades where
+    D is sure; False for -mean log D(G(z)), which the paper trains with.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 3.
     """

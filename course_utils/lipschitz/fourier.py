@@ -43,10 +43,9 @@ class Axis(NamedTuple):
 def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
     """Return the two axes of a convolution on images (C, H, W).
 
-    Raises:
-        TypeError, ValueError: it is none that can be bounded on such images. Circular padding has
-            to make a circular convolution, or a part of one: the stride divides the side, and no
-            output appears twice.
+    Raises TypeError, ValueError for one that cannot be bounded on such images. Circular padding has
+    to make a circular convolution, or a part of one: the stride divides the side, and no output
+    appears twice.
     """
     _check(layer, input_shape)
     result = []
@@ -120,9 +119,8 @@ def phase_weights(layer: nn.Conv2d) -> Tensor:
     out, into, height, width = weight.shape
     (sy, sx), (dy, dx) = pair(layer.stride), pair(layer.dilation)
     qy, qx = (math.ceil((d * (k - 1) + 1) / s) for d, k, s in ((dy, height, sy), (dx, width, sx)))
-    spread = weight.new_zeros(out, into, max(qy * sy, dy * height), max(qx * sx, dx * width))
-    spread[:, :, : dy * height : dy, : dx * width : dx] = weight
-    spread = spread[:, :, : qy * sy, : qx * sx]
+    spread = weight.new_zeros(out, into, qy * sy, qx * sx)
+    spread[:, :, : dy * (height - 1) + 1 : dy, : dx * (width - 1) + 1 : dx] = weight
     split = spread.reshape(layer.groups, out // layer.groups, into, qy, sy, qx, sx)
     return split.permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4)
 
@@ -197,16 +195,12 @@ def _rank(matrices: Tensor, level: float) -> Tensor:
 def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tensor:
     """Return ||A(f)||, the largest singular value at each frequency, for images (C, H, W).
 
-    Returns:
-        float64 (M_y, M_x), in numpy.fft.fftfreq's order. Entry [j, k] is for the waves of j / M_y
-        and k / M_x turns an output pixel, down and to the right. With a stride of s, s^2 waves
-        of the input share an entry: those of (j / M_y + a) / s turns a pixel, a = 0, ..., s - 1,
-        and in the same way to the right. The largest entry is `operator_norm`'s upper bound.
+    It is float64 (M_y, M_x), in numpy.fft.fftfreq's order. Entry [j, k] is for the waves of j / M_y
+    and k / M_x turns an output pixel, down and to the right. With a stride of s, s^2 waves of the
+    input share an entry: those of (j / M_y + a) / s turns a pixel, a = 0, ..., s - 1, and in the
+    same way to the right. The largest entry is `operator_norm`'s upper bound.
 
-    Raises:
-        TypeError, ValueError: as for `operator_norm`.
-
-    Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
+    Errors: as of `operator_norm`. Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
     """
     periods = tuple(axis.period for axis in axes(layer, input_shape))
     scale = scale_of(layer.weight) or 1.0
@@ -222,18 +216,11 @@ def amplified_pattern(
 ) -> Tensor:
     """Return the pattern of one frequency that a convolution amplifies most.
 
-    Without padding's borders it comes out ||A(f)|| times as long as it went in.
+    Without padding's borders it comes out ||A(f)|| times as long as it went in. It is float64
+    (C, H, W), of length 1; with a stride the mix of that entry's waves which is amplified most, and
+    in a layer with groups within one of them. Errors: as of `operator_norm`.
 
-    Args:
-        layer, input_shape: as for `frequency_norms`.
-        frequency: (j, k), whole numbers, an entry of `frequency_norms`, modulo its size.
-
-    Returns:
-        float64 (C, H, W), of length 1. With a stride it is the mix of that entry's waves which is
-        amplified most. In a layer with groups it lies in one of them.
-
-    Raises:
-        TypeError, ValueError: as for `operator_norm`.
+    frequency: (j, k), whole numbers, an entry of `frequency_norms`, modulo its size.
     """
     both = axes(layer, input_shape)
     if len(frequency) != 2 or not all(isinstance(f, int) for f in frequency):

@@ -34,21 +34,16 @@ KINDS = (nn.Linear, nn.Conv2d, *POOLS, *NORMS, *ACTIVATIONS, *UNCHANGED)
 class NormBounds:
     """What is known of a layer's norm, the largest |f(x) - f(y)| / |x - y| (L2).
 
-    Attributes:
-        lower: some input attains it.
-        upper: the norm is at most that.
-        attained_at: that input, float64, on the CPU, of length 1: (C, H, W) for a convolution,
-            (features,) for a fully connected layer.
+    attained_at: float64, on the CPU, of length 1: (C, H, W) for a convolution, (features,) for a
+    fully connected layer.
     """
 
-    lower: float
-    upper: float
+    lower: float  # some input attains it
+    upper: float  # the norm is at most that
     attained_at: Tensor = field(repr=False, compare=False)
 
 
-def operator_norm(
-    layer: nn.Module, input_shape: tuple[int, int, int] | None = None
-) -> NormBounds:
+def operator_norm(layer: nn.Module, input_shape: tuple[int, int, int] | None = None) -> NormBounds:
     """Bound the norm of a linear layer's linear part (the bias does not matter) from both sides.
 
     The lower bound comes from Lanczos iteration on the layer itself: for a fully connected layer
@@ -63,7 +58,7 @@ def operator_norm(
         input_shape: (C, H, W), for a convolution: its norm depends on it.
 
     Raises:
-        TypeError: the layer is another one, or one with a forward of its own.
+        TypeError: the layer is another one, or may compute something else than its weights say.
         ValueError: weights are NaN or infinite; the input_shape does not fit; the padding is
             another one, or a circular one that makes no circular convolution.
 

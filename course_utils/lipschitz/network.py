@@ -15,9 +15,7 @@ from course_utils.lipschitz.layers import layer_bounds
 def network_bound(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     """Return the product of the layers' upper bounds: |f(x) - f(y)| <= bound |x - y|, in L2.
 
-    Args, Raises: as for `layer_bounds`.
-
-    Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
+    Args, errors: as of `layer_bounds`. Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
     """
     uppers = layer_bounds(model, input_shape)["upper"]
     return math.prod(uppers) * UP ** len(uppers)
@@ -30,18 +28,13 @@ def certified_radius(
 
     The difference of two logits is sqrt(2) times their vector's part along a vector of length 1,
     so it moves by at most sqrt(2) bound |r|: the radius is the margin between the largest logit
-    and the next, over sqrt(2) bound. It is for the class that the model gives, right or wrong, and
-    true up to the rounding of the logits. The model computes in eval mode. Divide by
-    sqrt(pixels) for a distortion.
+    and the next, over sqrt(2) bound; infinite where the bound is 0. It is (N,), in the logits'
+    type, for the class that the model gives, right or wrong, and true up to the rounding of the
+    logits. Divide by sqrt(pixels) for a distortion.
 
     Args:
-        model: gives logits (N, k), k at least 2.
-        images: (N, ...), floating point.
+        model, images, batch_size: as in `course_utils.inference.logits_of`.
         bound: the `network_bound`, if it is known; otherwise it is computed.
-        batch_size: images at once; None for as many as fit the device.
-
-    Returns:
-        (N,), in the logits' type; infinite where the bound is 0.
 
     Raises:
         TypeError, ValueError: an argument is not as described, or as for `layer_bounds`.
@@ -71,9 +64,6 @@ def lipschitz_penalty(
         state: name of a layer to its vector, changed in place; {} at the beginning.
         steps: of power iteration, at least 1. By default 1 for a layer that `state` knows, and
             50 for the others.
-
-    Returns:
-        A scalar, on the model's device.
 
     Raises:
         TypeError, ValueError: an argument is not as described.

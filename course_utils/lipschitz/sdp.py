@@ -37,13 +37,9 @@ def network_bound_sdp(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     It is proved as `network_bound` is, and never above it. Time and memory go with the cube and
     the square of the number of units: about a second for 784-100-100-10, ten for 784-200-200-10.
 
-    Args:
-        model: nn.Sequential of fully connected layers with activations (ReLU, sigmoid, tanh)
-            between them; dropout, flatten and identity do not count.
-        input_shape: of one image.
-
-    Raises:
-        TypeError, ValueError: as for `layer_bounds`, or the layers are others than these.
+    model: nn.Sequential of fully connected layers with activations (ReLU, sigmoid, tanh) between
+    them; dropout, flatten and identity do not count. input_shape: of one image. Raises TypeError,
+    ValueError as `layer_bounds` does, or where the layers are others than these.
     """
     product = network_bound(model, input_shape)
     matrices, slopes = [], []
