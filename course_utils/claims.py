@@ -158,24 +158,23 @@ def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
     twice, and one of `lectures` that is not shown ("missing"). An output whose line, card and
     numbers do not belong together is not read, and fails in a row of its own.
     """
-    shown, rows, amiss = {}, [], []
+    shown, amiss = {}, []
     cells = [cell for notebook in notebooks for cell in notebook.cells]
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
     for data in (data for data in outputs if MIME_TYPE in data):
         claim_id = data[MIME_TYPE].get("id", "?")
-        problem = _amiss(data) or ("shown a second time" if claim_id in shown else None)
-        if problem:
-            amiss.append((0, "-", claim_id, "-", "-", "-", f"amiss: {problem}", "-", True))
+        if problem := _amiss(data) or ("shown a second time" if claim_id in shown else None):
+            amiss.append((0, "-", claim_id, "-", f"amiss: {problem}", "-", True))
         else:
             shown[claim_id] = read(data[MIME_TYPE])
+    rows = []
     for claim in CLAIMS.values():
+        missing = claim.lecture in lectures
+        told = "-", "missing" if missing else "not yet", claim.expected, missing
         if found := shown.get(claim.id):
-            told = found.text, claim.paper, found.verdict, claim.expected, not found.as_expected
-        else:
-            missing = claim.lecture in lectures
-            told = "-", claim.paper, "missing" if missing else "not yet", claim.expected, missing
-        rows.append((claim.lecture, claim.slide, claim.id, claim.says, *told))
-    columns = "lecture,slide,claim,deck says,measured,paper,verdict,expected,fails".split(",")
+            told = found.text, found.verdict, claim.expected, not found.as_expected
+        rows.append((claim.lecture, claim.slide, claim.id, *told))
+    columns = "lecture slide claim measured verdict expected fails".split()
     return pd.DataFrame(rows + amiss, columns=columns)
 
 
@@ -185,8 +184,8 @@ def _amiss(data: dict) -> str | None:
         bundle = read(data[MIME_TYPE])._repr_mimebundle_()
     except (KeyError, TypeError, ValueError) as error:
         return f"the numbers cannot be read ({type(error).__name__}: {error})"
-    shown = {kind: data.get(kind) for kind in bundle}
-    return None if shown == bundle else "what is shown is not that of its numbers"
+    same = all(data.get(kind) == content for kind, content in bundle.items())
+    return None if same else "what is shown is not that of its numbers"
 
 
 def failures(table: pd.DataFrame) -> list[str]:

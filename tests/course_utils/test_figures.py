@@ -12,6 +12,7 @@ import torch
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from elsewhere import elsewhere
+from test_left_as_found import CALLS
 
 from course_utils import figures
 from course_utils.models import fully_connected
@@ -262,34 +263,18 @@ def test_the_device_that_is_made_up_is_as_hard_to_reach_as_a_real_one():
     assert type((2 * elsewhere(2)).detach().cpu()) is torch.Tensor
 
 
-FROM_ELSEWHERE = {
-    "digits": lambda t: figures.digits([t(2, 1, 4, 4), torch.rand(2, 1, 4, 4)]),
-    "equation": lambda t: figures.equation([t(3, 4, 4), t(3, 4, 4), torch.rand(3, 4, 4)], "abc"),
-    "patterns": lambda t: figures.patterns([t(2, 4, 4)], titles=["a"], beneath=["b"]),
-    "sheets": lambda t: figures.sheets({"a": t(4, 1, 4, 4)}, columns=2),
-    "histograms": lambda t: figures.histograms({"a": t(9), "b": torch.rand(9)}, xlabel="d"),
-    "agreement": lambda t: figures.agreement(torch.rand(3), t(3), label="d"),
-    "seeds": lambda t: figures.seeds({"a": t(3)}, xlabel="error"),
-    "number_table": lambda t: figures.number_table(t(3, 3), label="d", rows="r", columns="c"),
-    "probabilities_by_network": lambda t: figures.probabilities_by_network(
-        t(1, 4, 4), {"a": t(3)}, label=0, target=1
-    ),
-    "logit_lines": lambda t: figures.logit_lines(torch.linspace(0, 1, 4), {"a": t(4, 3)}, label=0),
-    "frequency_maps": lambda t: figures.frequency_maps({"a": t(5, 6)}),
-    "distances_by_network": lambda t: figures.distances_by_network({"a": {"b": t(5)}}),
-    "certified_curves": lambda t: figures.certified_curves(torch.rand(4), {"a": t(2, 4)}),
-    "discriminators": lambda t: figures.discriminators(t(4), {"p": t(4)}, {"d": t(4), "e": t(4)}),
-    "saturation": lambda t: figures.saturation(t(4), {"a": t(4)}, {"a": [1.0, 2.0]}),
-    "probability_strip": lambda t: figures.probability_strip(
-        fully_connected(10, inputs=16), t(1, 4, 4), t(1, 4, 4), label=2, target=6
-    ),
-}
+FROM_ELSEWHERE = (
+    "agreement certified_curves digits discriminators distances_by_network equation frequency_maps "
+    "game_in_the_plane histograms landscapes logit_lines number_table patterns "
+    "probabilities_by_network probability_strip saturation seeds sheets"
+).split()
 
 
 @pytest.mark.parametrize("name", FROM_ELSEWHERE)
 def test_a_figure_takes_tensors_of_any_device(name):
-    FROM_ELSEWHERE[name](elsewhere)
-    FROM_ELSEWHERE[name](lambda *shape: torch.rand(*shape, requires_grad=True))
+    draw = getattr(figures, name)
+    *arguments, options = CALLS[draw](fully_connected(3, inputs=12), elsewhere(4, 1, 4, 3), range(4))
+    draw(*arguments, **options)
 
 
 def test_probability_strip_takes_the_pictures_to_the_models_device(monkeypatch):

@@ -129,7 +129,7 @@ CALLS = {
     gan.train_gan: lambda m, x, y: [*players(x), x, {"epochs": 2, "batch_size": 3, **QUIET}],
     gan.rectifier_generator: lambda m, x, y: [3, {"mean": x[:1, 0, :1, :1].expand(1, 28, 28)}],
     gan.draw_noise: lambda m, x, y: [3, 4],
-    gan.sample: lambda m, x, y: [players(x.float())[0], 3],
+    gan.sample: lambda m, x, y: [players(x.float())[0].train(), 3],
     gan.load_gan: lambda m, x, y: [],
     gan.features: lambda m, x, y: [m, x],
     gan.frechet_distance: lambda m, x, y: [x.flatten(1), x.flatten(1)],
@@ -161,7 +161,7 @@ CALLS = {
     ],
     figures.logit_lines: lambda m, x, y: [x[0, 0, :, 0], {"a": x[1, 0]}, {"label": 1}],
     figures.number_table: lambda m, x, y: [
-        frame(x), {"label": "l", "rows": "r", "columns": "c", "beneath": frame(x)}
+        x[0, 0], {"label": "l", "rows": "r", "columns": "c"}
     ],
     figures.patterns: lambda m, x, y: [x[:1], {"titles": ["a"], "beneath": ["b"]}],
     figures.penalty_search: lambda m, x, y: [
