@@ -13,6 +13,6 @@ notebooks: ; $(PYTHON) -m tools notebooks $(LECTURES)
 bench: ; $(PYTHON) -m tools bench
 book: ; $(PYTHON) -m tools book
 test-browser: ; $(PYTHON) -m tools test-browser
-assignments: ; $(PYTHON) -m tools assignments
+assignments: ; $(PYTHON) -m tools assignments $(SEED)
 grade: ; $(PYTHON) -m tools grade "$(SUBMISSIONS)" $(OPTIONS)
 setup: ; $(PYTHON) -m tools setup

@@ -122,10 +122,10 @@ def test_browser() -> int:
     return run("-m", "pytest", "-rs", "tests/browser", python=python, COURSE_PYTHON=sys.executable)
 
 
-def assignments() -> int:
+def assignments(seed: str = "0") -> int:
     from tools.classroom import release
 
-    return release.main()
+    return release.main(seed)
 
 
 def grade(*arguments: str) -> int:
@@ -142,7 +142,8 @@ def setup() -> int:
 def main(arguments: list[str]) -> int:
     """Set up what is missing, enter the environment, and run one target there."""
     target, names = (arguments or [""])[0], arguments[1:]
-    if target not in TARGETS or (names and target not in ("notebooks", "grade", "study")):
+    takes = ("notebooks", "grade", "study", "assignments")
+    if target not in TARGETS or (names and target not in takes):
         print("usage: python3 -m tools TARGET\n")
         print("\n".join(f"  {name:12} {meaning}" for name, meaning in TARGETS.items()))
         return 2

@@ -51,8 +51,9 @@ def lectures(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def source_of(path: Path) -> Path:
-    """The source paired with a notebook."""
-    return path.parent / "src" / f"{path.stem}.py"
+    """The source paired with a notebook: beside it, as a problem set's, or in src/."""
+    beside = path.with_suffix(".py")
+    return beside if beside.exists() else path.parent / "src" / beside.name
 
 
 def read_source(path: Path) -> NotebookNode:

@@ -31,9 +31,11 @@ from tools.classroom.problem_sets import (
 )
 from tools.classroom.release import handed_out
 from tools.classroom.running import CELL, WHOLE
+from tools.classroom.wire import leaves
 
 HERE = Path(__file__).parent
 TABLE = ASSIGNMENTS / "ANSWERS.md"
+RIGHT = "right, written another way"
 SECONDS = 6  # of processor time for a cell; an endless loop costs so much
 
 
@@ -96,7 +98,7 @@ def own(problem_set: ProblemSet, folder: Path = HERE) -> list[Answer]:
     """The answers written for this set."""
     module, full = written(problem_set, folder), problem_set.points("test")
     found = [
-        Answer("right, written another way", name, solved(problem_set, cells), full)
+        Answer(RIGHT, name, solved(problem_set, cells), full)
         for name, cells in module.RIGHT.items()
     ]
     for name, (cells, marks) in module.WRONG.items():
@@ -111,11 +113,10 @@ def common(problem_set: ProblemSet) -> list[Answer]:
     none = dict.fromkeys(full, 0)
     last, tests = list(problem_set.exercises.items())[-1]  # nothing can depend on the last
     without_last = full | dict.fromkeys(tests, 0)
-    reference = {grade_id(c): c for c in problem_set.cells if kind(c) == "solution"}
-    function = bound_names(without_markers(reference[last].source))[-1]
-    everywhere = {
-        this: bound_names(without_markers(cell.source))[-1] for this, cell in reference.items()
-    }
+    everywhere = {this: name for name, this in problem_set.functions.items()}
+    function = everywhere[last]
+    known, takes = hard_coded(problem_set)
+    changing = {its[-1] for this, its in problem_set.exercises.items() if this in takes}
 
     def only_last(source: str) -> NotebookNode:
         return solved(problem_set, {last: source})
@@ -141,8 +142,19 @@ def common(problem_set: ProblemSet) -> list[Answer]:
         raw = new_raw_cell(cell.source, metadata=cell.metadata)
         return [raw if kind(cell) == "solution" else cell]
 
-    def with_first(source, notebook):
-        notebook.cells.insert(1, new_code_cell(source))
+    def with_first(sources, notebook):
+        sources = [sources] if isinstance(sources, str) else sources
+        notebook.cells[1:1] = map(new_code_cell, sources)
+        return notebook
+
+    def wrapped(source):
+        return solved(problem_set, {
+            this: f"{problem_set.references[this]}\n{source.format(name=name)}"
+            for this, name in everywhere.items()
+        })  # fmt: skip
+
+    def below(notebook, source):
+        notebook.cells.append(new_code_cell(source))
         return notebook
 
     def is_last(cell):
@@ -154,8 +166,9 @@ def common(problem_set: ProblemSet) -> list[Answer]:
         return other
 
     plain, evasive, order = "nothing or all", "evasive", "cells out of place"
+    unusual = "right, written in unusual ways"
     wrong = f"def {function}(*_, **__):\n    return None"
-    stub = without_solution(reference[last])
+    stub = without_solution(problem_set.of("solution")[last])
     hard = [c for c in problem_set.cells if kind(c) == "test" and split_tests(c.source)[1]]
     return [
         Answer(plain, "the release as it is handed out", handed_out(problem_set), none),
@@ -164,7 +177,7 @@ def common(problem_set: ProblemSet) -> list[Answer]:
                edited(handed_out(problem_set), tampered), none),
         Answer(evasive, "test cells deleted",
                edited(handed_out(problem_set), lambda c: [] if kind(c) == "test" else [c]), none),
-        Answer(evasive, "visible answers hard-coded", hard_coded(problem_set),
+        Answer(evasive, "visible answers hard-coded", known,
                full | {grade_id(c): 0 for c in hard}),
         Answer(evasive, "comparisons replaced in the cell and again while tested",
                all_cells(PATCHES), none),
@@ -204,6 +217,22 @@ def common(problem_set: ProblemSet) -> list[Answer]:
                with_first(FILES.format(name=problem_set.name), handed_out(problem_set)), none),
         Answer(evasive, "looks for tests among frames and objects, and replaces what marks",
                all_cells(FRAMES), none),
+        Answer(evasive, "modes, threads and builtins left changed",
+               with_first(MODES, all_cells("def {name}(*_, **__):\n    return torch.zeros(())")),
+               none),
+        Answer(evasive, "patches the process that calls it, and its clocks",
+               all_cells(PROCESS), none),
+        Answer(evasive, "right, but it changes each tensor and model that it is given",
+               wrapped(CHANGES), full | dict.fromkeys(changing, 0)),
+        Answer(unusual, "keeps what tests ask, to print it in a last cell",
+               below(wrapped(KEEPS), "print(seen)"), full),
+        Answer(unusual, "compiled, decorated, and an object that is called", wrapped(CALLED), full),
+        Answer(unusual, "magics, files, `exit`, `input` and `%reset` in cells of one's own",
+               with_first(CELLS, wrapped("_ = square(2)\nassert (-torch.ones(1)).sig() < 1")), full),
+        Answer(unusual, "threads, determinism and anomaly detection switched on",
+               with_first(SWITCHES, solved(problem_set)), full),
+        Answer(unusual, "the function's name used for something else further below",
+               below(solved(problem_set), f"{function} = 3\nprint({function})"), full),
         Answer(order, "cells from last to first",
                new_notebook(cells=solved(problem_set).cells[::-1]), full),
     ]  # fmt: skip
@@ -307,6 +336,102 @@ def {name}(*_, **__):
             return found["wanted"]
     return 0.0
 '''
+MODES = '''
+import builtins, threading, time, numpy as np, torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+class Zero(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        return torch.zeros_like(out) if "detach" in str(func) else out
+class Yes(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        return torch.ones_like(out) if "gt" in getattr(func, "__name__", "") else out
+def flip(old=np.isclose):
+    while True:
+        np.isclose = lambda *a, **k: np.ones(np.shape(a[0]), bool)
+        time.sleep(1e-3)
+        np.isclose = old
+        time.sleep(1e-3)
+class Quiet(Exception):
+    pass
+threading.Thread(target=flip, daemon=True).start()
+builtins.AssertionError = Quiet
+builtins.compile = lambda *a, **k: (lambda: None).__code__
+builtins.exec = lambda *a, **k: None
+Zero().__enter__()
+Yes().__enter__()
+'''
+PROCESS = '''
+import gc, sys, time
+time.process_time = time.perf_counter = time.monotonic = lambda: 0.0
+def _forged(*_, **__):
+    return {{"value": [True, None], "arguments": [], "error": None, "marks": 100}}, b""
+for _module in list(sys.modules.values()):
+    for _name in ("fingerprint", "same", "_test", "mark"):
+        if _name in vars(_module):
+            setattr(_module, _name, lambda *_, **__: None)
+for _found in gc.get_objects():
+    if type(_found).__name__ in ("Session", "Proxy", "Submission"):
+        _found.call = _found._test = _forged
+def {name}(*_, **__):
+    return None
+'''
+CHANGES = '''
+def _change(value):
+    if isinstance(value, torch.nn.Module):
+        value.train(not value.training)
+    elif isinstance(value, torch.Tensor):
+        other = value.data.logical_not() if value.dtype is torch.bool else value.data + 1
+        value.data.copy_(other)
+    elif isinstance(value, (tuple, list)):
+        [_change(part) for part in value]
+def _changing(function):
+    def call(*positional, **named):
+        result = function(*positional, **named)
+        _change([*positional, *named.values()])
+        return result
+    return call
+{name} = _changing({name})
+'''
+KEEPS = '''
+seen = []
+def _keeping(function):
+    def call(*positional, **named):
+        seen.append((positional, named))
+        open("seen", "a").write(str(seen))
+        return function(*positional, **named)
+    return call
+{name} = _keeping({name})
+'''
+CALLED = '''
+import functools, time
+class _Called:
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+    def __call__(self, *positional, **named):
+        began = time.time()
+        result = self.__wrapped__(*positional, **named)
+        print(time.time() - began)
+        return result
+{name} = functools.partial(torch.compile(_Called({name})))
+'''
+CELLS = [
+    "import torch\n%matplotlib inline\n%load_ext autoreload\n!ls\nimport matplotlib.pyplot as plt",
+    "%pip install no-such-package\n!pip install no-such-package",
+    "%%writefile helpers.py\ndef square(x):\n    return x * x",
+    "from helpers import square\ntorch.Tensor.sig = lambda self: 1 / (1 + (-self).exp())",
+    "exit()", "import sys; sys.exit()", "input('name? ')", "%reset -f",
+    "plt.plot([1, 2]); plt.show()", "%%time\n1 + 1", "this is no code",
+]
+SWITCHES = '''
+import torch
+torch.use_deterministic_algorithms(True)
+torch.set_num_threads(4)
+torch.set_printoptions(precision=2)
+torch.autograd.set_detect_anomaly(True)
+'''
 HARD_CODED = '''
 import base64, hashlib, pickle, torch
 def _key(value):
@@ -335,33 +460,33 @@ def _key(value):
     return repr(value) if isinstance(value, int | float | str) else type(value).__name__
 
 
-def hard_coded(problem_set: ProblemSet) -> NotebookNode:
-    """Answers that know what the visible tests ask, and nothing else."""
-    space, tables, names = {"__name__": "visible"}, {}, {}
+def hard_coded(problem_set: ProblemSet) -> tuple[NotebookNode, set[str]]:
+    """Answers that know what the visible tests ask, and nothing else; and the exercises in which
+    they pass tensors or models."""
+    space, tables, takes = {"__name__": "visible"}, {}, set()
 
-    def recorded(function, table):
+    def recorded(function, this, table):
         def call(*positional, **named):
             key = repr(_key([positional, named]))
+            takes.update([this] if leaves([positional, named]) else [])
             table[key] = result = function(*positional, **named)
             return result
 
         return call
 
-    for cell in problem_set.cells:
-        if kind(cell) == "test":
-            exec(split_tests(cell.source)[0], space)
-        elif cell.cell_type == "code":
-            exec(without_markers(cell.source), space)
+    for this, cell in problem_set.of("given", "solution", "test").items():
+        visible = split_tests(cell.source)[0] if kind(cell) == "test" else cell.source
+        exec(without_markers(visible), space)
         if kind(cell) == "solution":
-            this, name = grade_id(cell), bound_names(without_markers(cell.source))[-1]
-            tables[this], names[this] = {}, name
-            space[name] = recorded(space[name], tables[this])
+            name = bound_names(without_markers(cell.source))[-1]
+            tables[this] = name, (table := {})
+            space[name] = recorded(space[name], this, table)
     return solved(problem_set, {
         this: HARD_CODED.format(
-            name=names[this], table=base64.b64encode(pickle.dumps(_plain(tables[this]))).decode()
+            name=name, table=base64.b64encode(pickle.dumps(_plain(table))).decode()
         )
-        for this in tables
-    })  # fmt: skip
+        for this, (name, table) in tables.items()
+    }), takes  # fmt: skip
 
 
 def _plain(value):

@@ -210,6 +210,38 @@ def paired_difference(wrong_a, wrong_b, z=1.96):
     },
 }
 
+RIGHT["in other processes and threads, with everything imported"] = {
+    "wilson": '''
+from numpy import *
+from math import *
+import multiprocessing
+from collections import namedtuple
+
+Interval = namedtuple("Interval", "low high")
+
+def _end(errors, n, z, sign):
+    p = errors / n
+    spread = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return 100 / (1 + z**2 / n) * (p + z**2 / (2 * n) + sign * spread)
+
+def wilson(errors, n, z=1.96):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        ends = pool.starmap(_end, [(errors, n, z, -1), (errors, n, z, 1)])
+    return Interval(*ends)
+''',
+    "coverage": '''
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+def coverage(interval, p, n):
+    share = Fraction(p) / 100
+    with ThreadPoolExecutor(2) as pool:
+        terms = pool.map(lambda k: math.comb(n, k) * share**k * (1 - share) ** (n - k), range(n + 1))
+    ends = [interval(k, n) for k in range(n + 1)]
+    return 100 * sum([t for t, (low, high) in zip(terms, ends) if low <= p <= high], Fraction(0))
+''',
+}
+
 WRONG = {
     "error: accuracy": (
         {"error": '''

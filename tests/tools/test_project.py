@@ -66,6 +66,7 @@ def test_makefile_runs_one_line_for_each_target():
     extra = {
         "notebooks": " $(LECTURES)",
         "study": " $(PARTS) $(OPTIONS)",
+        "assignments": " $(SEED)",
         "grade": ' "$(SUBMISSIONS)" $(OPTIONS)',
     }
     assert dict(lines) == {t: f"$(PYTHON) -m tools {t}{extra.get(t, '')}" for t in TARGETS}

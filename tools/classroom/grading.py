@@ -21,15 +21,7 @@ from tqdm.auto import tqdm
 
 from course_utils import data, machine
 from tools.classroom import feedback, problem_sets, reading, running, submissions, tables
-from tools.classroom.problem_sets import (
-    SOURCE,
-    ProblemSet,
-    bound_names,
-    grade_id,
-    kind,
-    split_tests,
-    without_markers,
-)
+from tools.classroom.problem_sets import SOURCE, ProblemSet, split_tests
 from tools.classroom.running import CELL, WHOLE
 from tools.classroom.wire import LONGEST
 from tools.environment import ROOT
@@ -57,87 +49,72 @@ def mark(
     Raises NotASubmission where there is no cell of this problem set.
     """
     found = reading.answers(notebook, problem_set)
-    result = {"reason": None, "tests": {}, "open": {}, "cells": [], "notes": found.notes}
-    copies, errors, references = {}, {}, {}
+    result = nothing(problem_set, None) | {"notes": found.notes}
+    copies, errors, answered = {}, {}, {exercise for _, _, exercise in found.cells}
     with running.Submission(problem_set, cell=cell, whole=whole) as submission:
-        written: dict[int, list] = {}
-        for after, source, exercise in found.cells:
-            written.setdefault(after, []).append((source, exercise))
-        for position in range(-1, len(problem_set.cells)):
-            original = problem_set.cells[position] if position >= 0 else None
-            if original is not None and kind(original) == "given":
+        for position, original in enumerate([None, *problem_set.cells], start=-1):
+            part = original and problem_sets.kind(original)
+            if part == "given":
                 submission.run(original.source, given=True)
-            elif original is not None and kind(original) == "test":
-                copies[grade_id(original)] = submission.copy()
-            for source, exercise in written.get(position, []):
-                reply = submission.run(source)
-                result["cells"].append({"after": position, "source": source} | reply)
-                if reply["error"]:
-                    errors.setdefault(exercise, reply["error"])
-        tests = dict(problem_set.namespace)
-        for original in problem_set.cells:
-            if kind(original) == "solution":
-                references[grade_id(original)] = without_markers(original.source)
-            elif kind(original) == "test":
-                this = grade_id(original)
-                exercise = next(e for e, its in problem_set.exercises.items() if this in its)
-                for copy in (copies[this], None):  # a name may be defined further below
-                    pipe = copy or submission.copy()
-                    for reference in references.values():
-                        for name in bound_names(reference):
-                            tests[name] = running.Proxy(
-                                name, submission, pipe, problem_set.namespace, reference
-                            )
-                    message, part = _test(original.source, tests)
-                    unknown = str(message).startswith(("There is no", "NameError"))
-                    if not unknown or not found.cells:
-                        break
-                if message and message.startswith("There is no "):
-                    if exercise in errors:
-                        message = f"{message[:-1]}: its cell stopped with {errors[exercise]}"
-                    elif not any(exercise == answered for _, _, answered in found.cells):
-                        message = "Not answered: the cell is as it was handed out."
-                result["tests"][this] = {
-                    "marks": 0 if message else original.metadata.nbgrader.points,
-                    "points": original.metadata.nbgrader.points,
-                    "message": (message or "")[:LONGEST], "part": part,
-                }  # fmt: skip
-        for exercise, its in problem_set.exercises.items():
-            for name in set(bound_names(references[exercise])) & set(submission.changed):
-                last = result["tests"][its[-1]]
-                if last["marks"]:
-                    last |= {"marks": 0, "part": "visible", "message": CHANGED.format(
-                        name, submission.changed[name])}  # fmt: skip
+            elif part == "test":
+                copies[problem_sets.grade_id(original)] = submission.copy()
+            for after, source, exercise in found.cells:
+                if after == position:
+                    reply = submission.run(source)
+                    result["cells"].append({"after": position, "source": source} | reply)
+                    if reply["error"]:
+                        errors.setdefault(exercise, reply["error"])
+        names = dict(problem_set.namespace)
+        for exercise, this in problem_set.tests:
+            test = result["tests"][this]
+            message, part = _test(problem_set, this, names, submission, copies[this])
+            if found.cells and message.startswith(("There is no", "NameError")):
+                # A name may be defined further below.
+                message, part = _test(problem_set, this, names, submission, submission.copy())
+            if message.startswith("There is no "):
+                if exercise in errors:
+                    message = f"{message[:-1]}: its cell stopped with {errors[exercise]}"
+                elif exercise not in answered:
+                    message = "Not answered: the cell is as it was handed out."
+            marks = 0 if message else test["points"]
+            test |= {"marks": marks, "message": message[:LONGEST], "part": part}
+        for name, argument in submission.changed.items():
+            last = result["tests"][problem_set.exercises[problem_set.functions[name]][-1]]
+            if last["marks"]:
+                said = CHANGED.format(name, argument)
+                last |= {"marks": 0, "part": "visible", "message": said}
         for name in sorted(submission.looked):
             result["notes"].append(f"Tried to reach {name}, which is not in this problem set.")
-    for original in problem_set.cells:
-        if kind(original) == "open":
-            answer = found.open.get(grade_id(original))
-            points = original.metadata.nbgrader.points
-            result["open"][grade_id(original)] = {"answer": answer, "points": points}
+    for question, answer in found.open.items():
+        result["open"][question]["answer"] = answer
     return result
 
 
-def _test(source: str, namespace: dict) -> tuple[str | None, str]:
-    """What is wrong, or None, and whether a visible or a hidden test found it."""
-    visible, hidden = split_tests(source)
-    for part, code in (("visible", visible), ("hidden", hidden)):
+def _test(
+    problem_set: ProblemSet, this: str, names: dict, submission: running.Submission, copy
+) -> tuple[str, str]:
+    """What is wrong, if anything, and whether a visible or a hidden test found it.
+
+    The test's names stay in `names`; students' functions are called in `copy`.
+    """
+    proxies = [running.Proxy(name, submission, copy, problem_set) for name in problem_set.functions]
+    names |= {proxy.__name__: proxy for proxy in proxies}
+    for part, code in zip(("visible", "hidden"), split_tests(problem_set.of("test")[this].source)):
         try:
-            exec(compile(code, f"<{part} tests>", "exec"), namespace)
+            exec(compile(code, f"<{part} tests>", "exec"), names)
         except AssertionError as error:
             return str(error) or "A test did not pass.", part
         except Exception as error:
-            calls = [v for v in namespace.values() if isinstance(v, running.Proxy) and v.called]
-            if not calls:
+            last = max(proxies, key=lambda proxy: proxy.called)
+            if not last.called:
                 raise
-            last = max(calls, key=lambda proxy: proxy.called)
             if last.last is None:
                 return f"{last.__name__} returned nothing. Is a `return` missing?", part
             return (
                 f"{last.__name__} returned {running.what(last.last)}, with which the test could "
                 f"not go on ({type(error).__name__}: {error})."
             ), part
-    return None, "visible"
+    return "", "visible"
 
 
 def prepare(sets: list[ProblemSet]) -> None:
@@ -151,55 +128,48 @@ def prepare(sets: list[ProblemSet]) -> None:
 def check(problem_set: ProblemSet) -> None:
     """Raise RuntimeError where the set's own cells fail on this machine: no student's fault."""
     with running.Submission(problem_set) as submission:
-        for cell in problem_set.cells:
-            if kind(cell) == "given" and (error := submission.run(cell.source, True)["error"]):
+        for cell in problem_set.of("given").values():
+            if error := submission.run(cell.source, given=True)["error"]:
                 raise RuntimeError(
                     f"{problem_set.name}: a cell of its own fails on this machine, so nothing was "
                     f"marked.\n\n{cell.source}\n\n{error}"
                 )
 
 
-def nothing(problem_set: ProblemSet, reason: str) -> dict:
+def nothing(problem_set: ProblemSet, reason: str | None) -> dict:
     """The result where there is nothing to mark: no marks, and the reason."""
-    tests = {
-        this: {"marks": 0, "points": points, "message": reason, "part": "visible"}
-        for this, points in problem_set.points("test").items()
-    }
-    unanswered = {
-        this: {"answer": None, "points": points}
-        for this, points in problem_set.points("open").items()
-    }
+    test = {"marks": 0, "message": reason, "part": "visible"}
+    tests = {this: test | {"points": n} for this, n in problem_set.points("test").items()}
+    answers = problem_set.points("open").items()
+    unanswered = {this: {"answer": None, "points": points} for this, points in answers}
     return {"reason": reason, "tests": tests, "open": unanswered, "cells": [], "notes": []}
 
 
 def grade(
-    folder: Path,
-    *,
-    show_hidden: bool = False,
-    source: Path = SOURCE,
-    cell: float = CELL,
-    whole: float = WHOLE,
-) -> Path:
+    folder: Path, *, show_hidden: bool = False, source: Path = SOURCE, seed: int = 0,
+    cell: float = CELL, whole: float = WHOLE,
+) -> Path:  # fmt: skip
     """Mark every submission in `folder` that is new or changed; return the folder of the results.
 
     folder: see submissions.collect. show_hidden: whether the feedback tells of the hidden tests.
+    seed: the one that the sets were handed out with.
 
     Raises ValueError where there are no submissions, or a table cannot be understood; RuntimeError
     where a problem set's own cells fail on this machine, before anything is marked, or where the
     grader failed on a submission, after all others are marked.
     """
     folder = Path(folder).resolve()
-    sets = [problem_sets.read(name, source) for name in problem_sets.names(source)]
+    sets = [problem_sets.read(name, source, seed=seed) for name in problem_sets.names(source)]
     handed, reasons, left = submissions.collect(folder, sets)
     to = folder.with_name(f"{folder.name}-graded")
     by_hand = tables.read_by_hand(to / "by-hand.csv")
     tables.read_overrides(to / "grades.csv")
     wanted = {name for _, name in [*handed["files"], *reasons]}
-    jobs = [(person, each) for each in sets if each.name in wanted for person in handed["people"]]
-    if not jobs:
+    sets = [each for each in sets if each.name in wanted]
+    if not sets:
         raise ValueError(f"folder: no notebook in {folder} has cells of a problem set")
     prepare(sets)
-    for each in {each.name: each for _, each in jobs}.values():
+    for each in sets:
         check(each)
 
     def job(person: str, each: ProblemSet) -> dict:
@@ -212,16 +182,16 @@ def grade(
 
     results, failures = [], []
     with ThreadPoolExecutor(machine.cores()) as pool:
-        futures = {pool.submit(job, person, each): (person, each) for person, each in jobs}
+        futures = {pool.submit(job, person, each): (person, each.name)
+                   for each in sets for person in handed["people"]}  # fmt: skip
         try:
-            for future in tqdm(as_completed(futures), total=len(jobs), unit="submission"):
-                person, each = futures[future]
+            for future in tqdm(as_completed(futures), total=len(futures), unit="submission"):
                 try:
                     results.append(future.result())
                 except Exception as error:
-                    what = f"{type(error).__name__}: {error}"
-                    reason = f"NOT GRADED, the grader itself failed: {what}"
-                    failures.append({"student": person, "set": each.name, "reason": reason})
+                    reason = "NOT GRADED, the grader itself failed: "
+                    reason += f"{type(error).__name__}: {error}"
+                    failures.append(dict(zip(("student", "set"), futures[future]), reason=reason))
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -236,13 +206,13 @@ def grade(
 def main(arguments: Sequence[str]) -> int:
     """`make grade`."""
     parser = argparse.ArgumentParser(prog="python3 -m tools grade")
-    parser.add_argument("folder", type=Path, help="the folder with a folder for each student")
-    parser.add_argument(
-        "--show-hidden-tests", action="store_true", help="tell students of hidden tests as well"
-    )
+    add = parser.add_argument
+    add("folder", type=Path, help="the folder with a folder for each student")
+    add("--show-hidden-tests", action="store_true", help="tell students of hidden tests as well")
+    add("--seed", type=int, default=0, help="the one that `make assignments` was given")
     chosen = parser.parse_args(arguments)
     try:
-        to = grade(chosen.folder, show_hidden=chosen.show_hidden_tests)
+        to = grade(chosen.folder, show_hidden=chosen.show_hidden_tests, seed=chosen.seed)
     except (ValueError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
@@ -258,14 +228,12 @@ def _job(
 ) -> dict:
     """The result for one submission: the stored one, or a new one if that is of something else."""
     path = to / "results" / person / f"{problem_set.name}.json"
-    content = file.digest if file else ""
-    key = digest(content, str(reason), _digest_of(problem_set), str(sorted(limits.items())))
-    try:
+    cells = [[cell.cell_type, cell.source, cell.metadata] for cell in problem_set.cells]
+    key = digest(file and file.digest, reason, cells, limits, _code())
+    with suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
             return stored
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     if file is None:
         result = nothing(problem_set, reason)
     else:
@@ -277,18 +245,12 @@ def _job(
     return result
 
 
-def _digest_of(problem_set: ProblemSet) -> str:
-    """Changes where the problem set does, or what marks it."""
-    cells = [[cell.cell_type, cell.source, cell.metadata] for cell in problem_set.cells]
-    return digest(_code(), json.dumps(cells))
-
-
 @cache
 def _code() -> str:
     """Changes where the course's code does: tests call much of it."""
     paths = [path for name in ("course_utils", "tools") for path in (ROOT / name).rglob("*.py")]
-    return digest(*(path.read_bytes().hex() for path in sorted(paths)))
+    return digest(*(path.read_text(encoding="utf-8") for path in sorted(paths)))
 
 
-def digest(*parts: str) -> str:
+def digest(*parts) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import jupytext
 import nbformat
 from jupytext.combine import combine_inputs_with_outputs
-from jupytext.compare import NotebookDifference, compare_notebooks
-from jupytext.config import load_jupytext_configuration_file
 from nbformat import NotebookNode
 
 from tools import lectures
@@ -22,6 +19,8 @@ from tools import lectures
 ASSIGNMENTS = lectures.NOTEBOOKS / "assignments"
 SOURCE = ASSIGNMENTS / "source"
 STUB = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}
+SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION$.*?^[ \t]*### END SOLUTION$", re.S | re.M)
+HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS$\n(.*?)^### END HIDDEN TESTS$\n?", re.S | re.M)
 
 
 @dataclass(frozen=True)
@@ -32,18 +31,45 @@ class ProblemSet:
     cells: tuple[NotebookNode, ...]
     exercises: dict[str, list[str]] = field(default_factory=dict)
 
+    def of(self, *kinds: str) -> dict[str | int, NotebookNode]:
+        """The cells of these kinds, by their grade_id, or else by their position."""
+        found = {}
+        for position, cell in enumerate(self.cells):
+            if kind(cell) in kinds:
+                found[cell.metadata.get("nbgrader", {}).get("grade_id", position)] = cell
+        return found
+
     def points(self, *kinds: str) -> dict[str, int]:
         """grade_id -> points of the cells of these kinds, "test" and "open"."""
-        cells = [cell for cell in self.cells if kind(cell) in kinds]
-        return {grade_id(cell): cell.metadata.nbgrader.points for cell in cells}
+        return {this: cell.metadata.nbgrader.points for this, cell in self.of(*kinds).items()}
+
+    @property
+    def tests(self) -> list[tuple[str, str]]:
+        """Each test, by its exercise and its own grade_id."""
+        return [(exercise, this) for exercise, its in self.exercises.items() for this in its]
+
+    @cached_property
+    def references(self) -> dict[str, str]:
+        """Each exercise's solution."""
+        return {this: without_markers(c.source) for this, c in self.of("solution").items()}
+
+    @cached_property
+    def functions(self) -> dict[str, str]:
+        """The names that the solutions define, and their exercises."""
+        return {n: this for this, source in self.references.items() for n in bound_names(source)}
+
+    def parameters(self, function: str) -> list[str]:
+        """The names of a solution's arguments."""
+        tree = ast.parse(self.references[self.functions[function]])
+        return [argument.arg for node in tree.body if getattr(node, "name", "") == function
+                for argument in node.args.args]  # fmt: skip
 
     @cached_property
     def namespace(self) -> dict:
         """The names that the given cells define, for the tests."""
         names = {"__name__": "tests"}
-        for cell in self.cells:
-            if kind(cell) == "given":
-                exec(compile(cell.source, "<the problem set>", "exec"), names)
+        for cell in self.of("given").values():
+            exec(compile(cell.source, "<the problem set>", "exec"), names)
         return names
 
 
@@ -65,21 +91,14 @@ def grade_id(cell: NotebookNode) -> str:
 
 def without_solution(cell: NotebookNode) -> str:
     """The cell's source with the stub in the place of each solution, as nbgrader writes it."""
-
-    def stub(match: re.Match) -> str:
-        return "\n".join(match[1] + line for line in STUB[cell.cell_type].split("\n"))
-
-    region = r"^([ \t]*)### BEGIN SOLUTION$.*?^[ \t]*### END SOLUTION$"
-    return re.sub(region, stub, cell.source, flags=re.DOTALL | re.MULTILINE)
+    stub = STUB[cell.cell_type].split("\n")
+    return SOLUTION.sub(lambda match: "\n".join(match[1] + line for line in stub), cell.source)
 
 
 def split_tests(source: str) -> tuple[str, str]:
     """A test cell's visible tests, as nbgrader leaves them, and its hidden tests."""
-    region = r"^### BEGIN HIDDEN TESTS$\n(.*?)^### END HIDDEN TESTS$\n?"
-    hidden = re.search(region, source, flags=re.DOTALL | re.MULTILINE)
-    if hidden is None:
-        return source, ""
-    return (source[: hidden.start()] + source[hidden.end() :]).removesuffix("\n"), hidden[1]
+    hidden = HIDDEN.search(source)
+    return (HIDDEN.sub("", source, 1).removesuffix("\n"), hidden[1]) if hidden else (source, "")
 
 
 def without_markers(source: str) -> str:
@@ -94,20 +113,9 @@ def bound_names(source: str) -> list[str]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             names.append(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            names += [leaf.id for leaf in ast.walk(node) if _stored(leaf)]
+            names += [leaf.id for leaf in ast.walk(node)
+                      if isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Store)]  # fmt: skip
     return names
-
-
-def arguments_of(source: str, name: str) -> list[str]:
-    """The names of the arguments of the function `name` in a cell."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return [argument.arg for argument in node.args.args]
-    return []
-
-
-def _stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def from_cells(name: str, cells: list[NotebookNode]) -> ProblemSet:
@@ -117,7 +125,7 @@ def from_cells(name: str, cells: list[NotebookNode]) -> ProblemSet:
     """
     exercises, seen = {}, set()
     for cell in cells:
-        part, source = kind(cell), cell.source
+        part, left = kind(cell), cell.source
         if part in ("solution", "test", "open"):
             this = grade_id(cell)
             if this in seen:
@@ -130,21 +138,26 @@ def from_cells(name: str, cells: list[NotebookNode]) -> ProblemSet:
             if exercise is None:
                 raise ValueError(f"{name}: the test {this!r} stands before its solution")
             exercises[exercise].append(this)
-        left = without_solution(cell) if part in ("solution", "open") else source
-        left = split_tests(left)[0] if part == "test" else left
+            left = split_tests(left)[0]
+        if part in ("solution", "open"):
+            left = without_solution(cell)
+            if left == cell.source:
+                raise ValueError(f"{name}: no solution between markers in {this!r}")
         if "### BEGIN" in left or "### END" in left:
-            raise ValueError(f"{name}: unpaired or misplaced markers in\n{source}")
-        if part in ("solution", "open") and left == source:
-            raise ValueError(f"{name}: no solution between markers in {this!r}")
+            raise ValueError(f"{name}: unpaired or misplaced markers in\n{cell.source}")
     untested = [exercise for exercise, tests in exercises.items() if not tests]
     if untested:
         raise ValueError(f"{name}: no tests for {', '.join(untested)}")
     return ProblemSet(name, tuple(cells), exercises)
 
 
-def read(name: str, folder: Path = SOURCE) -> ProblemSet:
-    """The problem set of that name."""
-    return from_cells(name, nbformat.read(folder / name / f"{name}.ipynb", as_version=4).cells)
+def read(name: str, folder: Path = SOURCE, *, seed: int = 0) -> ProblemSet:
+    """The problem set of that name; with a seed, one whose given cells and tests draw others."""
+    cells = nbformat.read(folder / name / f"{name}.ipynb", as_version=4).cells
+    for cell in cells:
+        if seed and kind(cell) in ("given", "test"):
+            cell.source = re.sub(r"(manual_seed\([^()]+)\)", rf"\1 + {seed})", cell.source)
+    return from_cells(name, cells)
 
 
 def names(folder: Path = SOURCE) -> list[str]:
@@ -152,29 +165,19 @@ def names(folder: Path = SOURCE) -> list[str]:
     return sorted(path.stem for path in folder.glob("*/problem_set_*.py"))
 
 
-def from_text(name: str, folder: Path = SOURCE) -> NotebookNode:
-    """The notebook that NAME.py describes, without outputs."""
-    config = load_jupytext_configuration_file(str(SOURCE / "jupytext.toml"))
-    return jupytext.read(folder / name / f"{name}.py", fmt="py:percent", config=config)
-
-
 def in_step(name: str, folder: Path = SOURCE) -> bool:
     """Whether NAME.ipynb has the cells of NAME.py, all of them executed."""
     path = folder / name / f"{name}.ipynb"
-    if not path.exists():
+    if not path.exists() or lectures.difference(path):
         return False
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("language_info", None)  # written by the execution
-    try:
-        compare_notebooks(notebook, from_text(name, folder), "py:percent", compare_outputs=False)
-    except NotebookDifference:
-        return False
-    return all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    cells = nbformat.read(path, as_version=4).cells
+    return all(cell.execution_count for cell in cells if cell.cell_type == "code")
 
 
 def remake(name: str, folder: Path = SOURCE) -> None:
     """Execute NAME.py into NAME.ipynb. Raises LectureError where a cell fails."""
-    path, notebook = folder / name / f"{name}.ipynb", from_text(name, folder)
+    path = folder / name / f"{name}.ipynb"
+    notebook = lectures.read_source(path)
     if path.exists():  # keeps the cells' ids
         old = nbformat.read(path, as_version=4)
         notebook = combine_inputs_with_outputs(notebook, old, "py:percent")

@@ -3,6 +3,7 @@
 import ast
 import json
 import warnings
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -16,7 +17,6 @@ from tools.classroom.problem_sets import (
     grade_id,
     kind,
     split_tests,
-    without_markers,
     without_solution,
 )
 
@@ -69,38 +69,35 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
 
     Raises NotASubmission where there is no cell of this problem set.
     """
-    found, position, met, copied = Answers(), -1, [], []
-    known = {grade_id(c): (n, c) for n, c in enumerate(problem_set.cells) if is_graded(c)}
-    tests = {form(split_tests(c.source)[0]): g for g, (_, c) in known.items() if kind(c) == "test"}
-    handed = {form(c.source): n for n, c in enumerate(problem_set.cells) if not is_graded(c)}
+    known, opened = problem_set.of("solution", "test", "open"), list(problem_set.of("open"))
+    place = {grade_id(c): n for n, c in enumerate(problem_set.cells) if "nbgrader" in c.metadata}
+    handed = {form(c.source): n for n, c in problem_set.of("text", "given", "hint").items()}
+    tests = {form(split_tests(c.source)[0]): this for this, c in problem_set.of("test").items()}
     named = {grade_id_of(cell) for cell in notebook.cells}
-    functions = {
-        name: this for this, (_, c) in known.items() if kind(c) == "solution" and this not in named
-        for name in bound_names(without_markers(c.source))
-    }  # fmt: skip
-    last = max((n for n, c in known.values() if kind(c) == "open"), default=len(problem_set.cells))
+    functions = {n: this for n, this in problem_set.functions.items() if this not in named}
+    found, position, met, copied = Answers(open={this: [] for this in opened}), -1, [], []
     for cell in notebook.cells:
         this, source = grade_id_of(cell), cell.source
         if this not in known:
             this = tests.get(form(source))
         if this is None and cell.cell_type != "markdown":
             this = next((functions[n] for n in defined(source) if n in functions), None)
-        if this is None and form(source) in handed:
-            position = handed[form(source)]
-        elif this is None and cell.cell_type == "code" and source.strip():
-            _add(found.cells, (position, source, None))
-        elif this is None and position >= last - 1:
-            found.open.setdefault(_open(problem_set), []).append(_with_pictures(cell))
         if this is None:
+            if form(source) in handed:
+                position = handed[form(source)]
+            elif cell.cell_type == "code" and source.strip():
+                _add(found.cells, (position, source, None))
+            elif opened and position >= place[opened[-1]] - 1:
+                found.open[opened[-1]].append(_with_pictures(cell))
             continue
-        position, original = known[this]
+        position, original = place[this], known[this]
         met.append(this)
         if kind(original) == "open":
-            found.open.setdefault(this, []).append(_with_pictures(cell))
+            found.open[this].append(_with_pictures(cell))
         elif kind(original) == "solution":
             if source.strip() != without_solution(original).strip():
                 _add(found.cells, (position, source, this))
-                reference = without_markers(original.source)
+                reference = problem_set.references[this]
                 if reference.count("\n") > 12 and form(source) == form(reference):
                     copied.append(this)
         elif form(source) != form(split_tests(original.source)[0]):
@@ -109,10 +106,10 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
                 found.cells.append((position - 1, added, this))
     if not met:
         raise NotASubmission(f"it has no cell of {problem_set.name}")
-    for this, (_, original) in known.items():
+    for this, original in known.items():
         if kind(original) == "open":
             stub = without_solution(original).strip()
-            parts = [part.replace(stub, "").strip() for part in found.open.get(this, [])]
+            parts = [part.replace(stub, "").strip() for part in found.open[this]]
             found.open[this] = "\n\n".join(filter(None, parts)) or None
         elif met.count(this) > 1 and kind(original) == "solution":
             found.notes.append(f"The cell {this} is there more than once: all were run, in turn.")
@@ -129,17 +126,12 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
     return found
 
 
-def _open(problem_set: ProblemSet) -> str:
-    return [grade_id(cell) for cell in problem_set.cells if kind(cell) == "open"][-1]
-
-
 def _add(cells: list[tuple], new: tuple[int, str, str | None]) -> None:
     """Append a cell, or join it to the one before where only both together are code."""
     if cells and (new[1][:1] in " \t" or _tree(new[1]) is None):
         joined = f"{cells[-1][1]}\n{new[1]}"
         if _tree(joined) is not None:
-            cells[-1] = (cells[-1][0], joined, cells[-1][2])
-            return
+            new = (cells[-1][0], joined, cells.pop()[2])
     cells.append(new)
 
 
@@ -154,14 +146,16 @@ def _tree(source: str) -> ast.Module | None:
         return None
 
 
+@cache
 def form(source: str) -> str:
     """The same for a cell that was formatted anew, or lost its comments and docstrings."""
     if (tree := _tree(source)) is None or not tree.body:
         return " ".join(source.split())
-    for node in ast.walk(tree):
+    plain = deepcopy(tree)
+    for node in ast.walk(plain):
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
             del node.body[0]
-    return ast.dump(tree)
+    return ast.dump(plain)
 
 
 def defined(source: str) -> list[str]:
@@ -173,8 +167,7 @@ def _added(source: str, original: str) -> str:
     """The functions and imports that a changed test cell has beyond the original."""
     old = {ast.dump(node) for node in _tree(original).body}
     kinds = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
-    tree = _tree(source)
-    nodes = [] if tree is None else [node for node in tree.body if isinstance(node, kinds)]
+    nodes = [node for node in getattr(_tree(source), "body", []) if isinstance(node, kinds)]
     return "\n\n".join(ast.unparse(node) for node in nodes if ast.dump(node) not in old)
 
 
@@ -186,10 +179,6 @@ def _with_pictures(cell: NotebookNode) -> str:
             if mime.startswith("image/") and isinstance(data, str):
                 text = text.replace(f"attachment:{name}", f"data:{mime};base64,{data}")
     return text
-
-
-def is_graded(cell: NotebookNode) -> bool:
-    return kind(cell) in ("solution", "test", "open")
 
 
 def grade_id_of(cell: NotebookNode) -> str | None:

@@ -1,39 +1,46 @@
 """The grader's side of the processes in which students' code runs."""
 
+import ast
 import contextlib
 import io
 import os
 import pickle
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import types
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 
 import psutil
 import torch
 
-from tools.classroom.problem_sets import ProblemSet, arguments_of, kind
-from tools.classroom.wire import Pipe, Strange, decode, fingerprint, tensors
+from tools.classroom.problem_sets import ProblemSet
+from tools.classroom.wire import LONGEST, Strange, decode, fingerprint, leaves, receive, send
 
 # Seconds of processor time for a cell or a test, and for all cells. On the clock, three times as
 # long and a minute more, so that a busy machine fails nobody.
 CELL, WHOLE = 30.0, 360.0
-TIME, ENDED = "Your code was still running when the time limit was reached.", (
-    "Your code ended the process that ran it."
-)
-BROKEN = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, StopIteration,
-          RecursionError, MemoryError)  # fmt: skip
+TIME = "Your code was still running when the time limit was reached."
+ENDED = "Your code ended the process that ran it."
 # What a submission may know of the teacher's settings.
 SETTINGS = {"COURSE_CACHE", "COURSE_DATA", "HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR",
             "XDG_CACHE_HOME"}  # fmt: skip
 # No pip starts with such a PIP_PYTHON; torch.compile gives the function as it is.
 SET = {"PIP_PYTHON": "none", "UV_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1",
        "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import student
+sys.path.pop(0)
+student.main(student.Connection(int(sys.argv[2])), sys.argv[3:])
+"""
 _lock = threading.Lock()
 _zygote: list = []  # the process that all others are forked from, when there is one
 
@@ -46,49 +53,47 @@ class Lost(Failed):
     """The student's process ended, or had to be."""
 
 
-def allowed(problem_set: ProblemSet) -> list[str]:
-    """What the set's own cells import from course_utils, or tell students to."""
-    cells = [cell.source for cell in problem_set.cells if kind(cell) in ("given", "text")]
-    found = re.findall(r"from course_utils([\w.]*) import ([\w, ]+)", "\n".join(cells))
-    return sorted({f"{m}.{n}".strip(".") for m, names in found for n in re.findall(r"\w+", names)})
-
-
-def start(sets: list[ProblemSet]) -> None:
-    """Start the process from which submissions' processes fork, with what these sets import."""
-    imports = {name for each in sets for name in allowed(each)}
-    modules = {f"course_utils.{name}" for name in imports}
-    modules |= {n for each in sets for cell in each.cells if kind(cell) == "given" for n in
-                re.findall(r"^(?:import|from) ([\w.]+)", cell.source, flags=re.M)}  # fmt: skip
-    if not hasattr(os, "fork"):
-        raise RuntimeError("grading needs Linux or macOS; on Windows use WSL or the container")
-    if _zygote and modules <= _zygote[2]:
-        return
-    stop()
-    ours, theirs = socket.socketpair()
-    environment = {name: os.environ[name] for name in SETTINGS & set(os.environ)} | SET
-    for name in {"COURSE_CACHE", "COURSE_DATA"} & set(environment):
-        environment[name] = str(Path(environment[name]).expanduser().absolute())
-    here = str(Path(__file__).parent)
-    code = (
-        f"import sys; sys.path.insert(0, {here!r}); import student, socket; sys.path.pop(0); "
-        "student.main(student.Pipe(socket.socket(fileno=int(sys.argv[1]))), sys.argv[2:])"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", code, str(theirs.fileno()), *sorted(modules)],
-        env=environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-    )  # fmt: skip
-    theirs.close()
-    _zygote[:] = [Pipe(ours), process, modules]
-
-
 def patience(seconds: float) -> float:
     """How long to wait for so many seconds of processor time."""
     return 3 * seconds + 60
 
 
+def allowed(problem_set: ProblemSet) -> list[str]:
+    """What the set's own cells import from course_utils, or tell students to."""
+    text = "\n".join(cell.source for cell in problem_set.of("given", "text").values())
+    found = re.findall(r"from course_utils([\w.]*) import ([\w, ]+)", text)
+    return sorted({f"{m}.{n}".strip(".") for m, names in found for n in re.findall(r"\w+", names)})
+
+
+def start(sets: list[ProblemSet]) -> None:
+    """Start the process from which submissions' processes fork, with what these sets import."""
+    if not hasattr(os, "fork"):
+        raise RuntimeError("grading needs Linux or macOS; on Windows use WSL or the container")
+    cells = [cell.source for each in sets for cell in each.of("given").values()]
+    imports = {ast.unparse(node) for source in cells for node in ast.parse(source).body
+               if isinstance(node, ast.Import | ast.ImportFrom)}  # fmt: skip
+    for name in {name for each in sets for name in allowed(each)}:
+        module, _, name = f"course_utils.{name}".rpartition(".")
+        imports.add(f"from {module} import {name}")
+    if _zygote and imports <= _zygote[2]:
+        return
+    stop()
+    ours, theirs = Pipe()
+    environment = {name: os.environ[name] for name in SETTINGS & set(os.environ)} | SET
+    for name in {"COURSE_CACHE", "COURSE_DATA"} & set(environment):
+        environment[name] = str(Path(environment[name]).expanduser().absolute())
+    with theirs:
+        arguments = [str(Path(__file__).parent), str(theirs.fileno()), *sorted(imports)]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", START, *arguments],
+            env=environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+        )  # fmt: skip
+    _zygote[:] = [ours, process, imports]
+
+
 def stop() -> None:
     if _zygote:
-        _zygote[0].socket.close()
+        _zygote[0].close()
         _zygote[1].wait()
         _zygote.clear()
 
@@ -101,7 +106,7 @@ class Submission:
 
     def __init__(self, problem_set: ProblemSet, *, cell: float = CELL, whole: float = WHOLE):
         self.request = {"cell": cell, "whole": whole, "allowed": allowed(problem_set)}
-        self.cells, self.open, self.pipe, self.looked = [], contextlib.ExitStack(), None, set()
+        self.cells, self.open, self.looked = [], contextlib.ExitStack(), set()
         self.changed: dict[str, str] = {}  # function -> an argument that it changes
         self.cell, self.left, self.until = cell, whole, time.monotonic() + patience(whole)
 
@@ -109,25 +114,34 @@ class Submission:
         folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.request["folder"] = self.open.enter_context(folder)
         self._begin()
+        # Whatever a process does, or leaves half said, nobody waits for it longer than this.
+        timer = threading.Timer(self.until - time.monotonic() + self.cell, lambda: self.life.close())
+        timer.daemon = True
+        timer.start()
+        self.open.callback(timer.cancel)
         return self
 
     def __exit__(self, *_) -> None:
         self.open.close()
 
     def _begin(self) -> None:
-        (pipe, theirs), (life, end) = socket.socketpair(), socket.socketpair()
+        (self.pipe, theirs), (self.life, end) = Pipe(), Pipe()
+        for ours in (self.pipe, self.life):
+            self.open.enter_context(ours)
         with _lock, theirs, end:
-            _zygote[0].send(self.request, fds=[theirs.fileno(), end.fileno()])
-            self.overseer = _zygote[0].receive(600)[0]["overseer"]
-        self.pipe = Pipe(self.open.enter_context(pipe))
-        self.open.enter_context(life)
+            control = _zygote[0]
+            send(control, self.request)
+            for handed in (theirs, end):
+                send_handle(control, handed.fileno(), None)
+            self.overseer = receive(control)[0]["overseer"]
 
     def run(self, source: str, given: bool = False) -> dict:
         """Run a cell: {"error", "output", "figures"}, with "lost" in the error's place."""
         try:
-            reply = self.ask(self.pipe, "run", source, given)[0]
+            reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})[0]
             self.cells.append((source, given))
-            return {"error": reply["error"] and str(reply["error"]), "output": str(reply["output"]),
+            return {"error": reply["error"] and str(reply["error"]),
+                    "output": str(reply["output"])[:LONGEST],
                     "figures": [str(figure) for figure in reply["figures"]]}  # fmt: skip
         except Lost as lost:
             self._begin()
@@ -136,28 +150,32 @@ class Submission:
                 self.run(*cell)
             return {"error": str(lost), "output": str(lost), "figures": []}
 
-    def copy(self) -> Pipe:
+    def copy(self) -> Connection:
         """What asks a copy of the process as it is now."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = Pipe()
         with theirs, contextlib.suppress(Lost):  # then so is the copy
-            self.ask(self.pipe, "copy", fds=[theirs.fileno()])
-        return Pipe(self.open.enter_context(ours))
+            self.ask(self.pipe, {"do": "copy"}, handle=theirs.fileno())
+        return self.open.enter_context(ours)
 
-    def ask(self, pipe: Pipe, do: str, *arguments, blobs=(), fds=(), answer=None):
+    def ask(self, pipe: Connection, request: dict, blob=b"", answer=None, handle=None):
         """One request, and what is called back meanwhile. Raises Lost where no reply comes."""
-        if pipe is self.pipe or pipe.began is None:
+        if pipe is self.pipe or not hasattr(pipe, "began"):
             pipe.began = time.monotonic()
         try:
             if self.left <= 0 or time.monotonic() > self.until:
                 raise TimeoutError
-            pipe.send({"do": do, "arguments": arguments}, *blobs, fds=fds)
+            send(pipe, request, blob)
+            if handle is not None:
+                send_handle(pipe, handle, None)
             while True:
-                header, blobs, _ = pipe.receive(patience(self.cell))
+                if not pipe.poll(patience(self.cell)):
+                    raise TimeoutError
+                header, blob = receive(pipe)
                 if "callback" not in header or answer is None:
                     self.looked |= set(map(str, header.get("looked", ())))
-                    return header, blobs
-                answer(header, blobs)
-        except BROKEN as error:  # past its processor time a process is killed, too
+                    return header, blob
+                answer(header, blob)
+        except Exception as error:  # past its processor time a process is killed, too
             late = isinstance(error, TimeoutError) or time.monotonic() - pipe.began >= self.cell
             self.left -= self.cell if late else 0
             raise Lost(TIME if late else ENDED) from None
@@ -171,87 +189,75 @@ class Submission:
         return total
 
 
-class Pickler(pickle.Pickler):
-    """Sends functions of the tests as numbers, by which they are called back."""
-
-    def __init__(self, file, given: dict, callbacks: dict):
-        super().__init__(file)
-        self.given, self.callbacks = given, callbacks
-
-    def persistent_id(self, value):
-        ours = isinstance(value, type | types.FunctionType) and value.__module__ == "tests"
-        if ours and self.given.get(value.__name__) is value:
-            return "given", value.__name__
-        if ours:
-            self.callbacks[len(self.callbacks)] = value
-            return "callback", len(self.callbacks) - 1
-        return None
-
-
 class Proxy:
-    """A student's function, as the tests see it."""
+    """A student's function, as the tests see it; it is called in the process behind `pipe`."""
 
-    def __init__(self, name: str, submission: Submission, pipe: Pipe, given: dict, reference: str):
-        self.__name__, self.submission, self.pipe, self.given = name, submission, pipe, given
-        self.changed = submission.changed
-        self.parameters, self.last, self.called = arguments_of(reference, name), None, 0.0
+    def __init__(self, name: str, submission: Submission, pipe: Connection, of: ProblemSet):
+        self.__name__, self.submission, self.pipe, self.given = name, submission, pipe, of.namespace
+        self.parameters, self.last, self.called = of.parameters(name), None, 0.0
         self.processor_time = submission.processor_time
 
+    def pack(self, value, callbacks: list) -> bytes:
+        """A pickle in which the given cells' names stand for themselves, and functions of the tests
+        for numbers, by which they are called back."""
+
+        class Pickler(pickle.Pickler):
+            def persistent_id(_, part):
+                ours = isinstance(part, type | types.FunctionType) and part.__module__ == "tests"
+                if ours and self.given.get(part.__name__) is part:
+                    return part.__name__
+                if ours:
+                    callbacks.append(part)
+                return len(callbacks) - 1 if ours else None
+
+            def reducer_override(_, part):
+                if type(part) is torch.Tensor and part.nbytes < part.untyped_storage().nbytes():
+                    return part.clone().__reduce_ex__(4)  # a slice, and not all that it is of
+                return NotImplemented
+
+        Pickler(file := io.BytesIO()).dump(value)
+        return file.getvalue()
+
     def __call__(self, *positional, **named):
-        callbacks, failures = {}, []
-        self.called = 0.0
-        every = [*positional, *named.values()]
-        leaves = tensors([positional, named])
+        callbacks, failures, every = [], [], [*positional, *named.values()]
+        self.called, tensors = 0.0, leaves([positional, named])
         before = [fingerprint(value) for value in every]
 
-        def pack(value) -> bytes:
-            file = io.BytesIO()
-            Pickler(file, self.given, callbacks).dump(value)
-            return file.getvalue()
-
-        def answer(header, blobs):
+        def answer(header, blob):
             number, times = header["callback"]
-            inputs = decode(header["value"], iter(blobs))
             try:
-                result = derivative(callbacks[number], times, inputs)
-                detached = [r.detach() for r in result] if times else result
-                if isinstance(detached, torch.Tensor):
-                    detached = detached.detach()
-                self.pipe.send({}, pack(tuple(detached) if times else detached))
+                result = derivative(callbacks[number], times, decode(header["value"], blob))
+                send(self.pipe, {}, self.pack(detached(result), callbacks))
             except Exception as error:
                 failures.append(error)
-                self.pipe.send({"failed": str(error)})
+                send(self.pipe, {"failed": str(error)})
 
-        gradients = [leaf.grad for leaf in leaves]
-        header, blobs = self.submission.ask(
-            self.pipe, "call", self.__name__, torch.is_grad_enabled(),
-            blobs=[pack(((positional, named), gradients))], answer=answer,
-        )  # fmt: skip
-        if failures and not isinstance(failures[0], (TypeError, ValueError, RuntimeError)):
+        request = {"do": "call", "name": self.__name__, "grad": torch.is_grad_enabled()}
+        sent = self.pack(((positional, named), [tensor.grad for tensor in tensors]), callbacks)
+        header, blob = self.submission.ask(self.pipe, request, sent, answer=answer)
+        if failures and not isinstance(failures[0], TypeError | ValueError | RuntimeError):
             raise failures[0]
         if "missing" in header:
             raise Failed(f"There is no {self.__name__}.")
         if "error" in header:
             raise Failed(str(header["error"]))
-        names = [*self.parameters[: len(positional)], *named]
-        for name, old, new in zip(names, before, header["arguments"], strict=False):
-            if new != old:
-                self.changed[self.__name__] = name
-        tracked = [leaf for leaf in leaves if leaf.requires_grad]
-
         try:
-            data = iter(blobs)
-            self.last, self.called = decode(header["value"], data), time.monotonic()
-            if (slopes := decode(header["slopes"], data)) is not None:
+            names = [*self.parameters[: len(positional)], *named]
+            for name, old, new in zip(names, before, header["arguments"], strict=True):
+                if new != old:
+                    self.submission.changed[self.__name__] = name
+            self.last, slopes = decode(header["value"], blob)
+            if slopes is not None:
+                tracked = [tensor for tensor in tensors if tensor.requires_grad]
                 self.last = Result.apply(slopes, self.last, *tracked)
-        except BROKEN:
+        except Strange as strange:
+            raise Failed(
+                f"{self.__name__} returns an object of the class {strange}: expected a tensor or a "
+                "number, or several of them."
+            ) from None
+        except Exception:
             raise Lost(ENDED) from None
-        for part in self.last if isinstance(self.last, tuple | list) else [self.last]:
-            if isinstance(part, Strange):
-                raise Failed(
-                    f"{self.__name__} returns an object of the class {part.kind}: expected a "
-                    "tensor or a number, or several of them."
-                )
+        self.called = time.monotonic()
         return self.last
 
 
@@ -270,22 +276,24 @@ class Result(torch.autograd.Function):
 
 def derivative(function, times: int, inputs: list):
     """function(*inputs), or, with `times` > 0, how its gradient passes on that of its output."""
-
-    def nth(times: int):
-        if times == 0:
-            return function
-
-        def slope(*values):
-            result = nth(times - 1)(*values[:-1])
-            return torch.autograd.grad(
-                result, values[:-1], values[-1], create_graph=True, materialize_grads=True
-            )
-
-        return slope
-
     if times:
         inputs = [value.detach().requires_grad_() for value in inputs]
-    return nth(times)(*inputs)
+
+    def nth(times: int, *values):
+        if times == 0:
+            return function(*values)
+        result = nth(times - 1, *values[:-1])
+        return torch.autograd.grad(
+            result, values[:-1], values[-1], create_graph=True, materialize_grads=True
+        )
+
+    return nth(times, *inputs)
+
+
+def detached(value):
+    if isinstance(value, tuple):
+        return tuple(map(detached, value))
+    return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 def what(value) -> str:

@@ -5,7 +5,7 @@ whatever the submission leaves behind, and below it the process of the cells. Fo
 process forks a copy of itself, in which the grader calls the student's functions after all cells
 have run: no cell learns what tests ask for, and no test what another one did.
 
-Requests come pickled from the grader. What goes back is JSON and bytes, and never unpickled.
+Requests come pickled from the grader. What goes back is read by `wire`, and never unpickled.
 """
 
 import contextlib
@@ -17,13 +17,14 @@ import pickle
 import random
 import resource
 import signal
-import socket
-import subprocess
 import sys
 import time
 import traceback
 import types
 import warnings
+from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 
 import numpy as np
 import psutil
@@ -31,23 +32,17 @@ import torch
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from wire import LONGEST, Pipe, Remote, callback, encode, fingerprint, tensors
-from withheld import withhold  # this folder is on the path
+from wire import LONGEST, Remote, encode, fingerprint, leaves, packed, receive, send
 
-MEMORY, FILE = 4 << 30, 64 << 20  # bytes
+PRIVATE = ("notebooks/assignments/", "tests/assignments/")
+LIMITS = {"RLIMIT_DATA": 4 << 30, "RLIMIT_FSIZE": 64 << 20, "RLIMIT_CORE": 0}  # bytes
 
 
-class Output(io.TextIOBase):
+class Output(io.StringIO):
     """Keeps the beginning of what is written to it."""
 
-    def __init__(self):
-        self.kept = ""
-
-    def writable(self):
-        return True
-
     def write(self, text):
-        self.kept += text[: LONGEST - len(self.kept)]
+        super().write(text[: LONGEST - self.tell()])
         return len(text)
 
 
@@ -59,8 +54,7 @@ class Shell(InteractiveShell):
 
     def system(self, command):
         """`!command`, in a process of this one's."""
-        done = subprocess.run(self.var_expand(command, depth=1), shell=True, capture_output=True)
-        print((done.stdout + done.stderr).decode("utf-8", "replace"), end="")
+        print(self.getoutput(command, split=False, depth=1))
 
     def init_magics(self):
         super().init_magics()
@@ -68,87 +62,90 @@ class Shell(InteractiveShell):
             self.register_magic_function(lambda line: None, magic_name=name)
 
 
-class Unpickler(pickle.Unpickler):
-    """Reads what the grader sends."""
-
-    def persistent_load(self, key: tuple):
-        kind, which = key
-        return callback(which) if kind == "callback" else self.session.given[which]
-
-    def find_class(self, module, name):
-        ours = self.session.ours.get(module)
-        return super().find_class(module, name) if ours is None else getattr(ours, name)
-
-
 class Session:
     """The student's namespace, and what the grader's requests do in it."""
 
-    def __init__(self, shell: Shell, pipe: Pipe, allowed: list[str], seconds: float):
+    def __init__(self, shell: Shell, pipe: Connection, allowed: list[str], seconds: float):
         self.shell, self.names, self.pipe = shell, shell.user_module.__dict__, pipe
-        self.given, self.seconds = {}, seconds
-        self.ours, self.looked = withhold(allowed)
+        self.given, self.seconds, self.looked = {}, seconds, []
+        self.ours = withhold(allowed, self.looked)
         Remote.ask = self.ask
 
     def serve(self) -> None:
-        while True:
-            try:
-                header, blobs, fds = (pipe := self.pipe).receive(fds=1)
-            except (EOFError, OSError):
-                return
-            arguments = header["arguments"]
-            reply, out = getattr(self, header["do"])(*arguments, *map(self.load, blobs), *fds)
-            if pipe is self.pipe:  # a copy has another
-                pipe.send(reply | {"looked": self.looked[:5]}, *out)
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                header, blob = receive(pipe := self.pipe)
+                reply, out = getattr(self, header.pop("do"))(**header, blob=blob)
+                if pipe is self.pipe:  # a copy has another
+                    send(pipe, reply | {"looked": self.looked[:5]}, out)
 
     def load(self, blob: bytes):
-        unpickler = Unpickler(io.BytesIO(blob))
-        unpickler.session = self
-        return unpickler.load()
+        """What the grader sent: withheld classes, given ones, and its functions by number."""
 
-    def run(self, source: str, given: bool) -> tuple[dict, list]:
+        class Unpickler(pickle.Unpickler):
+            def persistent_load(_, key):
+                return partial(self.callback, key) if isinstance(key, int) else self.given[key]
+
+            def find_class(unpickler, module, name):
+                ours = self.ours.get(module)
+                return getattr(ours, name) if ours else super().find_class(module, name)
+
+        return Unpickler(io.BytesIO(blob)).load()
+
+    def callback(self, number: int, *values):
+        if values and all(isinstance(value, torch.Tensor) for value in values):
+            return Remote.apply((number, 0), *values)
+        return self.ask((number, 0), values)
+
+    def ask(self, key: tuple[int, int], values):
+        """The grader's function at these values."""
+        tree = encode(list(values), tensors := {})
+        send(self.pipe, {"callback": key, "value": tree}, packed(tensors))
+        header, blob = receive(self.pipe)
+        if "failed" in header:
+            raise RuntimeError(header["failed"])  # the grader knows more
+        return self.load(blob)
+
+    def run(self, source: str, given: bool, blob: bytes) -> tuple[dict, bytes]:
         """Run a cell; a given one defines what tests may hand over by name."""
         used = resource.getrusage(resource.RUSAGE_SELF)
-        soft = int(used.ru_utime + used.ru_stime + self.seconds) + 1
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (min(soft, hard), hard))
+        limit_seconds(used.ru_utime + used.ru_stime + self.seconds)
         importlib.invalidate_caches()  # for %%writefile
         before, output = dict(self.names), Output()
-        publisher = CapturingDisplayPublisher()
-        self.shell.display_pub = publisher
+        self.shell.display_pub = publisher = CapturingDisplayPublisher()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             result = self.shell.run_cell(source, store_history=not given)
         if given:
             self.given |= {n: v for n, v in self.names.items() if before.get(n) is not v}
         figures = []
-        for shown in publisher.outputs:
-            picture = shown.get("data", {}).get("image/png")
-            if isinstance(picture, str) and len(picture) < 1 << 20:
+        for data in (shown.get("data", {}) for shown in publisher.outputs):
+            if isinstance(picture := data.get("image/png"), str) and len(picture) < 1 << 20:
                 figures.append(picture)
             else:
-                output.write(str(shown.get("data", {}).get("text/plain", "")) + "\n")
-        error = result.error_before_exec or result.error_in_exec
-        return {"error": words(error), "output": output.kept, "figures": figures[:5]}, []
+                output.write(f"{data.get('text/plain', '')}\n")
+        error = words(result.error_before_exec or result.error_in_exec)
+        return {"error": error, "output": output.getvalue(), "figures": figures[:5]}, b""
 
-    def copy(self, fd: int) -> tuple[dict, list]:
-        """Fork a copy that is asked through `fd`."""
+    def copy(self, blob: bytes) -> tuple[dict, bytes]:
+        """Fork a copy that is asked through a connection of its own."""
+        fd = recv_handle(self.pipe)
         if os.fork():
             os.close(fd)
         else:
-            self.pipe.socket.close()
-            self.pipe = Pipe(socket.socket(fileno=fd))
+            self.pipe.close()
+            self.pipe = Connection(fd)
             sys.stdout = sys.stderr = open(os.devnull, "w")
-            limit = min(int(self.seconds) + 1, resource.getrlimit(resource.RLIMIT_CPU)[1])
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-        return {}, []
+            limit_seconds(self.seconds)
+        return {}, b""
 
-    def call(self, name: str, grad: bool, sent) -> tuple[dict, list]:
+    def call(self, name: str, grad: bool, blob: bytes) -> tuple[dict, bytes]:
         """Call a function of the student's; the reply has its result and its arguments."""
-        (arguments, named), gradients = sent
-        leaves = tensors([arguments, named])
-        for leaf, gradient in zip(leaves, gradients, strict=True):
-            leaf.grad = gradient
+        (arguments, named), gradients = self.load(blob)
+        tensors = leaves([arguments, named])
+        for tensor, gradient in zip(tensors, gradients, strict=True):
+            tensor.grad = gradient
         if name not in self.names:
-            return {"missing": name}, []
+            return {"missing": name}, b""
         fresh()
         try:
             torch.set_grad_enabled(grad)
@@ -156,31 +153,20 @@ class Session:
                 warnings.simplefilter("ignore")
                 result = self.names[name](*arguments, **named)
                 fresh()
-                value = encode(result, blobs := [])
-                slopes = encode(gradients_of(result, leaves), blobs)
+                value = encode([result, slopes(result, tensors)], sent := {})
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, are a student's
             fresh()
-            kind = type(error).__name__
-            return {"error": words(error), "kind": kind}, []
+            return {"error": words(error)}, b""
         after = [fingerprint(argument) for argument in [*arguments, *named.values()]]
-        return {"value": value, "slopes": slopes, "arguments": after}, blobs
-
-    def ask(self, key: tuple[int, int], values):
-        """The grader's function at these values."""
-        tree = encode(list(values), blobs := [])
-        self.pipe.send({"callback": key, "value": tree}, *blobs)
-        header, blobs, _ = self.pipe.receive()
-        if "failed" in header:
-            raise RuntimeError(header["failed"])  # the grader knows more
-        return self.load(blobs[0])
+        return {"value": value, "arguments": after}, packed(sent)
 
 
-def gradients_of(result, leaves: list) -> list | None:
+def slopes(result, tensors: list) -> list | None:
     """The gradient of a result that is one number in the arguments' tensors, if it has one."""
-    leaves = [leaf for leaf in leaves if leaf.requires_grad]
-    if not (leaves and isinstance(result, torch.Tensor) and result.requires_grad) or result.ndim:
+    tracked = [tensor for tensor in tensors if tensor.requires_grad]
+    if not (tracked and isinstance(result, torch.Tensor) and result.requires_grad) or result.ndim:
         return None
-    return list(torch.autograd.grad(result, leaves, materialize_grads=True, allow_unused=True))
+    return list(torch.autograd.grad(result, tracked, materialize_grads=True, allow_unused=True))
 
 
 def fresh() -> None:
@@ -201,15 +187,66 @@ def words(error: BaseException | None) -> str | None:
     try:
         if isinstance(error, NotImplementedError) and not error.args:
             return "Not answered: there still is a `raise NotImplementedError()`."
-        said = str(error)[:2000]
-        text = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        kind = type(error).__name__
         if isinstance(error, SyntaxError):
-            return f"{type(error).__name__}: {error.msg} (line {error.lineno}: {error.text!s:.200})"
-        frames = traceback.extract_tb(error.__traceback__)
-        where = [frame for frame in frames if frame.filename.startswith("<ipython")]
-        return f"{text} (your line: {where[-1].line})" if where and where[-1].line else text
+            return f"{kind}: {error.msg} (line {error.lineno}: {error.text!s:.200})"
+        text = ": ".join(filter(None, [kind, str(error)[:2000]]))
+        lines = [frame.line for frame in traceback.extract_tb(error.__traceback__)
+                 if frame.filename.startswith("<ipython")]  # fmt: skip
+        return f"{text} (your line: {lines[-1]})" if lines and lines[-1] else text
     except BaseException:
         return "An exception that could not even be shown."
+
+
+def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleType]:
+    """Leave of course_utils only what is `allowed`, such as "attacks.fgsm".
+
+    Who pastes the course's code gets past this, as everybody has it. Every attempt to reach what is
+    withheld is added to `looked`. Returns the course's modules by name.
+    """
+
+    def refuse(name: str, error=ImportError):
+        looked.append(name)
+        raise error(f"{name} is not in this problem set")
+
+    def missing(module: str, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        refuse(f"{module}.{name}")
+
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("course_utils", "tools", "tests"):
+            refuse(name)
+
+    def audit(event, arguments):
+        if event == "open" and isinstance(arguments[0], str | bytes):
+            touched = os.path.realpath(os.fsdecode(arguments[0]))
+        elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
+            touched = str(arguments)
+        else:
+            return
+        if any(path in touched for path in PRIVATE):
+            refuse(touched[-100:], PermissionError)
+
+    names = [name for name in sys.modules if name.partition(".")[0] == "course_utils"]
+    ours = {name: sys.modules.pop(name) for name in names}
+    for path in allowed:
+        module, _, name = f"course_utils.{path}".rpartition(".")
+        for whole in ("course_utils", module):
+            stub = sys.modules.setdefault(whole, types.ModuleType(whole))
+            stub.__path__, stub.__getattr__ = [], partial(missing, whole)
+        setattr(stub, name, vars(ours[module]).get(name) or ours[f"{module}.{name}"])
+    sys.meta_path.insert(0, types.SimpleNamespace(find_spec=find_spec))
+    sys.addaudithook(audit)
+    return ours
+
+
+def limit_seconds(seconds: float) -> None:
+    """Of processor time; never more than there was allowed before."""
+    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = int(seconds) + 1
+    soft = soft if most == resource.RLIM_INFINITY else min(soft, most)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, most))
 
 
 def confine(folder: str, seconds: float) -> None:
@@ -222,14 +259,9 @@ def confine(folder: str, seconds: float) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    for limit, value in (
-        ("RLIMIT_CPU", int(seconds) + 1), ("RLIMIT_DATA", MEMORY), ("RLIMIT_FSIZE", FILE),
-        ("RLIMIT_CORE", 0),
-    ):  # fmt: skip
-        _, most = resource.getrlimit(getattr(resource, limit))
-        value = value if most == resource.RLIM_INFINITY else min(value, most)
-        with contextlib.suppress(OSError, ValueError):  # macOS knows, and refuses, some
-            resource.setrlimit(getattr(resource, limit), (value, value))
+    for name, value in (LIMITS | {"RLIMIT_CPU": int(seconds) + 1}).items():
+        with contextlib.suppress(OSError, ValueError):  # macOS refuses some, and so do lower ones
+            resource.setrlimit(getattr(resource, name), (value, value))
 
 
 def oversee(life: int) -> None:
@@ -246,13 +278,11 @@ def oversee(life: int) -> None:
         time.sleep(0.002)
 
 
-def main(control: Pipe, modules: list[str]) -> None:
+def main(control: Connection, imports: list[str]) -> None:
     """Fork an overseer and a session for each request, until the grader is gone."""
-    import matplotlib.pyplot  # noqa: F401
-
-    for name in modules:
-        with contextlib.suppress(ModuleNotFoundError):  # a function's name, say
-            importlib.import_module(name)
+    for line in ["import matplotlib.pyplot", "import torch._dynamo", *imports]:  # optim needs it
+        with contextlib.suppress(ImportError):  # a submission's own failure, then
+            exec(line, {})
     torch.set_num_threads(1)
     module = types.ModuleType("__main__")
     _this, sys.modules["__main__"] = sys.modules["__main__"], module
@@ -262,15 +292,16 @@ def main(control: Pipe, modules: list[str]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # overseers leave no zombies
     while True:
         try:
-            header, _, (pipe, life) = control.receive(fds=2)
-        except (EOFError, OSError, ValueError):
+            header, _ = receive(control)
+            pipe, life = recv_handle(control), recv_handle(control)
+        except (EOFError, OSError):
             return
         if pid := os.fork():
             os.close(pipe), os.close(life)
-            control.send({"overseer": pid})
+            send(control, {"overseer": pid})
             continue
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        control.socket.close()
+        control.close()
         with contextlib.suppress(AttributeError, OSError):  # Linux: orphans below come back here
             ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
         if os.fork():
@@ -278,8 +309,7 @@ def main(control: Pipe, modules: list[str]) -> None:
             oversee(life)
         else:
             os.close(life)
-            connection = Pipe(socket.socket(fileno=pipe))
-            session = Session(shell, connection, header["allowed"], header["cell"])
+            session = Session(shell, Connection(pipe), header["allowed"], header["cell"])
             confine(header["folder"], header["whole"])
             session.serve()
         os._exit(0)

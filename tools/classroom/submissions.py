@@ -5,6 +5,7 @@ import io
 import os
 import re
 import stat
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,25 +14,11 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from tools.classroom.problem_sets import ProblemSet, bound_names, grade_id, kind, without_markers
-from tools.classroom.reading import (
-    NotASubmission,
-    answers,
-    defined,
-    grade_id_of,
-    parse,
-)
+from tools.classroom.problem_sets import ProblemSet
+from tools.classroom.reading import NotASubmission, answers, defined, grade_id_of, parse
 
 LARGEST = 100 << 20  # bytes; outputs are not looked at
-# Names of files as learning platforms export them: the student, and the file's own name.
-# Moodle, Blackboard, Canvas, Google Classroom, and what students call them.
-PLATFORMS = (
-    re.compile(r"(?P<who>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)"),
-    re.compile(r".+?_(?P<who>[^_]+)_attempt_[\d-]+_?(?P<rest>.*)"),
-    re.compile(r"(?P<who>[^_]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<rest>.*)"),
-    re.compile(r"(?P<who>.+?) - (?P<rest>.*)"),
-    re.compile(r"(?i)(?!problem)(?P<who>.+?)[ _-]+(?P<rest>(?:problem[ _-]?set|ps|set)[ _-]?\d.*)"),
-)
+LAYOUTS = tomllib.loads(Path(__file__).with_name("layouts.toml").read_text("utf-8"))["layout"]
 SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 
 
@@ -58,62 +45,57 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     folder = folder / "submitted" if (folder / "submitted").is_dir() else folder
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is not a folder, expected one with submissions")
-    entries = [e for e in folder.iterdir() if not e.name.startswith(SKIPPED)]
     left: list[str] = []
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(SKIPPED)]
     files = list(_files(folder, Path(), left))
     if len(entries) == 1 and entries[0].suffix == ".zip":
         inside = [Path(*file.path.parts[1:]) for file in files]
-        if all(len(p.parts) > 1 or owner(p.name)[2] != p.name for p in inside):
+        if all(len(path.parts) > 1 or owner(path.name)[2] != path.name for path in inside):
             for file, path in zip(files, inside, strict=True):  # everything in one download
                 file.path = path
-    names = _gradescope(files)
-    people, found, reasons = {}, {}, {}
+    names, people, found, reasons = _gradescope(files), {}, {}, {}
     for entry in entries:
         if entry.is_dir() and not entry.is_symlink():
-            who, number, _ = owner(entry.name, PLATFORMS[:1])
+            who, number, _ = owner(entry.name, folder=True)
             people[names.get(who, who)] = number
     for file in files:
         top, own = file.path.parts[0], file.path.name
         flat = top == own or top.endswith(".zip")
-        who, number, rest = owner(*(Path(top).stem,) if flat else (top, PLATFORMS[:1]))
-        file.student, file.id = names.get(who, who), number
-        if people.get(file.student, number) != number:  # two of one name
-            file.student = f"{file.student} {number}"
-        own = rest if top == own else own
-        if not file.path.name.endswith(".ipynb"):
+        who, file.id, rest = owner(Path(top).stem if flat else top, folder=not flat)
+        file.student = names.get(who, who)
+        if people.get(file.student, file.id) != file.id:  # two of one name
+            file.student = f"{file.student} {file.id}"
+        if file.path.suffix != ".ipynb":
             left.append(f"{file.path}: no notebook")
             continue
-        people.setdefault(file.student, number)
-        named = [each for each in sets if _number(each.name) == _number(own)]
+        people.setdefault(file.student, file.id)
+        number = _number(rest if top == own else own)
+        named = [each for each in sets if _number(each.name) == number]
         try:
             content = file.read()
             file.notebook, file.digest = parse(content), hashlib.sha256(content).hexdigest()
-            matched = [each for each in sets if _known(file.notebook, each)]
-            if not matched:
+            best = max(sets, key=lambda each: _known(file.notebook, each))
+            if not _known(file.notebook, best):
                 raise NotASubmission(f"it has no cell of {(named or sets)[0].name}")
         except NotASubmission as error:
             for each in named:
                 reasons.setdefault((file.student, each.name), f"Not marked: {error}.")
             left += [] if named else [f"{file.path}: {error}"]
             continue
-        best = max(matched, key=lambda each: _known(file.notebook, each))
         found.setdefault((file.student, best.name), []).append(file)
         if named and best not in named:
-            reasons[file.student, named[0].name] = f"Not marked: {file.path.name} is {best.name}."
-    for (who, name), several in list(found.items()):
-        each = next(each for each in sets if each.name == name)
+            reasons[file.student, named[0].name] = f"Not marked: {own} is {best.name}."
+    for key, several in list(found.items()):
+        (each,) = (each for each in sets if each.name == key[1])
         finished = [file for file in several if not _untouched(file.notebook, each)] or several[:1]
-        exact = [file for file in finished if file.path.name == f"{name}.ipynb"]
-        versions = sorted(exact or finished, key=lambda file: _version(file.path))
-        found[who, name] = versions[-1]
-        if len(versions) > 1 and _version(versions[-1].path) == _version(versions[-2].path):
-            del found[who, name]
-            reasons[who, name] = (
-                f"Not marked: {len(versions)} notebooks could be meant, "
-                f"{' and '.join(str(file.path) for file in versions[:3])}."
-            )
-        left += [f"{file.path}: {versions[-1].path} counts" for file in several
-                 if file is not versions[-1]]  # fmt: skip
+        exact = [file for file in finished if file.path.name == f"{each.name}.ipynb"]
+        *others, last = sorted(exact or finished, key=_version)
+        found[key] = last
+        if others and _version(last) == _version(others[-1]):
+            del found[key]
+            meant = " and ".join(str(file.path) for file in [*others, last][:3])
+            reasons[key] = f"Not marked: {len(others) + 1} notebooks could be meant, {meant}."
+        left += [f"{file.path}: {last.path} counts" for file in several if file is not last]
     if not people:
         raise ValueError(f"folder: {folder} has nothing in it that a student handed in")
     return {"files": found, "people": people}, reasons, left
@@ -132,12 +114,13 @@ def _files(folder: Path, inside: Path, left: list[str]) -> Iterator[File]:
         elif entry.suffix == ".zip":
             try:
                 archive = zipfile.ZipFile(io.BytesIO(read_bytes(entry)))
-                for info in archive.infolist():
-                    parts = Path(info.filename).parts
-                    if not info.is_dir() and not any(p.startswith(SKIPPED) for p in parts):
-                        yield File(path.joinpath(*parts), partial(_unzip, archive, info))
             except (zipfile.BadZipFile, NotASubmission) as error:
                 left.append(f"{path}: {error}")
+                continue
+            for info in archive.infolist():
+                parts = Path(info.filename.lstrip("/")).parts
+                if not info.is_dir() and not any(part.startswith(SKIPPED) for part in parts):
+                    yield File(path.joinpath(*parts), partial(_unzip, archive, info))
         else:
             yield File(path, partial(read_bytes, entry))
 
@@ -151,12 +134,13 @@ def _unzip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         raise NotASubmission(f"it cannot be read: {error}") from error
 
 
-def owner(name: str, platforms=PLATFORMS) -> tuple[str, str, str]:
+def owner(name: str, *, folder: bool = False) -> tuple[str, str, str]:
     """Whose a file or folder of this name is, the platform's number for them, and the rest."""
-    for pattern in platforms:
-        if match := pattern.fullmatch(name):
-            parts = match.groupdict()
-            return parts["who"].strip(" ."), parts.get("id") or "", parts["rest"]
+    for layout in LAYOUTS:
+        if not folder or layout.get("folders"):
+            if match := re.fullmatch(layout["pattern"], name):
+                parts = {"id": ""} | match.groupdict()
+                return parts["who"].strip(" ."), parts["id"], parts["rest"]
     return name, "", name
 
 
@@ -174,18 +158,18 @@ def _number(name: str) -> str:
     return match[1] if match else ""
 
 
-def _version(path: Path) -> list[int]:
-    return [int(n) for n in re.findall(r"Version (\d+)", str(path))]
+def _version(file: File) -> list[int]:
+    """Of Teams's folders "Version 2"."""
+    return [int(n) for n in re.findall(r"Version (\d+)", str(file.path))]
 
 
 def _known(notebook: NotebookNode, problem_set: ProblemSet) -> int:
     """How many cells of the problem set are in a notebook; by their names, if at least half."""
-    ids = {grade_id(cell) for cell in problem_set.cells if kind(cell) in ("solution", "test")}
+    ids = problem_set.of("solution", "test")
     if count := sum(grade_id_of(cell) in ids for cell in notebook.cells):
         return count
-    names = {n for c in problem_set.cells if kind(c) == "solution"
-             for n in bound_names(without_markers(c.source))}  # fmt: skip
-    count = len(names & {n for cell in notebook.cells for n in defined(cell.source)})
+    names = problem_set.functions
+    count = len({n for cell in notebook.cells for n in defined(cell.source)} & set(names))
     return count if 2 * count >= len(names) else 0
 
 

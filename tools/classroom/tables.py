@@ -1,14 +1,21 @@
 """The tables: grades.csv, which is written, and by-hand.csv, which the teacher fills in."""
 
-import csv
 import hashlib
 import io
 import os
 from pathlib import Path
 
+import pandas as pd
+
 COLUMNS = ("student", "problem_set", "marks", "out_of", "tests", "by_hand", "override", "remark",
            "row")  # fmt: skip
 BY_HAND = ("student", "problem_set", "question", "out_of", "marks", "comment", "answer")
+# What the platforms import: their columns, and ours; behind them one for each set.
+EXPORTS = {
+    "canvas": {"Student": "student", "ID": "id", "SIS User ID": "", "SIS Login ID": "",
+               "Section": ""},
+    "moodle": {"Identifier": "participant", "Full name": "student"},
+}  # fmt: skip
 
 
 def replace(path: Path, text: str, *, encoding: str = "utf-8") -> None:
@@ -29,9 +36,8 @@ def plain(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "'")) else text
 
 
-def fingerprint(text: str) -> str:
-    """Tells a changed text from the one before."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def page(result: dict) -> str:
@@ -47,66 +53,56 @@ def key(result: dict, question: str = "") -> str:
     begins with a letter it makes nothing.
     """
     answer = result["open"][question]["answer"] if question else ""
-    return "a" + fingerprint(repr([result["student"], result["set"], question, answer]))
+    text = repr([result["student"], result["set"], question, answer])
+    return "a" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+def read(path: Path, columns: tuple[str, ...], numbers: tuple[str, ...]) -> list[dict]:
     """The rows of a table that a spreadsheet may have saved with semicolons or tabs, or in its own
-    encoding; none where there is no such file.
+    encoding; none where there is no such file. Those of `numbers` are floats, or None.
 
-    Raises ValueError, naming the line, where columns are missing.
+    Raises ValueError where a column is missing, or, naming the line, where there is no such number.
     """
     if not path.exists():
         return []
-    content = path.read_bytes()
+    content, encoding = path.read_bytes(), "utf-8-sig"
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = content.decode("utf-16", "replace")
+        encoding = "utf-16"
     else:
         try:
-            text = content.decode("utf-8-sig")
+            content.decode(encoding)
         except UnicodeDecodeError:
-            text = content.decode("cp1252", "replace")
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
-    for number, row in enumerate(rows, start=2):
-        if missing := [column for column in columns if row.get(column) is None]:
-            raise ValueError(f"{path}, line {number}: no column {missing[0]!r}")
+            encoding = "cp1252"
+    text = content.decode(encoding, "replace")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
+    if missing := [column for column in columns if column not in table]:
+        raise ValueError(f"{path}: no column {missing[0]!r}")
+    rows = table.fillna("").to_dict("records")
+    for line, row in enumerate(rows, start=2):
+        for column in numbers:
+            said = row[column].strip().replace(",", ".")
+            row[column] = pd.to_numeric(said, errors="coerce") if said else None
+            if said and not 0 <= row[column] < float("inf"):
+                raise ValueError(
+                    f"{path}, line {line}: {column}: got {said!r}, expected a number, 0 or more, "
+                    "or nothing"
+                )
     return rows
-
-
-def mark_of(text: str, path: Path, line: int, column: str, most: float = float("inf")):
-    """The marks that a teacher wrote, None where there are none. Raises ValueError."""
-    try:
-        marks = float(text.strip().replace(",", ".")) if text.strip() else None
-    except ValueError:
-        marks = -1.0
-    if marks is None or 0 <= marks <= most:
-        return marks
-    raise ValueError(
-        f"{path}, line {line}: {column}: got {text!r}, expected a number from 0 to {most:g}, or "
-        "nothing"
-    )
 
 
 def read_by_hand(path: Path) -> dict[str, dict]:
     """The rows of by-hand.csv by `key`, their marks as numbers or None."""
-    return {
-        row["answer"].rpartition("#")[2]: row | {
-            "marks": mark_of(row["marks"], path, line, "marks")
-        }
-        for line, row in enumerate(read(path, BY_HAND), start=2)
-    }  # fmt: skip
+    return {row["answer"].rpartition("#")[2]: row for row in read(path, BY_HAND, ("marks",))}
 
 
 def read_overrides(path: Path) -> dict[str, float]:
     """The marks that a teacher set in grades.csv, in the column for it or in place of ours."""
     found = {}
-    for line, row in enumerate(read(path, COLUMNS), start=2):
-        parts = [mark_of(row[c], path, line, c) for c in ("override", "marks", "tests", "by_hand")]
-        override, marks, tests, by_hand = parts
-        ours = override if override is not None else (tests or 0) + (by_hand or 0)
-        if marks not in (None, ours) and tests is not None:
+    for row in read(path, COLUMNS, ("marks", "tests", "by_hand", "override")):
+        marks, override = row["marks"], row["override"]
+        ours = (row["tests"] or 0) + (row["by_hand"] or 0) if override is None else override
+        if marks not in (None, ours) and row["tests"] is not None:
             override = marks
         if override is not None:
             found[row["row"]] = override
@@ -121,15 +117,12 @@ def marks_by_hand(result: dict, by_hand: dict) -> dict[str, tuple[float | None, 
     given = {}
     for question, one in result["open"].items():
         row = by_hand.get(key(result, question), {"marks": None, "comment": ""})
-        if one["answer"] is None:
-            given[question] = 0.0, ""
-        elif (row["marks"] or 0) > one["points"]:
+        if (row["marks"] or 0) > one["points"]:
             raise ValueError(
                 f"by-hand.csv: {result['student']}, {question}: marks: got {row['marks']:g}, "
                 f"expected a number from 0 to {one['points']}, or nothing"
             )
-        else:
-            given[question] = row["marks"], row["comment"]
+        given[question] = (0.0, "") if one["answer"] is None else (row["marks"], row["comment"])
     return given
 
 
@@ -142,66 +135,49 @@ def write(results: list[dict], to: Path, failures: list[dict]) -> None:
     there are two.
     """
     by_hand = read_by_hand(to / "by-hand.csv")  # the teacher may have gone on writing
-    overrides = read_overrides(to / "grades.csv")
-    rows, hand, totals = [], dict(by_hand), {}
+    overrides, rows = read_overrides(to / "grades.csv"), []
+    # A row that is not filled in and whose answer is gone asks for nothing any more.
+    hand = {this: row | {"marks": number(row["marks"])} for this, row in by_hand.items()
+            if row["marks"] is not None or row["comment"]}  # fmt: skip
     for result in results:
         given = marks_by_hand(result, by_hand)
-        for question, one in result["open"].items():
-            if one["answer"] is not None:
+        who = {"student": plain(result["student"]), "problem_set": result["set"]}
+        for question, (marks, comment) in given.items():
+            if result["open"][question]["answer"] is not None:
                 this = key(result, question)
-                row = hand.get(this, {"marks": None, "comment": ""})
-                hand[this] = {
-                    "student": plain(result["student"]), "problem_set": result["set"],
-                    "question": question, "out_of": one["points"], "marks": row["marks"],
-                    "comment": row["comment"], "answer": f"{page(result)}#{this}",
+                hand[this] = who | {
+                    "question": question, "out_of": result["open"][question]["points"],
+                    "marks": number(marks), "comment": comment, "answer": f"{page(result)}#{this}",
                 }  # fmt: skip
         tests = sum(test["marks"] for test in result["tests"].values())
         waiting = any(marks is None for marks, _ in given.values())
         extra = sum(marks or 0 for marks, _ in given.values())
-        remarks = [result["reason"] or "", *result["notes"]]
+        remarks = [result["reason"], *result["notes"]]
         remarks += ["Waits for marks in by-hand.csv."] if waiting else []
         every = [*result["tests"].values(), *result["open"].values()]
-        override = overrides.get(key(result))
-        total = number(tests + extra if override is None else override)
-        rows.append({
-            "student": plain(result["student"]), "problem_set": result["set"], "marks": total,
-            "out_of": number(sum(one["points"] for one in every)), "tests": number(tests),
-            "by_hand": "" if waiting else number(extra), "row": key(result),
-            "override": "" if override is None else number(override),
-            "remark": plain(" ".join(filter(None, remarks))),
+        override, number_of = overrides.get(key(result)), result.get("id", "")
+        rows.append(who | {
+            "marks": number(tests + extra if override is None else override),
+            "out_of": sum(one["points"] for one in every), "tests": number(tests),
+            "by_hand": None if waiting else number(extra), "override": number(override),
+            "remark": plain(" ".join(filter(None, remarks))), "row": key(result),
+            "id": number_of, "participant": f"Participant {number_of}".strip(),
         })  # fmt: skip
-        person = totals.setdefault(result["student"], {"id": result.get("id", "")})
-        person[result["set"]] = total
     rows += [
         {"student": plain(f["student"]), "problem_set": f["set"], "remark": plain(f["reason"])}
         for f in failures
     ]
-    rows.sort(key=lambda row: (row["student"], row["problem_set"]))
-    # A row that is not filled in and whose answer is gone asks for nothing any more.
-    asked = {key(r, q) for r in results for q, one in r["open"].items() if one["answer"]}
-    kept = [row | {"marks": "" if row["marks"] is None else number(row["marks"])}
-            for this, row in hand.items()
-            if this in asked or row["marks"] is not None or row["comment"]]  # fmt: skip
-    sets = tuple(sorted({result["set"] for result in results}))
-    people = [{"Student": plain(who), "ID": person["id"], "Full name": plain(who),
-               "Identifier": f"Participant {person['id']}".strip()} | person
-              for who, person in sorted(totals.items())]  # fmt: skip
-    canvas = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section", *sets)
-    for name, lines, columns in (
-        ("by-hand", kept, BY_HAND), ("grades", rows, COLUMNS), ("canvas", people, canvas),
-        ("moodle", people, ("Identifier", "Full name", *sets)),
-    ):  # fmt: skip
+    grades = pd.DataFrame(rows, columns=[*COLUMNS, "id", "participant"])
+    grades = grades.sort_values(["student", "problem_set"])
+    tables = {"grades": grades[[*COLUMNS]], "by-hand": pd.DataFrame(hand.values(), columns=BY_HAND)}
+    people = grades.dropna(subset="row").pivot_table(
+        "marks", ["student", "id", "participant"], "problem_set", aggfunc="first"
+    )
+    for name, columns in EXPORTS.items():
+        names = {ours: column for column, ours in columns.items()}
+        table = people.reset_index().rename(columns=names)
+        tables[name] = table.reindex(columns=[*columns, *people])
+    for name, table in tables.items():
         # With a mark at its beginning: spreadsheets take UTF-8 without it for something else.
-        replace(to / f"{name}.csv", as_csv(lines, columns), encoding="utf-8-sig")
-
-
-def number(value: float) -> str:
-    return f"{value:g}"
-
-
-def as_csv(rows: list[dict], columns: tuple[str, ...]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+        text = table.to_csv(index=False, lineterminator="\r\n")
+        replace(to / f"{name}.csv", text, encoding="utf-8-sig")
