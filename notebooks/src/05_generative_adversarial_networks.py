@@ -480,7 +480,8 @@ check("loss-of-g", loss_of_g)
 #
 # Between one number and 784 there is the plane, where everything can still be drawn: $D$'s answers
 # as shades, $G$'s points, and at each the arrow along which $G$'s loss would move it. Real points
-# come from eight blobs on a circle. Both networks have two layers of 24 leaky rectifiers.
+# come from eight blobs on a circle. Both networks have two layers of 24 *leaky* rectifiers, whose
+# slope below 0 is 0.2 and not 0.
 #
 # > **Before you run:** two runs of 500 rounds from the same start. In one, $G$ takes three large
 # > steps for each small one of $D$. Which blobs will it cover?
@@ -778,8 +779,8 @@ plt.show()
 # %% [markdown]
 # **Figure 11.** Shares of the ten digits, by the classifier's answers. Dotted: equal shares.
 #
-# No digit is missing. But a generator that knows ten pictures, one of each digit, would look
-# perfect here, so shares say nothing about *variety*. What we need is a number that becomes worse
+# The rarest is the 2, and noise is nearly always taken for a 6. No digit is missing. But a
+# generator that knows ten pictures, one of each digit, would look perfect here, so shares say nothing about *variety*. What we need is a number that becomes worse
 # where a digit is left out *and* where the ten are always the same ten. The Fréchet distance is
 # one: it compares means and spreads of what the classifier computes on the way to its answer
 # (section 13). To know what its numbers mean, look at sets whose fault is known:

@@ -10,7 +10,7 @@ function answersOf(question) {
   let unit = "", shown = false, told = false;
   for (let next = question.nextElementSibling; next; next = next.nextElementSibling) {
     const cell = next.matches(".cell");
-    if (next.matches("section, blockquote") || (cell && told)) break;
+    if (told || next.matches("section, blockquote")) break;
     unit ||= cell && next.textContent.trim().match(/^guess = "\?"\s+# (.*)/)?.[1] || "";
     const parts = cell ? next.querySelectorAll(":scope > .cell_output") : shown ? [next] : [];
     answers.push(...parts);
