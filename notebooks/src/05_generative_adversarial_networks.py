@@ -1354,7 +1354,7 @@ plt.show()
 # 1. I. Goodfellow, J. Pouget-Abadie, M. Mirza, B. Xu, D. Warde-Farley, S. Ozair, A. Courville, Y.
 #    Bengio, *Generative adversarial networks*, 2014,
 #    [arXiv:1406.2661](https://arxiv.org/abs/1406.2661). The game, the theorem, the two losses and
-#    the table of section 11.
+#    the table of section 12.
 # 2. L. Theis, A. van den Oord, M. Bethge, *A note on the evaluation of generative models*, 2015,
 #    [arXiv:1511.01844](https://arxiv.org/abs/1511.01844): why Parzen windows mislead.
 # 3. M. Heusel, H. Ramsauer, T. Unterthiner, B. Nessler, S. Hochreiter, *GANs trained by a two

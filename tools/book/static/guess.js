@@ -75,12 +75,21 @@ function linked() {
 }
 
 addEventListener("DOMContentLoaded", () => {
-  if (localStorage.getItem(ALL)) return;
+  const quotes = [...document.querySelectorAll("blockquote")]
+    .filter((quote) => quote.textContent.trim().startsWith("Before you run"));
+  if (localStorage.getItem(ALL)) {
+    const again = Object.assign(document.createElement("button"), { textContent: "Ask me first" });
+    again.addEventListener("click", () => {
+      localStorage.removeItem(ALL);
+      location.reload();
+    });
+    quotes[0]?.append(again);
+    return;
+  }
   for (const cell of document.querySelectorAll(".cell")) {  // the boxes stand in for these
     cell.classList.toggle("asks", /^guess = "/.test(cell.textContent.trim()));
   }
-  [...document.querySelectorAll("blockquote")]
-    .filter((quote) => quote.textContent.trim().startsWith("Before you run")).forEach(ask);
+  quotes.forEach(ask);
   linked();
 });
 addEventListener("hashchange", linked);
