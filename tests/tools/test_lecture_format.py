@@ -9,6 +9,8 @@ import nbformat
 import pytest
 
 from course_utils.claims import CLAIMS, MIME_TYPE
+from course_utils.exercises import EXERCISES as TAUGHT
+from tools.environment import ROOT
 from tools.lectures import lectures
 
 LECTURES = lectures()
@@ -119,3 +121,9 @@ def test_each_guess_stands_beside_what_came_out(cells):
         assert "> **Before you run" in cells[place - 1].source
         said = [o.get("text", "") for cell in cells[place:end] for o in cell.get("outputs", [])]
         assert any("you said ?" in text for text in said), cells[place - 1].source
+
+
+def test_the_exercises_that_teachers_are_told_of_are_there():
+    teaching = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
+    named = re.findall(r"Lecture \d,[^|;]*?`([a-z-]+)`", teaching)
+    assert len(named) > 5 and set(named) <= set(TAUGHT)
