@@ -23,28 +23,25 @@ def same(
     Where NaN is expected, it must stand in the same places.
     """
     want, have = _values(expected), _values(got)
-    problem = None
     if have is None or (tensor and want.ndim and not isinstance(got, torch.Tensor)):
-        came = f"a {type(got).__name__}"
-        came = "nothing (is a `return` missing?)" if got is None else came
+        came = "nothing (is a `return` missing?)" if got is None else f"a {type(got).__name__}"
         problem = f"expected {_kind(want)}, got {came}"
     elif have.shape != want.shape or (want.dtype == bool) != (have.dtype == bool):
         problem = f"expected {_kind(want)}, got {_kind(have)}"
     else:
         wrong = ~np.isclose(have, want, rtol=rtol, atol=atol, equal_nan=True)
-        if wrong.any() and want.ndim == 0:
-            problem = f"expected {_number(want)}, got {_number(have)}"
-        elif wrong.any():
+        if not wrong.any():
+            return
+        problem = f"expected {_text(want)}, got {_text(have)}"
+        if want.ndim:
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            place = "".join(f"[{i}]" for i in at)
-            problem = (
-                f"expected {_text(want)}, got {_text(have)}: {int(wrong.sum())} of {want.size} "
-                f"numbers differ; at {place} {_number(want[at])} was expected and "
+            problem += (
+                f": {int(wrong.sum())} of {want.size} numbers differ; at "
+                f"{''.join(f'[{i}]' for i in at)} {_number(want[at])} was expected and "
                 f"{_number(have[at])} came"
             )
-    if problem:
-        end = "" if cause.endswith((".", "?")) else "."
-        raise AssertionError(f"{what}: {problem}. Likely cause: {cause}{end}")
+    end = "" if cause.endswith((".", "?")) else "."
+    raise AssertionError(f"{what}: {problem}. Likely cause: {cause}{end}")
 
 
 def likely(got, mistakes: Mapping[str, object]) -> str:
@@ -74,10 +71,8 @@ def _values(value) -> np.ndarray | None:
         array = np.asarray(value)
     else:
         return None
-    if array.dtype.kind not in "biufc":
-        return None
-    kinds = {"c": np.complex128, "b": np.bool_}
-    return array.astype(kinds.get(array.dtype.kind, np.float64))
+    kinds = {"b": np.bool_, "c": np.complex128} | dict.fromkeys("iuf", np.float64)
+    return array.astype(kinds[array.dtype.kind]) if array.dtype.kind in kinds else None
 
 
 def _kind(values: np.ndarray) -> str:
@@ -92,5 +87,7 @@ def _number(value) -> str:
 
 
 def _text(values: np.ndarray) -> str:
+    if not values.ndim:
+        return _number(values)
     shown = ", ".join(_number(value) for value in values.flat[:SHOWN])
     return f"[{shown}, ...]" if values.size > SHOWN else f"[{shown}]"

@@ -33,12 +33,11 @@ def read(
     path = path_of(name, folder)
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise RuntimeError(f"{path}: cannot be read ({error}). {advice}") from error
-    try:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         record = json.loads(header["__metadata__"]["record"])
         recorded, found, digest = record["name"], record["architecture"], record["sha256"]
+    except OSError as error:
+        raise RuntimeError(f"{path}: cannot be read ({error}). {advice}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RuntimeError(f"{path}: damaged, it holds no record ({error!r}). {advice}") from error
     if _sha256(content, digest) != digest:

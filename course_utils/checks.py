@@ -27,42 +27,33 @@ def check_images(
     if images.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"{name}: got {images.dtype}, expected float32 or float64")
     if images.ndim < 2 or images.numel() == 0:
-        raise ValueError(
-            f"{name}: got shape {tuple(images.shape)}, expected a batch (N, ...) of at least one"
-        )
+        got = tuple(images.shape)
+        raise ValueError(f"{name}: got shape {got}, expected a batch (N, ...) of at least one")
     low, high = images.aminmax()
-    inside = low >= bounds[0] and high <= bounds[1]
+    inside = low >= bounds[0] and high <= bounds[1]  # False for NaN too
     if not (inside and low.isfinite() and high.isfinite()):
-        raise ValueError(  # for NaN too
-            f"{name}: got values from {low.item():g} to {high.item():g}, "
-            f"expected finite ones in [{bounds[0]:g}, {bounds[1]:g}]"
-        )
+        got, wanted = f"values from {low:g} to {high:g}", "[{:g}, {:g}]".format(*bounds)
+        raise ValueError(f"{name}: got {got}, expected finite ones in {wanted}")
 
 
 def check_labels(
-    labels: Tensor,
-    images: Tensor | None = None,
-    *,
-    name: str = "labels",
+    labels: Tensor, images: Tensor | None = None, *, name: str = "labels",
     classes: int | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Raise unless `labels` is int64 (N,), 0 to classes - 1, N as of `images` if given."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"{name}: got {type(labels).__name__}, expected a torch tensor")
     if labels.dtype != torch.int64:
         raise TypeError(f"{name}: got {labels.dtype}, expected int64")
-    if images is None and (labels.ndim != 1 or not len(labels)):
-        raise ValueError(f"{name}: got shape {tuple(labels.shape)}, expected (N,), N at least 1")
-    if images is not None and labels.shape != images.shape[:1]:
-        got, count = tuple(labels.shape), len(images)
-        raise ValueError(f"{name}: got shape {got}, expected ({count},), one for each image")
+    got, count = tuple(labels.shape), labels.numel() if images is None else len(images)
+    if got != (count,) or not count:
+        expected = "(N,), N at least 1" if images is None else f"({count},), one for each image"
+        raise ValueError(f"{name}: got shape {got}, expected {expected}")
     low, high = labels.aminmax()
     if low < 0:
-        raise ValueError(f"{name}: got {low.item()}, expected classes from 0 on")
+        raise ValueError(f"{name}: got {low}, expected classes from 0 on")
     if classes is not None and (classes < 2 or high >= classes):
-        raise ValueError(
-            f"{name}: got {high.item()}, expected 0 to {classes - 1}, at least two classes"
-        )
+        raise ValueError(f"{name}: got {high}, expected 0 to {classes - 1}, at least two classes")
 
 
 def check_logits(logits: Tensor, images: Tensor) -> None:
@@ -70,9 +61,8 @@ def check_logits(logits: Tensor, images: Tensor) -> None:
     usable = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] > 1
     if not usable or len(logits) != len(images):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(
-            f"model: gave {got}, expected logits ({len(images)}, classes), at least two classes"
-        )
+        expected = f"logits ({len(images)}, classes), at least two classes"
+        raise ValueError(f"model: gave {got}, expected {expected}")
     if not logits.isfinite().all():
         raise ValueError("model: gave logits that are NaN or infinite, expected finite ones")
 
@@ -126,15 +116,9 @@ def check_generator(generator: torch.Generator | None) -> None:
 
 
 def check_attack(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    name: str = "labels",
-    bounds: tuple[float, float] = (0, 1),
-    batch_size: int | None = None,
-    **sizes: float,
-) -> None:
+    model: nn.Module, images: Tensor, labels: Tensor, *, name: str = "labels",
+    bounds: tuple[float, float] = (0, 1), batch_size: int | None = None, **sizes: float,
+) -> None:  # fmt: skip
     """Raise unless these are a model, images within the bounds, their labels and steps' sizes."""
     check_model(model)
     check_bounds(bounds)

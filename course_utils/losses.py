@@ -1,7 +1,10 @@
-"""What a network is trained to make small.
+"""What a network is trained to make small: for `course_utils.training.fit`.
 
 Each loss takes (model, images, labels) and gives one number, the mean over the images,
-differentiable in the parameters; `course_utils.training.fit` takes any such function.
+differentiable in the parameters. Their arguments, where nothing else is said: a model that gives
+logits (N, classes); images, float32 or float64 (N, ...) within the bounds, on its device; labels,
+int64 (N,); and alpha, the share of the unperturbed images' loss, 0 to 1. Arguments that are not
+as described are a TypeError or a ValueError.
 """
 
 from collections.abc import Sequence
@@ -33,10 +36,8 @@ def weight_decay_term(model: nn.Module, weight_decay: float | Sequence[float]) -
     if not isinstance(weight_decay, Sequence):
         weight_decay = [weight_decay] * len(layers)
     if len(weight_decay) != len(layers) or not all(0 <= d < float("inf") for d in weight_decay):
-        raise ValueError(
-            f"weight_decay: got {weight_decay!r}, expected one number of at least 0, "
-            f"or one for each of the {len(layers)} fully connected layers"
-        )
+        expected = f"a number of at least 0, or one for each of {len(layers)} linear layers"
+        raise ValueError(f"weight_decay: got {weight_decay!r}, expected {expected}")
     # Without those of no decay: their squares would take a fifth of a wide network's step.
     terms = [d / 2 * layer.weight.square().sum() for d, layer in zip(weight_decay, layers) if d]
     return sum(terms, start=next(model.parameters()).new_zeros(()))
@@ -58,14 +59,9 @@ def binary_cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Te
 
 
 def adversarial_loss(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    alpha: float = 0.5,
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, alpha: float = 0.5,
     bounds: tuple[float, float] = (0, 1),
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return alpha J(x, y) + (1 - alpha) J(x + eps sign(grad_x J(x, y)), y), J `cross_entropy`.
 
     The perturbation counts as fixed: no gradient passes through its sign, which has none. It is
@@ -73,14 +69,8 @@ def adversarial_loss(
     losses see the network in the mode it is in, each image under a mask of its own.
 
     Args:
-        model: gives logits (N, classes).
-        images: float32 or float64 (N, ...) within the bounds, on the model's device.
-        labels: (N,), int64.
         eps: size of the perturbation, in pixel units, at least 0.
-        alpha: share of the unperturbed images' loss, 0 to 1.
         bounds: to which the perturbed images are clipped, as in `fgsm`.
-
-    Raises TypeError or ValueError where an argument is not as described.
 
     Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
     """
@@ -92,16 +82,9 @@ def adversarial_loss(
 
 
 def minmax_loss(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    step: float,
-    steps: int,
-    alpha: float = 0.0,
-    generator: torch.Generator | None = None,
-) -> Tensor:
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: float, steps: int,
+    alpha: float = 0.0, generator: torch.Generator | None = None,
+) -> Tensor:  # fmt: skip
     """Return alpha J(x, y) + (1 - alpha) J(x', y), x' the worst point that a few steps find.
 
     The inner maximum of Madry et al.'s min-max problem, as cheap as it may be: signed steps from
@@ -109,13 +92,9 @@ def minmax_loss(
     step a little larger than eps it is Wong, Rice and Kolter's "fast" adversarial training.
 
     Args:
-        model, labels, alpha: as in `adversarial_loss`.
-        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         eps: how far a pixel may move, in pixel units, at least 0; the box [0, 1] binds as well.
         step: how far in one step, at least 0; steps: how many.
         generator: of the start; None for PyTorch's own, which `fit` seeds.
-
-    Raises TypeError or ValueError where an argument is not as described.
 
     Source: Madry et al. 2018 (arXiv:1706.06083), equation 2.1 and section 5; Wong, Rice and
     Kolter 2020 (arXiv:2001.03994), algorithm 3.
@@ -138,15 +117,9 @@ def minmax_loss(
 
 
 def noise_loss(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    alpha: float = 0.5,
-    bounds: tuple[float, float] = (0, 1),
-    generator: torch.Generator | None = None,
-) -> Tensor:
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, alpha: float = 0.5,
+    bounds: tuple[float, float] = (0, 1), generator: torch.Generator | None = None,
+) -> Tensor:  # fmt: skip
     """Return `adversarial_loss`, of arguments as there, with +eps or -eps drawn for each pixel.
 
     Its control. `generator` is that of the signs, both equally likely; None for PyTorch's own,

@@ -94,13 +94,15 @@ def packages() -> Finding:
 
 def torch() -> Finding:
     """Whether PyTorch and torchvision can be imported, and what they compute on."""
-    from course_utils.device import get_device
+    import torch
+
     from course_utils.vision import import_torchvision
 
-    vision, kind = import_torchvision(), get_device().type
-    names = {"cpu": "the processor, which is all that the lectures need", "mps": "Apple's GPU"}
-    versions = f"{sys.modules['torch'].__version__}, torchvision {vision.__version__}"
-    return Finding("torch", f"{versions}, on {names.get(kind, f'a GPU ({kind})')}")
+    place = "the processor, which is all that the lectures need"
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        place += "; there is a GPU, too"
+    vision = import_torchvision()
+    return Finding("torch", f"{torch.__version__}, torchvision {vision.__version__}, on {place}")
 
 
 def memory() -> Finding:
@@ -162,13 +164,12 @@ def places() -> str:
     """Where things lie on this machine, in four lines."""
     from course_utils.sources import cache_folder
 
-    places = {
-        "this notebook runs in": Path.cwd(),
-        "the course's code is in": Path(__file__).parent,
-        "the Python that runs it": Path(sys.executable),
-        "downloads are kept in": cache_folder(),
-    }
-    return "\n".join(f"{what:26} {shown(path)}" for what, path in places.items())
+    return (
+        f"this notebook runs in      {shown(Path.cwd())}\n"
+        f"the course's code is in    {shown(Path(__file__).parent)}\n"
+        f"the Python that runs it    {shown(Path(sys.executable))}\n"
+        f"downloads are kept in      {shown(cache_folder())}"
+    )
 
 
 def shown(path: Path) -> str:

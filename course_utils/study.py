@@ -1,13 +1,10 @@
 """What `make study` measured with several training seeds: a tidy table for each part."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from course_utils.checks import check_choice
-from course_utils.zoo import told
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -23,16 +20,10 @@ def read(part: str) -> pd.DataFrame:
     Args:
         part: one of `parts()`. "tables" has the networks of Szegedy et al. 2013, ten seeds each;
             its columns: seed, table ("models" or "halves"), row, column, measure, value, n.
-            "fast_gradient" has `zoo.study_conditions()`: condition, seed, measure, eps, value, n.
+            "fast_gradient" has `zoo.STUDY`: condition, seed, measure, eps, value, n.
 
     Raises:
         ValueError: there is no such part.
     """
     check_choice(tuple(parts()), part=part)
     return pd.read_csv(RESULTS / f"{part}.csv")
-
-
-def digest(value: object) -> str:
-    """Return the SHA-256 of a value as JSON; of a function in it, its name and options count."""
-    text = json.dumps(value, sort_keys=True, default=told)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -2,9 +2,7 @@
 
 Every network minimises a loss, mostly the mean cross-entropy of the softmax, plus one quadratic
 term for the weights of each fully connected layer (see `weight_decay_term`); biases are free. The
-linear networks are convex problems and go to `fit_linear`, the others to `fit`;
-`fit_sparse_features` trains the layer below the softmax without the labels, and `fit_rbf` the
-network that has no softmax.
+linear networks are convex problems and go to `fit_linear`.
 """
 
 from collections import Counter
@@ -27,19 +25,11 @@ from course_utils.models import RBF, eval_mode, fully_connected
 
 
 def fit(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
+    model: nn.Module, images: Tensor, labels: Tensor, *,
     loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = cross_entropy,
-    weight_decay: float | Sequence[float] = 0.0,
-    lipschitz: float = 0.0,
-    epochs: int = 20,
-    batch_size: int = 500,
-    learning_rate: float = 0.005,
-    seed: int = 0,
-    progress: bool = True,
-) -> pd.DataFrame:
+    weight_decay: float | Sequence[float] = 0.0, lipschitz: float = 0.0, epochs: int = 20,
+    batch_size: int = 500, learning_rate: float = 0.005, seed: int = 0, progress: bool = True,
+) -> pd.DataFrame:  # fmt: skip
     """Train a network in place with Adam, the step falling linearly to zero.
 
     Ctrl-C, or any other error, leaves the model as it stood after the last whole epoch.
@@ -49,9 +39,8 @@ def fit(
         images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         labels: (N,), int64.
         loss: what to minimise besides the weight decay, from (model, images, labels) of a batch
-            to a scalar: `cross_entropy`, or another, such as
-            `functools.partial(adversarial_loss, eps=0.25)`, or one of your own with a penalty. It
-            may give a dict of further means beside the scalar, for the report.
+            to a scalar, such as `functools.partial(adversarial_loss, eps=0.25)`. It may give a
+            dict of further means beside the scalar, for the report.
         weight_decay: see `weight_decay_term`.
         lipschitz: times `course_utils.lipschitz.lipschitz_penalty`, at least 0.
         epochs, batch_size, learning_rate: of Adam; the rate is that of the first step.
@@ -63,9 +52,8 @@ def fit(
         decay and the penalty) and, where the loss is `cross_entropy`, "error" (percent of the
         images misclassified meanwhile).
 
-    Raises:
-        ValueError, TypeError: an argument is not as described.
-        FloatingPointError: the loss is no longer finite.
+    Raises ValueError or TypeError where an argument is not as described, FloatingPointError where
+    the loss is no longer finite.
     """
     check_attack(model, images, labels, lipschitz=lipschitz)
     check_counts(epochs=epochs, batch_size=batch_size)
@@ -122,20 +110,11 @@ def _loss_and_report(
 
 
 def fit_sparse_features(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    sparsity: float = 0.1,
-    penalty: float = 0.2,
-    autoencoder_decay: float = 0.0,
-    weight_decay: float = 0.0,
-    iterations: int = 500,
-    tolerance: float = 1e-6,
-    seed: int = 0,
-    progress: bool = True,
+    model: nn.Module, images: Tensor, labels: Tensor, *, sparsity: float = 0.1,
+    penalty: float = 0.2, autoencoder_decay: float = 0.0, weight_decay: float = 0.0,
+    iterations: int = 500, tolerance: float = 1e-6, seed: int = 0, progress: bool = True,
     **options: object,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Train a network of one hidden layer in place: first its features, unseen by the labels.
 
     The hidden layer is trained as a sparse autoencoder: a second layer, dropped afterwards, has
@@ -143,28 +122,19 @@ def fit_sparse_features(
     `sparsity` costs `penalty` times the Kullback-Leibler divergence between the two. Then this
     layer stays as it is, and the softmax on top of it is trained on the labels by `fit_linear`.
 
-    Ctrl-C, or any other error, leaves the model as it stood after the last whole epoch, or at
-    the softmax's lowest loss met.
+    What is not told here, interruptions and errors too, is as in `fit` and `fit_linear`.
 
     Args:
         model: as `fully_connected(400, 10)` gives it.
-        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
-        labels: (N,), int64.
         sparsity: the mean wanted of each unit, between 0 and 1.
         penalty: its weight against the reconstruction error (see below), at least 0.
         autoencoder_decay: weight decay of the autoencoder's two layers.
-        weight_decay: of the softmax layer; both as in `weight_decay_term`.
-        iterations, tolerance: of the softmax layer, as in `fit_linear`.
-        seed, options: of the autoencoder, as in `fit`: epochs, batch_size and learning_rate.
-        progress: whether to show bars.
+        weight_decay, iterations, tolerance: of the softmax layer.
+        seed, options: of the autoencoder: epochs, batch_size and learning_rate.
 
     Returns:
         `fit_linear`'s report, after the autoencoder's, one row an epoch: "epoch",
         "reconstruction" (half the squared error of an image) and "divergence" (sum over units).
-
-    Raises:
-        ValueError, TypeError: an argument is not as described.
-        FloatingPointError: the loss is no longer finite.
 
     Source: AE400-10 of Szegedy et al. 2013 (arXiv:1312.6199), section 4.2, which gives no more
     than the 400 sigmoids and the softmax's weight decay of 1e-6; the penalty is that of Lee,

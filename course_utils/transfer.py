@@ -110,14 +110,9 @@ def amplify(images: Tensor, perturbation: Tensor, stddev: float) -> Tensor:
 
 
 def draw_targets(
-    labels: Tensor,
-    *,
-    how: str,
-    generator: torch.Generator | None = None,
-    model: nn.Module | None = None,
-    images: Tensor | None = None,
-    classes: int = 10,
-) -> Tensor:
+    labels: Tensor, *, how: str, generator: torch.Generator | None = None,
+    model: nn.Module | None = None, images: Tensor | None = None, classes: int = 10,
+) -> Tensor:  # fmt: skip
     """Choose for each image a wrong class to aim at; the paper does not say how it chose.
 
     Args:
@@ -133,11 +128,9 @@ def draw_targets(
     """
     checks.check_labels(labels, classes=classes)
     checks.check_choice(("random", "runner-up"), how=how)
-    needed = {"generator": generator} if how == "random" else {"model": model, "images": images}
-    for name, value in needed.items():
-        if value is None:
-            raise ValueError(f"{name}: got None, expected one, since how is {how!r}")
     if how == "random":
+        if generator is None:
+            raise ValueError("generator: got None, expected one, since how is 'random'")
         device = generator.device
         steps = torch.randint(1, classes, labels.shape, generator=generator, device=device)
         return (labels + steps.to(labels.device)) % classes

@@ -20,9 +20,6 @@ def import_torchvision() -> ModuleType:
     The course needs its datasets, models and transforms and no compiled operator, so where
     exactly that error comes, and nowhere else, the two schemas are defined here and the import
     is tried once more. Calling the two operators themselves still fails.
-
-    Raises:
-        ImportError, RuntimeError: as torchvision itself raises them, that one error excepted.
     """
     global _library
     try:

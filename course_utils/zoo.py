@@ -17,7 +17,6 @@ from torch import nn
 
 from course_utils import checkpoint, data, losses, training
 from course_utils.checks import check_choice
-from course_utils.device import get_device
 from course_utils.inference import predict
 from course_utils.models import RBF, convolutional, fully_connected
 
@@ -82,30 +81,19 @@ _TOLD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="ut
 ZOO, STUDY = _recipes_of(_TOLD["networks"]), _recipes_of(_TOLD["study"])
 
 
-def model_names() -> list[str]:
-    """Return the names that `load_model` knows."""
-    return list(ZOO)
-
-
-def load_model(
-    name: str, *, retrain: bool = False, device: str | torch.device | None = None
-) -> nn.Module:
+def load_model(name: str, *, retrain: bool = False) -> nn.Module:
     """Return a trained network: images (N, 1, 28, 28) in [0, 1] to logits (N, 10), in eval mode.
 
     Args:
-        name: one of `model_names()`, such as "FC100-100-10".
+        name: one of `ZOO`, such as "FC100-100-10".
         retrain: train it anew on MNIST, showing progress, instead of reading the checkpoint;
             the shipped checkpoint stays as it is.
-        device: where to put it (and to train it); None for the CPU.
 
-    Raises:
-        ValueError: the name or the device is unknown.
-        RuntimeError: the checkpoint is missing, damaged or does not belong to this network.
+    Raises ValueError for an unknown name, RuntimeError where the checkpoint is missing, damaged or
+    does not belong to this network.
     """
     check_choice(ZOO, name=name)
-    place = get_device(device or "cpu")
-    networks, _ = _trained(ZOO[name], place) if retrain else _read(name)
-    return networks[0].to(place)
+    return (_trained(ZOO[name]) if retrain else _read(name))[0][0]
 
 
 def load_record(name: str) -> dict:
@@ -119,30 +107,18 @@ def load_record(name: str) -> dict:
     return _read(name)[1]
 
 
-def study_conditions() -> list[str]:
-    """Return the conditions that `load_study` knows."""
-    return list(STUDY)
-
-
-def load_study(condition: str, *, device: str | torch.device | None = None) -> list[nn.Module]:
+def load_study(condition: str) -> list[nn.Module]:
     """Return the networks of the study of regularisation that were trained under one condition.
 
     All are 784-100-100-10 rectifier networks, trained on all of MNIST for as many steps. Networks
     in the same place of two lists started from the same weights and saw the images in the same
     order. They take images (N, 1, 28, 28) in [0, 1], give logits (N, 10), and are in eval mode.
 
-    Args:
-        condition: one of `study_conditions()`: "none", or what was done against overfitting.
-            "noise" is the control of "adversarial training".
-        device: where to put them; None for the CPU.
-
-    Raises:
-        ValueError: the condition or the device is unknown.
-        RuntimeError: the checkpoint is missing, damaged or does not belong to these networks.
+    The condition is one of `STUDY`: "none", or what was done against overfitting; "noise" is the
+    control of "adversarial training". Raises as `load_model`.
     """
     check_choice(STUDY, condition=condition)
-    place = get_device(device or "cpu")
-    return [network.to(place) for network in _read(_study_name(condition))[0]]
+    return _read(_study_name(condition))[0]
 
 
 def halves(count: int = 60_000) -> dict[str, torch.Tensor]:
@@ -163,19 +139,19 @@ def train(recipe: Recipe) -> nn.Module:
 
     For seeds other than a shipped network's, `dataclasses.replace(ZOO[name], seed=...)`.
     """
-    return _trained(replace(recipe, copies=1), get_device("cpu"), progress=False)[0][0]
+    return _trained(replace(recipe, copies=1), progress=False)[0][0]
 
 
-def checkpoint_names() -> list[str]:
-    """Return the names that `retrain` knows: every network's, and every study's."""
-    return list(_recipes())
+def checkpoints() -> dict[str, Recipe]:
+    """Return the recipe of every checkpoint by its name: every network's, and every study's."""
+    return ZOO | {_study_name(condition): recipe for condition, recipe in STUDY.items()}
 
 
 def retrain(name: str, folder: Path | None = None, *, progress: bool = True) -> dict[str, float]:
     """Train a checkpoint anew, write it, and report how it compares with the one before.
 
     Args:
-        name: one of `checkpoint_names()`.
+        name: one of `checkpoints()`.
         folder: of the checkpoints, old and new; None for the shipped ones'.
         progress: whether to show a bar.
 
@@ -184,8 +160,8 @@ def retrain(name: str, folder: Path | None = None, *, progress: bool = True) -> 
         and "agreement", the percentage of the test images to which both give the same class. Where
         a checkpoint holds several networks, their means. Without an old one, only the new one's.
     """
-    start, recipe = time.perf_counter(), _recipes()[name]
-    networks, record = _trained(recipe, get_device("cpu"), progress=progress)
+    start, recipe = time.perf_counter(), checkpoints()[name]
+    networks, record = _trained(recipe, progress=progress)
 
     def errors(record: dict) -> list[float]:
         return [np.mean(record["train_error"]), np.mean(record["test_error"])]
@@ -216,12 +192,9 @@ def told(value: object) -> object:
     return value.__name__ if callable(value) else str(value)
 
 
-def _trained(
-    recipe: Recipe, device: torch.device, *, progress: bool = True
-) -> tuple[list[nn.Module], dict]:
+def _trained(recipe: Recipe, *, progress: bool = True) -> tuple[list[nn.Module], dict]:
     """Train a recipe's networks on MNIST; return them, in eval mode, and the record of it all."""
-    images, labels = (tensor.to(device) for tensor in data.load_mnist("train"))
-    test_images, test_labels = (tensor.to(device) for tensor in data.load_mnist("test"))
+    (images, labels), tests = map(data.load_mnist, ("train", "test"))
     source = {"name": "MNIST, all of its training set", "sha256": data.MNIST_SHA256}
     if recipe.half:
         indices = halves(len(images))[recipe.half]
@@ -231,7 +204,7 @@ def _trained(
         source["split"] = {"seed": SPLIT_SEED, "indices_sha256": digest}
     networks, errors = [], {"train_error": [], "test_error": []}
     for copy in range(recipe.copies):
-        model = recipe.build(copy).to(device)
+        model = recipe.build(copy)
         seed = {} if recipe.train is training.fit_linear else {"seed": recipe.seed + copy}
         recipe.train(model, images, labels, **recipe.options, **seed, progress=progress)
         with torch.no_grad():
@@ -240,7 +213,7 @@ def _trained(
                 parameter[parameter.abs() < TINY] = 0.0
         networks.append(model.eval())
         errors["train_error"].append(training.error_rate(model, images, labels))
-        errors["test_error"].append(training.error_rate(model, test_images, test_labels))
+        errors["test_error"].append(training.error_rate(model, *tests))
     options = json.loads(json.dumps(recipe.options, default=told))
     return networks, {
         "architecture": recipe.architecture,
@@ -255,11 +228,6 @@ def _study_name(condition: str) -> str:
     return f"study ({condition})"
 
 
-def _recipes() -> dict[str, Recipe]:
-    """Return the recipe of every checkpoint."""
-    return ZOO | {_study_name(condition): recipe for condition, recipe in STUDY.items()}
-
-
 def _together(networks: list[nn.Module]) -> nn.Module:
     """Return what a checkpoint holds the state of: the network, or all of them."""
     return nn.ModuleList(networks) if len(networks) > 1 else networks[0]
@@ -268,7 +236,7 @@ def _together(networks: list[nn.Module]) -> nn.Module:
 def _read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]:
     """Return a checkpoint's networks, mostly one, in eval mode; and its record."""
     how = f"load_model({name!r}, retrain=True)" if name in ZOO else "`make train`"
-    recipe = _recipes()[name]
+    recipe = checkpoints()[name]
     state, record = checkpoint.read(
         name, folder or CHECKPOINTS, architecture=recipe.architecture,
         advice=f"Install the course anew, or train it: {how}",

@@ -31,7 +31,7 @@ def retrain_all(folder: Path = zoo.CHECKPOINTS, *, workers: int | None = None) -
     """
     for split in ("train", "test"):
         data.load_mnist(split)  # fetched once, before several processes ask for it
-    names = zoo.checkpoint_names()
+    names = list(zoo.checkpoints())
     if workers is None:
         workers = min(machine.cores(), MOST)
     train = partial(zoo.retrain, folder=folder, progress=False)

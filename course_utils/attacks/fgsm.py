@@ -7,15 +7,9 @@ from course_utils.inference import differentiable, in_batches, loss_and_gradient
 
 
 def fgsm(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    bounds: tuple[float, float] = (0, 1),
-    targeted: bool = False,
-    batch_size: int | None = None,
-) -> Tensor:
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float,
+    bounds: tuple[float, float] = (0, 1), targeted: bool = False, batch_size: int | None = None,
+) -> Tensor:  # fmt: skip
     """Move every pixel by eps in the direction in which the loss rises: x + eps * sign(grad_x J).
 
     J is the cross-entropy of the softmax. Its sign is taken of the slope of `log_odds`, the same

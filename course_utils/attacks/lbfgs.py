@@ -10,6 +10,7 @@ then a problem with one constraint, and is solved as such, by sequential quadrat
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,7 @@ from tqdm.auto import tqdm
 
 from course_utils import inference
 from course_utils.attacks.quasi_newton import InverseHessian, Memory
-from course_utils.attacks.result import AttackResult, distortion
-from course_utils.checks import check_attack, check_counts, check_labels
+from course_utils.checks import EVERYWHERE, check_attack, check_counts, check_images, check_labels
 
 # All were chosen on the deck's networks, by evaluations against distortion. Of both stages:
 SLACK = 0.1  # share by which a step may raise what it minimises: strict descent takes longer
@@ -42,15 +42,27 @@ PATIENCE = 4  # adversarial steps beside the boundary without a gain, before an 
 GAIN = 1.5e-3  # share of ||r||^2 that counts as a gain
 
 
+@dataclass(frozen=True)
+class AttackResult:
+    """Adversarial images and how far they are from the originals."""
+
+    images: Tensor  # (N, ...), every pixel in [0, 1]
+    perturbation: Tensor  # r = images - originals, the same shape
+    distortion: Tensor  # float (N,): root mean square of r per pixel (the paper's section 4.2)
+    success: Tensor  # bool (N,): whether the model gives `images` their targets, asked once more
+    evaluations: Tensor  # int64 (N,): how often the model's loss and gradient were computed
+
+
+def distortion(perturbation: Tensor) -> Tensor:
+    """Return the root mean square per pixel (N,) of perturbations (N, ...), in pixel units."""
+    check_images(perturbation, name="perturbation", bounds=EVERYWHERE)
+    return perturbation.flatten(1).square().mean(1).sqrt()
+
+
 def lbfgs_attack(
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    *,
-    max_steps: int = 100,
-    batch_size: int | None = None,
-    progress: bool = False,
-) -> AttackResult:
+    model: nn.Module, images: Tensor, targets: Tensor, *, max_steps: int = 100,
+    batch_size: int | None = None, progress: bool = False,
+) -> AttackResult:  # fmt: skip
     """Find, for each image, a small r such that the model gives x + r the target label.
 
     Two stages, both on 1/2 ||r||^2 + w * loss with w = 1 / (2 c), both by L-BFGS steps that
@@ -156,10 +168,9 @@ class _Search:
             # On the boundary the margin's slope is about twice the cross-entropy's.
             self.weight = weight[rows] / 2
         else:
-            slope = self.state[:, 1]
-            self.reach = torch.maximum(self.margin, ROUGH * largest)
+            slope, reach = self.state[:, 1], torch.maximum(self.margin, ROUGH * largest)
             # Where all logits are zero: a share of what the slope can change them by in the box.
-            self.reach = torch.where(self.reach > 0, self.reach, ROUGH * slope.abs().sum(1))
+            self.reach = torch.where(reach > 0, reach, ROUGH * slope.abs().sum(1))
             # The first step goes a quarter of the way to where the linearised loss is what it
             # would be if the target's logit rose by the margin.
             raised = logits.scatter_add(1, self.target[:, None], self.reach[:, None])
@@ -170,10 +181,8 @@ class _Search:
         self.beside = torch.maximum(BESIDE * self.reach, self.depth)
         self.scale = torch.ones_like(self.margin)  # of the next step: each image's line search
         # Of stage 2: the price of being outside, ||r||^2 now and at its smallest, idle steps.
-        self.price = PRICE * self.weight
-        self.size = _squares(self.state[:, 0])
-        self.least = self.size
-        self.idle = torch.zeros_like(rows)
+        self.price, self.idle = PRICE * self.weight, torch.zeros_like(rows)
+        self.size = self.least = _squares(self.state[:, 0])
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""

@@ -12,20 +12,10 @@ LOSSES = {"cross_entropy": inference.log_odds, "dlr": inference.dlr}
 
 
 def pgd(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    step: float,
-    steps: int = 40,
-    loss: str = "cross_entropy",
-    norm: str = "linf",
-    generator: torch.Generator | None = None,
-    bounds: tuple[float, float] = (0, 1),
-    targeted: bool = False,
-    batch_size: int | None = None,
-) -> Tensor:
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: float, steps: int = 40,
+    loss: str = "cross_entropy", norm: str = "linf", generator: torch.Generator | None = None,
+    bounds: tuple[float, float] = (0, 1), targeted: bool = False, batch_size: int | None = None,
+) -> Tensor:  # fmt: skip
     """Climb the loss by `steps` steps, each brought back to within eps of the images.
 
     Of all points met on the way, an image's last one included, the one of the highest loss comes

@@ -12,15 +12,9 @@ HALVED = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # of the queries: 
 
 
 def square(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    queries: int = 1000,
-    seed: int = 0,
-    bounds: tuple[float, float] = (0, 1),
-) -> Tensor:
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, queries: int = 1000,
+    seed: int = 0, bounds: tuple[float, float] = (0, 1),
+) -> Tensor:  # fmt: skip
     """Try squares of +eps or -eps at random places; keep one where the label's lead shrinks.
 
     It starts from vertical stripes of +eps and -eps. Where a network's gradients lead nowhere

@@ -24,7 +24,7 @@ except ImportError:
 from course_utils.data import load_mnist
 from course_utils.evaluation import ATTACKS, errors_within
 from course_utils.training import error_rate
-from course_utils.zoo import load_model, load_study, model_names, study_conditions
+from course_utils.zoo import STUDY, ZOO, load_model, load_study
 
 N = 100  # the first test digits
 MOST = 1.0  # points
@@ -32,7 +32,7 @@ MOST = 1.0  # points
 
 def compare(name: str) -> dict[str, float]:
     """Return errors in percent and seconds, ours and theirs, at an eps at which not all falls."""
-    model = load_model(name) if name in model_names() else load_study(name)[0]
+    model = load_model(name) if name in ZOO else load_study(name)[0]
     images, labels = (tensor[:N] for tensor in load_mnist("test"))
     eps = 0.2 if "(robust)" in name else 0.05
     start = time.perf_counter()
@@ -46,7 +46,7 @@ def compare(name: str) -> dict[str, float]:
 
 
 def main(names: list[str]) -> int:
-    rows = {name: compare(name) for name in names or [*model_names(), *study_conditions()]}
+    rows = {name: compare(name) for name in names or [*ZOO, *STUDY]}
     table = pd.DataFrame.from_dict(rows, orient="index")
     print(f"{N} test digits, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(table.round(2).to_string())

@@ -85,6 +85,6 @@ def test_the_record_of_another_network_is_refused(tmp_path, written):
 
 
 def test_every_shipped_file_is_read_under_its_own_name():
-    names = [*zoo.checkpoint_names(), "GAN"]
+    names = [*zoo.checkpoints(), "GAN"]
     paths = {checkpoint.path_of(name, zoo.CHECKPOINTS) for name in names}
     assert paths == set(zoo.CHECKPOINTS.iterdir())

@@ -181,7 +181,7 @@ TRAINING = {training.fit, convex.fit_linear, training.fit_sparse_features, train
             gan.train_gan}  # fmt: skip
 # Not for readers: pieces of the above, or what hands the network itself on.
 INSIDE = {"ask", "batches", "copy_of_state", "differentiable", "gradient_in", "in_batches",
-          "next_batch", "per_image"}  # fmt: skip
+          "per_image"}  # fmt: skip
 KINDS = ("Tensor", "Module", "RBF", "DataFrame", "ndarray", "Mapping")
 
 

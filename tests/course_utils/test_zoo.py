@@ -25,9 +25,7 @@ from course_utils.zoo import (
     load_model,
     load_record,
     load_study,
-    model_names,
     retrain,
-    study_conditions,
 )
 
 SZEGEDY = [
@@ -123,7 +121,7 @@ def same(model, other):
 
 
 def test_the_names_are_the_decks():
-    assert model_names() == NAMES
+    assert list(zoo.ZOO) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -219,7 +217,7 @@ def test_the_study_holds_one_network_a_condition_or_five(condition, mnist):
 
 
 def test_the_studys_conditions_differ_in_nothing_but_what_they_say():
-    assert study_conditions() == CONDITIONS
+    assert list(zoo.STUDY) == CONDITIONS
     said = {"loss", "weight_decay", "lipschitz"}
     for plain, chosen in (("none", CONDITIONS[:13]), ("convolutional", CONDITIONS[13:])):
         plain = zoo.STUDY[plain]
@@ -339,11 +337,6 @@ def test_an_unknown_name_lists_the_known(function):
         function("FC10")
 
 
-def test_an_unknown_device_is_refused():
-    with pytest.raises(ValueError, match="device: got 'abacus'"):
-        load_model("FC10(1)", device="abacus")
-
-
 def test_another_networks_checkpoint_is_refused(copied):
     shutil.copy(copied / "FC10_1e-2.safetensors", copied / "FC10_1.safetensors")
     with pytest.raises(RuntimeError, match=r"record of 'FC10\(1e-2\)'.*retrain=True"):
@@ -422,7 +415,7 @@ def test_copies_and_half_precision(tmp_path, few_digits, monkeypatch):
 
 def test_retraining_writes_what_it_reports(tmp_path, few_digits, capsys):
     folder = tmp_path / "new"
-    names = zoo.checkpoint_names()
+    names = list(zoo.checkpoints())
     assert names == ["FC10(1)", "FC7-10'", "study (a little)"]
     first = {name: retrain(name, folder, progress=False) for name in names}
     assert sorted(path.name for path in folder.iterdir()) == [

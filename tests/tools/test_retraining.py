@@ -43,7 +43,7 @@ def test_every_checkpoint_is_retrained_and_the_gan_last(tmp_path, monkeypatch, c
     monkeypatch.setattr(zoo, "retrain", retrain)
     monkeypatch.setattr(gan, "retrain_gan", lambda folder: asked.append(("GAN", folder)))
     table = retraining.retrain_all(tmp_path, workers=3)
-    assert list(table.index) == zoo.checkpoint_names()
+    assert list(table.index) == list(zoo.checkpoints())
     assert asked[-1] == ("GAN", tmp_path)
-    assert {(*name, tmp_path, False) for name in zip(zoo.checkpoint_names())} == set(asked[:-1])
+    assert {(*name, tmp_path, False) for name in zip(list(zoo.checkpoints()))} == set(asked[:-1])
     assert "maxout: test error 1.50 %, 2 s" in capsys.readouterr().out

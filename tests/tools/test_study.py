@@ -137,7 +137,7 @@ def test_a_job_of_lecture_4_gives_the_shipped_rows():
 def test_every_condition_of_lecture_4_is_measured_and_in_order():
     """No error under the worst attack lies below that under one of them, nor above a proof."""
     table = study.read("fast_gradient")
-    assert set(zoo.study_conditions()) <= set(table["condition"])
+    assert set(zoo.STUDY) <= set(table["condition"])
     key = ["condition", "seed", "eps"]
     wide = table.pivot_table(index=key, columns="measure", values="value")
     attacked = wide.dropna(subset="worst")

@@ -4,6 +4,7 @@ A job is a plain function that trains, attacks and returns rows. Each finished j
 file, written beside its place and renamed: an interrupted study goes on where it was.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from course_utils.study import RESULTS, digest
+from course_utils.study import RESULTS
+from course_utils.zoo import told
 from tools.environment import ROOT
 
 KEPT = ROOT / "build" / "study"
@@ -113,6 +115,12 @@ def join(jobs: list[Job], *, folder: Path = KEPT, results: Path = RESULTS) -> No
             beside.write_text(text, encoding="utf-8", newline="\n")
             os.replace(beside, results / name)
         print(f"{part}: {len(rows)} rows from {len(mine)} jobs")
+
+
+def digest(value: object) -> str:
+    """The SHA-256 of a value as JSON; of a function in it, its name and options count."""
+    text = json.dumps(value, sort_keys=True, default=told)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def recipes(jobs: list[Job]) -> str:
