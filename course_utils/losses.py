@@ -22,13 +22,10 @@ from course_utils.models import eval_mode, linear_layers
 def weight_decay_term(model: nn.Module, weight_decay: float | Sequence[float]) -> Tensor:
     """Return the sum over the layers of lambda / 2 times the sum of the squared weights.
 
-    The paper gives the lambdas, and writes lambda * sum(w^2) / k with k the units of the layer.
-    To the letter, its three linear models then misclassify 6.1, 8.3 and 15.6 % of the training
-    images where it prints 6.7, 10 and 21.2; with lambda / 2 they misclassify 6.6, 9.9 and 23.1 %,
-    so the course uses that, for every network.
-
-    Args:
-        weight_decay: the lambdas of the fully connected layers from first to last, or one for all.
+    `weight_decay` holds the lambdas of the fully connected layers, or one for all. The paper gives
+    them, and writes lambda * sum(w^2) / k with k the units of the layer. To the letter, its three
+    linear models then misclassify 6.1, 8.3 and 15.6 % of the training images where it prints 6.7,
+    10 and 21.2; with lambda / 2 6.6, 9.9 and 23.1 %, so the course uses that, for every network.
 
     Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2, and its Table 1.
     """

@@ -82,11 +82,10 @@ def packages() -> Finding:
     for requirement in wanted:
         try:
             version = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            wrong.append(f"{requirement} is not installed")
-        else:
             if not requirement.specifier.contains(version, prereleases=True):
                 wrong.append(f"{requirement} is wanted, {version} is installed")
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement} is not installed")
     if wrong:
         return Finding("packages", "; ".join(wrong), update())
     return Finding("packages", f"all {len(wanted)} are here, in versions that should work")
@@ -137,10 +136,9 @@ def data() -> Finding:
     try:
         digits = sum(len(data.load_mnist(split)[1]) for split in ("train", "test"))
     except sources.DataUnavailable as error:
-        found, _, todo = str(error).partition("What you can do:\n")
         again = "run this cell again (if you set a variable: close Jupyter and start it from there)"
-        todo = f"do one of these, then {again}:\n" + todo.strip("\n")
-        return Finding("data", *(s.strip().replace("\n", "\n" + " " * 12) for s in (found, todo)))
+        told = str(error).replace("\n", "\n" + " " * 12).partition("What you can do:")
+        return Finding("data", told[0].strip(), f"do one of these, then {again}:{told[2]}")
     return Finding("data", f"{digits:,} digits of MNIST, in {shown(sources.cache_folder())}")
 
 

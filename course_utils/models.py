@@ -130,11 +130,8 @@ class RBF(nn.Module):
     """One radial unit a class: p_k(x) = exp(-sum_i b_ki (x_i - mu_ki)^2), b_ki above 0.
 
     Each class is a yes or no of its own: the logit is that of p_k, so `sigmoid` of it, not
-    softmax, is the unit's confidence, and an image may well belong to no class at all.
-
-    Attributes:
-        means: mu (classes, inputs), where p_k is 1. They are set, not learned.
-        log_precisions: log b (classes, inputs).
+    softmax, is the unit's confidence, and an image may well belong to no class at all. `means`
+    holds mu (classes, inputs), set and not learned; `log_precisions` log b, of the same shape.
 
     Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 7.
     """

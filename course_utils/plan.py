@@ -44,9 +44,8 @@ def measure() -> dict[str, float]:
 def computations() -> dict[str, Callable[[], object]]:
     """The three computations by their names; each does the same work at every call.
 
-    gradients: a small network and the gradient of 1,024 digits, what the attacks repeat;
-    training: six steps of a wider network on 100 digits, as in Lecture 5;
-    matrices: singular values, as the bounds of Lecture 3 need them.
+    gradients: of a small network at 1,024 digits, as in the attacks; training: six steps of a
+    wider one on 100, as in Lecture 5; matrices: singular values, as for Lecture 3's bounds.
     """
     generator = torch.Generator().manual_seed(0)
 

@@ -88,11 +88,8 @@ def find(what: str, wanted: dict[str, str], subfolder: str, sources: Sequence) -
         else:
             tqdm.write(f"{what}: complete, from {source}. It is in {folder}.", file=sys.stderr)
             return folder
-    tried = "".join(f"\n  - {answer}" for answer in answers)
-    raise DataUnavailable(
-        f"{what} could not be had. What was tried, and what came of it:{tried}\n"
-        + ADVICE.format(", ".join(wanted))
-    )
+    tried = "\n  - ".join(["What was tried, and what came of it:", *answers])
+    raise DataUnavailable(f"{what} could not be had. {tried}\n{ADVICE.format(', '.join(wanted))}")
 
 
 def cache_folder() -> Path:

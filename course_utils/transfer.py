@@ -167,14 +167,10 @@ def same_mistakes(
     """Of the images that fool two networks, how many do both give the same class?
 
     The arguments are as for `transfer_table`. Sets that are not named after one of the models,
-    such as noise, are left out.
-
-    Returns:
-        Two DataFrames, rows the sets and columns the models. The first has the percentage, among
-        the images that both the network they were made for and the column's misclassify, of
-        those to which both give one class; NaN where there are no such images. The second has
-        the number of images that it is a percentage of. Two networks that chose among the nine
-        wrong classes blindly would agree on 11 %.
+    such as noise, are left out. Returns two DataFrames, rows the sets and columns the models: the
+    percentage, among the images that both the network they were made for and the column's
+    misclassify, of those to which both give one class (NaN where there are none; 11 % by blind
+    choice among nine wrong classes), and the number of images that it is a percentage of.
     """
     _check_sets(models, adversarial, labels)
     sources = [name for name in adversarial if name in models]
@@ -195,10 +191,8 @@ def same_mistakes(
 def gradient_cosines(models: Mapping, images: Tensor, labels: Tensor) -> pd.DataFrame:
     """Return the mean cosine between two networks' gradients of the loss at the same images.
 
-    The loss is the cross-entropy, log(1 + exp(m)) with m the log-odds of the wrong classes
-    against the true one. The gradient computed is that of m: it points the same way, and does
-    not vanish where a network is sure of itself. A step along one network's gradient raises
-    another's m in proportion to the cosine between them, as far as both are linear.
+    The gradient is that of the log-odds (see `course_utils.inference.log_odds`): a step along one
+    network's raises another's log-odds in proportion to their cosine, as far as both are linear.
 
     Models, images (N, ...) and labels are as for `transfer_table`. Returns a symmetric DataFrame,
     rows and columns the models, values in [-1, 1]. An image at which a gradient is exactly zero

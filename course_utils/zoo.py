@@ -110,12 +110,9 @@ def load_record(name: str) -> dict:
 def load_study(condition: str) -> list[nn.Module]:
     """Return the networks of the study of regularisation that were trained under one condition.
 
-    All are 784-100-100-10 rectifier networks, trained on all of MNIST for as many steps. Networks
-    in the same place of two lists started from the same weights and saw the images in the same
-    order. They take images (N, 1, 28, 28) in [0, 1], give logits (N, 10), and are in eval mode.
-
-    The condition is one of `STUDY`: "none", or what was done against overfitting; "noise" is the
-    control of "adversarial training". Raises as `load_model`.
+    Otherwise as `load_model`. The condition is one of `STUDY`: "none", or what was done against
+    overfitting; "noise" is the control of "adversarial training". Networks in the same place of
+    two lists started from the same weights and saw the images in the same order.
     """
     check_choice(STUDY, condition=condition)
     return _read(_study_name(condition))[0]
@@ -135,10 +132,7 @@ def halves(count: int = 60_000) -> dict[str, torch.Tensor]:
 
 
 def train(recipe: Recipe) -> nn.Module:
-    """Train one network by a recipe on MNIST, on the CPU, and return it in eval mode.
-
-    For seeds other than a shipped network's, `dataclasses.replace(ZOO[name], seed=...)`.
-    """
+    """Train one network by a recipe, such as `dataclasses.replace(ZOO[name], seed=...)`."""
     return _trained(replace(recipe, copies=1), progress=False)[0][0]
 
 
@@ -148,17 +142,12 @@ def checkpoints() -> dict[str, Recipe]:
 
 
 def retrain(name: str, folder: Path | None = None, *, progress: bool = True) -> dict[str, float]:
-    """Train a checkpoint anew, write it, and report how it compares with the one before.
+    """Train one of `checkpoints()` anew, write it, and report how it compares with the old one.
 
-    Args:
-        name: one of `checkpoints()`.
-        folder: of the checkpoints, old and new; None for the shipped ones'.
-        progress: whether to show a bar.
-
-    Returns:
-        Train and test error in percent, retrained and as shipped; the seconds that training took;
-        and "agreement", the percentage of the test images to which both give the same class. Where
-        a checkpoint holds several networks, their means. Without an old one, only the new one's.
+    Returns train and test error in percent, retrained and as shipped; the seconds that training
+    took; and "agreement", the percentage of the test images to which both give the same class.
+    Where a checkpoint holds several networks, their means. Without an old one, only the new one's.
+    The folder is that of the checkpoints, old and new; None for the shipped ones'.
     """
     start, recipe = time.perf_counter(), checkpoints()[name]
     networks, record = _trained(recipe, progress=progress)

@@ -81,16 +81,12 @@ def lbfgs_attack(
         images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         targets: int64 (N,), the label wanted for each image.
         max_steps: of either stage, for an image.
-        batch_size: images that advance together; memory grows with it. None for as many as fit
-            the device.
+        batch_size: images that advance together; None for as many as fit the device's memory.
         progress: show a bar.
 
-    Returns:
-        An AttackResult, detached. An image that already has its target comes back as it is, at
-        no evaluations; so does one for which nothing was found, with success False.
-
-    Raises TypeError or ValueError where an argument is not as described above, or the model gives
-    logits that are not finite.
+    Returns an AttackResult, detached. An image that already has its target comes back as it is, at
+    no evaluations; so does one for which nothing was found, with success False. Raises TypeError
+    or ValueError where an argument is not as described, or the model's logits are not finite.
     """
     check_attack(model, images, targets, name="targets", batch_size=batch_size)
     check_counts(max_steps=max_steps)

@@ -3,10 +3,8 @@
 The attack minimises 1/2 ||r||^2 + w * loss(r) for every image, with a weight w that changes
 from step to step. The quadratic part is known exactly, so only the loss's curvature is learned:
 the memory holds a step s and the change l of the loss's gradient along it, and the pair that BFGS
-needs for today's weight is (s, y) with y = s + w l.
-
-One pair is remembered, the last. On the deck's networks two pairs save 2 % of the evaluations
-and cost 15 % more time.
+needs for today's weight is (s, y) with y = s + w l. It holds one pair, the last: on the deck's
+networks two save 2 % of the evaluations and cost 15 % more time.
 
 A state (B, 2, n) is r and the loss's gradient g at r, for a batch of B problems of n pixels.
 """
@@ -22,8 +20,8 @@ class Memory:
     """The last step and change of the loss's gradient, of a batch of problems.
 
     It starts empty, for problems shaped like `state`. The two lie in one tensor with room for the
-    state of the moment: then one batched product gives all inner products. (Rows times rows: other
-    layouts of a batched product of so few vectors take several times as long.)
+    state of the moment, so that one batched product gives all inner products, rows times rows:
+    other layouts take several times as long.
     """
 
     def __init__(self, state: Tensor):
