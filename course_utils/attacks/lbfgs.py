@@ -60,8 +60,8 @@ def distortion(perturbation: Tensor) -> Tensor:
 
 
 def lbfgs_attack(
-    model: nn.Module, images: Tensor, targets: Tensor, *, max_steps: int = 100,
-    batch_size: int | None = None, progress: bool = False,
+    model: nn.Module, images: Tensor, targets: Tensor, *, max_steps: int = 100, starts: int = 1,
+    seed: int = 0, batch_size: int | None = None, progress: bool = False,
 ) -> AttackResult:  # fmt: skip
     """Find, for each image, a small r such that the model gives x + r the target label.
 
@@ -80,7 +80,10 @@ def lbfgs_attack(
         model: gives logits (N, k) for images (N, ...). Its mode and gradients are left alone.
         images: float32 or float64 (N, ...) in [0, 1], on the model's device.
         targets: int64 (N,), the label wanted for each image.
-        max_steps: of either stage, for an image.
+        max_steps: of either stage, for an image and a start.
+        starts: how often to start: first from the image, then from it with Gaussian noise as large
+            as its r; the smallest r is kept. For networks on which one way may end too early.
+        seed: of that noise.
         batch_size: images that advance together; None for as many as fit the device's memory.
         progress: show a bar.
 
@@ -89,7 +92,7 @@ def lbfgs_attack(
     or ValueError where an argument is not as described, or the model's logits are not finite.
     """
     check_attack(model, images, targets, name="targets", batch_size=batch_size)
-    check_counts(max_steps=max_steps)
+    check_counts(max_steps=max_steps, starts=starts)
     with inference.differentiable(model) as model:
         # Copies: inference mode's own tensors do not take part in gradients.
         images, targets = images.detach().clone(), targets.to(images.device, copy=True)
@@ -97,25 +100,34 @@ def lbfgs_attack(
         check_labels(targets, name="targets", classes=logits.shape[1])
         adversarial, evaluations = images.clone(), torch.zeros_like(targets)
         todo = (logits.argmax(1) != targets).nonzero()[:, 0]
-        with tqdm(total=len(todo), desc="L-BFGS attack", unit="image", disable=not progress) as bar:
+        x, lot = images[todo], torch.Generator().manual_seed(seed)
+        least, total = torch.zeros_like(x.flatten(1)[:, 0]), len(todo) * starts
+        with tqdm(total=total, desc="L-BFGS attack", unit="image", disable=not progress) as bar:
 
             def attack(*some: Tensor) -> tuple[Tensor, Tensor]:
                 found = _smallest_perturbation(model, *some, max_steps)
                 bar.update(len(some[0]))
                 return found
 
-            if len(todo):
-                r, evaluations[todo] = inference.in_batches(
-                    attack, images[todo], targets[todo], logits[todo], batch_size=batch_size
+            for again in range(starts) if len(todo) else ():
+                start = torch.zeros_like(x)
+                if again:
+                    noise = torch.randn(x.shape, generator=lot).to(x)
+                    start = (x + inference.per_image(least, x) * noise).clamp(0, 1) - x
+                r, spent = inference.in_batches(
+                    attack, x, targets[todo], logits[todo], start, batch_size=batch_size
                 )
-                adversarial[todo] = (images[todo] + r).clamp(0, 1)
+                evaluations[todo] += spent
+                better = r.flatten(1).any(1) & ((distortion(r) < least) | (least == 0))
+                least = torch.where(better, distortion(r), least)
+                adversarial[todo[better]] = (x + r)[better].clamp(0, 1)
         success = inference.predict(model, adversarial, batch_size=batch_size) == targets
     r = adversarial - images
     return AttackResult(adversarial, r, distortion(r), success, evaluations)
 
 
 def _smallest_perturbation(
-    model: nn.Module, images: Tensor, targets: Tensor, logits: Tensor, max_steps: int
+    model: nn.Module, images: Tensor, targets: Tensor, logits: Tensor, start: Tensor, max_steps: int
 ) -> tuple[Tensor, Tensor]:
     """Return r like `images`, zero where nothing was found, and the evaluations it took."""
     best, evaluations = torch.zeros_like(images.flatten(1)), torch.zeros_like(targets)
@@ -124,7 +136,8 @@ def _smallest_perturbation(
         rows = best.any(1).nonzero()[:, 0] if crossed else torch.arange(len(best)).to(targets)
         if not len(rows):
             break
-        search = _Search(model, images, targets, logits, best, weight, reach, rows, crossed=crossed)
+        r = best if crossed else start.flatten(1)
+        search = _Search(model, images, targets, logits, r, weight, reach, rows, crossed=crossed)
         reach = reach if crossed else search.reach
         step = search.along_the_boundary if crossed else search.towards_the_target
         for _ in range(max_steps):

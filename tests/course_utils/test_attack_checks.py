@@ -55,6 +55,7 @@ def with_pixel(value: float) -> torch.Tensor:
         ({"max_steps": 0}, ValueError, "max_steps: got 0"),
         ({"max_steps": 2.5}, ValueError, r"max_steps: got 2\.5"),
         ({"max_steps": True}, ValueError, "max_steps: got True"),
+        ({"starts": 0}, ValueError, "starts: got 0"),
         ({"batch_size": -1}, ValueError, "batch_size: got -1"),
         ({"batch_size": 1.5}, ValueError, r"batch_size: got 1\.5"),
     ],

@@ -184,6 +184,22 @@ def test_the_scale_of_the_logits_changes_nothing(name, factor, digits):
     assert scaled.distortion.mean().item() == pytest.approx(mean, rel=0.01)
 
 
+def test_more_starts_keep_the_smallest_where_one_way_ends_too_early(digits):
+    model, (images, targets) = load_model("RBF"), (tensor[:60] for tensor in digits)
+    before = torch.get_rng_state()
+    one, two, again = (lbfgs_attack(model, images, targets, starts=n) for n in (1, 2, 2))
+    other = lbfgs_attack(model, images, targets, starts=2, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(two.images, again.images) and not torch.equal(two.images, other.images)
+    for found in (two, other):
+        assert found.success.all() and (found.distortion <= one.distortion).all()
+        assert found.distortion.mean() < 0.98 * one.distortion.mean()
+        assert (found.evaluations >= one.evaluations).all()
+        assert found.evaluations.double().mean() < 3 * one.evaluations.double().mean()
+    parts = lbfgs_attack(model, images, targets, starts=2, batch_size=25)
+    assert parts.distortion.mean().item() == pytest.approx(two.distortion.mean().item(), rel=0.01)
+
+
 def test_no_image_is_left_while_its_steps_still_land_outside(digits):
     """With weak logits a step may land beside the boundary, but outside, a few times in a row."""
     model = load_model("FC100-100-10")
