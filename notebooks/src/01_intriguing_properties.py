@@ -581,10 +581,16 @@ figures.digits([shown], titles=[list(range(1, 11))])
 plt.show()
 
 # %% [markdown]
-# **Figure 7.** The same on paper: which are untouched, attacked, noisy? The kinds follow.
+# **Figure 7.** The same without clicks: ten pictures, each of one of the three kinds.
+#
+# > **Before you run:** which of them were attacked?
+
+# %%
+guess = "?"  # their numbers, such as "1, 5"
 
 # %%
 print(", ".join(f"{i}: {[*kinds][kind]}" for i, kind in enumerate(which, start=1)))
+print("you said", guess)
 
 # %% [markdown]
 # Whatever your score: a change of .056 is spread over the picture, and on a large screen its grey
