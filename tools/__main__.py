@@ -50,6 +50,13 @@ def course() -> int:
     return lectures.course()
 
 
+LAB_SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
+    # A saved notebook shows its explorers and progress bars when it is opened again.
+    "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
+}
+
+
 def lab() -> int:
     from tools import lectures
 
@@ -57,8 +64,7 @@ def lab() -> int:
         print(f"new: {path.relative_to(environment.ROOT)}", flush=True)
     settings = environment.ROOT / "build" / "lab-settings"
     settings.mkdir(parents=True, exist_ok=True)
-    quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
-    (settings / "overrides.json").write_text(json.dumps(quiet))
+    (settings / "overrides.json").write_text(json.dumps(LAB_SETTINGS))
     options = [f"--LabApp.app_settings_dir={settings}"]
     options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if getattr(os, "geteuid", lambda: 1)() == 0:  # in a container

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.__main__ import LAB_SETTINGS
 from tools.environment import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="make test-browser installs it")
@@ -96,9 +97,10 @@ def lab(tmp_path_factory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
     folder.mkdir()
-    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
+    for name, settings in LAB_SETTINGS.items():
+        place = home / "settings" / f"{name.replace(':', '/')}.jupyterlab-settings"
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps(settings))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -7,11 +7,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-EXPLORER = re.compile(r"^(?:laboratory|FastGradientExplorer)\(", re.MULTILINE)
 
-
-def explorer_slice(path: Path) -> NotebookNode:
-    """The lecture `path` with only the code cells that its first explorer's cell depends on.
+def explorer_slice(path: Path, call: str) -> NotebookNode:
+    """The lecture `path` with only the code cells that the first cell with `call` depends on.
 
     A cell is needed if it is the last to bind a name that a later, needed cell uses; magics are
     not, nor are cells that only show something. Outputs are left out.
@@ -19,7 +17,7 @@ def explorer_slice(path: Path) -> NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     trees = [_parse(cell.source) for cell in cells]
-    last = min(i for i, cell in enumerate(cells) if EXPLORER.search(cell.source))
+    last = min(i for i, cell in enumerate(cells) if f"\n{call}" in f"\n{cell.source}")
     kept, wanted = [last], uses(trees[last])
     for i in reversed(range(last)):
         if names := gives(trees[i]) & wanted:
