@@ -49,6 +49,20 @@ DRAWN = f"""() => [...document.querySelectorAll('{EXPLORER} .widget-image')]
     .every(e => e.complete && e.naturalWidth > 0)"""
 
 
+END = """async () => {
+    const token = document.cookie.match(/_xsrf=([^;]+)/)?.[1] ?? '';
+    const sessions = await (await fetch('/api/sessions')).json();
+    const answers = await Promise.all(sessions.map(({id}) => fetch(`/api/sessions/${id}`,
+        {method: 'DELETE', headers: {'X-XSRFToken': token}})));
+    return answers.map(a => a.status);
+}"""
+
+
+def end_kernels(page):
+    ended = page.evaluate(END)
+    assert ended and set(ended) == {204}, ended
+
+
 class Lab:
     """A notebook in JupyterLab, run from its first cell to its last."""
 
@@ -96,8 +110,7 @@ def test_the_first_explorer_needs_no_kernel(page, lab, number, errors):
     Lab(page, address, f"{number}.ipynb")
     explorer = page.locator(".laboratory")
     explorer.locator("input[type=range]:visible").first.wait_for(timeout=240_000)
-    for session in page.request.get(f"{address}/api/sessions").json():
-        page.request.delete(f"{address}/api/sessions/{session['id']}")
+    end_kernels(page)
     errors.clear()  # of JupyterLab's, which misses its kernel
     if explorer.locator(".lab-go").count():
         explorer.locator(".lab-go").click()
@@ -124,8 +137,7 @@ def test_a_saved_notebook_opens_as_it_was(page, lab):
     page.locator(".jp-OutputArea .widget-html", has_text="3/3").first.wait_for()
     page.keyboard.press("Control+s")
     page.wait_for_timeout(3000)
-    for session in page.request.get(f"{address}/api/sessions").json():
-        page.request.delete(f"{address}/api/sessions/{session['id']}")
+    end_kernels(page)
     page.goto("about:blank")
     page.goto(f"{address}/doc/tree/saved.ipynb")
     page.locator(".lab-game canvas").wait_for(timeout=120_000)
