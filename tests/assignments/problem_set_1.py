@@ -447,6 +447,15 @@ def gradient(r, x, targets, weight, bias, c):
 '''},
         {"gradient-hidden": 0},
     ),
+    "gradient: autograd's, which was not to be used": (
+        {"gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    r = r.clone().requires_grad_()
+    loss = cross_entropy((x + r) @ weight.T + bias, targets, reduction="none")
+    return torch.autograd.grad((c * r.square().sum(1) + loss).sum(), r)[0]
+'''},
+        {"gradient-test": 0, "gradient-hidden": 0},
+    ),
     "gradient: softmax overflows": (
         {"gradient": '''
 def gradient(r, x, targets, weight, bias, c):

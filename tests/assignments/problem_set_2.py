@@ -237,8 +237,11 @@ def coverage(interval, p, n):
     share = Fraction(p) / 100
     with ThreadPoolExecutor(2) as pool:
         terms = pool.map(lambda k: math.comb(n, k) * share**k * (1 - share) ** (n - k), range(n + 1))
-    ends = [interval(k, n) for k in range(n + 1)]
-    return 100 * sum([t for t, (low, high) in zip(terms, ends) if low <= p <= high], Fraction(0))
+    total = Fraction(0)  # `sum` is NumPy's now
+    for k, term in enumerate(terms):
+        low, high = interval(k, n)
+        total += term if low <= p <= high else 0
+    return 100 * total
 ''',
 }
 

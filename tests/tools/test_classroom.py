@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from safetensors import SafetensorError
 
 from course_utils.assignments import likely, same
 from tools import lectures
@@ -44,6 +46,7 @@ HERE = Path(__file__).parents[1] / "assignments"
 sys.path.insert(0, str(HERE))
 import answers  # noqa: E402
 
+IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "work", ".ipynb_checkpoints")
 PARTS = ("text", "given", "solution", "test", "open", "hint")
 SMALL = HERE / "source"  # a problem set of two exercises
 NAMES = problem_sets.names()
@@ -323,7 +326,8 @@ def test_other_objects_do_not(value):
 ])  # fmt: skip
 @pytest.mark.parametrize("blob", [packed({"0": torch.ones(2)}), b"12345678", b"\xff" * 20])
 def test_what_encode_never_wrote_is_refused(tree, blob):
-    with pytest.raises(Exception):  # noqa: B017: any, for which the process counts as lost
+    refused = ValueError, TypeError, KeyError, IndexError, AttributeError, SafetensorError
+    with pytest.raises(refused):
         decode(tree, blob)
 
 
@@ -998,6 +1002,31 @@ def test_nbgrader_itself_gives_the_same_marks(nbgrader, small, tmp_path):
         for who, notebook in tried.items()
     }
     assert given == ours == {"full": 5, "none": 0, "norm": 3}
+
+
+def test_the_container_has_what_grading_needs(tmp_path):
+    """The Dockerfile's steps but for the installation, in a copy of what it copies."""
+    text = (lectures.ROOT / "Dockerfile").read_text(encoding="utf-8")
+    course = tmp_path / "course"
+    for line in re.findall(r"^COPY (.*)$", text, flags=re.M):
+        *sources, to = line.split()
+        for path in (lectures.ROOT / source for source in sources):
+            if path.is_dir():
+                shutil.copytree(path, course / to, ignore=IGNORED)
+            else:
+                (course / to).mkdir(exist_ok=True)
+                shutil.copy(path, course / to)
+    assert (course / re.search(r"-c (\S+\.txt)", text)[1]).exists()
+    assert 'ENTRYPOINT ["python", "-m", "tools", "grade"]' in text
+    hand_in(tmp_path / "in" / "set", "anna", answers.solved(SETS["problem_set_4"]), "ps4.ipynb")
+    code = "import sys; from tools.classroom.grading import main; sys.exit(main(sys.argv[1:]))"
+    kept = {"PATH", "COURSE_CACHE", "COURSE_DATA", "LANG", "OMP_NUM_THREADS"} & set(os.environ)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "in" / "set")], cwd=course, text=True,
+        capture_output=True, env={n: os.environ[n] for n in kept} | {"PYTHONPATH": str(course)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert grades(tmp_path / "in" / "set-graded")["anna"]["tests"] == "34"
 
 
 def test_sources_lie_where_they_are_looked_for():

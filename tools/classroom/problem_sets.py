@@ -113,8 +113,8 @@ def bound_names(source: str) -> list[str]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             names.append(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            names += [leaf.id for leaf in ast.walk(node)
-                      if isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Store)]  # fmt: skip
+            stored = (leaf for leaf in ast.walk(node) if isinstance(leaf, ast.Name))
+            names += [leaf.id for leaf in stored if isinstance(leaf.ctx, ast.Store)]
     return names
 
 

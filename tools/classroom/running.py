@@ -34,13 +34,6 @@ SETTINGS = {"COURSE_CACHE", "COURSE_DATA", "HOME", "LANG", "LC_ALL", "PATH", "PY
 # No pip starts with such a PIP_PYTHON; torch.compile gives the function as it is.
 SET = {"PIP_PYTHON": "none", "UV_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1",
        "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
-START = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import student
-sys.path.pop(0)
-student.main(student.Connection(int(sys.argv[2])), sys.argv[3:])
-"""
 _lock = threading.Lock()
 _zygote: list = []  # the process that all others are forked from, when there is one
 
@@ -83,15 +76,16 @@ def start(sets: list[ProblemSet]) -> None:
     for name in {"COURSE_CACHE", "COURSE_DATA"} & set(environment):
         environment[name] = str(Path(environment[name]).expanduser().absolute())
     with theirs:
-        arguments = [str(Path(__file__).parent), str(theirs.fileno()), *sorted(imports)]
+        script, number = Path(__file__).with_name("student.py"), theirs.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", START, *arguments],
-            env=environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+            [sys.executable, script, str(number), *sorted(imports)],
+            env=environment, stdin=subprocess.DEVNULL, pass_fds=[number],
         )  # fmt: skip
     _zygote[:] = [ours, process, imports]
 
 
 def stop() -> None:
+    """End it; what is being marked is lost."""
     if _zygote:
         _zygote[0].close()
         _zygote[1].wait()
@@ -115,7 +109,7 @@ class Submission:
         self.request["folder"] = self.open.enter_context(folder)
         self._begin()
         # Whatever a process does, or leaves half said, nobody waits for it longer than this.
-        timer = threading.Timer(self.until - time.monotonic() + self.cell, lambda: self.life.close())
+        timer = threading.Timer(self.until + self.cell - time.monotonic(), self._end)
         timer.daemon = True
         timer.start()
         self.open.callback(timer.cancel)
@@ -123,6 +117,9 @@ class Submission:
 
     def __exit__(self, *_) -> None:
         self.open.close()
+
+    def _end(self) -> None:
+        self.life.close()
 
     def _begin(self) -> None:
         (self.pipe, theirs), (self.life, end) = Pipe(), Pipe()
@@ -294,9 +291,3 @@ def detached(value):
     if isinstance(value, tuple):
         return tuple(map(detached, value))
     return value.detach() if isinstance(value, torch.Tensor) else value
-
-
-def what(value) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    return f"a {type(value).__name__}"

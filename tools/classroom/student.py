@@ -148,8 +148,8 @@ class Session:
             return {"missing": name}, b""
         fresh()
         try:
-            torch.set_grad_enabled(grad)
             with torch.inference_mode(False), warnings.catch_warnings():
+                torch.set_grad_enabled(grad)  # within: leaving inference mode switches it on
                 warnings.simplefilter("ignore")
                 result = self.names[name](*arguments, **named)
                 fresh()
@@ -313,3 +313,8 @@ def main(control: Connection, imports: list[str]) -> None:
             confine(header["folder"], header["whole"])
             session.serve()
         os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder; what is needed from it is imported
+    main(Connection(int(sys.argv[1])), sys.argv[2:])

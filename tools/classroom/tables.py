@@ -65,15 +65,12 @@ def read(path: Path, columns: tuple[str, ...], numbers: tuple[str, ...]) -> list
     """
     if not path.exists():
         return []
-    content, encoding = path.read_bytes(), "utf-8-sig"
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16"
-    else:
-        try:
-            content.decode(encoding)
-        except UnicodeDecodeError:
-            encoding = "cp1252"
-    text = content.decode(encoding, "replace")
+    content = path.read_bytes()
+    marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = content.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", "replace")
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
     if missing := [column for column in columns if column not in table]:
