@@ -15,27 +15,24 @@ __all__ = ["certified_curves", "cones", "distances_by_network", "frequency_maps"
 
 
 def cones(
-    function: Callable[[np.ndarray], np.ndarray], *, constants: Sequence[float],
-    points: Sequence[float],
+    function: Callable[[np.ndarray], np.ndarray], *, constants: Sequence[float]
 ) -> Figure:
-    """A function of one number with the cones that a constant K allows it, a panel for each K.
+    """A function of one number with the cone that a constant K allows it at 0, a panel for each K.
 
-    Through each of `points` go two lines of slopes K and -K. Where the function leaves the cone
-    between them it is drawn thick: there |f(x) - f(point)| > K |x - point|.
+    Its lines have the slopes K and -K. Where the function leaves the cone it is drawn thick: there
+    |f(x) - f(0)| > K |x|.
     """
     x = np.linspace(-6, 6, 601)
-    y = function(x)
+    y, height = function(x), function(np.zeros(()))
     room = 0.15 * np.ptp(y)
     figure, axes = side_by_side(len(constants), 4.2 * len(constants), 3.3, sharey=True)
     for ax, constant in zip(axes, constants):
         ax.plot(x, y, color="black", linewidth=2)
-        for point in points:
-            height = function(np.array(point))
-            reach = constant * np.abs(x - point)
-            ax.fill_between(x, height - reach, height + reach, color="0.5", alpha=0.25)
-            outside = np.abs(y - height) > reach * (1 + 1e-9) + 1e-12
-            ax.plot(x, np.where(outside, y, np.nan), color="tab:orange", linewidth=6)
-            ax.plot(point, height, "o", color="black")
+        reach = constant * np.abs(x)
+        ax.fill_between(x, height - reach, height + reach, color="0.5", alpha=0.25)
+        outside = np.abs(y - height) > reach * (1 + 1e-9) + 1e-12
+        ax.plot(x, np.where(outside, y, np.nan), color="tab:orange", linewidth=6)
+        ax.plot(0, height, "o", color="black")
         ax.set(title=f"K = {constant:g}", xlabel="x", xlim=(-6, 6),
                ylim=(y.min() - room, y.max() + room))
     axes[0].set_ylabel("f(x)")

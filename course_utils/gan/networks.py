@@ -21,18 +21,18 @@ class Generator(nn.Sequential):
 
 
 def rectifier_generator(
-    *widths: int, noise: int = 100, mean: torch.Tensor | None = None, normalise: bool = True,
-    seed: int = 0,
+    *widths: int, noise: int = 100, mean: torch.Tensor | None = None, seed: int = 0
 ) -> Generator:
     """Build the 2014 paper's kind of generator: rectifier layers under one of sigmoids.
+
+    Before the rectifiers stands batch normalisation. The paper's had none (it is of 2015); without
+    it, training as short as the course's makes few digits or one.
 
     Args:
         widths: units of each hidden layer; the paper has 1200, 1200.
         noise: how many numbers an image is made from.
         mean: the mean image (1, 28, 28), in [0, 1], that the sigmoids' biases are to give at first;
             None for grey.
-        normalise: put batch normalisation before the rectifiers. The paper's had none (it is of
-            2015); without it, training as short as the course's makes few digits or one.
         seed: of the first weights, uniform in [-0.05, 0.05].
 
     It goes from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
@@ -52,28 +52,26 @@ def rectifier_generator(
         plain[-1].bias.data.copy_(mean.flatten().logit(eps=1e-3))
     layers: list[nn.Module] = []
     for layer in plain:
-        if normalise and isinstance(layer, nn.ReLU):
+        if isinstance(layer, nn.ReLU):
             layers.append(nn.BatchNorm1d(layers[-1].out_features))
         layers.append(layer)
     return Generator(*layers, nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28)), noise=noise)
 
 
-def maxout_discriminator(
-    *widths: int, dropout: tuple[float, float] = (0.2, 0.5), seed: int = 0
-) -> nn.Sequential:
+def maxout_discriminator(*widths: int, seed: int = 0) -> nn.Sequential:
     """Build the 2014 paper's kind of discriminator: maxout layers, with dropout, and one logit.
 
-    It goes from images (N, 1, 28, 28) in [0, 1] to logits (N, 1).
+    It goes from images (N, 1, 28, 28) in [0, 1] to logits (N, 1); in train mode a fifth of the
+    pixels and half of the hidden units are set to zero.
 
     Args:
         widths: units of each hidden layer; the paper has 240, 240.
-        dropout: as of `fully_connected`.
         seed: of the first weights, uniform in [-0.005, 0.005]: from larger ones, what D tells G
             of an image's pixels is noisier, and so are G's images.
 
     Errors, source: as of `rectifier_generator`.
     """
-    return _drawn(fully_connected(*widths, 1, hidden="maxout", dropout=dropout), 0.005, seed)
+    return _drawn(fully_connected(*widths, 1, hidden="maxout", dropout=(0.2, 0.5)), 0.005, seed)
 
 
 def _drawn(network: nn.Sequential, largest: float, seed: int) -> nn.Sequential:

@@ -116,7 +116,7 @@ claims.check("not-stable", intervals.ratio(moved, shaken),
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
-figures.cones(sigmoid, constants=[0.25, 0.15], points=[0])
+figures.cones(sigmoid, constants=[0.25, 0.15])
 plt.show()
 
 # %% [markdown]

@@ -21,7 +21,7 @@ def clean():
 
 
 def test_a_function_that_leaves_its_cone_is_drawn_thick_there():
-    figure = figures.cones(np.abs, constants=[1.0, 0.5], points=[0])
+    figure = figures.cones(np.abs, constants=[1.0, 0.5])
     drawn = []
     for ax in figure.axes:
         curve, thick = ax.lines[0], ax.lines[1]

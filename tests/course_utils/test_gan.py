@@ -26,6 +26,14 @@ def build():
     return gan.rectifier_generator(16, 16, **SIZES), gan.maxout_discriminator(8, 8, seed=4)
 
 
+def bare():
+    """Without batch normalisation, under which biases' slopes are but rounding, and dropout."""
+    generator, discriminator = build()
+    kept = [layer for layer in generator if not isinstance(layer, nn.BatchNorm1d)]
+    others = [layer for layer in discriminator if not isinstance(layer, nn.Dropout)]
+    return gan.Generator(*kept, noise=generator.noise), nn.Sequential(*others)
+
+
 @pytest.fixture
 def pair():
     return build()
@@ -214,9 +222,7 @@ def test_report_has_a_row_for_every_few_rounds(pair, images):
 
 def test_rounds_are_those_of_algorithm_1(images):
     def plain():
-        # Under batch normalisation the biases' slopes are nothing but rounding.
-        generator = gan.rectifier_generator(16, 16, normalise=False, **SIZES)
-        discriminator = gan.maxout_discriminator(8, 8, dropout=(0.0, 0.0), seed=4)
+        generator, discriminator = bare()
         for layer in linear_layers(discriminator):
             layer.weight.data *= 40  # slopes far above Adam's epsilon
         return generator, discriminator
@@ -283,11 +289,7 @@ def test_a_last_batch_of_one_goes_with_the_one_before(images):
 def test_plain_gradient_descent_and_an_adversarial_d_step_by_step(images):
     """One round, against PyTorch's modules; the moved batch is Lecture 4's step of D's loss."""
     eps, rate = 0.05, 0.5
-    networks = lambda: (  # noqa: E731
-        gan.rectifier_generator(16, 16, normalise=False, **SIZES),
-        gan.maxout_discriminator(8, 8, dropout=(0.0, 0.0), seed=4),
-    )
-    (g, d), random = networks(), torch.Generator().manual_seed(5)
+    (g, d), random = bare(), torch.Generator().manual_seed(5)
     batch = images[torch.randperm(60, generator=random)]
     noise = lambda: 2 * torch.rand(60, g.noise, generator=random) - 1  # noqa: E731
     loss = nn.functional.binary_cross_entropy_with_logits
@@ -304,10 +306,10 @@ def test_plain_gradient_descent_and_an_adversarial_d_step_by_step(images):
     with torch.no_grad():
         for weight in g.parameters():
             weight -= rate * weight.grad
-    ours = networks()
+    ours = bare()
     gan.train_gan(*ours, images, epochs=1, batch_size=60, learning_rate=rate, adam=False, eps=eps,
                   average=0, seed=5, progress=False)  # fmt: skip
-    start = states(networks())
+    start = states(bare())
     for mine, theirs, before in zip(states(ours), states((g, d)), start):
         torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-4)
     assert not same(states(ours)[:2], start[:2])

@@ -141,7 +141,7 @@ CALLS = {
     figures.beside_paper: lambda m, x, y: [frame(x), frame(x) - 1, frame(x) + 1, frame(x)],
     figures.certified_curves: lambda m, x, y: [x[0, 0, 0], {"a": x[:, 0, 0]}, {}],
     figures.class_shares: lambda m, x, y: [frame(x), {"least": 3}],
-    figures.cones: lambda m, x, y: [np.abs, {"constants": [1.0, 0.5], "points": [0.0]}],
+    figures.cones: lambda m, x, y: [np.abs, {"constants": [1.0, 0.5]}],
     figures.curves: lambda m, x, y: [{"loss": frame(x).set_index("a")}, {"mark": 1, "log": True}],
     figures.descent_paths: lambda m, x, y: [
         lambda p: p.sum(-1), {"a": np.array([[0.1, 0.2], [1, 0.7]])}, {}
