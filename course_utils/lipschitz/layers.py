@@ -91,9 +91,10 @@ def _attain(layer: nn.Conv2d, shape: tuple[int, int, int]) -> tuple[float, Tenso
         return layer._conv_forward(image, weight.to(image), None)  # as torch pads, with no bias
 
     def there_and_back(vector: np.ndarray) -> np.ndarray:
-        image = torch.from_numpy(vector.reshape(1, *shape))
-        outputs, back = torch.func.vjp(linear_part, image)
-        return back(outputs)[0].flatten().numpy()
+        image = torch.from_numpy(vector.reshape(1, *shape)).requires_grad_()
+        with torch.enable_grad():
+            outputs = linear_part(image)
+        return torch.autograd.grad(outputs, image, outputs.detach())[0].flatten().numpy()
 
     vector = largest_eigenpair(there_and_back, size, tolerance=5e-3, dtype=np.float32)[1]
     best = torch.from_numpy(vector).view(shape)
