@@ -40,6 +40,7 @@ def odd(seed: int, dtype: torch.dtype) -> nn.Sequential:
         fully_connected(5, 3, inputs=12, seed=seed),
     ).to(dtype)  # fmt: skip
     model[2].eval()
+    model[3][1].eval()
     model[2].weight.requires_grad_(False)
     model[2].bias.grad = torch.ones_like(model[2].bias)
     return model
