@@ -4,7 +4,7 @@ import { choice, make, slider } from "./laboratory.js";
 import { bytesOf } from "./networks.js";
 
 const ROUNDS = 200;  // of the power iteration
-const VIEW = 240;  // CSS pixels of a picture
+const VIEW = 240;  // CSS pixels of a picture, about
 
 /** A convolution with the norms of all its frequencies, from what Python stored. */
 export function convolutionOf(stored) {
@@ -75,6 +75,7 @@ export function amplifiedPattern(layer, frequency) {
 /** Colour every pixel of a canvas. @param {(y: number, x: number) => number[]} colour 0 to 1 */
 function colourAll(canvas, height, width, colour) {
   Object.assign(canvas, { height, width });
+  canvas.style.width = `${Math.max(1, Math.round(VIEW / width)) * width}px`;  // whole pixels
   const context = canvas.getContext("2d"), picture = context.createImageData(width, height);
   for (let p = 0; p < height * width; p++) {
     const three = colour(Math.floor(p / width), p % width).map((v) => 255 * v);
@@ -129,7 +130,6 @@ export async function mountFrequency(root, source) {
       + `${top.toFixed(3)} at ${best[0]} down, ${best[1]} right.`;
   }
 
-  canvases.forEach((canvas) => (canvas.style.width = `${VIEW}px`));
   root.replaceChildren(make("div", { class: "lab-controls" }, menu.row, ...ways.map((w) => w.row)),
     make("div", { class: "lab-row" }, ...figures), status);
   begin(0);

@@ -341,6 +341,21 @@ def test_the_game_is_played_collapses_and_is_cured(page, folder):
     assert "Round" in page.inner_text(".lab-game p")
 
 
+FRAMES = """() => new Promise(done => {
+  const game = document.querySelector('.lab-game'), from = +game.dataset.frames, at = performance.now();
+  setTimeout(() => done(1000 * (game.dataset.frames - from) / (performance.now() - at)), 1000);
+})"""
+
+
+def test_the_game_moves_thirty_times_a_second(page, folder):
+    page.goto((folder / "game.html").as_uri())
+    page.click("text=run")
+    seconds = [page.evaluate(FRAMES) for _ in range(5)]
+    page.click("text=pause")
+    print(f"frames a second: {', '.join(f'{frames:.0f}' for frames in seconds)}")
+    assert max(seconds) >= 30  # a second in which other programs left it a processor
+
+
 def test_nothing_is_read_from_elsewhere(folder):
     for path in folder.iterdir():
         text = path.read_text(encoding="utf-8")

@@ -25,14 +25,14 @@ def mathml(formula: str, *, block: bool = False) -> str:
 
 
 def is_plumbing(source: str) -> bool:
-    """Whether code only imports, or only draws a figure: a page folds it."""
+    """Whether code only imports, or only draws a figure or an explorer: a page folds it."""
     try:
         statements = ast.parse(source).body
     except SyntaxError:  # a command of IPython's
         return False
     return all(
         isinstance(statement, ast.Import | ast.ImportFrom)
-        or ast.unparse(statement).startswith(("figures.", "plt."))
+        or ast.unparse(statement).startswith(("figures.", "plt.", "laboratory("))
         for statement in statements
     )
 
