@@ -187,7 +187,8 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 def course(folder: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
     """Fetch the data, run the lectures into `executed`, print the claims; 0 if all is well."""
-    from course_utils import claims, data, machine, plan
+    from course_utils import data, machine, plan
+    from tools import verdicts
 
     try:
         executed.mkdir(parents=True, exist_ok=True)
@@ -211,10 +212,10 @@ def course(folder: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
     for name, path in paths.items():
         write(notebooks[name], executed / path.name)
     numbers = [int(name[:2]) for name in paths]
-    table = claims.report(list(notebooks.values()), lectures=numbers)
-    print(f"\n{claims.format_report(table)}\n\nTime taken:")
+    table = verdicts.report(list(notebooks.values()), lectures=numbers)
+    print(f"\n{verdicts.format_report(table)}\n\nTime taken:")
     print(*(f"  {name}: {results[name][0] / 60:.1f} min" for name in paths), "", sep="\n")
-    failures = claims.failures(table)
+    failures = verdicts.failures(table)
     problems = [str(results[name][1]) for name in paths if results[name][1]]
     print("\n\n".join(problems), end="\n" if problems else "")
     if not problems and not failures:

@@ -7,18 +7,11 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_utils import claims, published, transfer
-from course_utils.claims import (
-    MIME_TYPE,
-    check,
-    check_table,
-    check_theorem,
-    failures,
-    format_report,
-    report,
-)  # fmt: skip
+from course_utils.claims import MIME_TYPE, check, check_table, check_theorem
 from course_utils.deck import CLAIMS, EFFECTS
 from course_utils.intervals import Interval
 from tools.lectures import lectures
+from tools.verdicts import failures, format_report, report
 
 # The deck, slide by slide: its statements, tables and figures, and the claims that carry them.
 DECK = {

@@ -32,7 +32,7 @@ ORDER = (
     "transfer gan published deck cards claims figures widgets exercises assignments study "
     "laboratory"
 ).split()
-TOOLS = "__init__ environment lectures retraining study classroom book __main__".split()
+TOOLS = "__init__ environment verdicts lectures retraining study classroom book __main__".split()
 
 
 def requirements():
@@ -98,7 +98,7 @@ def test_readme_links_lead_somewhere():
         ("course_utils/sources", "could not be had"),
         ("course_utils/sources", "cannot be written"),
         ("course_utils/vision", "operator torchvision::nms does not exist"),
-        ("course_utils/claims", "FAILS "),
+        ("tools/verdicts", "FAILS "),
         ("course_utils/data", "COURSE_DATA"),
         ("course_utils/sources", "COURSE_CACHE"),
         ("tools/environment", "COURSE_TORCH"),

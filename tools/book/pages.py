@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from course_utils import claims, laboratory
 from course_utils.cards import verdict_card
 from course_utils.deck import CLAIMS as DECK
-from tools import lectures
+from tools import lectures, verdicts
 from tools.book.cells import BookError, page, shows_picture
 from tools.environment import ROOT
 
@@ -70,8 +70,8 @@ def claims_page(notebooks: dict[str, NotebookNode]) -> str:
     Raises BookError where a claim is missing, or its verdict is another than expected.
     """
     names = {int(name[:2]): name for name in notebooks}
-    table = claims.report(list(notebooks.values()), lectures=list(names))
-    if failing := claims.failures(table):
+    table = verdicts.report(list(notebooks.values()), lectures=list(names))
+    if failing := verdicts.failures(table):
         raise BookError("\n".join(f"claim {line}" for line in failing))
     found = [
         claims.read(output.data[claims.MIME_TYPE])
