@@ -195,11 +195,10 @@ class _Search:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
-        self.trial = self.trial[: len(rows)]
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor) and name != "trial":
-                setattr(self, name, value.index_select(0, rows))
-        self.memory.keep(rows)
+        for part in (self, self.memory):
+            for name, value in vars(part).items():
+                if isinstance(value, Tensor):
+                    setattr(part, name, value.index_select(0, rows))
 
     def evaluate(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the margin (B,) and the loss (B,) at x + r; write the gradient into `state`."""

@@ -33,10 +33,6 @@ class Memory:
         change = torch.sub(after, before, out=self.vectors[:, :2])
         self.gram = torch.bmm(change, change.mT)
 
-    def keep(self, rows: Tensor) -> None:
-        """Go on with some of the problems only; `rows` are their indices."""
-        self.vectors, self.gram = self.vectors.index_select(0, rows), self.gram[rows]
-
 
 class InverseHessian:
     """The inverse Hessian H of 1/2 ||r||^2 + w * loss, its rows and columns of held pixels zero.
