@@ -22,8 +22,8 @@ class Claim:
     against the claim, and `expected` the verdict that the course has found.
 
     kind: "theorem" (checked on cases), "effect" (a difference or a ratio), "table" (the order of
-    its cells), "figure" (an effect, on several pictures), or "interpretation" (an effect that
-    the interpretation predicts and its rival denies: the verdict is on the prediction).
+    its cells), "figure" (an effect, on several pictures), or "interpretation" (an effect that it
+    predicts and its rival denies: the verdict is on the prediction).
     """
 
     id: str

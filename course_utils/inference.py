@@ -46,10 +46,7 @@ def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
 
 
 def in_batches(
-    function: Callable[..., tuple[Tensor, ...]],
-    *tensors: Tensor,
-    batch_size: int | None = None,
-    copies: int = WITH_GRADIENT,
+    function: Callable, *tensors: Tensor, batch_size: int | None = None, copies: int = WITH_GRADIENT
 ) -> tuple[Tensor, ...]:
     """Call a function on batches of the tensors' rows, and put its tensors together again.
 
@@ -105,10 +102,8 @@ def logits_of(model: nn.Module, images: Tensor, *, batch_size: int | None = None
     checks.check_images(images, bounds=checks.EVERYWHERE)
     checks.check_counts(batch_size=1 if batch_size is None else batch_size)
     with eval_mode(model), torch.no_grad():
-        return in_batches(
-            lambda some: (ask(model, some),), images.detach(), batch_size=batch_size,
-            copies=WITHOUT_GRADIENT,
-        )[0]  # fmt: skip
+        options = {"batch_size": batch_size, "copies": WITHOUT_GRADIENT}
+        return in_batches(lambda some: (ask(model, some),), images.detach(), **options)[0]
 
 
 def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:

@@ -152,10 +152,8 @@ def update() -> str:
     """What to do to get the course's packages, here or where it was installed without a folder."""
     if not (ROOT / "pyproject.toml").exists():
         return "run the first cell of this notebook again, and restart the kernel"
-    return (
-        f"in a terminal, in the folder {ROOT}, run `make setup` (without make: `python3 -m tools "
-        "setup`), then choose Kernel > Restart Kernel and run this cell again"
-    )
+    how = f"in a terminal, in the folder {ROOT}, run `make setup` (or `python3 -m tools setup`)"
+    return f"{how}, then choose Kernel > Restart Kernel and run this cell again"
 
 
 def places() -> str:

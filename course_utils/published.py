@@ -35,12 +35,10 @@ def cross_model_table() -> pd.DataFrame:
 
 
 def cross_training_table(*, amplified: bool = False) -> pd.DataFrame:
-    """The deck's "Cross-training generalization" (arXiv:1312.6199, section 4.2).
-
-    FC100-100-10 and FC123-456-10 were trained on one half of MNIST's training set, FC100-100-10'
-    on the other; otherwise as `cross_model_table`. `amplified` gives the table's second half,
-    which the deck leaves out: the same perturbations, magnified to stddev 0.1.
-    """
+    """The deck's "Cross-training generalization" (arXiv:1312.6199, section 4.2): FC100-100-10 and
+    FC123-456-10 were trained on one half of MNIST's training set, FC100-100-10' on the other;
+    otherwise as `cross_model_table`. `amplified` gives the table's second half, which the deck
+    leaves out: the same perturbations, magnified to stddev 0.1."""
     return _table("cross_training_table" + "_amplified" * amplified)
 
 

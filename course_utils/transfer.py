@@ -1,18 +1,16 @@
-"""Do images made for one network fool another? The deck's tables, and what may explain them.
+"""Do images made for one network fool another? The deck's tables.
 
 Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.2.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from course_utils import checks, inference
 from course_utils.attacks import distortion
@@ -116,12 +114,11 @@ def draw_targets(
     """Choose for each image a wrong class to aim at; the paper does not say how it chose.
 
     Args:
-        labels: (N,), int64, the true classes, 0 to classes - 1.
+        labels: (N,), int64, the true classes, 0 to classes - 1, of at least 2 classes.
         how: "random", one of the wrong classes, all equally likely, from `generator`; or
             "runner-up", the wrong class that `model` finds likeliest for each of `images`,
             (N, ...): for an image that it misclassifies that is the class it gives already. A
             third way, the least distortion of all, is `easiest_targets`.
-        classes: how many there are, at least 2.
 
     Returns int64 (N,). Raises TypeError or ValueError where an argument is not as described, or
     one that `how` needs is None.
@@ -186,30 +183,6 @@ def same_mistakes(
             count.loc[source, name] = n = both.sum().item()
             share.loc[source, name] = 100 * agreed / n if n else np.nan
     return share, count.astype(int)
-
-
-def gradient_cosines(models: Mapping, images: Tensor, labels: Tensor) -> pd.DataFrame:
-    """Return the mean cosine between two networks' gradients of the loss at the same images.
-
-    The gradient is that of the log-odds (see `course_utils.inference.log_odds`): a step along one
-    network's raises another's log-odds in proportion to their cosine, as far as both are linear.
-
-    Models, images (N, ...) and labels are as for `transfer_table`. Returns a symmetric DataFrame,
-    rows and columns the models, values in [-1, 1]. An image at which a gradient is exactly zero
-    counts as a cosine of zero.
-    """
-    _check_sets(models, {"images": images}, labels)
-    directions = {}
-    for name, model in models.items():
-        with inference.differentiable(model) as model:
-            _, gradient = inference.in_batches(
-                partial(inference.loss_and_gradient, model), images, labels.to(images.device)
-            )
-        directions[name] = F.normalize(gradient.flatten(1), dim=1)
-    cosines = pd.DataFrame(index=[*models])
-    for name, one in directions.items():
-        cosines[name] = [(one * two).sum(1).mean().item() for two in directions.values()]
-    return cosines
 
 
 def cells(table: pd.DataFrame) -> pd.Series:

@@ -17,8 +17,7 @@ def fgsm(
     zero, this one is not. A pixel of slope zero stays where it is.
 
     Args:
-        model: gives logits (N, k) for images (N, ...). Computes in eval mode, without dropout;
-            its mode and gradients are left as found.
+        model: gives logits (N, k) for images (N, ...), in eval mode; is left as found.
         images: float32 or float64 (N, ...) within the bounds, on the model's device.
         labels: int64 (N,), the classes to get away from; with `targeted`, the classes to go to.
         eps: the step, in pixel units, at least 0.

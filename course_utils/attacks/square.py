@@ -39,7 +39,6 @@ def square(
     labels, images = labels.to(images.device), images.detach()
     height, width = images.shape[2:]
     down, across = (torch.arange(n).to(images.device) for n in (height, width))
-    lowest, highest = (images - eps).clamp_min(bounds[0]), (images + eps).clamp_max(bounds[1])
 
     def signs(*shape: int) -> Tensor:
         return (2 * torch.randint(2, shape, generator=lot) - 1).to(images)
@@ -48,8 +47,7 @@ def square(
         return -margin(ask(model, points), labels[rows])
 
     with eval_mode(model), torch.no_grad():
-        best = images + eps * signs(len(images), images.shape[1], 1, width)
-        best = torch.clamp(best, lowest, highest)
+        best = (images + eps * signs(len(images), images.shape[1], 1, width)).clamp(*bounds)
         least = lead(torch.arange(len(images), device=images.device), best)
         for query in range(1, queries):
             rows = (least > 0).nonzero()[:, 0]

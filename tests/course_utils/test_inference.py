@@ -25,7 +25,7 @@ from course_utils.inference import (
 from course_utils.losses import adversarial_loss
 from course_utils.models import fully_connected
 from course_utils.training import error_rate, fit, fit_linear
-from course_utils.transfer import draw_targets, gradient_cosines, same_mistakes, transfer_table
+from course_utils.transfer import draw_targets, same_mistakes, transfer_table
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
 
@@ -41,7 +41,6 @@ DOORS = {
     "error_rate": error_rate,
     "transfer_table": lambda model, x, y: transfer_table({"A": model}, {"A": x}, y).errors,
     "same_mistakes": lambda model, x, y: same_mistakes({"A": model}, {"A": x}, y)[1],
-    "gradient_cosines": lambda model, x, y: gradient_cosines({"A": model}, x, y),
     "draw_targets": lambda model, x, y: draw_targets(
         y, how="runner-up", model=model, images=x, classes=3
     ),
@@ -165,7 +164,7 @@ def test_the_default_batch_follows_the_images_size_and_the_memory(monkeypatch):
     assert sizes == [2, 2, 3, 1, 1, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["fgsm", "pgd", "lbfgs_attack", "gradient_cosines"])
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "lbfgs_attack"])
 def test_a_network_made_in_inference_mode_can_be_attacked(name):
     images, labels = digits()
     with torch.inference_mode():

@@ -97,7 +97,6 @@ CALLS = {
     transfer.cells: lambda m, x, y: [frame(x)],
     transfer.transfer_table: lambda m, x, y: [{"A": m}, {"A": x}, y],
     transfer.same_mistakes: lambda m, x, y: [{"A": m}, {"A": x}, y],
-    transfer.gradient_cosines: lambda m, x, y: [{"A": m, "B": m}, x, y],
     transfer.gaussian_noise: lambda m, x, y: [x, 0.1, draw()],
     transfer.boxed_noise: lambda m, x, y: [x, x.detach()[:, 0, 0, 0] / 4, draw()],
     transfer.amplify: lambda m, x, y: [x, x - 0.5, 0.1],

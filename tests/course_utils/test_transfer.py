@@ -19,7 +19,6 @@ from course_utils.transfer import (
     draw_targets,
     easiest_targets,
     gaussian_noise,
-    gradient_cosines,
     same_mistakes,
     transfer_table,
 )
@@ -220,46 +219,11 @@ def test_same_mistakes_by_hand():
         same_mistakes(models, {"noise": images}, labels)
 
 
-def test_cosines_of_linear_models_are_those_of_the_closed_form():
-    models, (batches, labels) = networks(A=(CLASSES,), B=(CLASSES,)), sets()
-    images = batches["A"]
-    gradients = {}
-    for name, model in models.items():  # the gradient of softmax regression: (p - y) W
-        pixels, weight = images.flatten(1).double().numpy(), model[1].weight.detach().double()
-        logits = pixels @ weight.numpy().T + model[1].bias.detach().double().numpy()
-        p = np.exp(logits - logits.max(1, keepdims=True))
-        p /= p.sum(1, keepdims=True)
-        gradients[name] = (p - np.eye(CLASSES)[labels.numpy()]) @ weight.numpy()
-    one, two = gradients.values()
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    expected = ((one * two).sum(1) / lengths).mean()
-    table = gradient_cosines(models, images, labels)
-    assert list(table.index) == list(table.columns) == ["A", "B"]
-    np.testing.assert_allclose(table, [[1, expected], [expected, 1]], atol=1e-5)
-    assert abs(expected) > 0.01
-
-
-def test_cosines_survive_a_network_that_is_sure_of_itself():
-    # Logits 400 and 0: the other class has a chance of 1e-174, which is 0 in float32.
-    sure = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
-    with torch.no_grad():
-        sure[1].weight.copy_(torch.tensor([[400.0, 0.0], [0.0, 300.0]]))
-    images, labels = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
-    table = gradient_cosines({"sure": sure, "calm": fully_connected(2, inputs=2)}, images, labels)
-    assert table.loc["sure", "sure"] == pytest.approx(1)
-    weight = fully_connected(2, inputs=2)[1].weight.detach().double()
-    one, two = torch.tensor([-400.0, 300.0], dtype=torch.float64), weight[1] - weight[0]
-    expected = F.cosine_similarity(one, two, dim=0).item()
-    assert table.loc["sure", "calm"] == pytest.approx(expected, abs=1e-5)
-
-
 def test_modes_and_gradients_stay_as_they_were():
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(6, CLASSES)).train()
     (batches, labels), models = sets(), {"A": model}
     first = transfer_table(models, batches, labels).errors
     assert first.equals(transfer_table(models, batches, labels).errors)  # dropout was off
-    cosines = gradient_cosines(models, batches["A"], labels)
-    assert cosines.loc["A", "A"] == pytest.approx(1)
     draw_targets(labels, how="runner-up", model=model, images=batches["A"])
     assert all(module.training for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())

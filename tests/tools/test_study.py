@@ -7,11 +7,16 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 from course_utils import study, zoo
-from tools.study import engine
+from course_utils.models import fully_connected
+from tools.study import engine, tables
 from tools.study.engine import Job
 
 
@@ -146,3 +151,36 @@ def test_every_condition_of_lecture_4_is_measured_and_in_order():
     assert (attacked["worst"] + attacked["certified"] <= 100 + 1e-6).all()
     near = wide.dropna(subset="L2 attack")
     assert (near["L2 attack"] + near["L2 certified"] <= 100 + 1e-6).all()
+
+
+def test_cosines_of_linear_models_are_those_of_the_closed_form():
+    models = {name: fully_connected(4, inputs=6, seed=seed) for seed, name in enumerate("AB")}
+    images, labels = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 4
+    gradients = {}
+    for name, model in models.items():  # the gradient of softmax regression: (p - y) W
+        pixels, weight = images.flatten(1).double().numpy(), model[1].weight.detach().double()
+        logits = pixels @ weight.numpy().T + model[1].bias.detach().double().numpy()
+        p = np.exp(logits - logits.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        gradients[name] = (p - np.eye(4)[labels.numpy()]) @ weight.numpy()
+    one, two = gradients.values()
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    expected = ((one * two).sum(1) / lengths).mean()
+    table = tables.gradient_cosines(models, images, labels)
+    assert list(table.index) == list(table.columns) == ["A", "B"]
+    np.testing.assert_allclose(table, [[1, expected], [expected, 1]], atol=1e-5)
+    assert abs(expected) > 0.01
+
+
+def test_cosines_survive_a_network_that_is_sure_of_itself():
+    # Logits 400 and 0: the other class has a chance of 1e-174, which is 0 in float32.
+    sure = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        sure[1].weight.copy_(torch.tensor([[400.0, 0.0], [0.0, 300.0]]))
+    images, labels = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
+    table = tables.gradient_cosines({"sure": sure, "calm": fully_connected(2, inputs=2)}, images, labels)
+    assert table.loc["sure", "sure"] == pytest.approx(1)
+    weight = fully_connected(2, inputs=2)[1].weight.detach().double()
+    one, two = torch.tensor([-400.0, 300.0], dtype=torch.float64), weight[1] - weight[0]
+    expected = F.cosine_similarity(one, two, dim=0).item()
+    assert table.loc["sure", "calm"] == pytest.approx(expected, abs=1e-5)

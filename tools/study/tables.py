@@ -6,23 +6,19 @@ both. The linear networks are convex problems: whatever the seed, they come out 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from course_utils import zoo
 from course_utils.attacks import lbfgs_attack
 from course_utils.data import load_mnist
+from course_utils.inference import differentiable, in_batches, loss_and_gradient
 from course_utils.lipschitz import certified_radius, network_bound
 from course_utils.training import error_rate, predict
-from course_utils.transfer import (
-    amplify,
-    boxed_noise,
-    distortion,
-    draw_targets,
-    gaussian_noise,
-    gradient_cosines,
-)
+from course_utils.transfer import amplify, boxed_noise, distortion, draw_targets, gaussian_noise
 from tools.study.engine import Job
 
 SEEDS = range(10)
@@ -117,3 +113,22 @@ def _measured(
         radii = certified_radius(model, images)
         yield "bound", 1, name, name, network_bound(model, images.shape[1:])
         yield "median certified radius", n, name, name, radii.median()
+
+
+def gradient_cosines(
+    models: Mapping[str, nn.Module], images: Tensor, labels: Tensor
+) -> pd.DataFrame:
+    """The mean cosine between two networks' gradients of the log-odds at the same images.
+
+    As far as both are linear, a step along one network's raises another's log-odds in proportion
+    to it. Rows and columns are the models, values in [-1, 1]; a gradient of zero counts as zero.
+    """
+    directions = {}
+    for name, model in models.items():
+        with differentiable(model) as model:
+            _, gradient = in_batches(partial(loss_and_gradient, model), images, labels)
+        directions[name] = nn.functional.normalize(gradient.flatten(1), dim=1)
+    cosines = pd.DataFrame(index=[*models])
+    for name, one in directions.items():
+        cosines[name] = [(one * two).sum(1).mean().item() for two in directions.values()]
+    return cosines
