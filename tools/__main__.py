@@ -8,33 +8,41 @@ if sys.version_info < (3, 11):  # before any import, so that an old Python can s
 import json
 import os
 import subprocess
+from importlib import import_module
 
 from tools import environment
 
+# What runs each: a function below, or MODULE:FUNCTION.
 TARGETS = {
-    "course": "run every lecture, then print which of the deck's statements hold",
-    "lab": "open JupyterLab on a copy of the lectures, in work/, that is yours to change",
-    "test": "run the tests, and re-run every lecture against its stored outputs",
-    "check": "look for slips in code and spelling (ruff, codespell); takes seconds",
-    "train": "train every checkpoint anew and compare it with the shipped one",
-    "study": "train the lectures' networks with ten seeds, attack and measure them (hours)",
-    "notebooks": "for maintainers: execute lectures anew, in place (all, or those named)",
-    "bench": "time our attacks beside other libraries' (in an environment of its own)",
-    "book": "make the site and the slides in build/book, from the executed lectures",
-    "test-browser": "try the explorers and the site in a real browser (Chromium or Chrome)",
-    "assignments": "for teachers: write the students' versions of the problem sets",
-    "grade": "for teachers: mark a folder of submissions",
-    "setup": "only make or update the environment in .venv",
-}
+    "course": ("tools.lectures:course",
+               "run every lecture, then print which of the deck's statements hold"),
+    "lab": ("lab", "open JupyterLab on a copy of the lectures, in work/, that is yours to change"),
+    "test": ("test", "run the tests, and re-run every lecture against its stored outputs"),
+    "check": ("check", "look for slips in code and spelling (ruff, codespell); takes seconds"),
+    "train": ("tools.retraining:retrain_all",
+              "train every checkpoint anew and compare it with the shipped one"),
+    "study": ("study",
+              "train the lectures' networks with ten seeds, attack and measure them (hours)"),
+    "notebooks": ("tools.lectures:remake",
+                  "for maintainers: execute lectures anew, in place (all, or those named)"),
+    "bench": ("bench", "time our attacks beside other libraries' (in an environment of its own)"),
+    "book": ("book", "make the site and the slides in build/book, from the executed lectures"),
+    "test-browser": ("test_browser",
+                     "try the explorers and the site in a real browser (Chromium or Chrome)"),
+    "assignments": ("tools.classroom.release:main",
+                    "for teachers: write the students' versions of the problem sets"),
+    "grade": ("grade", "for teachers: mark a folder of submissions"),
+    "setup": ("setup", "only make or update the environment in .venv"),
+}  # fmt: skip
+TAKE_NAMES = ("notebooks", "grade", "study", "assignments")
 
 
 def run(*command: str, python: str = sys.executable, **settings: str) -> int:
     """Run `python command...` at the root of the repository; return its exit status."""
     env = os.environ | settings
     # What lies in share/jupyter of this environment is for the ones beside it, too.
-    env["JUPYTER_PATH"] = os.pathsep.join(
-        filter(None, [env.get("JUPYTER_PATH"), os.path.join(sys.prefix, "share", "jupyter")])
-    )
+    places = [env.get("JUPYTER_PATH"), os.path.join(sys.prefix, "share", "jupyter")]
+    env["JUPYTER_PATH"] = os.pathsep.join(filter(None, places))
     return subprocess.run([python, *command], cwd=environment.ROOT, env=env).returncode
 
 
@@ -42,12 +50,6 @@ def run_in_dev(module: str, call: str, *arguments: str) -> int:
     """Run `call`, of a module's `main`, in the environment of tests and the site."""
     code = f"import sys; from pathlib import Path; from {module} import main; sys.exit({call})"
     return run("-c", code, *arguments, python=str(environment.ensure_dev()))
-
-
-def course() -> int:
-    from tools import lectures
-
-    return lectures.course()
 
 
 LAB_SETTINGS = {
@@ -86,35 +88,17 @@ def test() -> int:
 
 def check() -> int:
     python = str(environment.ensure_dev())
-    failed = [run("-m", *tool, python=python) for tool in (("ruff", "check"), ("codespell_lib",))]
-    return max(failed)
-
-
-def train() -> int:
-    from tools import retraining
-
-    retraining.retrain_all()
-    return 0
+    return max(run("-m", *tool.split(), python=python) for tool in ("ruff check", "codespell_lib"))
 
 
 def study(*arguments: str) -> int:
     return run_in_dev("tools.study", "main(tuple(sys.argv[1:]))", *arguments)
 
 
-def notebooks(*names: str) -> int:
-    from tools import lectures
-
-    try:
-        return lectures.remake(*names)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-
-
 def bench() -> int:
     python = str(environment.ensure_bench())
     scripts = sorted((environment.ROOT / "tests" / "benchmarks").glob("bench_*.py"))
-    return max([run(str(script), python=python) for script in scripts], default=0)
+    return max(run(str(script), python=python) for script in scripts)
 
 
 def book() -> int:
@@ -123,15 +107,9 @@ def book() -> int:
 
 def test_browser() -> int:
     python = str(environment.ensure_dev())
-    if failed := book():
-        return failed
-    return run("-m", "pytest", "-rs", "tests/browser", python=python, COURSE_PYTHON=sys.executable)
-
-
-def assignments(seed: str = "0") -> int:
-    from tools.classroom import release
-
-    return release.main(seed)
+    return book() or run(
+        "-m", "pytest", "-rs", "tests/browser", python=python, COURSE_PYTHON=sys.executable
+    )
 
 
 def grade(*arguments: str) -> int:
@@ -148,10 +126,9 @@ def setup() -> int:
 def main(arguments: list[str]) -> int:
     """Set up what is missing, enter the environment, and run one target there."""
     target, names = (arguments or [""])[0], arguments[1:]
-    takes = ("notebooks", "grade", "study", "assignments")
-    if target not in TARGETS or (names and target not in takes):
+    if target not in TARGETS or (names and target not in TAKE_NAMES):
         print("usage: python3 -m tools TARGET\n")
-        print("\n".join(f"  {name:12} {meaning}" for name, meaning in TARGETS.items()))
+        print("\n".join(f"  {name:12} {meaning}" for name, (_, meaning) in TARGETS.items()))
         return 2
     # Where other programs are busy too, threads that spin while they wait for one another make
     # an attack twenty times slower. Everything started from here, the kernels too, inherits this;
@@ -163,7 +140,9 @@ def main(arguments: list[str]) -> int:
         python = environment.ensure()
         if not environment.is_running(python):
             return environment.enter(python, "-m", "tools", *arguments)
-        return globals()[target.replace("-", "_")](*names)
+        module, _, function = TARGETS[target][0].rpartition(":")
+        status = getattr(import_module(module or __name__), function)(*names)
+        return status if isinstance(status, int) else 0
     except environment.SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

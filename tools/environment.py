@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,21 +38,21 @@ def python_in(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def is_running(python: Path) -> bool:
-    """Whether `python` is the interpreter that runs this line."""
-    return python == Path(sys.executable) or inside(python.parent.parent)
-
-
 def inside(folder: Path) -> bool:
     """Whether this process runs in the virtual environment `folder`."""
     return folder.exists() and os.path.samefile(folder, sys.prefix)
+
+
+def is_running(python: Path) -> bool:
+    """Whether `python` is the interpreter that runs this line."""
+    return python == Path(sys.executable) or inside(python.parent.parent)
 
 
 def enter(python: Path, *arguments: str) -> int:
     """Run `python arguments...` in the place of this process, or, on Windows, beneath it."""
     command = [str(python), *arguments]
     # A kernel of the reader's own that is called python3 must not stand in for ours.
-    env = os.environ | {"JUPYTER_PREFER_ENV_PATH": os.environ.get("JUPYTER_PREFER_ENV_PATH", "1")}
+    env = {"JUPYTER_PREFER_ENV_PATH": "1"} | os.environ
     if os.name == "nt":
         return subprocess.run(command, cwd=ROOT, env=env).returncode
     os.chdir(ROOT)
@@ -74,13 +75,12 @@ def ensure_dev() -> Path:
 
     Apart from `.venv`, for nbgrader would put its menus into a learner's JupyterLab.
     """
-    extras = "test", "instructor", "book", "browser", "cluster"
-    return prepare(DEV_VENV, partial(install_peers, *extras))
+    return prepare(DEV_VENV, partial(install_peers, "test instructor book browser cluster", []))
 
 
 def ensure_bench() -> Path:
     """The same for the benchmarks' peers, without what these depend on."""
-    return prepare(BENCH_VENV, partial(install_peers, "bench", alone=True))
+    return prepare(BENCH_VENV, partial(install_peers, "bench", ["--no-deps"]))
 
 
 def installed_by_hand() -> bool:
@@ -97,53 +97,49 @@ def installed_by_hand() -> bool:
 
 def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
     """Bring the environment `folder` up to date with `install(folder)`; return its interpreter."""
-    python, before = python_in(folder), folder.with_name(f"{folder.name}-before")
-    wanted = {"path": str(folder), "python": PYTHON, "requirements": requirements_hash()}
-    if is_ready(folder, wanted):
+    python, before = python_in(folder), beside(folder, "before")
+    files = (ROOT / "pyproject.toml", ROOT / "constraints.txt")
+    requirements = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+    place = {"path": str(folder), "python": PYTHON}
+    wanted = place | {"requirements": requirements}
+
+    def is_ready() -> bool:
+        finished = wanted.items() <= read_stamp(folder).items()
+        return finished and python.exists() and not before.exists()
+
+    if is_ready():
         return python
     with locked(folder):
         if before.exists():  # a set-up was killed in the middle of an update
-            restore(before, folder)
-        if is_ready(folder, wanted):  # another set-up, for which this one waited, was first
+            restore(folder)
+        if is_ready():  # another set-up, for which this one waited, was first
             return python
         stamp = read_stamp(folder)
         ours = stamp.get("made_here", not folder.exists() or not any(folder.iterdir()))
-        place = {"path": str(folder), "python": PYTHON}
-        in_place = python.exists() and place.items() <= stamp.items()
-        works = in_place and bool(stamp["requirements"])
-        if not ours:
-            adopt(folder)
-        elif works:
-            print(f"The course's requirements changed: updating {folder.name}.", flush=True)
+        works = python.exists() and place.items() <= stamp.items() and bool(stamp["requirements"])
+        if ours and not works:
+            begin(folder, wanted | {"made_here": True, "requirements": ""}, again=bool(stamp))
         else:
-            if stamp:
-                discard(folder, "unfinished" if in_place else "moved, or made by another Python")
-            print(f"Making {folder.name}; this takes a few minutes, once.", flush=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_stamp(folder, wanted | {"made_here": True, "requirements": ""})
-            create(folder)
-            install(folder)
-            write_stamp(folder, wanted | {"made_here": True})
-            return python
-        keep(folder, before)
+            if ours:
+                print(f"The course's requirements changed: updating {folder.name}.", flush=True)
+            else:
+                adopt(folder)
+            keep(folder)
         try:
             install(folder)
             write_stamp(folder, wanted | {"made_here": ours})
         except BaseException as error:
-            restore(before, folder)
+            if before.exists():
+                restore(folder)
             if not (works and isinstance(error, SetupError)):
                 raise
             print(f"{error}\n{folder.name} stays as it was, and is used so.", file=sys.stderr)
-        else:
-            shutil.rmtree(before)
+        shutil.rmtree(before, ignore_errors=True)
     return python
 
 
-def is_ready(folder: Path, wanted: dict) -> bool:
-    """Whether the environment is there, finished, and as it is wanted."""
-    before = folder.with_name(f"{folder.name}-before")
-    finished = wanted.items() <= read_stamp(folder).items()
-    return finished and python_in(folder).exists() and not before.exists()
+def beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f"{folder.name}-{what}")
 
 
 @contextmanager
@@ -151,33 +147,36 @@ def locked(folder: Path) -> Iterator[None]:
     """Let one set-up at a time work on `folder`; a second one says that it waits, and waits."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        file = folder.with_name(f"{folder.name}-lock").open("w")
+        file = beside(folder, "lock").open("w")
     except OSError as error:
         raise SetupError(
             f"{folder} cannot be made: {error}.\nWhat to do: copy the course's folder to a place "
             f"that you may write to; or install it into an environment of your own, where it is:\n"
             f'python -m pip install -c constraints.txt -e ".[lab]"'
         ) from error
+    if os.name == "nt":
+        import msvcrt
+
+        take = partial(msvcrt.locking, file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        take = partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    said = False
     with file:  # closing it, or the end of this process, however it ends, gives the lock back
-        for wait in (False, True):
+        while True:
             try:
-                if os.name == "nt":
-                    import msvcrt
-
-                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-                else:
-                    import fcntl
-
-                    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                take()
                 break
             except OSError:
-                if wait:  # Windows gives up after ten seconds
-                    raise SetupError(f"{folder} is being set up by another process.") from None
-                print(f"Another set-up works on {folder.name}: waiting for it.", flush=True)
+                if not said:
+                    print(f"Another set-up works on {folder.name}: waiting for it.", flush=True)
+                said = True
+                time.sleep(0.5)
         yield
 
 
-def keep(folder: Path, before: Path) -> None:
+def keep(folder: Path) -> None:
     """Make a copy of an environment, of hard links where there can be any: it takes seconds.
 
     Installers replace files and don't write into them, so the copy does not change.
@@ -189,21 +188,23 @@ def keep(folder: Path, before: Path) -> None:
         except OSError:
             shutil.copy2(source, copy, follow_symlinks=False)
 
-    unfinished = folder.with_name(f"{folder.name}-copy")
+    unfinished = beside(folder, "copy")
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(folder, unfinished, symlinks=True, copy_function=link)
-    unfinished.rename(before)
+    unfinished.rename(beside(folder, "before"))
 
 
-def restore(before: Path, folder: Path) -> None:
+def restore(folder: Path) -> None:
     """Put the copy back into its place."""
     shutil.rmtree(folder, ignore_errors=True)
-    before.rename(folder)
+    beside(folder, "before").rename(folder)
 
 
 def adopt(folder: Path) -> None:
     """Accept an environment that the reader made, or ask for it to be moved; never delete it."""
-    if version_of(python_in(folder)) != PYTHON:
+    code = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    python = python_in(folder)
+    if not python.exists() or subprocess.run([str(python), "-c", code]).returncode:
         raise SetupError(
             f"{folder} was not made by the course and has no working Python {PYTHON}.\n"
             f"What to do: move it away or delete it, then run the same command again."
@@ -211,147 +212,99 @@ def adopt(folder: Path) -> None:
     print(f"{folder.name} was not made by the course: adding the course to it.", flush=True)
 
 
-def discard(folder: Path, state: str) -> None:
-    """Delete an environment that the course made, saying why."""
-    if inside(folder):
+def begin(folder: Path, stamp: dict, *, again: bool) -> None:
+    """Make an empty environment; `again`: in the place of one that the course made."""
+    if again and inside(folder):
         raise SetupError(
-            f"{folder} is {state} and has to be made anew, but this Python runs from inside it.\n"
+            f"{folder} has to be made anew, but this Python runs from inside it.\n"
             f"What to do: leave it (type: deactivate), then run the same command again."
         )
-    print(f"{folder.name} is {state}: making it anew.", flush=True)
-    shutil.rmtree(folder)
+    if again:
+        print(f"{folder.name} is unfinished, moved, or of another Python: making it anew.")
+        shutil.rmtree(folder)
+    print(f"Making {folder.name}; this takes a few minutes, once.", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_stamp(folder, stamp)
+    create(folder)
 
 
 def read_stamp(folder: Path) -> dict:
     """What the course wrote into `folder`; empty for a folder that is not the course's."""
-    try:
+    with suppress(OSError, ValueError):
         stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return stamp if isinstance(stamp, dict) else {}
+        return stamp if isinstance(stamp, dict) else {}
+    return {}
 
 
 def write_stamp(folder: Path, stamp: dict) -> None:
-    beside = folder / f"{STAMP}.{os.getpid()}"
-    beside.write_text(json.dumps(stamp), encoding="utf-8")
-    os.replace(beside, folder / STAMP)
-
-
-def requirements_hash() -> str:
-    """One hash of everything that decides what gets installed."""
-    files = (ROOT / "pyproject.toml", ROOT / "constraints.txt")
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def version_of(python: Path) -> str | None:
-    """The version of an interpreter, such as "3.11", or None where it does not run."""
-    code = "import sys; print('{}.{}'.format(*sys.version_info))"
-    try:
-        return subprocess.run(
-            [str(python), "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    draft = folder / f"{STAMP}.{os.getpid()}"
+    draft.write_text(json.dumps(stamp), encoding="utf-8")
+    os.replace(draft, folder / STAMP)
 
 
 def create(folder: Path) -> None:
-    """Make an empty virtual environment, with virtualenv where venv is not whole (Debian)."""
-    import importlib.util
+    """Make an empty virtual environment; without pip where Python has none to give (Debian)."""
+    from importlib.util import find_spec
 
-    command, env = [sys.executable, "-m", "venv", str(folder)], dict(os.environ)
-    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        tool = str(ROOT / "build" / "virtualenv")
-        pip(Path(sys.executable), "install", "--upgrade", "--target", tool, "virtualenv")
-        command[2], env["PYTHONPATH"] = "virtualenv", tool
-    made = subprocess.run(command, env=env, text=True, capture_output=True)
-    if made.returncode:
+    options = [] if find_spec("ensurepip") else ["--without-pip"]
+    if subprocess.run([sys.executable, "-m", "venv", *options, str(folder)]).returncode:
         raise SetupError(
-            f"{made.stdout}{made.stderr}\nNo virtual environment could be made in {folder}.\n"
+            f"No virtual environment could be made in {folder}.\n"
             f"What to do: see the message above; on Debian and Ubuntu, install python3-venv."
         )
 
 
 def install_course(folder: Path) -> None:
-    """Install the course and JupyterLab, and on Linux torch's build without CUDA."""
-    pins, python = ("-c", str(ROOT / "constraints.txt")), python_in(folder)
+    """Install the course and JupyterLab, and on Linux torch's build without CUDA.
+
+    With uv, where uv is; what that cannot do, pip tries. Where the index of torch's build does not
+    answer, pip takes PyPI's.
+    """
+    pins = ["-c", str(ROOT / "constraints.txt")]
+    steps = [[*pins, "-e", f"{ROOT}[lab]"]]
     if sys.platform == "linux" and os.environ.get("COURSE_TORCH") != "cuda":
-        if answers(CPU_TORCH + "/torch/"):
-            index = ("--extra-index-url", CPU_TORCH)
-            pip(python, "install", "--no-deps", *pins, *index, "torch", "torchvision", fast=True)
-        else:
-            print(f"{CPU_TORCH} does not answer: taking the torch that pip finds by itself.")
-            print("(PyPI's has CUDA inside and fills several GB of disk.)", flush=True)
-    pip(python, "install", *pins, "-e", f"{ROOT}[lab]", fast=True)
+        index = ["--extra-index-url", CPU_TORCH]
+        steps.insert(0, ["--no-deps", *pins, *index, "torch", "torchvision"])
+    for step in steps:
+        if uv := shutil.which("uv"):
+            command = [uv, "pip", "install", "--python", str(python_in(folder)), *step]
+            if subprocess.run(command, cwd=ROOT).returncode == 0:
+                continue
+            print("uv could not do it: pip tries.", flush=True)
+        pip(python_in(folder), *step)
 
 
-def install_peers(*extras_and_folder: str | Path, alone: bool = False) -> None:
+def install_peers(extras: str, options: list[str], folder: Path) -> None:
     """Let the folder see this environment's packages; add those that pyproject.toml's extras name.
 
-    `alone`: without what these depend on.
+    options: pip's.
     """
     import tomllib
 
-    *extras, folder = extras_and_folder
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     # All that this Python sees, also through such a file of its own, which is not read twice.
-    paths = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    paths = dict.fromkeys([*paths, str(ROOT)])
+    seen = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     # Until 3.13 Python reads such a file in the encoding of the system's language.
     encoding = "utf-8" if sys.version_info >= (3, 13) else "locale"
-    (site / "course.pth").write_text("\n".join(paths) + "\n", encoding=encoding)
+    lines = dict.fromkeys([*seen, str(ROOT)])
+    (site / "course.pth").write_text("\n".join(lines) + "\n", encoding=encoding)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    peers = sorted({peer for e in extras for peer in project["optional-dependencies"][e]})
-    pins = ("-c", str(ROOT / "constraints.txt"))
-    pip(python_in(folder), "install", *["--no-deps"] * alone, *pins, *peers)
+    peers = {peer for name in extras.split() for peer in project["optional-dependencies"][name]}
+    pip(python_in(folder), *options, "-c", str(ROOT / "constraints.txt"), *sorted(peers))
 
 
-def answers(address: str) -> bool:
-    """Whether a web address answers within five seconds."""
-    import http.client
-    import urllib.request
-
-    try:
-        request = urllib.request.Request(address, method="HEAD")
-        urllib.request.urlopen(request, timeout=5).close()
-    except (OSError, http.client.HTTPException):
-        return False
-    return True
-
-
-def pip(python: Path, *arguments: str, fast: bool = False) -> None:
-    """Run pip; show what it is doing on one line, and all that it said if it fails.
-
-    `fast`: let uv do it, where uv is; what that cannot do, pip tries.
-    """
-    has_pip = subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True)
-    if fast and (uv := shutil.which("uv")):
-        command = [uv, "pip", arguments[0], "--python", str(python), *arguments[1:]]
-        if subprocess.run(command, cwd=ROOT).returncode == 0:
-            return
-        print("uv could not do it: pip tries.", flush=True)
-    if has_pip.returncode:  # uv makes environments without it
-        subprocess.run([str(python), "-m", "ensurepip"], capture_output=True)
-    command = [str(python), "-m", "pip", *arguments, "--no-input", "--disable-pip-version-check"]
-    env = os.environ | {"PYTHONIOENCODING": "utf-8"}
-    said, terminal = [], sys.stdout.isatty()
-    with subprocess.Popen(
-        command, env=env, cwd=ROOT, encoding="utf-8", errors="replace",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
-        for line in process.stdout:
-            said.append(line)
-            line = line.strip()
-            if terminal:
-                print(f"\r  {line[:76]:76}", end="", flush=True)
-            elif line.endswith("MB)") or line.startswith("Installing collected"):
-                print(f"  {line[:76]}", flush=True)
-    if terminal:
-        print(f"\r{'':78}\r", end="", flush=True)
-    if process.returncode:
-        none = "No matching distribution found for torch" in "".join(said)
+def pip(python: Path, *arguments: str) -> None:
+    """Run `pip install`, which says what it does, for the interpreter `python`."""
+    command, quiet = [str(python), "-m", "pip"], {"capture_output": True}
+    if subprocess.run([*command, "--version"], **quiet).returncode:  # as uv makes environments
+        if subprocess.run([str(python), "-m", "ensurepip"], **quiet).returncode:  # as on Debian
+            command = [sys.executable, "-m", "pip", "--python", str(python)]
+    command += ["install", "--no-input", "--disable-pip-version-check", *arguments]
+    env = {"PIP_RETRIES": "1"} | os.environ  # then an index that does not answer is left out
+    if subprocess.run(command, cwd=ROOT, env=env).returncode:
         raise SetupError(
-            f"{''.join(said[-40:])}\nSetting up failed; pip's own words are above (python -m pip "
-            f"{' '.join(arguments)}).\nWhat to do: look that message up under Troubleshooting in "
-            f"SETUP.md, then run the same command again."
-            + f"\nPyTorch may have no package for this system and Python {PYTHON}." * none
+            f"Setting up failed; pip's own words are above ({' '.join(command[1:])}).\n"
+            f"What to do: look its last message up under Troubleshooting in SETUP.md, then run the "
+            f"same command again.\nIf it names torch, PyTorch may have no package for this system "
+            f"and Python {PYTHON}."
         )

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import tomllib
@@ -34,6 +35,11 @@ EXECUTED = ROOT / "build" / "notebooks"
 WORK = ROOT / "work"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+# As in notebooks/jupytext.toml; without them in the notebook, jupytext would write them into it.
+FILTERS = {
+    "cell_metadata_filter": "all,-execution,-trusted",
+    "notebook_metadata_filter": "kernelspec,-all",
+}
 
 
 class LectureError(RuntimeError):
@@ -65,7 +71,8 @@ def read_source(path: Path) -> NotebookNode:
 def difference(path: Path) -> str:
     """How the notebook's cells and metadata differ from its source's; empty if they do not."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("language_info", None)  # written by the execution
+    for written in ("language_info", "jupytext"):  # by the execution
+        notebook.metadata.pop(written, None)
     try:
         compare_notebooks(notebook, read_source(path), "py:percent", compare_outputs=False)
     except NotebookDifference as found:
@@ -266,10 +273,13 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
     is kept in build/replaced/.
     """
     sources = sorted((folder / "src").glob("[0-9][0-9]_*.py"))
-    chosen = [s for s in sources if not names or s.stem.startswith(tuple(map(stem, names)))]
+    # Whatever a maintainer types: 01, 01_name, notebooks/01_name.ipynb.
+    stems = tuple(Path(name).name.removesuffix(".ipynb").removesuffix(".py") for name in names)
+    chosen = [source for source in sources if not names or source.stem.startswith(stems)]
     if names and not chosen:
-        known = ", ".join(source.stem for source in sources) or "none"
-        raise ValueError(f"names: no lecture is called {', '.join(names)}; there are: {known}")
+        known = ", ".join(source.stem for source in sources)
+        print(f"No lecture is called {', '.join(names)}; there are: {known}", file=sys.stderr)
+        return 2
     for source in chosen:
         write_setup_cell(source)
         path = folder / f"{source.stem}.ipynb"
@@ -283,36 +293,19 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
             old = nbformat.read(path, as_version=4)
             notebook = combine_inputs_with_outputs(notebook, old, "py:percent")
         try:
-            write(execute(notebook, name=path.stem, folder=folder), path)
+            execute(notebook, name=path.stem, folder=folder)
+            notebook.metadata["jupytext"] = FILTERS
+            write(notebook, path)
         except LectureError as error:
             print(f"\n{error}\n\n{path.name} is left as it was.")
             return 1
     return 0
 
 
-def stem(name: str) -> str:
-    """A lecture's name from whatever a maintainer types: 01, 01_name, notebooks/01_name.ipynb."""
-    return Path(name).name.removesuffix(".ipynb").removesuffix(".py")
-
-
 def repository() -> str | None:
     """The repository's address in pyproject.toml, or None while none is set."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project.get("urls", {}).get("Repository")
-
-
-def badges(address: str | None) -> str:
-    """README's links to Colab and Binder, for a repository on GitHub; empty without an address."""
-    if address is None:
-        return ""
-    place = address.removeprefix("https://github.com/").removesuffix(".git").strip("/")
-    colab, binder = "https://colab.research.google.com", "https://mybinder.org"
-    return (
-        f"[![Open in Colab]({colab}/assets/colab-badge.svg)]"
-        f"({colab}/github/{place})\n"
-        f"[![Open in Binder]({binder}/badge_logo.svg)]"
-        f"({binder}/v2/gh/{place}/HEAD?urlpath=lab/tree/notebooks)"
-    )
 
 
 def setup_cell(address: str | None) -> str:

@@ -1,17 +1,20 @@
 """Setting up: once, never half, and never over what is somebody else's."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import time
 import types
 import urllib.request  # noqa: F401  (before a test takes sys.path away)
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tools import __main__ as entry
-from tools import environment
+from tools import environment, lectures
 from tools.environment import SetupError, prepare, python_in, read_stamp
 
 
@@ -116,9 +119,9 @@ def test_an_update_that_is_stopped_leaves_the_old_environment(root, monkeypatch,
 
 
 def test_a_copy_costs_no_room_and_does_not_change(root):
-    folder, before = root / ".venv", root / "before"
+    folder, before = root / ".venv", root / ".venv-before"
     prepare(folder, Install())
-    environment.keep(folder, before)
+    environment.keep(folder)
     copied = before / "package"
     assert copied.samefile(folder / "package")
     Install()(folder)
@@ -194,7 +197,7 @@ def test_environment_that_cannot_work_is_made_anew(root, monkeypatch, capsys, ch
         python_in(folder).symlink_to(root / "uninstalled")
     prepare(folder, Install())
     assert not (folder / "rubble").exists()
-    assert "moved, or made by another Python" in capsys.readouterr().out
+    assert "unfinished, moved, or of another Python" in capsys.readouterr().out
 
 
 def test_working_environment_of_the_readers_is_added_to(root, capsys):
@@ -266,18 +269,13 @@ def test_course_installed_by_hand_is_used_as_it_is(root, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("platform", "choice", "answer", "asks_for_cpu"),
-    [
-        ("linux", "", True, True),
-        ("linux", "", False, False),
-        ("linux", "cuda", True, False),
-        ("darwin", "", True, False),
-    ],
+    ("platform", "choice", "asks_for_cpu"),
+    [("linux", "", True), ("linux", "cuda", False), ("darwin", "", False)],
 )
-def test_torch_without_cuda(root, monkeypatch, platform, choice, answer, asks_for_cpu):
+def test_torch_without_cuda(root, monkeypatch, platform, choice, asks_for_cpu):
     commands = []
-    monkeypatch.setattr(environment, "pip", lambda python, *words, **_: commands.append(words))
-    monkeypatch.setattr(environment, "answers", lambda address: answer)
+    monkeypatch.setattr(environment, "pip", lambda python, *words: commands.append(words))
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     monkeypatch.setattr(environment.sys, "platform", platform)
     monkeypatch.setenv("COURSE_TORCH", choice)
     environment.install_course(root / ".venv")
@@ -286,61 +284,65 @@ def test_torch_without_cuda(root, monkeypatch, platform, choice, answer, asks_fo
     assert (len(commands) == 2 and environment.CPU_TORCH in commands[0]) is asks_for_cpu
 
 
-def test_unreachable_index_costs_no_time():
-    assert not environment.answers("http://127.0.0.1:9/torch/")  # port 9: nobody listens
+def test_an_index_that_does_not_answer_is_left_out(root, tmp_path):
+    """As where a firewall keeps torch's own index away. (Port 9: nobody listens.)"""
+    wheel = tmp_path / "small_course-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        for name, text in {"METADATA": "Metadata-Version: 2.1\nName: small-course\nVersion: 1.0\n",
+                           "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+                           "RECORD": ""}.items():
+            file.writestr(f"small_course-1.0.dist-info/{name}", text)
+    options = ["--no-deps", "--find-links", str(tmp_path), "--target", str(tmp_path / "there")]
+    nobody = ["--index-url", "http://127.0.0.1:9/", "--extra-index-url", "http://127.0.0.1:9/cpu"]
+    began = time.monotonic()
+    environment.pip(Path(sys.executable), *options, *nobody, "small-course")
+    assert list((tmp_path / "there").glob("small_course*")) and time.monotonic() < began + 60
 
 
-def test_without_venv_virtualenv_takes_its_place(root, monkeypatch):
+def test_a_python_without_ensurepip_makes_an_environment_all_the_same(root, monkeypatch):
+    """As Debian's; then the pip of the Python that runs installs into it."""
     monkeypatch.undo()  # the true create
-    installed, made = [], []
-    monkeypatch.setattr(environment, "ROOT", root)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else 1)
-    monkeypatch.setattr(environment, "pip", lambda python, *arguments: installed.append(arguments))
+    folder, made = root / ".venv", []
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec",
+                        lambda name: None if name == "ensurepip" else find(name))
+    run = subprocess.run
+    monkeypatch.setattr(environment.subprocess, "run",
+                        lambda command, **options: made.append(command) or run(command, **options))
+    environment.create(folder)
+    assert "--without-pip" in made[0] and python_in(folder).exists()
 
-    def run(command, *, env, **_):
-        made.append((command[1:3], env.get("PYTHONPATH")))
-        return types.SimpleNamespace(returncode=0)
+    def play(command, **_):
+        made.append(command)
+        return types.SimpleNamespace(returncode=command[-1] in ("--version", "ensurepip"))
 
-    monkeypatch.setattr(environment.subprocess, "run", run)
-    environment.create(root / ".venv")
-    tool = str(root / "build" / "virtualenv")
-    assert installed == [("install", "--upgrade", "--target", tool, "virtualenv")]
-    assert made == [(["-m", "virtualenv"], tool)]
-
-
-def test_pip_that_fails_is_quoted(root):
-    with pytest.raises(SetupError, match="(?s)no such option: --nonsense.*What to do"):
-        environment.pip(Path(sys.executable), "install", "--nonsense")
+    monkeypatch.setattr(environment.subprocess, "run", play)
+    environment.pip(python_in(folder), "a")
+    place = str(python_in(folder))
+    assert made[-1][:6] == [sys.executable, "-m", "pip", "--python", place, "install"]
 
 
-def test_pip_that_works_shows_what_it_does(root, capsys, monkeypatch):
-    said = "Collecting a\n  Downloading a.whl (9 kB)\n  Downloading b.whl (1.2 MB)\n"
-    (root / "pip.py").write_text(f"print({said!r})")
-    monkeypatch.setenv("PYTHONPATH", str(root))
-    environment.pip(Path(sys.executable), "install", "a")
-    assert capsys.readouterr().out == "  Downloading b.whl (1.2 MB)\n"
+def test_pip_that_fails_says_what_to_do(root, capfd):
+    with pytest.raises(SetupError, match="(?s)Setting up failed.*What to do"):
+        environment.pip(Path(sys.executable), "--nonsense")
+    assert "no such option: --nonsense" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("status", "asked"), [(0, ["uv"]), (1, ["uv", "pip"])])
 def test_uv_where_it_is_goes_before_pip(root, monkeypatch, status, asked):
-    said = root / "said"
-    code = f"import sys; open({str(said)!r}, 'a').write(sys.argv[1] + '\\n')"
-    asks = " if sys.argv[1] != '--version' else 0"
-    (root / "pip.py").write_text(code.replace("sys.argv[1]", "'pip'") + asks)
-    monkeypatch.setenv("PYTHONPATH", str(root))
-    monkeypatch.setattr(environment.shutil, "which", {"uv": sys.executable}.get)
-    run = subprocess.run
+    said, folder = [], root / ".venv"
+    monkeypatch.setattr(environment, "pip", lambda *words: said.append("pip"))
+    monkeypatch.setattr(environment.shutil, "which", {"uv": "uv"}.get)
+    monkeypatch.setattr(environment.sys, "platform", "darwin")
 
-    def play(command, **options):  # uv pip install --python P a
-        if command[1] == "pip":
-            assert command[2:] == ["install", "--python", sys.executable, "a"]
-            run([sys.executable, "-c", code, "uv"], check=True)
-            return types.SimpleNamespace(returncode=status)
-        return run(command, **options)
+    def play(command, **options):
+        assert command[:5] == ["uv", "pip", "install", "--python", str(python_in(folder))]
+        said.append(command[0])
+        return types.SimpleNamespace(returncode=status)
 
     monkeypatch.setattr(environment.subprocess, "run", play)
-    environment.pip(Path(sys.executable), "install", "a", fast=True)
-    assert said.read_text().split() == asked
+    environment.install_course(folder)
+    assert said == asked
 
 
 def test_old_python_gets_one_clear_line(monkeypatch):
@@ -356,7 +358,7 @@ def test_a_target_runs_inside_the_environment(monkeypatch):
     other = Path(sys.executable).parent / "not" / "this" / "python"
     monkeypatch.setattr(environment, "ensure", lambda: other)
     monkeypatch.setattr(environment, "enter", lambda *command: entered.append(command) or 3)
-    monkeypatch.setattr(entry, "notebooks", lambda *names: ran.append(names) or 4)
+    monkeypatch.setattr(lectures, "remake", lambda *names: ran.append(names) or 4)
     assert entry.main(["notebooks", "01"]) == 3
     assert entered == [(other, "-m", "tools", "notebooks", "01")] and not ran
     monkeypatch.setattr(environment, "ensure", lambda: Path(sys.executable))
@@ -386,7 +388,9 @@ def test_failed_set_up_ends_in_words(monkeypatch, capsys, error, status, says):
 
 
 def test_every_target_has_its_function():
-    assert all(callable(getattr(entry, target.replace("-", "_"))) for target in entry.TARGETS)
+    for place, _ in entry.TARGETS.values():
+        module, _, function = place.rpartition(":")
+        assert callable(getattr(importlib.import_module(module or "tools.__main__"), function))
 
 
 def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
@@ -397,8 +401,8 @@ def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
     )
     folder = root / "build" / "bench-venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    environment.install_peers("bench", folder, alone=True)
-    assert commands[0][:2] == ("install", "--no-deps") and commands[0][-1] == "peer>=1"
+    environment.install_peers("bench", ["--no-deps"], folder)
+    assert commands[0][0] == "--no-deps" and commands[0][-1] == "peer>=1"
     code = "import sys, numpy; print(sys.prefix, sys.path, sep='\\n')"
     run = subprocess.run(
         [str(python_in(folder)), "-c", code], capture_output=True, text=True, check=True

@@ -3,6 +3,7 @@
 import _thread
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -98,6 +99,7 @@ def test_a_new_lecture_is_made_from_its_source_alone(small):
     assert notebook.metadata == {
         "kernelspec": lectures.KERNEL,
         "language_info": {"name": "python"},
+        "jupytext": lectures.FILTERS,
     }
 
 
@@ -172,9 +174,9 @@ def test_a_lecture_that_fails_is_left_as_it_was(small, capsys):
     assert sorted(path.name for path in small.parent.iterdir()) == ["01_small.ipynb", "src"]
 
 
-def test_an_unknown_lecture_lists_the_known_ones(small):
-    with pytest.raises(ValueError, match="called 02; there are: 01_small"):
-        remake("02", folder=small.parent)
+def test_an_unknown_lecture_lists_the_known_ones(small, capsys):
+    assert remake("02", folder=small.parent) == 2
+    assert "called 02; there are: 01_small" in capsys.readouterr().err
 
 
 def test_a_kernel_that_dies_is_reported(tmp_path):
@@ -336,6 +338,21 @@ def test_the_working_copy_holds_every_lecture_and_problem_set(tmp_path):
     names = {path.relative_to(tmp_path / "work").as_posix() for path in new}
     assert "00_start.ipynb" in names and "assignments/problem_set_5.ipynb" in names
     assert len(names) == len(lectures.numbered()) + 5
+
+
+@pytest.mark.parametrize("older", ["*.ipynb", "src/*.py"])
+def test_jupytext_finds_nothing_to_change_in_a_fresh_clone(tmp_path, older):
+    folder = shutil.copytree(lectures.NOTEBOOKS, tmp_path / "notebooks",
+                             ignore=shutil.ignore_patterns("assignments", ".*", "__pycache__"))
+    for path in folder.glob(older):
+        os.utime(path, (1e9, 1e9))
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+    pairs = sorted(map(str, folder.glob("*.ipynb")))
+    subprocess.run([sys.executable, "-m", "jupytext", "--sync", *pairs], cwd=folder, check=True,
+                   capture_output=True)
+    assert len(pairs) == 6
+    assert [path.name for path in files if path.read_bytes() != before[path]] == []
 
 
 @pytest.mark.parametrize("older", [".py", ".ipynb"])

@@ -109,18 +109,12 @@ def test_setup_quotes_what_the_code_says(module, words):
     assert words in (ROOT / f"{module}.py").read_text(encoding="utf-8")
 
 
-def test_readme_shows_badges_exactly_when_there_is_an_address():
-    badges = lectures.badges(lectures.repository())
-    if badges:
-        assert badges in README
-    else:
-        assert "colab.research.google.com" not in README and "mybinder.org/v2" not in README
-
-
-def test_badges_lead_to_the_repository():
-    badges = lectures.badges("https://github.com/somebody/course.git")
-    assert "https://colab.research.google.com/github/somebody/course)" in badges
-    assert "https://mybinder.org/v2/gh/somebody/course/HEAD?" in badges
+def test_readme_leads_to_colab_and_binder_exactly_when_there_is_an_address():
+    address = lectures.repository()
+    place = (address or "").removeprefix("https://github.com/").removesuffix(".git")
+    for service in ("colab.research.google.com/github/", "mybinder.org/v2/gh/"):
+        assert (f"https://{service}{place}" in README) is bool(address), service
+        assert bool(address) or service not in README
 
 
 def test_constraints_pin_what_pyproject_names_within_its_ranges():
