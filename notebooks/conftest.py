@@ -10,7 +10,7 @@ the border of two classes:
 - `drift:0.5`: a number with one decimal, as percentages are printed, by 0.5, or whatever is named,
   and every other by 0.5 percent of itself;
 - `drift:time`: what stands before ms, s or min by a factor of TIMES;
-- `drift:machine`: each line is compared as far as the first number or path;
+- `drift:machine`: of each line, all columns but the last are compared;
 - `drift:download`: the stored outputs may be those of a machine that could not have a file.
 """
 
@@ -125,7 +125,7 @@ def distance(left: str, right: str) -> float:
 def agree(left: str, right: str, tags: tuple = ()) -> bool:
     """Whether two texts agree up to white space and the drift of their numbers."""
     if "drift:machine" in tags:
-        left, right = ([re.split(r"[\d/~]", line)[0] for line in text.splitlines()]
+        left, right = ([re.split(r"\s{2,}", line)[:-1] for line in text.splitlines()]
                        for text in (left, right))
         return left == right
     if "drift:time" in tags:

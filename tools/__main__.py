@@ -80,7 +80,7 @@ def test() -> int:
 
     print("The tests in a browser are a step of their own: make test-browser", flush=True)
     return run(
-        "-m", "pytest", "-n", str(machine.cores()), "--dist", "loadfile",
+        "-m", "pytest", "-n", str(machine.cores()), "--dist", "loadscope",  # see tests/conftest.py
         "--nbval", "--nbval-current-env", "--ignore=tests/browser", "tests", "notebooks",
         python=str(environment.ensure_dev()), **lectures.kernel_environment(),
     )  # fmt: skip
