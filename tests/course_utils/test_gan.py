@@ -17,6 +17,7 @@ from course_utils.gan import measures, shipped, training
 from course_utils.inference import batches
 from course_utils.models import fully_connected, linear_layers
 from course_utils.training import predict
+from tools import retraining
 
 INF, NAN = float("inf"), float("nan")
 SIZES = {"noise": 6, "seed": 3}
@@ -686,7 +687,7 @@ def test_the_shipped_pair_makes_and_judges_images():
 
 def test_the_shipped_pair_is_as_its_record_says(mnist):
     record = gan.load_gan_record()
-    options = json.loads(json.dumps(shipped.OPTIONS))
+    options = json.loads(json.dumps(retraining.OPTIONS))
     recipe = {"function": "train_gan", "options": options, "seed": shipped.SEED}
     assert record["training"] == recipe
     generator, discriminator = gan.load_gan()
@@ -722,11 +723,11 @@ def test_a_damaged_checkpoint_is_refused(copied, damage, words):
 
 
 def test_retraining_writes_what_loading_reads(mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "OPTIONS", {"epochs": 1, "progress": False})
-    monkeypatch.setattr(shipped, "TRAINED_ON", 300)
+    monkeypatch.setattr(retraining, "OPTIONS", {"epochs": 1, "progress": False})
+    monkeypatch.setattr(retraining, "TRAINED_ON", 300)
     measured = {"log_likelihood": 1.0, "standard_error": 0.1, "digits": [10.0] * 10}
-    monkeypatch.setattr(shipped, "measure_gan", lambda generator: measured)
-    record = gan.retrain_gan(tmp_path)
+    monkeypatch.setattr(retraining, "measure_gan", lambda generator: measured)
+    record = retraining.retrain_gan(tmp_path)
     monkeypatch.setattr(shipped.zoo, "CHECKPOINTS", tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["GAN.safetensors"]
     assert gan.load_gan_record() == record

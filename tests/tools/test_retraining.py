@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from course_utils import gan, zoo
+from course_utils import zoo
 from tools import retraining
 
 
@@ -41,7 +41,7 @@ def test_every_checkpoint_is_retrained_and_the_gan_last(tmp_path, monkeypatch, c
     monkeypatch.setattr(retraining.data, "load_mnist", lambda split: None)
     monkeypatch.setattr(retraining, "in_processes", here)
     monkeypatch.setattr(zoo, "retrain", retrain)
-    monkeypatch.setattr(gan, "retrain_gan", lambda folder: asked.append(("GAN", folder)))
+    monkeypatch.setattr(retraining, "retrain_gan", lambda folder: asked.append(("GAN", folder)))
     table = retraining.retrain_all(tmp_path, workers=3)
     assert list(table.index) == list(zoo.checkpoints())
     assert asked[-1] == ("GAN", tmp_path)
