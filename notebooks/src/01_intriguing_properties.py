@@ -701,10 +701,11 @@ print(f"r and noise: {error_rate(network, tilted, digits):.0f} % fooled, "
 
 # %% [markdown]
 # A direction 60 degrees off still works, if it is followed further: the mixture is twice as long as
-# $r$, so this step is three times the attack's length (before clipping). There is a whole
-# region, a *broad* subspace as Goodfellow and others call it (Lecture 4), that random draws miss
-# only because 784 dimensions have so much room beside it. Who looks finds it, and the gradient tells
-# where to look.
+# $r$, so this step is three times the attack's length (before clipping). So the harmful directions
+# are no needles: beyond the border, which is nearly flat here, *everything* fools, and random draws
+# miss it only because 784 dimensions have so much room on this side. Who looks finds it, and the
+# gradient tells where to look. (It does not show that there are many such directions at right angles
+# to each other, the *broad subspaces* of Goodfellow and others in Lecture 4: ours all share $r$.)
 
 # %% [markdown]
 # ## 9. How distortion is spread
@@ -742,7 +743,7 @@ plt.show()
 # That is what can be said of "imperceptibly small" by numbers. The bar is the third of section 1.
 # (Below one it must lie: that picture itself solves the problem.) The null shows that it could have
 # come out otherwise: noise, lengthened until *it* fools, would be longer than the way to a real
-# picture. The interval speaks of networks; the real pictures' mean is taken as fixed.
+# picture (its median: some digits no length tried had fooled). The interval speaks of networks; the real pictures' mean is taken as fixed.
 
 # %% tags=["claim", "claim:imperceptible"]
 share = intervals.over_seeds(seeds["distortion", *own] / to_real.mean().item())
@@ -1125,7 +1126,7 @@ plt.show()
 # - In practice: minimise $c\,\|r\|^2 + \text{loss}$ by **box-constrained L-BFGS**, and find the
 #   **largest** $c$ whose minimiser still reaches the target.
 # - **Noise** of the same size is harmless; it must be about six times as long. The dangerous
-#   directions are not few (60 degrees off, three times the length does it), but random draws miss
+#   directions are no needles (60 degrees off, three times the length does it), but random draws miss
 #   them; a gradient finds them.
 # - For **linear** networks the answer can be checked against the exact optimum, and weight decay
 #   makes them harder to fool, by turning their borders and not by scaling them. For the others the

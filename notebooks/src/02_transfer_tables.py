@@ -57,8 +57,8 @@ figures.use_style()
 # trained as a *sparse autoencoder*, to reconstruct the digit while few of them are active, and
 # then frozen; only the softmax on top has learnt to classify.
 #
-# What does $\lambda$ multiply? The paper's formula, as public reproductions quote it, adds $\lambda
-# \sum w^2 / k$ to the loss, with $k$ the number of units in the layer. Ours adds
+# What does $\lambda$ multiply? The paper (section 4.2) adds $\lambda \sum w_i^2 / k$ to the loss, with
+# $k$ the number of units in the layer. Ours adds
 # $\frac{\lambda}{2} \sum w^2$, the textbooks' form. For FC10 $k = 10$, so the printed formula decays
 # five times *less*. Try all readings on the network that feels it most, FC10(1), with 20,000 digits.
 #
@@ -682,8 +682,8 @@ claims.check("cross-training-above-noise", intervals.over_seeds(excess.loc[acros
 #
 # ### The half that the slides leave out
 #
-# The paper goes on: the same perturbations, amplified to stddev 0.1. Its formula, as public
-# reproductions quote it, is $x + 0.1\, (x' - x) / \|x' - x\|_2$. Taken by its letters that makes the
+# The paper goes on (section 4.2): the same perturbations, amplified to stddev 0.1. Its formula is
+# $x + 0.1\, (x' - x) / \|x' - x\|_2$. Taken by its letters that makes the
 # *length* 0.1, a distortion of $0.1 / 28 = 0.0036$: sixteen times *smaller* than the attack's own. It
 # is a stddev of 0.1 only with a factor of 28 more. And there are two ways to give it that:
 # scale *each* picture's perturbation to 0.1, as in section 5, or scale a whole row by *one factor*,

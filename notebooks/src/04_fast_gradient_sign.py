@@ -238,8 +238,8 @@ plt.show()
 # %% [markdown]
 # **Figure 2.** Confidence in the first category and in the winner as the step grows: the first
 # tenth of the axis, and all of it. The dotted line is the slides' .007. Both axes are to scale: a
-# straight fall would be a straight line. Within .005 the fall is over: from there on the sign,
-# computed at the picture, no longer points where the loss rises.
+# straight fall would be a straight line. Within .005 the fall is over: from there on the loss still
+# rises along the sign, which was computed at the picture, but much more slowly.
 #
 # How far does the slope reach? A linear function would raise the log-odds of "not a panda"
 # by $\epsilon \|g\|_1$, with $g$ their gradient.
@@ -357,13 +357,16 @@ for at in (30, 45, 59):  # where eps is 0, .15 and .29
 # One picture, again, is an anecdote. For 300 test digits we fit a straight line to each logit, and
 # ask which share of the logits' variation along the direction it explains ($R^2$, over all pictures
 # and classes together). Beside it stands what matters, the error under forty steps of projected
-# gradient at $\epsilon = .25$. And if straightness is the *cause*, there are two things to try:
-# networks that are straight and harmless, and networks that are bent and fall.
+# gradient at $\epsilon = .1$. And if straightness is the *cause*, there are two things to look for:
+# networks that are straight and resist, and networks that are bent and fall. The last four are one
+# network, 784-100-100-10 with rectifiers, trained in four ways, of which more in section 11: on
+# clean digits, on one step of .1, on three projected steps of .1, and on one step of .25.
 #
-# > **Before you run:** how straight is a network that has not been trained at all?
+# > **Before you run:** of those trained on clean digits and on projected steps, one misreads nearly
+# > everything at .1, the other one digit in seven. Which is the straighter, and by how much?
 
 # %%
-guess = "?"  # percent of the variation
+guess = "?"  # which, and percent of the variation of each
 
 # %%
 def straight(logits):
@@ -381,54 +384,76 @@ from course_utils.models import fully_connected
 
 def linearity(model):
     way = sign_direction(model, some, truth)
-    fallen = misread(model, some, truth, eps=0.25, attack="projected gradient", restarts=1)
-    return [straight(along(model, some, way)), 100 * fallen.double().mean().item()]
+    errors = [100 * misread(model, some, truth, eps=eps, attack=attack, restarts=1).double().mean()
+              for eps, attack in ((0, "one step"), (0.1, "projected gradient"))]
+    return [straight(along(model, some, way)), *map(float, errors)]
 
-names = ["softmax", "FC100-100-10", "maxout", "maxout (adversarial)", "RBF"]
+# %%
+names = ["softmax", "maxout", "maxout (adversarial)", "RBF"]
 networks = {name: load_model(name) for name in names}
-networks["maxout, untrained"] = fully_connected(240, 240, 10, hidden="maxout")
-networks["FC100-100-10, untrained"] = fully_connected(100, 100, 10)
+ways = {"clean digits": "none", "one step .1": "one step at .1",
+        "projected gradient .1": "projected gradient", "one step .25": "adversarial training"}
+networks |= {f"trained on {name}": load_study(way)[0] for name, way in ways.items()}
 
 # %% tags=["drift:0.7"]
-columns = ["straight (%)", "error after 40 steps of eps .25 (%)"]
+columns = ["straight (%)", "clean error (%)", "error after 40 steps of .1 (%)"]
 rows = {name: linearity(model) for name, model in networks.items()}
 print("you said", guess)
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 
 # %% [markdown]
-# So straightness is not the cause. Networks that know nothing are among the straightest; the RBF
-# network and the adversarially trained maxout are not straight at all, and fall like the rest. An
-# explanation has to be put to a harder test: *state what it predicts and what its rivals deny.*
+# So straightness alone decides nothing. Trained on clean digits or on projected steps, the same
+# network is as straight, and misreads nearly everything in one case and one digit in seven in the
+# other; trained on one step of .25 it is bent, and falls. An explanation has to be put to a harder
+# test: *state what it predicts and what its rivals deny.*
 #
 # - **Linear** [1]: many small changes, all aligned with the weights, add up. So the effect grows
 #   with the number of pixels; and what counts is the *direction*: a sign computed on one network
 #   should fool another that has learned a similar function.
-# - **Pockets** [6]: adversarial pictures lie in tiny holes, densely scattered, like the rationals
-#   among the reals. A sign computed elsewhere hits no hole: it does no more than random signs.
+# - **Pockets**, a reading of [6] that Goodfellow et al. argue against: adversarial pictures lie in
+#   tiny holes, densely scattered, like the rationals among the reals. A sign computed elsewhere hits
+#   no hole: it does no more than random signs. ([6] itself found that pictures transfer.)
 # - **Tilted boundaries** [7]: the border between two classes lies at a slant to the data, so that
 #   it is near everywhere. That depends on data and training, not on the number of pixels: drawing
 #   each pixel as four equal ones must change nothing.
 #
-# The second first. The signs of the *softmax*, the network without hidden layers, on maxout:
+# The second first. The signs of the *softmax*, the network without hidden layers, on networks with
+# two of them: five training seeds of the one trained on clean digits, $\epsilon = .1$, all test
+# digits. The control is random signs of the same size.
 #
 # > **Before you run:** which of the three is in danger?
 
 # %%
-softmax = networks["softmax"]
-for eps in (0.1, 0.15, 0.2):
-    foreign = fgsm(softmax, some, truth, eps=eps)
-    noise = (some + eps * random.expand_as(some)).clamp(0, 1)
-    shares = [100 * (maxout(x).argmax(1) != truth).double().mean() for x in (foreign, noise)]
-    print(f"eps {eps}: maxout misreads {shares[0]:.0f} % under softmax's signs, "
-          f"{shares[1]:.0f} % under random signs")
+from course_utils.inference import predict
+
+softmax, plain = networks["softmax"], load_study("none")
+
+def misreads(images):
+    """100 where a network (rows) misreads a test digit (columns), else 0."""
+    return torch.stack([100.0 * (predict(net, images) != test_labels) for net in plain])
+
+# %% tags=["claim", "claim:too-linear"]
+foreign = misreads(fgsm(softmax, test_images, test_labels, eps=0.1))
+noisy, again = (misreads(by_lot(test_images, 0.1)) for _ in range(2))
+detail = f"{foreign.mean():.1f} % under softmax's signs, {noisy.mean():.1f} % under random ones"
+claims.check("too-linear", intervals.over_seeds_and_images(foreign - noisy),
+             null=(again - noisy).mean().item(), detail=detail)
 
 # %% [markdown]
-# Pockets are out: a direction borrowed from a linear network is enough. The test between the other
-# two takes networks that were trained for it: 784-100-100-10 with rectifiers, five training seeds
-# each, on digits of $28 \times 28$ pixels, on digits averaged down to $14 \times 14$, and on digits
-# of $56 \times 56$ on which every pixel is drawn as four. The last know nothing that the first do
-# not. Their training, and that of all networks with several seeds below, is `make study`; its table
-# comes with the course.
+# *Tiny* holes are out: a direction borrowed from a linear network is enough. That is what the verdict
+# says, and no more: tilted boundaries allow it as well.
+#
+# Can the number of pixels decide between those two? Networks were trained for it: 784-100-100-10
+# with rectifiers, five seeds each, on digits of $28 \times 28$ pixels, on digits averaged down to
+# $14 \times 14$, and on digits of $56 \times 56$ on which every pixel is drawn as four. The last
+# know nothing that the first do not. But one thing changes with the pixels that has nothing to do
+# with either explanation: Adam moves every weight by about its rate, so the *sum* of a pixel's four
+# weights moves four times as far. So there are two controls: $28 \times 28$ with four times the
+# rate in the first layer, and $56 \times 56$ with a quarter of it. (This training, and that of all
+# networks with several seeds below, is `make study`; its table comes with the course.)
+#
+# > **Before you run:** if more pixels make a network weak, in which of the five rows is the error
+# > under the step largest?
 
 # %%
 results = study.read("fast_gradient")
@@ -441,25 +466,20 @@ def by_seed(condition, measure, eps=0.0):
 
 # %%
 rows = {
-    f"{side} x {side}": [str(intervals.over_seeds(by_seed(f"side {side}", *what)))
-                         for what in (("clean",), ("random signs", 0.05), ("one step", 0.05))]
-    for side in (14, 28, 56)
+    kind: [str(intervals.over_seeds(by_seed(f"side {kind}", *what)))
+           for what in (("clean",), ("random signs", 0.05), ("one step", 0.05))]
+    for kind in ("14", "28", "56", "28, rate x 4.0", "56, rate x 0.25")
 }
 columns = ["clean error (%)", "random signs at .05", "one step at .05"]
 pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
-# %% tags=["claim", "claim:too-linear"]
-many, few = (by_seed(f"side {side}", "one step", 0.05) for side in (56, 28))
-detail = f"{few.mean():.1f} % with 28 x 28 pixels, {many.mean():.1f} % with 56 x 56"
-claims.check("too-linear", intervals.over_seeds(many - few),
-             null=(few[1:] - few[:-1]).mean(), detail=detail)
-
 # %% [markdown]
-# The prediction fails, and not by chance: with every pixel drawn as four, the same step does
-# *less*. The tilted boundary's, that nothing changes, fails as well. Each explanation gets one half
-# right: a *direction* is enough to fool (linear), and more pixels are not what makes a network weak
-# (tilted boundary). The verdict is on the prediction, in this network; why the step does less, the
-# experiment does not say.
+# As the rows come, the error falls from 53 to 47 % with each pixel drawn as four: against the linear
+# prediction, and against the tilted boundary's, that nothing changes. But four times the rate does
+# the same to networks of $28 \times 28$; and where the rate of the four weights' sum is kept, the
+# error *rises* with the pixels, from 53 to 63 % at the one rate, from 46 to 47 % at the other. What a
+# setting of the optimiser turns round speaks for neither explanation, so there is no verdict on it.
+# (The controls were added after a critic had run them with two seeds.)
 #
 # ## 5. Where it is exactly linear
 #
@@ -583,7 +603,7 @@ table.round(1)
 # linear argument explains why a sum of invisible changes can matter. That more pixels *must* mean
 # less robustness is more than it says: draw each pixel as four equal ones, give each a quarter of
 # the weight, and neither the margin nor $\|w\|_1$ has changed. Whether training finds those
-# quarters is what section 4 measured.
+# quarters depends on its rates, as section 4 has shown.
 
 # %% [markdown]
 # ## 7. The paper's networks
@@ -592,13 +612,15 @@ table.round(1)
 #
 # - **softmax**: no hidden layer;
 # - **maxout**: two layers of 240 units, each the largest of five linear functions, with dropout;
-# - **maxout (adversarial)**: the same shape, trained against the fast gradient sign (section 9);
+# - **maxout (adversarial)**: the same shape, trained against the fast gradient sign (section 9) of
+#   $\epsilon = .25$. Chosen on held-back digits, like its dropout and epochs, were the weight of the
+#   clean half, .8 in place of the paper's .5, and how far the steps may leave $[0, 1]$: by .1;
 # - **RBF**: one unit for each class, $p_k(x) = e^{-\sum_i b_{ki} (x_i - \mu_{ki})^2}$, with $\mu_k$
 #   the mean picture of the class. Each unit is a yes or no of its own, so all of them may say no.
 #   Far from all means, they do.
 #
-# We take the step of $\epsilon = .25$ on all 10,000 test digits, and count errors and the mean
-# confidence on those *mistakes*. The paper does not say whether it clipped to $[0, 1]$, so we do
+# We take the step of $\epsilon = .25$, with the cross-entropy of the logits' softmax for $J$ (RBF's,
+# too), on all 10,000 test digits, and count errors and the mean confidence on those *mistakes*. The paper does not say whether it clipped to $[0, 1]$, so we do
 # both.
 #
 # > **Before you run:** at .25 the digits are still easy to read. What share will each network
@@ -636,9 +658,9 @@ table.round(1)
 # %% [markdown]
 # *Error and mean confidence on mistakes, in percent.* Our softmax and maxout come out as fragile as
 # the paper's or more so, and they are wrong with conviction. Clipping takes about half of the step
-# away, as MNIST's pixels are mostly black and cannot get darker. Did the paper clip? The RBF
-# network's confidence is nearer to our unclipped one, softmax's to our clipped one. So we cannot
-# tell.
+# away, as MNIST's pixels are mostly black and cannot get darker. Did the paper clip? Of the cells in
+# which our two versions differ by more than a point, all but softmax's confidence are nearer to the
+# paper's unclipped. So probably it did not; but these are other networks, one training each.
 #
 # ## 8. RBF networks resist?
 #
@@ -675,7 +697,8 @@ plt.show()
 # we have: forty steps of projected gradient inside $[0, 1]$, and Lecture 1's attack, which looks
 # for the *nearest* mistake.
 #
-# > **Before you run:** do you trust the RBF network's resistance?
+# > **Before you run:** do you trust the RBF network's resistance? In which of the two norms, if in
+# > either: every pixel by at most $\epsilon$, or the length $\|r\|_2$?
 
 # %%
 from course_utils.attacks import lbfgs_attack
@@ -711,11 +734,71 @@ detail = f"{both.sum()} digits that both read right; 40 steps of .25 fool RBF on
 claims.check("rbf-resistant", intervals.ratio(far, near), null=null, detail=detail)
 
 # %% [markdown]
-# Judged so, the slides' sentence does not survive: the RBF network's nearest mistake is no further
-# away than that of a plain softmax, but a little *nearer*, and after forty steps it misreads nearly
-# everything. What resisted was not the network: *one* step, taken from the digit, is a poor attack
-# on a function that bends. What is left of the paper's point is the confidence, a quarter where the
-# softmax is certain; and the price is in section 7's first column, 13 % of the *clean* digits.
+# In L2 the slides' sentence does not survive: the RBF network's nearest mistake is no further away
+# than that of a plain softmax, but a little *nearer*. And at .25 forty steps leave nothing of it;
+# but there *everything* falls. So look at smaller $\epsilon$, with all attacks that we have: section
+# 12 names them, one of them works without gradients; a digit counts as misread if any succeeds.
+# (That this section asks for the maximum norm too is due to a critic, who had seen the error at .05,
+# .1 and .15. Call it exploratory.)
+
+# %%
+from course_utils.evaluation import ATTACKS
+
+def fallen_at(model, sizes=(0.05, 0.1, 0.15), count=100):
+    """For each size and digit 100 where some attack succeeds, else 0."""
+    found = [[misread(model, few[:count], few_labels[:count], eps=eps, attack=attack)
+              for attack in ATTACKS] for eps in sizes]
+    return torch.stack([100.0 * torch.stack(each).any(0) for each in found])
+
+# %% tags=["drift:1"]
+fallen = {name: fallen_at(models[name]) for name in ("softmax", "RBF")}
+pd.DataFrame({f"{name} (%)": found.mean(1).tolist() for name, found in fallen.items()},
+             pd.Index([0.05, 0.1, 0.15], name="eps"))
+
+# %% tags=["claim", "claim:rbf-resistant-pixels"]
+right = both[:100]
+gap = (fallen["softmax"] - fallen["RBF"]).mean(0)[right]
+one_half, other_half = fallen["softmax"].mean(0)[right].chunk(2)
+claims.check("rbf-resistant-pixels", intervals.over_seeds(gap),
+             null=(one_half[: len(other_half)] - other_half).mean().item(),
+             detail=f"{right.sum()} digits that both read right, mean over eps .05, .1, .15")
+
+# %% [markdown]
+# In the maximum norm it resists: within .1 it misreads fewer digits than the softmax does within half
+# of that, though one of them in ten it misreads untouched. So "resistant" has an answer only for a
+# norm. Both are of one network, and both count images,
+# not trainings. The price is in section 7's first column, 13 % of the *clean* digits.
+#
+# And the paper's other point, that the RBF network says when it does not know? No attack above tried
+# to make it sure. One that does: forty steps up the output of the likeliest *wrong* class.
+
+# %%
+def surest_mistake(model, images, labels, eps=0.25, steps=40):
+    points = images
+    for _ in range(steps):
+        x = points.clone().requires_grad_()
+        wrong_ones = model(x).scatter(1, labels[:, None], -torch.inf)
+        (slope,) = torch.autograd.grad(wrong_ones.amax(1).sum(), x)
+        points = (x.detach() + eps / 10 * slope.sign()).clamp(images - eps, images + eps).clamp(0, 1)
+    return points
+
+# %%
+def sure_of(model, images, labels):
+    """Mean confidence, errors, and the mean confidence on those, in percent."""
+    with torch.no_grad():
+        sure, classes = model(images).sigmoid().max(1)
+    missed = classes != labels
+    return [100 * some.double().mean().item() for some in (sure, missed, sure[missed])]
+
+# %% tags=["drift:1"]
+rows = {"clean digits": few, "surest mistakes": surest_mistake(models["RBF"], few, few_labels)}
+rows = {name: sure_of(models["RBF"], images, few_labels) for name, images in rows.items()}
+columns = ["confidence (%)", "misread (%)", "confidence on those (%)"]
+pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
+
+# %% [markdown]
+# Asked for it, the attack finds mistakes of which the network is as sure as it is of clean digits.
+# Knowing when one does not know is resistance, too, and has to be attacked like any other.
 
 # %% [markdown]
 # ## 9. Training against the step
@@ -746,7 +829,7 @@ def by_hand(model, images, labels, eps, alpha=0.5):
 with torch.no_grad():
     ours, theirs = (loss(maxout, some, truth, eps=0.25).item()
                     for loss in (by_hand, adversarial_loss))
-print(f"by hand {ours:.3f}, training.adversarial_loss {theirs:.3f}")
+print(f"by hand {ours:.3f}, losses.adversarial_loss {theirs:.3f}")
 
 # %% [markdown]
 # ### Why it regularises
@@ -825,11 +908,12 @@ claims.check("adversarial-objective", intervals.over_seeds(without - trained),
 # - the same three at a tenth of the size, .025; and noise at .5.
 #
 # The *sizes* are not all of one kind, and this matters for what you may believe. The paper's $.25$
-# was fixed before we began. The .025 of the step, the .5 of the noise, the dropout and the weight
-# decay were **tuned**, each over four or five values, on 10,000 training digits held back, with one
-# seed (.5 was the largest noise tried; the weight decays all did alike). The test digits took no
-# part. But that .25 should be *replaced* was an idea that came after .25 had failed on test digits.
-# So what .025 shows is called *exploratory*.
+# was fixed before we began. The .5 of the noise, the dropout and the weight decay were **tuned**,
+# over six, five and four values, on 10,000 training digits held back, with one seed; the weight
+# decays all did alike. The step's .025 was tuned there, too: with that seed it was compared with
+# .0125 (1.60 and 1.63 %: within chance), on three earlier seeds with .05 and .1. The test digits took
+# no part. But that .25 should be *replaced* was an idea that came after .25 had failed on test
+# digits. So what .025 shows is called *exploratory*. (None of these steps is clipped to $[0, 1]$.)
 #
 # > **Before you run:** order the ten by their error on clean test digits.
 
@@ -866,7 +950,7 @@ claims.check("training-regularises", intervals.over_seeds(gain), null=null, deta
 
 # %% tags=["claim", "claim:beyond-dropout"]
 gain = clean["dropout"] - clean["dropout, one step .25"]
-null = (clean["dropout"][1:] - clean["dropout"][:-1]).mean()
+null = clean["dropout"][:5].mean() - clean["dropout"][5:].mean()
 detail = f"eps = .25: {clean['dropout'].mean():.2f} and " \
          f"{clean['dropout, one step .25'].mean():.2f} %"
 claims.check("beyond-dropout", intervals.over_seeds(gain), null=null, detail=detail)
@@ -883,22 +967,41 @@ claims.check("weak-training-regularises", intervals.over_seeds(gain), null=null,
 
 # %% tags=["claim", "claim:weak-beyond-dropout"]
 gain = clean["dropout"] - clean["dropout, one step .025"]
-null = (clean["dropout"][1:] - clean["dropout"][:-1]).mean()
+null = clean["dropout"][:5].mean() - clean["dropout"][5:].mean()
 detail = f"exploratory, eps = .025: {clean['dropout'].mean():.2f} and " \
          f"{clean['dropout, one step .025'].mean():.2f} %"
 claims.check("weak-beyond-dropout", intervals.over_seeds(gain), null=null, detail=detail)
 
 # %% [markdown]
-# At the paper's $\epsilon = .25$, in this network: no. With dropout too, the trained networks
+# Those intervals are over training seeds, all on the same 10,000 test digits. Five of the ten seeds
+# are shipped, so here is the same over seeds *and* digits:
+
+# %%
+def mistakes(condition):
+    """100 where a network (rows) misreads a test digit (columns), else 0."""
+    return torch.stack([100.0 * (predict(net, test_images) != test_labels)
+                        for net in load_study(condition)])
+
+gains = {eps: mistakes("none") - mistakes(condition) for eps, condition in
+         ((0.25, "adversarial training"), (0.025, "weak adversarial training"))}
+for eps, gain in gains.items():
+    halves = [half.mean().item() for half in gain.chunk(2, dim=1)]
+    print(f"eps {eps}: {intervals.over_seeds_and_images(gain)}; "
+          f"first 5,000 digits {halves[0]:.2f}, the others {halves[1]:.2f}")
+
+# %% [markdown]
+# The signs stay. (The first 5,000 test digits are the harder half, and all of the harm of .25 is
+# there.) At the paper's $\epsilon = .25$, in this network: no. With dropout too, the trained networks
 # misread *more* clean digits than those without, whereas noise of the same size lowers the error.
-# At .025: yes, and by more than weight decay, dropout, or noise at its best size; noise at .025,
-# the control, does nothing. Dropout adds nothing to it. But this is the *exploratory* half: to
+# At .025: yes, and by more than weight decay, dropout, or noise of any of the three sizes; noise at
+# .025, the control, does nothing. Dropout adds nothing to it. But this is the *exploratory* half: to
 # confirm it, somebody would have to fix .025 first, and then take digits that nobody has looked at.
 #
 # And the paper? Its networks are larger by far, up to 1,600 maxout units a layer, and were stopped
-# by the error on *adversarial* digits held back [1]. Of our maxout networks with 240 units the
-# adversarially trained one has the lower error, too (section 7), one seed each. So the slides' word
-# *can* is the right one: how strong the training must be has to be chosen, as with any regulariser.
+# by the error on *adversarial* digits held back [1]. Our two maxout networks of section 7 cannot
+# stand in for them: they differ in dropout, epochs and seed as well, one training each. So the
+# slides' word *can* is the right one: how strong the training must be has to be chosen, as with any
+# regulariser.
 
 # %% [markdown]
 # ## 11. Does it resist?
@@ -906,7 +1009,8 @@ claims.check("weak-beyond-dropout", intervals.over_seeds(gain), null=null, detai
 # Now the other question. A network that was trained against one step of $\epsilon$ meets an
 # adversary who takes forty, within the *same* $\epsilon$: projected gradient from the digit and
 # from random points near it, up the cross-entropy and up the DLR loss (section 12); a digit counts
-# as misread if *any* of these attacks succeeds at this $\epsilon$ or at a smaller one. Beside the
+# as misread if *any* of these attacks, or the one step, succeeds at this $\epsilon$ or at a smaller
+# one. (Section 12 has more attacks; "worst" here is the worst of these three.) Beside the
 # networks of section 10 stand one trained on one step of .1, and one trained on the min-max problem
 # itself: three projected steps from a random start within .1, at every step of training, with no
 # clean half.
@@ -935,8 +1039,9 @@ figures.curves(panels)
 plt.show()
 
 # %% [markdown]
-# **Figure 7.** Error of each way of training, means over five seeds and 200 test digits, under one
-# step (left) and under the worst of all attacks (right). The shipped networks are the first of
+# **Figure 7.** Error of each way of training, means over five seeds and the first 200 test digits (at
+# $\epsilon = 0$: over all seeds and all 10,000, of which the first are harder than most), under one
+# step (left) and under the worst of the three attacks (right). The shipped networks are the first of
 # those seeds; here they are attacked now, for comparison with the table.
 
 # %% tags=["drift:1"]
@@ -957,8 +1062,10 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 # also move it by .1; under the worst attack half of the digits are gone at .05, nearly all at .1.
 # Training on one step of **.025** works: at twice its own size, where the plain network loses most
 # digits, it loses a few; judged at ten times its size it falls, as it must. And
-# one step of **.1** works as well as three projected ones. So one step is enough while it is small;
-# from some size on the network learns to beat the step instead of the adversary.
+# one step of **.1** resists as well as three projected ones do, though the comparison is not an equal
+# one: the projected steps were trained without a clean half, and cost more clean digits (Figure 7, at
+# 0). So one step is enough while it is small; from some size on the network learns to beat the step
+# instead of the adversary.
 #
 # All recipes, all sizes: the error in percent under the worst attack and, in brackets, under one
 # step. Watch the gap between the two.
@@ -1048,7 +1155,21 @@ plt.show()
 # divided by its largest. Black is negative, white positive, grey zero. In the paper, adversarial
 # training makes weights more localised, and some of ours are. But the strongest of all look at no
 # digit: they look at the *frame*, where MNIST is always black, and where nothing but the attack
-# ever leaves a mark.
+# ever leaves a mark. Is that how it knows the step? Take the step without its mark:
+
+# %% tags=["drift:0.5"]
+frame = torch.ones(28, 28, dtype=torch.bool)
+frame[4:-4, 4:-4] = False
+clean_2000, labels_2000, rows = test_images[:2000], test_labels[:2000], {}
+for name in ("maxout", "maxout (adversarial)"):
+    whole = fgsm(models[name], clean_2000, labels_2000, eps=0.25)
+    bare = torch.where(frame, clean_2000, whole)
+    rows[name] = [wrong(models[name], some, labels_2000) for some in (whole, bare)]
+pd.DataFrame.from_dict(rows, orient="index", columns=["the step (%)", "without the frame (%)"])
+
+# %% [markdown]
+# For a good part it is: *weaker* steps, that leave the frame alone, fool the trained network twenty
+# times as often. But it still reads most of them right, so the frame is not all.
 #
 # **Exercise 4: make this defence fall.** A network on which the fast gradient sign fails. Write an
 # attack that does not.
@@ -1081,7 +1202,8 @@ pd.DataFrame({"error (%)": {name: wrong(hard, x, correct) for name, x in tried.i
 # %% [markdown]
 # ## 12. How the field judges a defence
 #
-# In 2018 Athalye, Carlini and Wagner [10] broke seven of nine defences published at one conference;
+# In 2018 Athalye, Carlini and Wagner [10] found that seven of nine defences published at one
+# conference relied on masked gradients, and circumvented six of them completely and one in part;
 # each had been evaluated, and passed. What they, and Carlini et al. [11] after them, ask of an
 # evaluation fits into a table, and each line can be *run*. Four networks stand trial: the masked
 # maxout at $\epsilon = .25$; ours trained on projected gradient at .1; and two small convolutional
@@ -1093,69 +1215,94 @@ pd.DataFrame({"error (%)": {name: wrong(hard, x, correct) for name, x in tried.i
 # spread of the logits. Scaling the logits does not change it, whereas the cross-entropy's gradient
 # rounds to zero when they are large, one more way to mask. And the **square attack** [13] uses no
 # gradient at all: it tries squares of $\pm\epsilon$ at random places, and keeps those that help. No
-# masking can stop it; so where it finds what the gradient missed, the gradient lies.
+# masking of gradients stops it; so where it finds what the gradient missed, the gradient lies.
 
 # %%
-trials = {
-    "maxout (adversarial)": (hard, 0.25),
-    "projected gradient .1": (hollow["projected gradient .1"], 0.1),
-    "convolutional, one step .3": (load_study("convolutional (one step)")[0], 0.3),
-    "convolutional, robust .3": (load_study("convolutional (robust)")[0], 0.3),
+one_step, five_steps = (load_study(f"convolutional ({kind})")[0] for kind in ("one step", "robust"))
+trials = {  # the network, another from which pictures are borrowed, and eps
+    "maxout (adversarial)": (hard, maxout, 0.25),
+    "projected gradient .1": (hollow["projected gradient .1"], load_study("one step at .1")[0], 0.1),
+    "convolutional, one step .3": (one_step, five_steps, 0.3),
+    "convolutional, robust .3": (five_steps, one_step, 0.3),
 }
 jury, jury_labels = test_images[:100], test_labels[:100]
 
-# %%
-from course_utils.evaluation import ATTACKS
+# %% [markdown]
+# Two judges: one who takes one step, as in 2014, and one who counts a digit as misread if projected
+# gradient with three starts, or the DLR loss with three, or a run towards any other class succeeds.
+# The checks are attacks that the judge has *not* seen: a hundred smaller steps from another random
+# start, the square attack, pictures made for another network that was trained against an attack;
+# and steps of .5, which could turn every digit into the same grey, and must fool always.
 
-def on_trial(model, eps):
-    """Errors in percent under each attack of the list, and under four more."""
-    fallen = {attack: misread(model, jury, jury_labels, eps=eps, attack=attack)
-              for attack in ATTACKS}
-    found = {attack: 100 * some.double().mean().item() for attack, some in fallen.items()}
-    more = {"100 steps": pgd(model, jury, jury_labels, eps=eps, step=eps / 10, steps=100),
-            "transfer": pgd(maxout, jury, jury_labels, eps=eps, step=eps / 10),
+# %%
+def more_tries(model, other, eps):
+    """Four more tries: pictures by name."""
+    start = torch.Generator().manual_seed(1)
+    return {"100 steps": pgd(model, jury, jury_labels, eps=eps, step=eps / 40, steps=100,
+                             generator=start),
+            "borrowed": pgd(other, jury, jury_labels, eps=eps, step=eps / 10),
             "one step of .5": fgsm(model, jury, jury_labels, eps=0.5),
             "forty of .5": pgd(model, jury, jury_labels, eps=0.5, step=0.05)}
-    return found | {name: wrong(model, moved, jury_labels) for name, moved in more.items()}
+
+# %%
+def on_trial(model, other, eps):
+    """Errors in percent under each attack of the list, the second judge's, and under the tries."""
+    fallen = {attack: misread(model, jury, jury_labels, eps=eps, attack=attack)
+              for attack in ATTACKS}
+    fallen["strongest"] = torch.stack(
+        [fallen[attack] for attack in ("projected gradient", "DLR loss", "targeted")]).any(0)
+    fallen |= {name: predict(model, x) != jury_labels
+               for name, x in more_tries(model, other, eps).items()}
+    return {name: 100 * some.double().mean().item() for name, some in fallen.items()}
 
 # %% tags=["drift:2"]
 found = pd.DataFrame({name: on_trial(*trial) for name, trial in trials.items()}).T
 found.round(0)
 
 # %% [markdown]
-# *Errors in percent on 100 test digits; each network within its own $\epsilon$.* Now the checks,
-# for two judges: one who takes one step, as in 2014, and one who takes the worst of projected
-# gradient with three starts, the DLR loss, and runs towards each other class. A tick says that the
-# judge's number may be believed, **not** that the network is good.
+# *Errors in percent on 100 test digits; each network within its own $\epsilon$.* Now the checks. A
+# tick says that the judge's number may be believed, **not** that the network is good.
 #
 # > **Before you run:** which ticks does the first judge get, on the masked maxout?
 
 # %%
-def ticks(judged, boundless):
+def ticks(judge, boundless, unseen):
     """Whether each check finds at most 2 points more than the judge; a row a network."""
-    names = {"more steps": "100 steps", "another loss": "DLR loss", "no gradient": "square",
-             "towards a target": "targeted", "transfer": "transfer"}
-    passed = {name: found[column] <= judged + 2 for name, column in names.items()}
-    passed["all fall without a bound"] = boundless >= 95
+    passed = {name: found[name] <= found[judge] + 2 for name in unseen}
+    passed["all fall without a bound"] = found[boundless] >= 95
     return pd.DataFrame(passed).map(lambda yes: "✓" if yes else "✗")
 
 # %%
-strongest = found[["projected gradient", "DLR loss", "targeted"]].max(axis=1)
-pd.concat({"one step": ticks(found["one step"], found["one step of .5"]),
-           "strongest": ticks(strongest, found["forty of .5"])}, names=["judge", "network"])
+ticks("one step", "one step of .5", ["DLR loss", "targeted", "100 steps", "square", "borrowed"])
+
+# %%
+ticks("strongest", "forty of .5", ["100 steps", "square", "borrowed"])
 
 # %% [markdown]
 # On the masked maxout the first judge is caught by *every* check: whatever else one tries finds
-# more, even pictures that were made for another network. (A step of .5 could turn every digit into
-# the same grey; it fools 7 %.) The network trained on one step from a random start has collapsed as
-# well: a fifth of the digits misread under one step, nearly all under forty. On the two others the
-# first judge errs by a little, or by a factor of three; and on the last, runs towards a target find
-# digits that forty steps miss. The second judge passes.
+# more, even pictures that were made for another network, and a step of .5, which could turn every
+# digit into the same grey, fools hardly any. The network trained on one step from a random start has
+# collapsed as well: a fifth of the digits misread under one step, nearly all by the second judge. On
+# the two others the first judge errs by a little, or by a factor of four or more. The second judge
+# passes. But a tick is worth as much as the attack behind it.
+#
+# The square attack above may ask 1,000 times; its authors let it ask 5,000 times. That takes too
+# long here, so `make study` did it, on the same 100 digits of two of the networks:
+
+# %%
+long = results[results["measure"].str.startswith("by ")]
+long.pivot(index="condition", columns="measure", values="value")
+
+# %% [markdown]
+# On the network trained within .1 the two ways agree. On the convolutional one, squares alone find
+# more than all gradients together, and each finds digits that the other misses. So by the rule of the
+# table a cross belongs there: this network's gradients mask a little, too, and the second judge's
+# number may *not* be believed. Whoever asked only 1,000 times did not see it.
 #
 # How good is the robust network, then? In Madry et al.'s public challenge [3] a convolutional
 # network with more filters and far more training keeps about 89 % of the digits at $\epsilon = .3$
-# under the strongest attacks known. Ours, trained for minutes, keeps some 64 of these 100: the same
-# idea, and a long way to go.
+# under the strongest attacks known. Ours, trained for minutes, keeps at most 52 of these 100: the
+# same idea, and a long way to go.
 #
 # ## 13. Attack above, certificate below
 #
@@ -1221,9 +1368,10 @@ print(f"{cases} certificates of 200 digits and three networks; attacks inside on
 #
 # The fast gradient sign and box-constrained L-BFGS answer different questions: *is there a mistake
 # within $\epsilon$ of every pixel?* and *how near is the nearest mistake?* Side by side on maxout
-# and 200 digits, in **both** norms: one step at .25; one step, with the smallest of 30 sizes that
-# works for each digit; projected gradient with the smallest of ten; and L-BFGS towards the
-# runner-up class.
+# and 200 digits, in **both** norms: one step at .25; one step, with the smallest size that works for
+# each digit, by .01 from .01 to .3; ten projected steps with the smallest, by .01 to .15; and L-BFGS
+# towards the runner-up class. Means are over the digits that maxout reads right and that all four
+# fool.
 #
 # > **Before you run:** who will be shorter in L2? And in the maximum norm?
 
@@ -1256,40 +1404,46 @@ def ten(model, images, labels, eps):
 attacks = {
     "one step, eps = .25": lambda *a: fgsm(*a, eps=0.25),
     "one step, smallest": smallest(one, torch.linspace(0.3, 0.01, 30).tolist()),
-    "ten steps, smallest": smallest(ten, torch.linspace(0.15, 0.015, 10).tolist()),
+    "ten steps, smallest": smallest(ten, torch.linspace(0.15, 0.01, 15).tolist()),
     "L-BFGS, runner-up": near,
 }
 
-# %% tags=["drift:time", "drift:1"]
+# %%
 import time
 
-rows = {}
+pushed, took = {}, {}
 for name, attack in attacks.items():
     began = time.perf_counter()
-    pushed = attack(maxout, few, few_labels)
-    took = 1000 * (time.perf_counter() - began) / len(few)
-    shift = (pushed - few).flatten(1)
-    sizes = [shift.square().mean(1).sqrt().mean().item(), shift.abs().amax(1).mean().item()]
-    rows[name] = [*sizes, wrong(maxout, pushed, few_labels), f"{took:.1f} ms"]
-columns = ["distortion (RMS)", "largest change", "misread (%)", "time an image"]
-pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(3)
+    pushed[name] = attack(maxout, few, few_labels)
+    took[name] = f"{1000 * (time.perf_counter() - began) / len(few):.1f} ms"
+fooled = torch.stack([predict(maxout, x) != few_labels for x in pushed.values()])
+shared = fooled.all(0) & (predict(maxout, few) == few_labels)
+shifts = {name: (x - few).flatten(1)[shared] for name, x in pushed.items()}
+
+# %% tags=["drift:time", "drift:1"]
+print(f"means over {100 * shared.double().mean():.1f} % of the digits")
+size = {name: x.square().mean(1).sqrt().mean().item() for name, x in shifts.items()}
+largest = {name: x.abs().amax(1).mean().item() for name, x in shifts.items()}
+share = dict(zip(pushed, (100 * fooled.double().mean(1)).tolist()))
+pd.DataFrame({"distortion (RMS)": size, "largest change": largest, "misread (%)": share,
+              "time an image": took}).round(3)
 
 # %% [markdown]
-# Each wins by its own measure. In L2 the best single step needs half as much again as L-BFGS. In
-# the maximum norm it is the other way round: L-BFGS puts its change into few pixels, and
-# moves some by several times what the step needs in any; ten projected steps need still less than
-# one. "Which attack is stronger" has no answer before somebody says in which norm.
+# Each wins by its own measure. In L2 the best single step needs 1.6 times what L-BFGS needs. In the
+# maximum norm it is the other way round: L-BFGS spreads its change unevenly, and moves some pixel by
+# more than twice what the step needs in any; ten projected steps need still less than one. "Which
+# attack is stronger" has no answer before somebody says in which norm.
 #
 # ## Summary
 #
 # - The **fast gradient sign** moves every pixel by $\epsilon$ along the sign of the loss's
 #   gradient: one gradient, one step. Whether the label flips, and how surely, differs from picture
-#   to picture; random signs of the same size do nothing.
+#   to picture; random signs of .007 do nothing.
 # - For a linear model the step is exactly optimal: the margin falls by $\epsilon\|w\|_1$. Being
 #   straight is not what makes a network weak, though. What "too linear" *predicts* can be tested:
-#   signs transfer from a network without hidden layers; but drawing each pixel as four makes the
-#   step weaker, not stronger.
-# - **RBF** networks resist one step. They do not resist an adversary.
+#   signs transfer from a network without hidden layers. Whether more pixels make a network weaker our
+#   experiment cannot say: the optimiser's rate decides it.
+# - **RBF** networks resist in the maximum norm, not in L2, and their doubt can be attacked as well.
 # - **Adversarial training** is a min-max problem, and one step its cheapest approximation. For
 #   small $\epsilon$ it adds $(1 - \alpha)\,\epsilon\,\|\nabla_x J\|_1$ to the loss.
 # - Training on a **small** step works, against forty steps as well, and lowers the clean error

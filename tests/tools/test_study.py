@@ -184,3 +184,26 @@ def test_cosines_survive_a_network_that_is_sure_of_itself():
     one, two = torch.tensor([-400.0, 300.0], dtype=torch.float64), weight[1] - weight[0]
     expected = F.cosine_similarity(one, two, dim=0).item()
     assert table.loc["sure", "calm"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_weights_for_few_digits_are_those_of_least_held_back_error():
+    from tools.study import few_digits
+
+    table = study.read("few_digits")
+    tuning = table[table["judged on"] == "held back"]
+    means = tuning.groupby(["kind", "weight"])["error"].mean()
+    for kind, (options,) in few_digits.TUNED.items():
+        assert means[kind].idxmin() == sum(options.values())
+        tested = table[(table["judged on"] == "test") & (table["kind"] == kind)]
+        assert set(tested["weight"]) == {sum(options.values())} and len(tested) == 10
+
+
+def test_a_job_on_few_digits_gives_the_shipped_rows(monkeypatch):
+    from tools.study import few_digits
+
+    monkeypatch.setattr(few_digits, "TUNED", {"nothing": ({},)})
+    (row,) = engine.run_alone(Job("few_digits", "test-3", few_digits.job, (3, "test")))
+    table = study.read("few_digits")
+    shipped = table[(table["judged on"] == "test") & (table["kind"] == "nothing")]
+    # trained anew, on another processor perhaps: nearer than the next seed's
+    assert abs(row["error"] - shipped.set_index("seed")["error"][3]) < 0.5

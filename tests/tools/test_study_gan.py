@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from course_utils import study
 from course_utils.data import DataUnavailable
-from tools.study import gan
+from tools.study import engine, gan
 
 
 def test_every_condition_has_its_seeds_and_the_repeated_ones_others():
@@ -47,3 +48,14 @@ def test_a_small_job_measures_what_its_condition_trains(monkeypatch):
     assert table["attack, digits"] >= table["step, digits"] - 1e-5 > table["signs, digits"]
     other = gan.measure("Adam, again", "Adam", 1, 6)
     assert {row["seed"] for row in other} == {1} and other != first
+
+
+def test_a_job_gives_the_shipped_rows():
+    """In full, some 20 seconds; G hardly moves in it, so that no machine goes far astray."""
+    (job,) = (job for job in gan.jobs() if job.name == "descent, saturating-0")
+    fresh = pd.DataFrame(engine.run_alone(job)).set_index("measure")["value"]
+    shipped = study.read("gan").query("condition == 'descent, saturating' and seed == 0")
+    shipped = shipped.set_index("measure")["value"]
+    assert fresh.index.equals(shipped.index)
+    for name, value in fresh.items():
+        assert value == pytest.approx(shipped[name], rel=0.05, abs=0.1), name

@@ -3,9 +3,9 @@
 
 def all_jobs() -> list:
     """Every job of every part, the seeds of all parts in turn."""
-    from tools.study import fast_gradient, gan, tables
+    from tools.study import fast_gradient, few_digits, gan, tables
 
-    return tables.jobs() + fast_gradient.jobs() + gan.jobs()
+    return tables.jobs() + few_digits.jobs() + fast_gradient.jobs() + gan.jobs()
 
 
 def main(arguments: tuple[str, ...]) -> int:

@@ -5,7 +5,7 @@ images with those of every other condition. Beside them stand networks that see 
 fewer pixels, or each pixel drawn as four.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils import zoo
-from course_utils.attacks import fgsm, lbfgs_attack
+from course_utils.attacks import fgsm, lbfgs_attack, square
 from course_utils.data import load_mnist
-from course_utils.evaluation import certified_within, errors_within
+from course_utils.evaluation import certified_within, errors_within, misread
 from course_utils.inference import predict
 from course_utils.lipschitz import certified_radius
 from course_utils.models import fully_connected
@@ -29,6 +29,12 @@ SMALL = (0.002, 0.005, 0.01, *SIZES)  # within which labels are certified
 RADII = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # of the whole picture, L2
 N, NEAREST = 200, 100  # the first test digits: attacked within each eps; nearest mistake sought
 SIDES = (14, 28, 56)  # pixels a side
+# With each pixel drawn as four, a step of Adam moves the four weights' sum four times as far. So
+# these are the controls: the first layer's rate is that of the others, times so much.
+RATES = ((28, 4.0), (56, 0.25))
+TRIALS = (  # eps, and queries of the square attack: as many as its authors'
+    ("projected gradient", 0.1, 5000), ("convolutional (robust)", 0.3, 5000),
+)  # fmt: skip
 REGULARISED = (  # of which ten seeds are needed; the convolutional networks have one
     "none", "weight decay", "dropout", "noise", "adversarial training",
     "dropout and adversarial training", "strong noise", "weak noise", "weak adversarial training",
@@ -37,36 +43,49 @@ REGULARISED = (  # of which ten seeds are needed; the convolutional networks hav
 
 
 def jobs() -> list[Job]:
-    """One job a seed and condition, and one a seed and size of the digits."""
-    networks = [
-        Job("fast_gradient", f"{condition}-{seed}", job, (condition, seed),
-            recipe=[N, NEAREST, SMALL, RADII, recipe])
+    """One job a seed and condition, one a seed and kind of digits, and the trials."""
+    plain = zoo.STUDY["none"]
+    named = [
+        (f"{condition}-{seed}", job, (condition, seed), [N, NEAREST, SMALL, RADII, recipe])
         for seed in SEEDS
         for condition, recipe in zoo.STUDY.items()
         if condition in REGULARISED
         or seed in (ATTACKED[:1] if recipe.hidden == "convolution" else ATTACKED)
-    ]  # fmt: skip
-    plain = zoo.STUDY["none"]
-    sides = [
-        Job("fast_gradient", f"side {side}-{seed}", job_of_side, (side, seed), recipe=plain)
-        for seed in ATTACKED
-        for side in SIDES
     ]
-    return networks + sides
+    named += [
+        (f"side {side}-{seed}", job_of_side, (side, seed), plain)
+        for seed in ATTACKED for side in SIDES
+    ]  # fmt: skip
+    named += [
+        (f"side {side}, rate x {rate}-{seed}", job_of_side, (side, seed, rate), plain)
+        for seed in ATTACKED for side, rate in RATES
+    ]  # fmt: skip
+    named += [
+        (f"trial of {trial[0]}", job_of_trial, trial, zoo.STUDY[trial[0]]) for trial in TRIALS
+    ]
+    return [
+        Job("fast_gradient", name, function, arguments, recipe=recipe)
+        for name, function, arguments, recipe in named
+    ]
 
 
-def job(condition: str, seed: int) -> list[dict]:
-    """Train one network, unless it is shipped, and measure it; errors in percent, L2 distances."""
-    model = _network(condition, seed)
-    images, labels = load_mnist("test")
-    found = [("clean", 0.0, error_rate(model, images, labels), len(labels))]
-    if seed in ATTACKED:
-        found += _attacked(model, images[:N], labels[:N])
+def _rows(condition: str, seed: int, found: Iterable[tuple[str, float, float, int]]) -> list[dict]:
+    """Rows of what was found: (measure, eps, value, n), errors in percent, L2 distances."""
     return [
         {"condition": condition, "seed": seed, "measure": measure, "eps": eps,
          "value": float(value), "n": n}
         for measure, eps, value, n in found
     ]  # fmt: skip
+
+
+def job(condition: str, seed: int) -> list[dict]:
+    """Train one network, unless it is shipped, and measure it."""
+    model = _network(condition, seed)
+    images, labels = load_mnist("test")
+    found = [("clean", 0.0, error_rate(model, images, labels), len(labels))]
+    if seed in ATTACKED:
+        found += _attacked(model, images[:N], labels[:N])
+    return _rows(condition, seed, found)
 
 
 def _network(condition: str, seed: int) -> nn.Module:
@@ -116,16 +135,32 @@ def at_side(images: Tensor, side: int) -> Tensor:
     return F.adaptive_avg_pool2d(images, side)
 
 
-def job_of_side(side: int, seed: int) -> list[dict]:
+class _Times(nn.Module):
+    """A weight that is a number times the one that is trained: so its rate is, too."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, trained: Tensor) -> Tensor:
+        return self.factor * trained
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        return weight / self.factor
+
+
+def job_of_side(side: int, seed: int, rate: float = 1.0) -> list[dict]:
     """Train the plain network on digits of that many pixels; error under one step, and noise."""
     plain = zoo.STUDY["none"]
     (images, labels), (test_images, test_labels) = (
         (at_side(some, side), truth) for some, truth in map(load_mnist, ("train", "test"))
     )
-    if side == 28:
+    if (side, rate) == (28, 1):
         model = _network("none", seed)
     else:
         model = fully_connected(*plain.widths, hidden=plain.hidden, inputs=side**2, seed=seed)
+        if rate != 1:
+            nn.utils.parametrize.register_parametrization(model[1], "weight", _Times(rate))
         fit(model, images, labels, **plain.options, seed=seed, progress=False)
     lot = torch.Generator().manual_seed(seed)
     signs = 2.0 * torch.randint(2, test_images.shape, generator=lot) - 1
@@ -133,8 +168,23 @@ def job_of_side(side: int, seed: int) -> list[dict]:
     for eps in SIZES[:3]:
         sets.append(("one step", eps, fgsm(model, test_images, test_labels, eps=eps)))
         sets.append(("random signs", eps, (test_images + eps * signs).clamp(0, 1)))
-    return [
-        {"condition": f"side {side}", "seed": seed, "measure": measure, "eps": eps,
-         "value": error_rate(model, moved, test_labels), "n": len(test_labels)}
+    found = [
+        (measure, eps, error_rate(model, moved, test_labels), len(test_labels))
         for measure, eps, moved in sets
-    ]  # fmt: skip
+    ]
+    return _rows(f"side {side}" + (f", rate x {rate}" if rate != 1 else ""), seed, found)
+
+
+def job_of_trial(condition: str, eps: float, queries: int) -> list[dict]:
+    """What gradients find on the shipped network, what a long square attack finds, and both."""
+    model = zoo.load_study(condition)[0]
+    images, labels = (some[:NEAREST] for some in load_mnist("test"))
+    by_gradient = torch.stack([
+        misread(model, images, labels, eps=eps, attack=attack)
+        for attack in ("projected gradient", "DLR loss", "targeted")
+    ]).any(0)  # fmt: skip
+    by_squares = predict(model, square(model, images, labels, eps=eps, queries=queries)) != labels
+    fallen = {"gradients": by_gradient, "squares": by_squares, "any": by_gradient | by_squares}
+    found = [(f"by {way}", eps, 100 * wrong.double().mean(), len(labels))
+             for way, wrong in fallen.items()]  # fmt: skip
+    return _rows(condition, zoo.STUDY[condition].seed, found)

@@ -1,0 +1,54 @@
+"""Lecture 3's penalty on 1,000 digits, beside weight decay that is tuned as much.
+
+Each seed draws its digits, first weights and order, which all of its networks share.
+"""
+
+import torch
+
+from course_utils.data import load_mnist
+from course_utils.models import fully_connected
+from course_utils.training import error_rate, fit
+from tools.study.engine import Job
+
+TUNING, SEEDS = range(200, 203), range(10)
+SEEN = 1000  # of the first 50,000 training digits; the last 10,000 are held back
+GRID = {
+    "nothing": ({},),
+    "lipschitz": tuple({"lipschitz": weight} for weight in (0.001, 0.004, 0.016, 0.064, 0.256)),
+    "weight decay": tuple(
+        {"weight_decay": weight} for weight in (6.25e-5, 2.5e-4, 1e-3, 4e-3, 1.6e-2)
+    ),
+}
+# Of each kind the least mean error on the held-back digits; a test compares.
+TUNED = {
+    "nothing": ({},),
+    "lipschitz": ({"lipschitz": 0.064},),
+    "weight decay": ({"weight_decay": 6.25e-5},),
+}
+OPTIONS = {"epochs": 60, "batch_size": 50, "learning_rate": 0.003}
+
+
+def jobs() -> list[Job]:
+    """One job a seed."""
+    return [
+        Job("few_digits", f"{judged}-{seed}", job, (seed, judged), recipe=[SEEN, grid, OPTIONS])
+        for judged, seeds, grid in (("held back", TUNING, GRID), ("test", SEEDS, TUNED))
+        for seed in seeds
+    ]
+
+
+def job(seed: int, judged: str) -> list[dict]:
+    """Train with each weight, and count the errors in percent on digits held back, or on test's."""
+    images, labels = load_mnist("train")
+    drawn = torch.randperm(50_000, generator=torch.Generator().manual_seed(seed))[:SEEN]
+    there = load_mnist("test") if judged == "test" else (images[50_000:], labels[50_000:])
+    rows = []
+    for kind, grid in (TUNED if judged == "test" else GRID).items():
+        for options in grid:
+            model = fully_connected(100, 100, 10, hidden="rectifier", seed=seed)
+            fit(model, images[drawn], labels[drawn], **OPTIONS, **options, seed=seed,
+                progress=False)  # fmt: skip
+            rows.append({"judged on": judged, "seed": seed, "kind": kind,
+                         "weight": sum(options.values()),
+                         "error": error_rate(model, *there)})  # fmt: skip
+    return rows
