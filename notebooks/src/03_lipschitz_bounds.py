@@ -965,7 +965,8 @@ claims.check("bounds-do-not-explain-transfer", intervals.over_seeds(lead), null=
 
 # %% [markdown]
 # Neither: both say next to nothing about the rates, so the prediction is not borne out, and the
-# verdict is *undecided*. What does rank the rates is the network the pictures were made *for*, and
+# verdict is *undecided*. (Nor is zero the null here: shuffled cosines come out below it, as the radii
+# by themselves go with the rates a little. So only a clear lead would have counted.) What does rank the rates is the network the pictures were made *for*, and
 # with the sign reversed: *large* radii make strong pictures. A network that is hard to fool needs a
 # large push, and a large push fools others. That is, at least in part, about size. So take size
 # away: Lecture 2's study has all perturbations amplified to the same distortion, 0.1, too. (From

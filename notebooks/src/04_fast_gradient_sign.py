@@ -191,8 +191,8 @@ claims.check("panda", intervals.over_seeds(flips[0.007] - control),
              null=(second - control).mean().item(), detail=detail)
 
 # %% [markdown]
-# The interval is over the views, which are views of *one* picture: it says nothing of others. A
-# real photograph this course may not ship, but fetches where there is a network. (`PICTURE =
+# The interval is over the views, which overlap, and are views of *one* picture: it is narrower than
+# that of as many pandas would be, and says nothing of other pictures. A real photograph this course may not ship, but fetches where there is a network. (`PICTURE =
 # "panda-photo"` above draws Figure 1 with it.)
 
 # %% tags=["drift:download"]

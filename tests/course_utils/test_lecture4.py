@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from course_utils import claims, intervals
 from course_utils.attacks import fgsm
 from course_utils.data import DataUnavailable, load_mnist
+from course_utils.inference import predict
 from course_utils.losses import adversarial_loss
 from course_utils.models import fully_connected
 from course_utils.training import fit_linear
@@ -52,6 +54,22 @@ def test_the_photograph_is_in_no_output(cells):
                and 'PICTURE = "panda"\n' in cell.source for cell in cells)
     drawing = [cell for cell in cells if "figures.equation(" in cell.source]
     assert len(drawing) == 1 and "photo" not in drawing[0].source
+
+
+def test_too_linear_is_judged_by_borrowed_signs_and_not_by_any(digits):
+    images, labels = (some[:1000] for some in digits)
+    lot = torch.Generator().manual_seed(0)
+    signs = 2.0 * torch.randint(2, images.shape, generator=lot) - 1
+    borrowed = fgsm(load_model("softmax"), images, labels, eps=0.1)
+    sets = [borrowed, *((images + way * 0.1 * signs).clamp(0, 1) for way in (1, -1))]
+    found, noisy, again = (
+        torch.stack([100.0 * (predict(net, x) != labels) for net in load_study("none")])
+        for x in sets
+    )
+    for effect, expected in ((found - noisy, "reproduced"), (noisy - found, "contradicted"),
+                             (again - noisy, "undecided")):
+        estimate = intervals.over_seeds_and_images(effect)
+        assert claims.check("too-linear", estimate, null=0.0).verdict == expected
 
 
 def test_logistic_regression_by_its_closed_form(digits):

@@ -53,19 +53,12 @@ def run_alone(job: Job) -> list[dict]:
 
 
 def run(
-    jobs: list[Job],
-    *,
-    folder: Path = KEPT,
-    workers: int = 1,
-    scheduler: str | None = None,
+    jobs: list[Job], *, folder: Path = KEPT, workers: int = 1, scheduler: str | None = None
 ) -> None:
     """Run every job that is not in `folder` yet, and keep each result as soon as it is there.
 
-    Args:
-        folder: of the results.
-        workers: processes on this machine, one thread each.
-        scheduler: address of a Dask cluster's scheduler, to run there instead. A job whose
-            worker dies is run again on another.
+    workers: processes on this machine, one thread each. scheduler: address of a Dask cluster's
+    scheduler, to run there instead; a job whose worker dies is run again on another.
     """
     todo = [job for job in jobs if not job.path(folder).exists()]
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="study", unit="job") as bar:

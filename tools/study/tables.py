@@ -60,9 +60,8 @@ def measure(
     rows = [
         {"seed": seed, "table": table, "row": row, "column": column, "measure": what,
          "value": float(value), "n": n}
-        for what, n, row, column, value in _measured(
-            models, images, labels, targets, stddevs, drawn
-        )
+        for what, n, row, column, value
+        in _measured(models, images, labels, targets, stddevs, drawn)
     ]  # fmt: skip
     test_images, test_labels = load_mnist("test")
     return rows + [
@@ -73,13 +72,9 @@ def measure(
 
 
 def _measured(
-    models: Mapping[str, nn.Module],
-    images: Tensor,
-    labels: Tensor,
-    targets: Tensor,
-    stddevs: tuple[float, ...],
-    drawn: torch.Generator,
-) -> Iterator[tuple[str, int, str, str, float]]:
+    models: Mapping[str, nn.Module], images: Tensor, labels: Tensor, targets: Tensor,
+    stddevs: tuple[float, ...], drawn: torch.Generator,
+) -> Iterator[tuple[str, int, str, str, float]]:  # fmt: skip
     """Yield (measure, n, row, column, value): errors in percent, distortions as RMS per pixel."""
     n = len(images)
     right = {name: predict(model, images) == labels for name, model in models.items()}
