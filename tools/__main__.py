@@ -14,7 +14,7 @@ from tools import environment
 
 # What runs each: a function below, or MODULE:FUNCTION.
 TARGETS = {
-    "course": ("tools.lectures:course",
+    "course": ("tools.verdicts:course",
                "run every lecture, then print which of the deck's statements hold"),
     "lab": ("lab", "open JupyterLab on a copy of the lectures, in work/, that is yours to change"),
     "test": ("test", "run the tests, and re-run every lecture against its stored outputs"),

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,8 +63,7 @@ def enter(python: Path, *arguments: str) -> int:
 def ensure() -> Path:
     """Make or update `.venv` if that is needed; return the interpreter to use.
 
-    Raises:
-        SetupError: it cannot be made, or a `.venv` is in the way that the course did not make.
+    Raises SetupError: it cannot be made, or a broken `.venv` is in the way that is not the course's.
     """
     if not inside(VENV) and installed_by_hand():
         return Path(sys.executable)
@@ -71,10 +71,7 @@ def ensure() -> Path:
 
 
 def ensure_dev() -> Path:
-    """The same for what tests, grading, the site and the study need besides the course's packages.
-
-    Apart from `.venv`, for nbgrader would put its menus into a learner's JupyterLab.
-    """
+    """The same for tests, grading, site and study. (nbgrader puts its menus into a JupyterLab.)"""
     return prepare(DEV_VENV, partial(install_peers, "test instructor book browser cluster", []))
 
 
@@ -98,10 +95,9 @@ def installed_by_hand() -> bool:
 def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
     """Bring the environment `folder` up to date with `install(folder)`; return its interpreter."""
     python, before = python_in(folder), beside(folder, "before")
-    files = (ROOT / "pyproject.toml", ROOT / "constraints.txt")
-    requirements = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+    files = b"\0".join((ROOT / f).read_bytes() for f in ("pyproject.toml", "constraints.txt"))
     place = {"path": str(folder), "python": PYTHON}
-    wanted = place | {"requirements": requirements}
+    wanted = place | {"requirements": hashlib.sha256(files).hexdigest()}
 
     def is_ready() -> bool:
         finished = wanted.items() <= read_stamp(folder).items()
@@ -162,17 +158,14 @@ def locked(folder: Path) -> Iterator[None]:
         import fcntl
 
         take = partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    said = False
     with file:  # closing it, or the end of this process, however it ends, gives the lock back
-        while True:
-            try:
+        for attempt in count():
+            with suppress(OSError):
                 take()
                 break
-            except OSError:
-                if not said:
-                    print(f"Another set-up works on {folder.name}: waiting for it.", flush=True)
-                said = True
-                time.sleep(0.5)
+            if attempt == 0:
+                print(f"Another set-up works on {folder.name}: waiting for it.", flush=True)
+            time.sleep(0.5)
         yield
 
 
@@ -275,10 +268,7 @@ def install_course(folder: Path) -> None:
 
 
 def install_peers(extras: str, options: list[str], folder: Path) -> None:
-    """Let the folder see this environment's packages; add those that pyproject.toml's extras name.
-
-    options: pip's.
-    """
+    """Let the folder see this environment's packages; add those of pyproject.toml's extras."""
     import tomllib
 
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -286,8 +276,8 @@ def install_peers(extras: str, options: list[str], folder: Path) -> None:
     seen = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     # Until 3.13 Python reads such a file in the encoding of the system's language.
     encoding = "utf-8" if sys.version_info >= (3, 13) else "locale"
-    lines = dict.fromkeys([*seen, str(ROOT)])
-    (site / "course.pth").write_text("\n".join(lines) + "\n", encoding=encoding)
+    lines = "\n".join(dict.fromkeys([*seen, str(ROOT), ""]))
+    (site / "course.pth").write_text(lines, encoding=encoding)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     peers = {peer for name in extras.split() for peer in project["optional-dependencies"][name]}
     pip(python_in(folder), *options, "-c", str(ROOT / "constraints.txt"), *sorted(peers))

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -31,7 +30,6 @@ from traitlets.config import Config
 from tools.environment import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
-EXECUTED = ROOT / "build" / "notebooks"
 WORK = ROOT / "work"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -83,12 +81,8 @@ def difference(path: Path) -> str:
 def execute(notebook: NotebookNode, *, name: str, folder: Path = NOTEBOOKS) -> NotebookNode:
     """Run every cell in a new kernel that starts in `folder`, showing a progress bar.
 
-    Returns:
-        The same notebook, with its new outputs (those before the failure, if one fails), and
-        without what differs from machine to machine.
-
-    Raises:
-        LectureError: a cell failed, or the kernel died.
+    Returns the same notebook with its new outputs, without what differs from machine to machine.
+    Raises LectureError, with the outputs before the failure, if a cell fails or the kernel dies.
     """
     if error := execute_all({name: notebook}, folder=folder)[name][1]:
         raise error
@@ -100,9 +94,8 @@ def execute_all(
 ) -> dict[str, tuple[float, LectureError | None]]:
     """Execute notebooks like `execute`, several at once, those that come first begun first.
 
-    Returns:
-        For each name how many seconds it took, and what failed. Ctrl-C ends the kernels and raises
-        KeyboardInterrupt (in the main thread nbclient would handle it itself, and fail over it).
+    Returns for each name how many seconds it took, and what failed. Ctrl-C ends the kernels and
+    raises KeyboardInterrupt (in the main thread nbclient would handle it, and fail over it).
     """
     clients: dict[str, NotebookClient] = {}
 
@@ -119,17 +112,13 @@ def execute_all(
 
             clients[name] = NotebookClient(
                 notebooks[name],
-                kernel_name="python3",
-                timeout=None,
-                startup_timeout=180,
-                store_widget_state=False,
-                record_timing=False,
-                coalesce_streams=True,
+                kernel_name="python3", timeout=None, startup_timeout=180, coalesce_streams=True,
+                store_widget_state=False, record_timing=False, on_cell_start=on_cell_start,
                 # Keep what the kernel says from others on this machine, where jupyter_client can.
                 config=Config(KernelManager={"transport_encryption": "auto"}),
                 resources={"metadata": {"path": str(folder)}},
-                on_cell_start=on_cell_start,
-            )
+            )  # fmt: skip
+            problem = None
             try:
                 clients[name].execute(env=kernel_environment())
                 bar.update(len(cells) - bar.n)
@@ -137,10 +126,9 @@ def execute_all(
                 said = re.sub(r"\x1b\[[0-9;]*m", "", getattr(error, "traceback", "") or str(error))
                 where = f"{name}, cell {at + 1} of {len(cells)} failed."
                 problem = LectureError(f"{where}\n\n{cells[at].source}\n\n{said}")
-                return time.perf_counter() - started, problem
             finally:
                 tidy(notebooks[name])
-        return time.perf_counter() - started, None
+        return time.perf_counter() - started, problem
 
     with ThreadPoolExecutor(at_once) as pool:
         futures = {name: pool.submit(work, name) for name in notebooks}
@@ -190,44 +178,6 @@ def write(notebook: NotebookNode, path: Path) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     nbformat.write(notebook, beside)
     os.replace(beside, path)
-
-
-def course(folder: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
-    """Fetch the data, run the lectures into `executed`, print the claims; 0 if all is well."""
-    from course_utils import data, machine, plan
-    from tools import verdicts
-
-    try:
-        executed.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=executed).close()
-    except OSError:  # the course's folder is read-only
-        executed = Path(tempfile.mkdtemp(prefix="lectures-"))
-        print(f"The executed lectures go to {executed}.")
-    for split in ("train", "test"):
-        print(f"MNIST, {split}: {len(data.load_mnist(split)[1]):,} digits", flush=True)
-    paths = {path.stem: path for path in lectures(folder)}
-    notebooks = {name: nbformat.read(path, as_version=4) for name, path in paths.items()}
-    for notebook in notebooks.values():
-        clear(notebook)  # a verdict stored earlier must not count as today's
-    # The longest first, so that at the end no core is without work for long.
-    minutes = dict(zip(paths, plan.REFERENCE_MINUTES.values()))
-    longest_first = sorted(paths, key=lambda name: -minutes.get(name, 0))
-    results = execute_all(
-        {name: notebooks[name] for name in longest_first},
-        folder=folder, at_once=min(2, machine.cores()),
-    )  # fmt: skip
-    for name, path in paths.items():
-        write(notebooks[name], executed / path.name)
-    numbers = [int(name[:2]) for name in paths]
-    table = verdicts.report(list(notebooks.values()), lectures=numbers)
-    print(f"\n{verdicts.format_report(table)}\n\nTime taken:")
-    print(*(f"  {name}: {results[name][0] / 60:.1f} min" for name in paths), "", sep="\n")
-    failures = verdicts.failures(table)
-    problems = [str(results[name][1]) for name in paths if results[name][1]]
-    print("\n\n".join(problems), end="\n" if problems else "")
-    if not problems and not failures:
-        print("Every verdict is as expected.")
-    return 1 if problems or failures else 0
 
 
 def clear(notebook: NotebookNode) -> None:

@@ -26,14 +26,8 @@ def retrain_all(folder: Path = zoo.CHECKPOINTS, *, workers: int | None = None) -
 
     Each network is trained on one thread: small networks gain little from a second, and so they
     come out the same whatever the number of cores. The GAN follows, since it is measured with one
-    of the networks.
-
-    Args:
-        folder: of the checkpoints, old and new.
-        workers: processes that train at the same time; None for one a core, up to `MOST`.
-
-    Returns:
-        The table that is printed: a row a checkpoint but the GAN's, as `zoo.retrain` returns it.
+    of the networks. workers: processes at a time; None for one a core, up to `MOST`. Returns the
+    table that is printed: a row a checkpoint but the GAN's, as `zoo.retrain` returns it.
     """
     for split in ("train", "test"):
         data.load_mnist(split)  # fetched once, before several processes ask for it

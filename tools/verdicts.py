@@ -1,11 +1,48 @@
-"""What the lectures' claims came to: read from executed notebooks, as a table and as text."""
+"""`make course`: what the lectures' claims came to, as a table and as text."""
 
+import tempfile
 import textwrap
 from collections import Counter
+from pathlib import Path
 
+import nbformat
 import pandas as pd
 
-from course_utils import claims
+from course_utils import claims, data, machine, plan
+from tools import lectures
+
+EXECUTED = lectures.ROOT / "build" / "notebooks"
+
+
+def course(folder: Path = lectures.NOTEBOOKS, executed: Path = EXECUTED) -> int:
+    """Fetch the data, run the lectures into `executed`, print the claims; 0 if all is well."""
+    try:
+        executed.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=executed).close()
+    except OSError:  # the course's folder is read-only
+        executed = Path(tempfile.mkdtemp(prefix="lectures-"))
+        print(f"The executed lectures go to {executed}.")
+    for split in ("train", "test"):
+        print(f"MNIST, {split}: {len(data.load_mnist(split)[1]):,} digits", flush=True)
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in lectures.lectures(folder)}
+    for notebook in notebooks.values():
+        lectures.clear(notebook)  # a verdict stored earlier must not count as today's
+    # The longest first, so that at the end no core is without work for long.
+    minutes = dict(zip(notebooks, plan.REFERENCE_MINUTES.values()))
+    in_order = dict(sorted(notebooks.items(), key=lambda item: -minutes.get(item[0], 0)))
+    results = lectures.execute_all(in_order, folder=folder, at_once=min(2, machine.cores()))
+    for name, notebook in notebooks.items():
+        lectures.write(notebook, executed / f"{name}.ipynb")
+    numbers = [int(name[:2]) for name in notebooks]
+    table = report(list(notebooks.values()), lectures=numbers)
+    print(f"\n{format_report(table)}\n\nTime taken:")
+    print(*(f"  {name}: {results[name][0] / 60:.1f} min" for name in notebooks), "", sep="\n")
+    amiss = failures(table)
+    problems = [str(results[name][1]) for name in notebooks if results[name][1]]
+    print("\n\n".join(problems), end="\n" if problems else "")
+    if not problems and not amiss:
+        print("Every verdict is as expected.")
+    return 1 if problems or amiss else 0
 
 
 def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
@@ -18,12 +55,12 @@ def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
     shown, amiss = {}, []
     cells = [cell for notebook in notebooks for cell in notebook.cells]
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    for data in (data for data in outputs if claims.MIME_TYPE in data):
-        claim_id = data[claims.MIME_TYPE].get("id", "?")
-        if problem := _amiss(data) or ("shown a second time" if claim_id in shown else None):
+    for output in (output for output in outputs if claims.MIME_TYPE in output):
+        claim_id = output[claims.MIME_TYPE].get("id", "?")
+        if problem := amiss_in(output) or ("shown a second time" if claim_id in shown else None):
             amiss.append((0, "-", claim_id, "-", f"amiss: {problem}", "-", True))
         else:
-            shown[claim_id] = claims.read(data[claims.MIME_TYPE])
+            shown[claim_id] = claims.read(output[claims.MIME_TYPE])
     rows = []
     for claim in claims.CLAIMS.values():
         missing = claim.lecture in lectures
@@ -35,7 +72,7 @@ def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows + amiss, columns=columns)
 
 
-def _amiss(data: dict) -> str | None:
+def amiss_in(data: dict) -> str | None:
     """Whether the line or the card shown is another than the numbers beneath give today."""
     try:
         bundle = claims.read(data[claims.MIME_TYPE])._repr_mimebundle_()

@@ -16,7 +16,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from jupytext import TextFileContentsManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import lectures
+from tools import lectures, verdicts
 from tools.lectures import LectureError, difference, execute, remake, source_of, write
 
 LONGEST_CELL = 12
@@ -231,7 +231,7 @@ def test_course_reports_what_today_showed(
     imports = new_code_cell(f"{needed}\n{first}", execution_count=1)
     write(new_notebook(cells=[imports, cell]), folder / "01_small.ipynb")
     before = (folder / "01_small.ipynb").read_bytes()
-    assert lectures.course(folder, tmp_path / "build") == status
+    assert verdicts.course(folder, tmp_path / "build") == status
     said = capsys.readouterr().out
     assert says in said and "01_small: 0." in said
     assert ("classifier: missing" in said) is bool(first)  # what was stored earlier doesn't count

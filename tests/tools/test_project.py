@@ -32,7 +32,7 @@ ORDER = (
     "transfer gan published deck cards claims figures widgets exercises assignments study "
     "laboratory"
 ).split()
-TOOLS = "__init__ environment verdicts lectures retraining study classroom book __main__".split()
+TOOLS = "__init__ environment lectures verdicts retraining study classroom book __main__".split()
 
 
 def requirements():
