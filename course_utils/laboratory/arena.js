@@ -7,6 +7,7 @@ const REACH = 1.7, GRID = 40, WIDTH = 420;
 /** Build the game inside an element. @param {HTMLElement} root */
 export function mountGame(root, options = {}) {
   const canvas = make("canvas", { width: WIDTH, height: WIDTH, role: "img" });
+  const heat = make("canvas", { width: GRID, height: GRID }).getContext("2d");
   const told = make("p", { role: "status" });
   let game = null, playing = false, frame = 0;
   const shape = choice("real points", Object.keys(SHAPES).map((k) => [k, k]), reset);
@@ -30,37 +31,41 @@ export function mountGame(root, options = {}) {
   }
 
   function draw() {
-    const context = canvas.getContext("2d"), cell = WIDTH / GRID;
+    const context = canvas.getContext("2d"), shades = heat.createImageData(GRID, GRID);
     const at = (x, y) => [WIDTH / 2 * (1 + x / REACH), WIDTH / 2 * (1 - y / REACH)];
     game.heat(GRID, REACH).forEach((d, i) => {
-      const grey = Math.round(255 - 150 * d);
-      context.fillStyle = `rgb(${grey},${grey},${grey})`;
-      context.fillRect(i % GRID * cell, Math.floor(i / GRID) * cell, cell + 1, cell + 1);
+      shades.data.fill(105 + 150 * d, 4 * i, 4 * i + 3);
+      shades.data[4 * i + 3] = 255;
     });
+    heat.putImageData(shades, 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(heat.canvas, 0, 0, WIDTH, WIDTH);
     const { real, fake, pull } = game.state(loss.menu.value !== "");
     context.strokeStyle = "#003a7d";
     context.lineWidth = 1.2;
+    context.beginPath();
     for (let p = 0; p < real.length; p += 2) {
       const [x, y] = at(real[p], real[p + 1]);
-      context.strokeRect(x - 2.5, y - 2.5, 5, 5);
+      context.rect(x - 2.5, y - 2.5, 5, 5);
     }
+    context.stroke();
     context.fillStyle = context.strokeStyle = "#b3420a";
+    const arrows = new Path2D(), dots = new Path2D();
     for (let p = 0; p < fake.length; p += 2) {
       const [x, y] = at(fake[p], fake[p + 1]), length = Math.hypot(pull[p], pull[p + 1]);
       const reach = length ? 18 * Math.tanh(length) / length : 0;
-      context.beginPath();
-      context.moveTo(x, y);
-      context.lineTo(x + reach * pull[p], y - reach * pull[p + 1]);
-      context.stroke();
-      context.beginPath();
-      context.arc(x, y, 2.5, 0, 2 * Math.PI);
-      context.fill();
+      arrows.moveTo(x, y);
+      arrows.lineTo(x + reach * pull[p], y - reach * pull[p + 1]);
+      dots.moveTo(x, y);
+      dots.arc(x, y, 2.5, 0, 2 * Math.PI);
     }
+    context.stroke(arrows);
+    context.fill(dots);
     const reached = game.shape === "ring of eight" ? `; ${game.placesReached()} of 8 places reached` : "";
     const words = `Round ${game.round}${reached}`;
     told.textContent = words;
     canvas.setAttribute("aria-label", `Two dimensions: squares real, dots generated, arrows where the `
-      + `generator's loss pulls them, darker where D says real. ${words}`);
+      + `generator's loss pulls them, light where D says real. ${words}`);
   }
 
   function toggle(on = !playing) {
@@ -71,7 +76,7 @@ export function mountGame(root, options = {}) {
   }
 
   function tick() {
-    const end = performance.now() + 10;  // milliseconds of play a frame: the drawing has the rest
+    const end = performance.now() + 6;  // milliseconds of play a frame: the drawing has the rest
     do play(); while (performance.now() < end);
     draw();
     root.dataset.frames = 1 + (+root.dataset.frames || 0);
@@ -89,7 +94,7 @@ export function mountGame(root, options = {}) {
     make("div", { class: "lab-controls" }, shape.row, optimiser.row, loss.row, dRate.row, gRate.row,
       dSteps.row, gSteps.row, run, step, again),
     make("figure", { class: "lab-figure" }, canvas,
-      make("figcaption", {}, "□ real, ● generated, arrows: where the generator's loss pulls; dark where D says real")),
+      make("figcaption", {}, "□ real, ● generated, arrows: where the generator's loss pulls; light where D says real")),
     told);
   reset();
   return { toggle, reset, play, draw, game: () => game };
