@@ -765,7 +765,7 @@ claims.check("rbf-resistant-pixels", intervals.over_seeds(gap),
 
 # %% [markdown]
 # In the maximum norm it resists: within .1 it misreads fewer digits than the softmax does within half
-# of that, though one of them in ten it misreads untouched. So "resistant" has an answer only for a
+# of that, though it misreads one digit in eight untouched. So "resistant" has an answer only for a
 # norm. Both are of one network, and both count images,
 # not trainings. The price is in section 7's first column, 13 % of the *clean* digits.
 #
