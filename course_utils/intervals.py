@@ -20,13 +20,10 @@ class Interval:
     high: float
 
     def __post_init__(self):
-        for name in ("value", "low", "high"):
-            object.__setattr__(self, name, float(getattr(self, name)))
+        for name, number in vars(self).items():
+            object.__setattr__(self, name, float(number))
         if not -math.inf < self.low <= self.value <= self.high < math.inf:
-            raise ValueError(
-                f"low, high: expected finite low <= value <= high, got {self.low}, {self.value}, "
-                f"{self.high}"
-            )
+            raise ValueError(f"low, high: expected finite low <= value <= high, got {vars(self)}")
 
     def __str__(self) -> str:
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
@@ -90,9 +87,7 @@ def proportion(errors: int, n: int) -> Interval:
     """
     whole = all(isinstance(value, int | np.integer) for value in (errors, n))
     if not whole or not 0 <= errors <= n or n < 1:
-        raise ValueError(
-            f"errors: got {errors!r} of n = {n!r}, expected whole numbers, 0 <= errors <= n"
-        )
+        raise ValueError(f"errors: got {errors!r} of n = {n!r}, expected whole numbers, 0 to n")
     ends = stats.binomtest(int(errors), int(n)).proportion_ci(CONFIDENCE, method="wilson")
     rate = errors / n
     return Interval(100 * rate, 100 * min(ends.low, rate), 100 * max(ends.high, rate))

@@ -23,9 +23,8 @@ def discriminators(
     points: (S,), ascending. densities, outputs: name to values (S,); the first of the outputs is
     drawn as a broad grey line under the others.
     """
-    figure, (above, below) = plt.subplots(
-        2, 1, figsize=(7.6, 4.6), sharex=True, height_ratios=[1, 1.3]
-    )
+    options = {"figsize": (7.6, 4.6), "sharex": True, "height_ratios": [1, 1.3]}
+    figure, (above, below) = plt.subplots(2, 1, **options)
     for (name, values), style in zip(densities.items(), STYLES):
         above.plot(points, values, **line(style), label=name)
         above.fill_between(points, values, color=style["color"], alpha=0.1)

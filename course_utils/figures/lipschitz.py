@@ -14,9 +14,7 @@ from course_utils.figures.style import SIX_STYLES, STYLES, hollow, legend_beside
 __all__ = ["certified_curves", "cones", "distances_by_network", "frequency_maps", "trained_bounds"]
 
 
-def cones(
-    function: Callable[[np.ndarray], np.ndarray], *, constants: Sequence[float]
-) -> Figure:
+def cones(function: Callable[[np.ndarray], np.ndarray], *, constants: Sequence[float]) -> Figure:
     """A function of one number with the cone that a constant K allows it at 0, a panel for each K.
 
     Its lines have the slopes K and -K. Where the function leaves the cone it is drawn thick: there

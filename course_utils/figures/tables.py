@@ -159,10 +159,8 @@ def probabilities_by_network(
     `chances`: for each network its probabilities (classes,). The most likely class is black, the
     others are grey; `label` and `target` are marked by a word.
     """
-    count = len(chances)
-    figure, axes = side_by_side(
-        1 + count, 1.6 * (1 + count), 2.9, width_ratios=[1.4] + [1] * count
-    )
+    ratios = [1.4] + [1] * len(chances)
+    figure, axes = side_by_side(len(ratios), 1.6 * len(ratios), 2.9, width_ratios=ratios)
     show_picture(axes[0], image)
     for ax, (name, values) in zip(axes[1:], chances.items()):
         values = 100 * values.numpy()

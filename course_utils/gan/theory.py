@@ -53,7 +53,5 @@ def _on_a_grid(low: float, high: float, **densities: Density) -> tuple:
     values = {name: density(x) for name, density in densities.items()}
     for name, value in values.items():
         if not abs((mass := width * value.sum().item()) - 1) < 1e-3:
-            raise ValueError(
-                f"{name}: integrates to {mass:g} between {low:g} and {high:g}, expected 1"
-            )
+            raise ValueError(f"{name}: integrates to {mass:g} from {low:g} to {high:g}, not to 1")
     return x, width, *values.values()

@@ -77,8 +77,7 @@ def train_gan(
             is left, and a single image left goes with the batch before.
         learning_rate: of generator and discriminator, or one for both.
         adam: steps by Adam with beta1 = 0.5; False for plain gradient descent.
-        saturating: which loss G minimises, see `generator_loss`.
-        generator_steps: of each round.
+        saturating, generator_steps: which loss G minimises, see `generator_loss`, and how often.
         eps: above 0, D is trained adversarially: half of its loss is on the batch moved by eps, in
             pixel units, along the sign of the loss's gradient (Lecture 4's step), within [0, 1].
         average: how much of the running mean stays in each round, at least 0 and below 1; with 0
@@ -86,17 +85,15 @@ def train_gan(
         every: rounds that make up a row of the report.
         watch: called after each row with the number of rounds so far; both networks are in train
             mode then.
-        seed: of noise, dropout and the order in which the images are seen.
-        progress: whether to show a bar.
+        seed: of noise, dropout and the order in which the images are seen. progress: show a bar?
 
     Returns:
         One row for every `every` rounds, the last of fewer: "round", "epoch" (with its fraction),
         and means over these rounds: "discriminator loss", "generator loss", "real" (D's output on
         real images, 0 to 1) and "fake" (on generated ones, both before D's step).
 
-    Raises:
-        TypeError, ValueError: an argument is not as described.
-        FloatingPointError: a loss is no longer finite.
+    Raises TypeError, ValueError where an argument is not as described, FloatingPointError where a
+    loss is no longer finite.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), algorithm 1. Adam and its beta1: Radford,
     Metz and Chintala 2015 (arXiv:1511.06434), section 3. The mean of the weights: Yazıcı et al.
@@ -104,10 +101,7 @@ def train_gan(
     """
     rates = learning_rate if isinstance(learning_rate, tuple) else (learning_rate,) * 2
     if len(rates) != 2 or not all(0 < rate < float("inf") for rate in rates):
-        raise ValueError(
-            f"learning_rate: got {learning_rate!r}, expected a number above 0, "
-            "or two, of generator and discriminator"
-        )
+        raise ValueError(f"learning_rate: got {learning_rate!r}, expected a number above 0, or two")
     check_counts(epochs=epochs, batch_size=batch_size, generator_steps=generator_steps, every=every)
     check_sizes(eps=eps)
     if not 0 <= average < 1:
@@ -208,11 +202,9 @@ def _check_players(generator: Generator, discriminator: nn.Module, images: Tenso
         raise TypeError(f"generator: got {type(generator).__name__}, expected a Generator")
     with eval_mode(generator), eval_mode(discriminator), torch.no_grad():
         made = generator(torch.zeros(1, generator.noise).to(images))
-        if made.shape[1:] != images.shape[1:]:
-            raise ValueError(
-                f"generator: makes images of shape {tuple(made.shape[1:])}, "
-                f"expected {tuple(images.shape[1:])}, as those of images"
-            )
+        got, wanted = tuple(made.shape[1:]), tuple(images.shape[1:])
+        if got != wanted:
+            raise ValueError(f"generator: makes images of shape {got}, expected {wanted}")
         logits = discriminator(made)
     if logits.numel() != 1:
         raise ValueError(

@@ -78,9 +78,8 @@ def _check(layer: nn.Module, input_shape: tuple[int, int, int]) -> None:
     if not isinstance(layer, nn.Conv2d):
         raise TypeError(f"layer: got {type(layer).__name__}, expected nn.Conv2d")
     if layer.padding_mode not in ("zeros", "circular"):
-        raise ValueError(
-            f"layer: got padding_mode={layer.padding_mode!r}, expected 'zeros' or 'circular'"
-        )
+        mode = layer.padding_mode
+        raise ValueError(f"layer: got padding_mode={mode!r}, expected 'zeros' or 'circular'")
     if not is_shape(input_shape) or (len(input_shape), input_shape[0]) != (3, layer.in_channels):
         raise ValueError(
             f"input_shape: got {input_shape!r}, expected (C, H, W) with "

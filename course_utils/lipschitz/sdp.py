@@ -41,8 +41,7 @@ def network_bound_sdp(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     them; dropout, flatten and identity do not count. input_shape: of one image. Raises TypeError,
     ValueError as `layer_bounds` does, or where the layers are others than these.
     """
-    product = network_bound(model, input_shape)
-    matrices, slopes = [], []
+    product, matrices, slopes = network_bound(model, input_shape), [], []
     with eval_mode(model):
         for name, kind, layer, _ in walk(model, input_shape):
             if kind is nn.Linear and len(matrices) == len(slopes):
