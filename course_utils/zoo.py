@@ -3,10 +3,9 @@
 import hashlib
 import json
 import platform
-import time
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from torch import nn
 
 from course_utils import checkpoint, data, losses, training
 from course_utils.checks import check_choice
-from course_utils.inference import predict
 from course_utils.models import RBF, convolutional, fully_connected
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
@@ -93,7 +91,7 @@ def load_model(name: str, *, retrain: bool = False) -> nn.Module:
     does not belong to this network.
     """
     check_choice(ZOO, name=name)
-    return (_trained(ZOO[name]) if retrain else _read(name))[0][0]
+    return (train(ZOO[name]) if retrain else read(name))[0][0]
 
 
 def load_record(name: str) -> dict:
@@ -104,7 +102,7 @@ def load_record(name: str) -> dict:
     maxout networks are in half precision.
     """
     check_choice(ZOO, name=name)
-    return _read(name)[1]
+    return read(name)[1]
 
 
 def load_study(condition: str) -> list[nn.Module]:
@@ -115,7 +113,7 @@ def load_study(condition: str) -> list[nn.Module]:
     two lists started from the same weights and saw the images in the same order.
     """
     check_choice(STUDY, condition=condition)
-    return _read(_study_name(condition))[0]
+    return read(_study_name(condition))[0]
 
 
 def halves(count: int = 60_000) -> dict[str, torch.Tensor]:
@@ -131,45 +129,9 @@ def halves(count: int = 60_000) -> dict[str, torch.Tensor]:
     return {"P1": order[: count // 2].sort().values, "P2": order[count // 2 :].sort().values}
 
 
-def train(recipe: Recipe) -> nn.Module:
-    """Train one network by a recipe, such as `dataclasses.replace(ZOO[name], seed=...)`."""
-    return _trained(replace(recipe, copies=1), progress=False)[0][0]
-
-
 def checkpoints() -> dict[str, Recipe]:
     """Return the recipe of every checkpoint by its name: every network's, and every study's."""
     return ZOO | {_study_name(condition): recipe for condition, recipe in STUDY.items()}
-
-
-def retrain(name: str, folder: Path | None = None, *, progress: bool = True) -> dict[str, float]:
-    """Train one of `checkpoints()` anew, write it, and report how it compares with the old one.
-
-    Returns train and test error in percent, retrained and as shipped; the seconds that training
-    took; and "agreement", the percentage of the test images to which both give the same class.
-    Where a checkpoint holds several networks, their means. Without an old one, only the new one's.
-    The folder is that of the checkpoints, old and new; None for the shipped ones'.
-    """
-    start, recipe = time.perf_counter(), checkpoints()[name]
-    networks, record = _trained(recipe, progress=progress)
-
-    def errors(record: dict) -> list[float]:
-        return [np.mean(record["train_error"]), np.mean(record["test_error"])]
-
-    row = dict(zip(("train error", "test error"), errors(record)))
-    row["seconds"] = time.perf_counter() - start
-    try:
-        shipped, before = _read(name, folder)
-    except RuntimeError as error:
-        print(f"nothing to compare {name} with: {error}", flush=True)
-    else:
-        row["shipped train error"], row["shipped test error"] = errors(before)
-        images, pairs = data.load_mnist("test")[0], zip(networks, shipped)
-        same = [predict(new, images) == predict(old, images) for new, old in pairs]
-        row["agreement"] = 100 * torch.cat(same).double().mean().item()
-    state = _together(networks).state_dict()
-    state = {key: value.to(recipe.precision) for key, value in state.items()}
-    checkpoint.write(name, state, record, folder or CHECKPOINTS)
-    return row
 
 
 def told(value: object) -> object:
@@ -181,8 +143,11 @@ def told(value: object) -> object:
     return value.__name__ if callable(value) else str(value)
 
 
-def _trained(recipe: Recipe, *, progress: bool = True) -> tuple[list[nn.Module], dict]:
-    """Train a recipe's networks on MNIST; return them, in eval mode, and the record of it all."""
+def train(recipe: Recipe, *, progress: bool = True) -> tuple[list[nn.Module], dict]:
+    """Train a recipe's networks on MNIST; return them, in eval mode, and the record of it all.
+
+    For seeds other than a shipped network's, `dataclasses.replace(ZOO[name], seed=...)`.
+    """
     (images, labels), tests = map(data.load_mnist, ("train", "test"))
     source = {"name": "MNIST, all of its training set", "sha256": data.MNIST_SHA256}
     if recipe.half:
@@ -217,12 +182,12 @@ def _study_name(condition: str) -> str:
     return f"study ({condition})"
 
 
-def _together(networks: list[nn.Module]) -> nn.Module:
+def together(networks: list[nn.Module]) -> nn.Module:
     """Return what a checkpoint holds the state of: the network, or all of them."""
     return nn.ModuleList(networks) if len(networks) > 1 else networks[0]
 
 
-def _read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]:
+def read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]:
     """Return a checkpoint's networks, mostly one, in eval mode; and its record."""
     how = f"load_model({name!r}, retrain=True)" if name in ZOO else "`make train`"
     recipe = checkpoints()[name]
@@ -231,5 +196,5 @@ def _read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]
         advice=f"Install the course anew, or train it: {how}",
     )  # fmt: skip
     networks = [recipe.build(copy).eval() for copy in range(recipe.copies)]
-    _together(networks).load_state_dict(state)
+    together(networks).load_state_dict(state)
     return networks, record

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
@@ -27,14 +28,14 @@ def retrain_all(folder: Path = zoo.CHECKPOINTS, *, workers: int | None = None) -
     Each network is trained on one thread: small networks gain little from a second, and so they
     come out the same whatever the number of cores. The GAN follows, since it is measured with one
     of the networks. workers: processes at a time; None for one a core, up to `MOST`. Returns the
-    table that is printed: a row a checkpoint but the GAN's, as `zoo.retrain` returns it.
+    table that is printed: a row a checkpoint but the GAN's, as `retrain` returns it.
     """
     for split in ("train", "test"):
         data.load_mnist(split)  # fetched once, before several processes ask for it
     names = list(zoo.checkpoints())
     if workers is None:
         workers = min(machine.cores(), MOST)
-    train = partial(zoo.retrain, folder=folder, progress=False)
+    train = partial(retrain, folder=folder, progress=False)
     rows = {}
     with tqdm(total=len(names), desc="checkpoints", unit="network") as bar:
         # From the last, which take longest, so that no core idles at the end.
@@ -46,6 +47,39 @@ def retrain_all(folder: Path = zoo.CHECKPOINTS, *, workers: int | None = None) -
     print(table.to_string(float_format="{:.2f}".format), flush=True)
     retrain_gan(folder)
     return table
+
+
+def retrain(
+    name: str, folder: Path = zoo.CHECKPOINTS, *, progress: bool = True
+) -> dict[str, float]:
+    """Train one of `zoo.checkpoints()` anew, write it, and report how it compares with the old one.
+
+    Returns train and test error in percent, retrained and as shipped; the seconds that training
+    took; and "agreement", the percentage of the test images to which both give the same class.
+    Where a checkpoint holds several networks, their means. Without an old one, only the new one's.
+    The folder is that of the checkpoints, old and new.
+    """
+    start, recipe = time.perf_counter(), zoo.checkpoints()[name]
+    networks, record = zoo.train(recipe, progress=progress)
+
+    def errors(record: dict) -> list[float]:
+        return [np.mean(record["train_error"]), np.mean(record["test_error"])]
+
+    row = dict(zip(("train error", "test error"), errors(record)))
+    row["seconds"] = time.perf_counter() - start
+    try:
+        shipped, before = zoo.read(name, folder)
+    except RuntimeError as error:
+        print(f"nothing to compare {name} with: {error}", flush=True)
+    else:
+        row["shipped train error"], row["shipped test error"] = errors(before)
+        images, pairs = data.load_mnist("test")[0], zip(networks, shipped)
+        same = [predict(new, images) == predict(old, images) for new, old in pairs]
+        row["agreement"] = 100 * torch.cat(same).double().mean().item()
+    state = zoo.together(networks).state_dict()
+    state = {key: value.to(recipe.precision) for key, value in state.items()}
+    checkpoint.write(name, state, record, folder)
+    return row
 
 
 def in_processes(

@@ -20,13 +20,8 @@ from course_utils.training import (
     fit_rbf,
     fit_sparse_features,
 )
-from course_utils.zoo import (
-    Recipe,
-    load_model,
-    load_record,
-    load_study,
-    retrain,
-)
+from course_utils.zoo import Recipe, load_model, load_record, load_study
+from tools.retraining import retrain
 
 SZEGEDY = [
     "FC10(1e-4)",
@@ -198,7 +193,7 @@ def test_rbf_networks_are_unsure_of_their_mistakes(bounds, mnist):
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_the_study_holds_one_network_a_condition_or_five(condition, mnist):
     networks = load_study(condition)
-    record = zoo._read(zoo._study_name(condition), zoo.CHECKPOINTS)[1]
+    record = zoo.read(zoo._study_name(condition), zoo.CHECKPOINTS)[1]
     convolution = condition.startswith("convolutional")
     shapes = [(100, 1568), (10, 100)] if convolution else [(100, 784), (100, 100), (10, 100)]
     errors = record["test_error"]
@@ -394,7 +389,7 @@ def test_retraining_goodfellows_networks_follows_the_recipe_too(few_digits, monk
 def test_copies_and_half_precision(tmp_path, few_digits, monkeypatch):
     name, recipe = "study (a little)", zoo.STUDY["a little"]
     retrain(name, tmp_path)
-    record = zoo._read(name, tmp_path)[1]
+    record = zoo.read(name, tmp_path)[1]
     assert record["architecture"] == {"widths": [3, 10], "hidden": "rectifier", "dropout": [0, 0.5]}
     told = {"function": "noise_loss", "eps": 0.1}
     assert record["training"]["options"] == {"epochs": 1, "loss": told}
@@ -428,7 +423,7 @@ def test_retraining_writes_what_it_reports(tmp_path, few_digits, capsys):
     for row in second.values():
         assert row["agreement"] == 100 and row["test error"] == row["shipped test error"]
     for name in zoo.ZOO:
-        (model,), record = zoo._read(name, folder)
+        (model,), record = zoo.read(name, folder)
         images, labels = few_digits["train"]
         if zoo.ZOO[name].half:
             indices = zoo.halves(60)[zoo.ZOO[name].half]
@@ -452,7 +447,7 @@ def test_tiny_weights_are_saved_as_zero(tmp_path, few_digits, monkeypatch):
 
 def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, monkeypatch):
     retrain("FC10(1)", tmp_path)
-    (old,), record = zoo._read("FC10(1)", tmp_path)
+    (old,), record = zoo.read("FC10(1)", tmp_path)
 
     def fail(*_):
         raise OSError("no space left on device")
@@ -461,6 +456,6 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, mo
     few_digits["train"][0].mul_(0.5)
     with pytest.raises(OSError, match="no space"):
         retrain("FC10(1)", tmp_path)
-    (found,), again = zoo._read("FC10(1)", tmp_path)
+    (found,), again = zoo.read("FC10(1)", tmp_path)
     assert same(found, old) and again == record
     assert not list(tmp_path.glob("unfinished*"))

@@ -40,7 +40,7 @@ def test_every_checkpoint_is_retrained_and_the_gan_last(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(retraining.data, "load_mnist", lambda split: None)
     monkeypatch.setattr(retraining, "in_processes", here)
-    monkeypatch.setattr(zoo, "retrain", retrain)
+    monkeypatch.setattr(retraining, "retrain", retrain)
     monkeypatch.setattr(retraining, "retrain_gan", lambda folder: asked.append(("GAN", folder)))
     table = retraining.retrain_all(tmp_path, workers=3)
     assert list(table.index) == list(zoo.checkpoints())

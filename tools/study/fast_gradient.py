@@ -91,7 +91,9 @@ def job(condition: str, seed: int) -> list[dict]:
 def _network(condition: str, seed: int) -> nn.Module:
     recipe, shipped = zoo.STUDY[condition], zoo.load_study(condition)
     copy = seed - recipe.seed
-    return shipped[copy] if copy < len(shipped) else zoo.train(replace(recipe, seed=seed))
+    if copy < len(shipped):
+        return shipped[copy]
+    return zoo.train(replace(recipe, seed=seed, copies=1), progress=False)[0][0]
 
 
 def _attacked(
