@@ -787,11 +787,15 @@ plt.show()
 # (section 13). To know what its numbers mean, look at sets whose fault is known:
 
 # %%
+from functools import cache
+
 known = gan.features(classifier, test_images)
 
+@cache  # a set of images that comes again is not measured again
 def frechet(images, known=known):
     return gan.frechet_distance(gan.features(classifier, images), known)
 
+# %%
 ten = torch.stack([train_images[train_labels == k][0] for k in range(10)])
 lacks_nines = train_images[:11_500][train_labels[:11_500] != 9][:10_000]
 sets = {"training digits": train_images[:10_000], "full run": samples,
