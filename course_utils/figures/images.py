@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -77,22 +76,12 @@ def patterns(
     """
     figure, axes = side_by_side(len(pictures), 2.3 * len(pictures), 2.9)
     for ax, picture, title, text in zip(axes, pictures, titles, beneath, strict=True):
-        pixels = np.atleast_3d(visible(picture))
-        show_picture(ax, torch.from_numpy(pixels).permute(2, 0, 1), text, title=title)
+        picture = picture.double()
+        if len(picture) != 3:
+            picture = picture[picture.flatten(1).norm(dim=1).argmax()][None]
+        largest = picture.abs().max().clamp_min(1e-30)
+        show_picture(ax, picture / (2 * largest) + 0.5, text, title=title)
     return figure
-
-
-def visible(pattern: torch.Tensor) -> np.ndarray:
-    """A pattern (C, H, W) as pixels from 0 to 1, with 0 grey: (H, W, 3) in colour, or (H, W).
-
-    Of a number of channels other than 3, the one that holds most is shown.
-    """
-    pattern = pattern.detach().cpu().double()
-    if len(pattern) == 3:
-        shown = pattern.permute(1, 2, 0)
-    else:
-        shown = pattern[pattern.flatten(1).norm(dim=1).argmax()]
-    return (shown / (2 * shown.abs().max().clamp_min(1e-30)) + 0.5).numpy()
 
 
 def sheets(images: Mapping[str, torch.Tensor], *, columns: int = 10) -> Figure:
