@@ -1,9 +1,36 @@
-"""A device's memory, and its random state."""
+"""Where to compute: a GPU where there is one; its memory and its random state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+
+def get_device(device: str | torch.device | None = None) -> torch.device:
+    """Return the device to compute on.
+
+    Args:
+        device: "cpu", "cuda" (or "cuda:1"), "mps", or None for the fastest one that is here.
+
+    Raises:
+        ValueError: it is unknown, or that device is not on this machine.
+    """
+    mps = torch.backends.mps.is_available()
+    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}
+    if device is None:
+        device = next(kind for kind in ("cuda", "mps", "cpu") if here[kind])
+    try:
+        place = torch.device(device)
+        found = (place.index or 0) < here.get(place.type, 0)
+    except RuntimeError:  # no device at all
+        found = False
+    if not found:
+        available = ", ".join(
+            f"{kind}:{n}" if n else kind for kind, count in here.items() for n in range(count)
+        )
+        got = repr(str(device))
+        raise ValueError(f"device: got {got}, expected a device of this machine: {available}")
+    return place
 
 
 def free_memory(device: torch.device) -> int:

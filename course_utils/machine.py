@@ -95,10 +95,11 @@ def torch() -> Finding:
     """Whether PyTorch and torchvision can be imported, and what they compute on."""
     import torch
 
+    from course_utils.device import get_device
     from course_utils.vision import import_torchvision
 
     place = "the processor, which is all that the lectures need"
-    if torch.cuda.is_available() or torch.backends.mps.is_available():
+    if get_device().type != "cpu":
         place += "; there is a GPU, too"
     vision = import_torchvision()
     return Finding("torch", f"{torch.__version__}, torchvision {vision.__version__}, on {place}")

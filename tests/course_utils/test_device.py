@@ -1,7 +1,23 @@
 import pytest
 import torch
 
-from course_utils.device import out_of_memory, seeded
+from course_utils.device import get_device, out_of_memory, seeded
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x", "cpu:3", "cpu:-1", "", "meta", "mps:1"])
+def test_devices_that_are_not_here_are_refused(name):
+    with pytest.raises(ValueError, match=f"device: got '{name}', expected a device of this machine"):
+        get_device(name)
+
+
+def test_devices_by_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert get_device("cuda:1") == torch.device("cuda:1") and get_device().type == "cuda"
+    with pytest.raises(ValueError, match="machine: cpu, cuda, cuda:1$"):
+        get_device("cuda:2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert get_device() == torch.device("mps") and get_device("cpu").type == "cpu"
 
 
 def test_a_seed_for_a_while(monkeypatch):
