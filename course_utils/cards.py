@@ -4,8 +4,8 @@ import html
 from dataclasses import dataclass
 
 # White words are read on each of these colours; a sign says the same as the colour.
-SIGNS = {"reproduced": "✓", "theorem": "✓", "right": "✓", "contradicted": "✗", "violated": "✗",
-         "not yet right": "✗"}
+SIGNS = {"reproduced": "✓", "theorem": "✓", "checked": "✓", "right": "✓", "contradicted": "✗",
+         "violated": "✗", "not yet right": "✗"}
 COLOURS = {"✓": "#2e7d32", "✗": "#b3261e", "?": "#8a5a00"}
 MARK = "transform:translateX(-50%);"
 

@@ -3,8 +3,8 @@
 A lecture measures what a claim of `course_utils.deck` asks for and hands it to `check`,
 `check_table` or `check_theorem`. Nothing can be tuned: an effect is *reproduced* when its 95 %
 interval lies wholly on the deck's side of no effect, *contradicted* when wholly on the other, else
-*undecided*; a table's cells are judged by their order, against shuffled tables; a theorem can only
-be violated.
+*undecided*; a table's cells are judged by their order, against shuffled tables; a theorem, or a
+check of what must hold of every case, can only be violated.
 """
 
 import math
@@ -19,6 +19,7 @@ from course_utils.intervals import Interval
 
 MIME_TYPE = "application/vnd.course.claim+json"
 SIGNIFICANT = 0.05
+COUNTED = {"theorem": "theorem", "check": "checked"}  # a kind, and its verdict without violations
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
-        """One of "theorem", "violated", "reproduced", "contradicted", "undecided"."""
+        """One of "theorem", "checked", "violated", "reproduced", "contradicted", "undecided"."""
         found, claim = self.measured, self.claim
-        if claim.kind == "theorem":
-            return "violated" if found["violations"] else "theorem"
+        if claim.kind in COUNTED:
+            return "violated" if found["violations"] else COUNTED[claim.kind]
         if claim.kind == "table":
             if found["p"] >= SIGNIFICANT:
                 return "undecided"
@@ -52,7 +53,7 @@ class Verdict:
     def text(self) -> str:
         """What was measured, in short."""
         found, form = self.measured, self.claim.format
-        if self.claim.kind == "theorem":
+        if self.claim.kind in COUNTED:
             return f"{found['cases']:,} cases, {found['violations']:,} violations"
         if self.claim.kind == "table":
             cells = found["cells"]
@@ -70,15 +71,16 @@ class Verdict:
         facts = {"Measured": f"{claim.measures}: {self.text}{detail}"}
         if claim.kind == "table":
             facts["Null"] = f"{claim.null}: below {found['chance']:.2f} in 95 of 100"
-        elif claim.kind != "theorem":
+        elif claim.kind not in COUNTED:
             facts["Null"] = f"{claim.null}: {claim.format(found['null'])}"
         return facts | {"Paper": claim.paper}
 
     @property
     def line(self) -> str:
         words = f"order {self.verdict}" if self.claim.kind == "table" else self.verdict
-        if self.claim.kind == "theorem":
-            words += f", checked on {self.measured['cases']:,} cases"
+        if self.claim.kind in COUNTED:
+            words += "" if words == "checked" else ", checked"
+            words += f" on {self.measured['cases']:,} cases"
         words += "" if self.as_expected else f" (expected: {self.claim.expected})"
         parts = {"Deck": self.claim.says} | self.facts | {"Verdict": words}
         return ". ".join(f"{name}: {part}" for name, part in parts.items()) + "."
@@ -127,8 +129,8 @@ def check_table(claim_id: str, ours: pd.Series, paper: pd.Series, *,
 
 
 def check_theorem(claim_id: str, *, cases: int, violations: int, detail: str = "") -> Verdict:
-    """Say on how many cases a theorem was checked, and how many violated it. Raises ValueError."""
-    claim, counts = _find(claim_id, "theorem"), {"cases": int(cases), "violations": int(violations)}
+    """On how many cases a theorem, or a "check", was tried and violated. Raises ValueError."""
+    claim, counts = _find(claim_id, *COUNTED), {"cases": int(cases), "violations": int(violations)}
     if not 0 <= counts["violations"] <= counts["cases"] or not counts["cases"]:
         raise ValueError(f"violations: got {violations} of {cases}, expected 0 to cases, cases > 0")
     return Verdict(claim, counts, detail)
@@ -136,7 +138,7 @@ def check_theorem(claim_id: str, *, cases: int, violations: int, detail: str = "
 
 def read(payload: dict) -> Verdict:
     """The verdict that a notebook's output carries. Raises ValueError for an unknown claim."""
-    claim = _find(payload["id"], "theorem", "table", *EFFECTS)
+    claim = _find(payload["id"], *COUNTED, "table", *EFFECTS)
     return Verdict(claim, payload["measured"], payload["detail"])
 
 

@@ -21,9 +21,10 @@ class Claim:
     -1 below) of `no_effect`, the value that means none. `contradicted_by` says what would speak
     against the claim, and `expected` the verdict that the course has found.
 
-    kind: "theorem" (checked on cases), "effect" (a difference or a ratio), "table" (the order of
-    its cells), "figure" (an effect, on several pictures), or "interpretation" (an effect that it
-    predicts and its rival denies: the verdict is on the prediction).
+    kind: "theorem" (checked on cases), "check" (must hold of every case, but is no theorem),
+    "effect" (a difference or a ratio), "table" (the order of its cells), "figure" (an effect, on
+    several pictures), or "interpretation" (an effect that it predicts and its rival denies: the
+    verdict is on the prediction).
     """
 
     id: str

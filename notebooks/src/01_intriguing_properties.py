@@ -168,21 +168,26 @@ print(f"wrong on the training set: {error_rate(network, images, labels):.2f} %")
 # One network is one draw: trained from another random start it would be another one. So the course
 # has trained each network of the slides' tables **ten times**, with ten seeds (`make study` does it
 # again), and a statement about such networks is judged by what all ten say together. Their numbers
-# come with the course. The null beside this first verdict is the same network before training.
+# come with the course. There are six networks in that table (Lecture 2 meets them all). Do their
+# test errors stand in the paper's *order*? And which of the six numbers agree, given that one more
+# seed would move ours, and other test digits the paper's? The null shuffles one of the two lists.
+# (*Exploratory*: we knew the six errors when we chose this question.)
 
 # %% tags=["claim", "claim:classifier"]
-from course_utils.models import fully_connected
-
 tables = study.read("tables").query("table == 'models'")
 seeds = tables.set_index(["measure", "row", "column", "seed"])["value"].sort_index()
-errors = intervals.over_seeds(seeds["error", "test", "FC100-100-10"])
-untrained = error_rate(fully_connected(100, 100, 10, seed=0), test_images, test_labels)
-claims.check("classifier", errors, null=untrained, detail="ten seeds")
+theirs, errors = published.szegedy_models()["test error"], seeds["error", "test"]
+ours = pd.DataFrame({n: vars(intervals.next_seed(errors[n])) for n in theirs.index}).T
+claims.check_table("classifier", ours["value"], theirs, low=ours["low"], high=ours["high"],
+                   n=10_000, detail="ten seeds; FC100-100-10 errs on "
+                   f"{intervals.over_seeds(errors['FC100-100-10'])} %")
 
 # %% [markdown]
-# A good classifier, then, a little short of the paper's: its 1.64 % lies outside our interval. On
-# the digits that it was trained on it makes no mistake at all. Remember that, since these are the
-# very digits that we shall attack.
+# The order is the paper's, though FC100-100-10 and AE400-10 are all but level here. The number that
+# does not agree is that of FC10(1), 21.6 against 20 %. And ours is a good classifier, but a little
+# short of the paper's, whose 1.64 % lies outside the interval of our mean. On the digits that it was
+# trained on it makes no mistake at all. Remember that, since these are the very digits that we shall
+# attack.
 #
 # ### See one being trained
 #
@@ -197,6 +202,7 @@ claims.check("classifier", errors, null=untrained, detail="ten seeds")
 guess = "?"  # in percent
 
 # %%
+from course_utils.models import fully_connected
 from course_utils.training import fit_linear
 
 linear = fully_connected(10)
@@ -522,17 +528,19 @@ print(f"reached: {result.success.sum()} of {len(targets)} (you said {guess}), "
 # %% [markdown]
 # Every time, and on average the way is longer than our seven's .046.
 #
-# The parts of the definition, one by one. First the target. Had the attack just led to *some* wrong
-# class, it would meet the class that was drawn in one case of nine; the null pairs the pictures with
-# targets drawn anew.
+# The parts of the definition, one by one. First the target: the paper reports 100 %, so one picture
+# without the label that was chosen for it is one too many. We look at ten thousand, a thousand for
+# each of the ten seeds. (Had the attack just led to *some* wrong class, it would meet a label that is
+# drawn anew as often: in about one case of nine.)
 
 # %% tags=["claim", "claim:target-reached"]
 again = (digits + torch.randint(1, 10, (1000,), generator=generator)) % 10
 by_luck = 100 * (predict(network, result.images) == again).double().mean()
+print(f"targets drawn anew are met by {by_luck:.1f} % of the pictures")
 success = seeds["success", "FC100-100-10", "FC100-100-10"]  # percent of 1,000 digits a seed
-reached = intervals.proportion(round(10 * success.sum()), 1000 * len(success))
-claims.check("target-reached", reached, null=by_luck,
-             detail="ten seeds, 1,000 digits each, pooled")
+missed = round(10 * (100 - success).sum())
+claims.check_theorem("target-reached", cases=1000 * len(success), violations=missed,
+                     detail=f"{len(success)} networks, 1,000 digits each")
 
 # %% [markdown]
 # Then the box. A constraint that the code enforces is no discovery: it can only be violated.
@@ -661,19 +669,19 @@ claims.check_theorem("small-enough-radius", cases=1000, violations=broken.sum(),
 #
 # How much longer would noise have to be, to do what the attack does?
 #
-# > **Before you run:** in the table the noise becomes up to ten times as long as the attack's
+# > **Before you run:** in the table the noise becomes up to eight times as long as the attack's
 # > perturbation. Where will it fool every second picture?
 
 # %%
 guess = "?"  # how many times as long
 
 # %% tags=["drift:0.5"]
-rows, needed = {}, torch.full((1000,), torch.inf)
-for times in (8, 6, 5, 4, 3, 2, 1):
+rows = {}
+for times in range(8, 0, -1):
     longer = boxed_noise(originals, times * rms, torch.Generator().manual_seed(4))
     size = (longer - originals).square().mean(dim=(1, 2, 3)).sqrt()
     fooled = predict(network, longer) != digits
-    needed[fooled] = size[fooled]
+    needed = size.where(fooled, needed) if rows else size
     rows[times] = [size.mean().item(), 100 * fooled.double().mean().item()]
 print("you said", guess)
 pd.DataFrame.from_dict(rows, "index", columns=["distortion", "error (%)"]).round(2)
@@ -701,11 +709,65 @@ print(f"r and noise: {error_rate(network, tilted, digits):.0f} % fooled, "
 
 # %% [markdown]
 # A direction 60 degrees off still works, if it is followed further: the mixture is twice as long as
-# $r$, so this step is three times the attack's length (before clipping). So the harmful directions
-# are no needles: beyond the border, which is nearly flat here, *everything* fools, and random draws
-# miss it only because 784 dimensions have so much room on this side. Who looks finds it, and the
-# gradient tells where to look. (It does not show that there are many such directions at right angles
-# to each other, the *broad subspaces* of Goodfellow and others in Lecture 4: ours all share $r$.)
+# $r$, so this step is three times the attack's length (before clipping). So $r$ is no needle. But it
+# may be the only one: beyond a flat border *everything* fools, and here $r$ does all the work while
+# the noise, by itself harmless, rides along. Are there directions that owe nothing to $r$?
+#
+# Attack again with $r$ projected out of every step, so that what is found is at right angles to it;
+# then with that direction projected out as well, and so on. We look for eight, for each of a hundred
+# digits, and follow each as far as the attack went, twice and three times as far. Any wrong class
+# counts; the null are random directions, followed as far.
+#
+# > **Before you run:** how many of the eight will fool, at the attack's own length? At three times?
+
+# %%
+guess = "?"  # how many of eight: at the attack's length, at three times
+
+# %%
+def unit(d, known):
+    """What the directions d, (N, 784), have at right angles to the known ones, of length 1."""
+    for other in known:
+        d = d - (d * other).sum(dim=1, keepdim=True) * other
+    return d / d.norm(dim=1, keepdim=True)
+
+# %%
+some, right = originals[:100].flatten(1), digits[:100, None]
+
+def lead(step):
+    """By how much the strongest wrong logit leads after this step; above 0 the network errs."""
+    logits = network((some + step).clamp(0, 1).view(-1, 1, 28, 28))
+    wrong = logits.scatter(1, right, -torch.inf).amax(dim=1)
+    return wrong - logits.gather(1, right)[:, 0]
+
+# %%
+def another(known, length):
+    """Directions at right angles to the known ones, along which the wrong logit leads most."""
+    d = unit(torch.randn(some.shape, generator=generator), known)
+    for _ in range(10):
+        d.requires_grad_()
+        (uphill,) = torch.autograd.grad(lead(length * d).sum(), d)
+        d = unit(d.detach() + unit(uphill, known), known)
+    return d
+
+# %% tags=["drift:0.5"]
+table = {}
+for times in (1, 2, 3):
+    length = times * result.perturbation[:100].flatten(1).norm(dim=1, keepdim=True)
+    known = [unit(result.perturbation[:100].flatten(1), [])]
+    for _ in range(8):
+        known.append(another(known, length))
+    random = [unit(torch.randn(some.shape, generator=generator), []) for _ in range(8)]
+    table[times] = [100 * torch.cat([lead(length * d) > 0 for d in which]).double().mean().item()
+                    for which in (known[1:], random)]
+print("you said", guess)
+pd.DataFrame.from_dict(table, "index", columns=["found: fooled (%)", "random: fooled (%)"]).round(1)
+
+# %% [markdown]
+# At the attack's own length FOUND1; at three times nearly every one of the eight fools, all of them at right angles
+# to $r$ and to each other, where a random one does nothing. So there is a *broad* set of
+# harmful directions, of eight dimensions at least, as Goodfellow and others say (Lecture 4), which random draws
+# miss only because 784 dimensions have so much room beside it. Who looks finds it, and the gradient
+# tells where to look.
 
 # %% [markdown]
 # ## 9. How distortion is spread
@@ -742,12 +804,14 @@ plt.show()
 #
 # That is what can be said of "imperceptibly small" by numbers. The bar is the third of section 1.
 # (Below one it must lie: that picture itself solves the problem.) The null shows that it could have
-# come out otherwise: noise, lengthened until *it* fools, would be longer than the way to a real
-# picture (its median: some digits no length tried had fooled). The interval speaks of networks; the real pictures' mean is taken as fixed.
+# come out otherwise: noise, lengthened until *it* fools, into any class, would be longer than the
+# way to a real picture, in the mean, too. (More than a quarter of the digits no noise of section 8
+# had fooled; they count with the longest tried, so the null is too small rather than too large.) The
+# interval speaks of networks; the real pictures' mean is taken as fixed.
 
 # %% tags=["claim", "claim:imperceptible"]
 share = intervals.over_seeds(seeds["distortion", *own] / to_real.mean().item())
-claims.check("imperceptible", share, null=needed.median() / to_real.mean(),
+claims.check("imperceptible", share, null=needed.mean() / to_real.mean(),
              detail="ten seeds; the real pictures' mean is taken as fixed")
 
 # %% [markdown]
@@ -1126,8 +1190,8 @@ plt.show()
 # - In practice: minimise $c\,\|r\|^2 + \text{loss}$ by **box-constrained L-BFGS**, and find the
 #   **largest** $c$ whose minimiser still reaches the target.
 # - **Noise** of the same size is harmless; it must be about six times as long. The dangerous
-#   directions are no needles (60 degrees off, three times the length does it), but random draws miss
-#   them; a gradient finds them.
+#   directions are not few (at three times the length we found eight at right angles to the shortest
+#   and to each other), but random draws miss them; a gradient finds them.
 # - For **linear** networks the answer can be checked against the exact optimum, and weight decay
 #   makes them harder to fool, by turning their borders and not by scaling them. For the others the
 #   truth can be **bracketed**.

@@ -82,20 +82,57 @@ images, labels = (tensor[:200] for tensor in load_mnist("test"))
 network = load_model("FC100-100-10").requires_grad_(False)
 targets = draw_targets(labels, how="random", generator=torch.Generator().manual_seed(1))
 found = lbfgs_attack(network, images, targets)
-noises = [boxed_noise(images, found.distortion, torch.Generator().manual_seed(seed))
-          for seed in (2, 3)]
-
-# %% tags=["claim", "claim:not-stable"]
-moved, shaken, again = ((network(x) - network(images)).norm(dim=1)
-                        for x in (found.images, *noises))
-print("you said", guess)
-claims.check("not-stable", intervals.ratio(moved, shaken),
-             null=intervals.ratio(again, shaken).value, detail="one network, 200 digits")
+noisy = boxed_noise(images, found.distortion, torch.Generator().manual_seed(2))
+moved, shaken = ((network(x) - network(images)).norm(dim=1) for x in (found.images, noisy))
+print(f"{intervals.ratio(moved, shaken)} times as far (you said {guess})")
 
 # %% [markdown]
-# About six times, in the mean. A second noise in the attack's place moves the logits as far as the
-# first. Noise hardly reaches the output. Some directions are amplified, most are not. How strongly
-# can a direction be amplified *at most*? For that there is an old notion.
+# About six times, in the mean (one network; the interval is over digits). But some such number had
+# to come out: the attack must bring the target's logit level with the digit's, and noise, as Lecture
+# 1 showed, does not. To judge, we need another way to another class. A real picture of the target's
+# class has the target's logit in front, too, and is further off. If the answers changed as evenly as
+# the pictures do, the logits would move no faster under the attack than on the way to that picture.
+#
+# So take both **rates**, how far the logits move for each unit of length, and divide. *In numbers:*
+# if 1.5 units of the attack move them by 15, and 7.5 units to the real picture by 30, the rates are
+# 10 and 4, and the ratio is 2.5. At 1 or below it the slides' "not stable" would be contradicted;
+# that was fixed before we looked. Five networks of 100 and 100 *rectified* units (section 8 says
+# more of them), trained from five seeds, are asked, on the digits that all of them know. The null
+# puts the *second* nearest real picture in the attack's place.
+#
+# > **Before you run:** what will the ratio be?
+
+# %%
+guess = "?"  # how many times
+
+# %%
+several = [model.requires_grad_(False) for model in load_study("none")]
+known = torch.stack([model(images).argmax(1) == labels for model in several]).all(0)
+digits, aims = images[known], targets[known]
+real, kinds = load_mnist("train")
+far = torch.cdist(digits.flatten(1), real.flatten(1))
+far[kinds != aims[:, None]] = torch.inf
+near, second = real[far.topk(2, largest=False).indices.T]
+
+def rate(model, pictures):
+    """How far the logits move for each unit of length, from the digits to these pictures."""
+    length = (pictures - digits).flatten(1).norm(dim=1)
+    return (model(pictures) - model(digits)).norm(dim=1) / length
+
+# %% tags=["claim", "claim:not-stable"]
+ratios, null = [], []
+for model in several:
+    attack = lbfgs_attack(model, digits, aims).images
+    ratios.append(rate(model, attack) / rate(model, near))
+    null.append(rate(model, second) / rate(model, near))
+print("you said", guess)
+claims.check("not-stable", intervals.over_seeds_and_images(torch.stack(ratios)),
+             null=torch.stack(null).mean(), detail=f"five networks, {len(digits)} digits")
+
+# %% [markdown]
+# The logits move more than four times as fast as towards a real picture. Some directions are
+# amplified, most are not. How strongly can a direction be amplified *at most*? For that there is an
+# old notion.
 #
 # ## 2. Lipschitz continuity in one dimension
 #
@@ -740,7 +777,8 @@ print(f"median certificate: {radii['rectifiers, penalised']['product'].median():
 
 # %% [markdown]
 # The same function, so the certificates from before still stand: no adversarial example is nearer
-# than that, however large the product has become. Nor is there a limit: take $2^{100}$. The product
+# than that, however large the product has become. (Further off there are some: the attack finds them
+# at about twice that length.) Nor is there a limit: take $2^{100}$. The product
 # belongs to the *weights*, not to the function. LipSDP weighs each unit for itself, so it does not
 # notice the change at all.
 #
@@ -918,10 +956,18 @@ at.agg(["mean", "std"]).round(1)
 # have *similar gradients*. We fixed before looking: for each seed, the rank correlation of the 30
 # rates with the cosine, less that with the (negative) radius of the network shown to.
 #
+# How far from zero must this be? Ten seeds of the same six networks agree closely, and say nothing
+# of other networks. Six numbers, each of which stands for five cells, correlate with 30 rates by
+# chance. How much? Exchange the *names* of the networks, for the cosines and the radii alike: there
+# are $6! = 720$ ways. The interval below reaches as far as 95 % of these do. (It came later: with
+# an interval over seeds alone a rival that is useless would lose to a radius that is useless, too.)
+#
 # > **Before you run:** which of the two ranks the rates better?
 
 # %%
-from scipy.stats import spearmanr
+from itertools import permutations
+
+from scipy.stats import rankdata, spearmanr
 
 from course_utils.transfer import cells
 
@@ -933,35 +979,44 @@ def table_of(part, measure):
     return rows.pivot(index="row", columns="column", values="value")
 
 # %%
-shuffler = np.random.default_rng(0)
-
 def radii_of(part):
     """One seed's median certified radius of each network."""
     known = table_of(part, "median certified radius")
     return pd.Series(np.diag(known), index=known.index)
 
 # %%
+orders = np.array(list(permutations(range(6))))  # the first leaves the names as they are
+pairs = ~np.eye(6, dtype=bool)
+
 def ranks(part, measure="rate"):
-    """Rank correlations of one seed's transfer rates with what might explain them."""
-    rates, cosines = cells(table_of(part, measure)), cells(table_of(part, "cosine"))
-    radius = radii_of(part)
-    made, shown = (rates.index.get_level_values(level) for level in (0, 1))
-    mixed = shuffler.permuted(np.tile(cosines, (300, 1)), axis=1)
-    chance = spearmanr(np.vstack([rates, mixed]), axis=1)[0][0, 1:].mean()
-    candidates = {"cosine": cosines, "small radius, shown to": -radius[shown],
-                  "small radius, made for": -radius[made]}
-    found = {name: spearmanr(rates, values)[0] for name, values in candidates.items()}
-    return found | {"cosines shuffled": chance}
+    """Rank correlations of one seed's rates with what might explain them, a row for each order."""
+    small = np.tile(-radii_of(part), (6, 1))  # the same in each row: of the network shown to
+    rates, found = table_of(part, measure).to_numpy()[pairs], {}
+    for name, values in {"cosine": table_of(part, "cosine").to_numpy(),
+                         "small radius, shown to": small,
+                         "small radius, made for": small.T}.items():
+        exchanged = values[orders[:, :, None], orders[:, None]][:, pairs]
+        found[name] = np.corrcoef(rankdata(np.vstack([rates, exchanged]), axis=1))[0, 1:]
+    return pd.DataFrame(found)
 
 # %%
-order = pd.DataFrame({seed: ranks(part) for seed, part in tables.groupby("seed")}).T
-order.agg(["mean", "min", "max"]).round(2)
+every = {seed: ranks(part) for seed, part in tables.groupby("seed")}
+pd.DataFrame({seed: found.iloc[0] for seed, found in every.items()}).T.agg(
+    ["mean", "min", "max"]).round(2)
+
+# %%
+def lead(every):
+    """The mean lead of the cosine over ten seeds, with its interval, and the names' mean lead."""
+    leads = sum(one["cosine"] - one["small radius, shown to"] for one in every) / len(every)
+    reach = leads.abs().quantile(intervals.CONFIDENCE)
+    return intervals.Interval(leads[0], leads[0] - reach, leads[0] + reach), leads.mean()
 
 # %% tags=["claim", "claim:bounds-do-not-explain-transfer"]
-lead = order["cosine"] - order["small radius, shown to"]
-chance = order["cosines shuffled"] - order["small radius, shown to"]
-claims.check("bounds-do-not-explain-transfer", intervals.over_seeds(lead), null=chance.mean(),
-             detail="six networks, ten seeds")
+ahead, null = lead(every.values())
+seeds = intervals.over_seeds([one["cosine"][0] - one["small radius, shown to"][0]
+                              for one in every.values()])
+claims.check("bounds-do-not-explain-transfer", ahead, null=null,
+             detail=f"six networks, mean of ten seeds; over the seeds alone {seeds}")
 
 # %% [markdown]
 # Neither: both say next to nothing about the rates, so the prediction is not borne out, and the
@@ -975,7 +1030,8 @@ claims.check("bounds-do-not-explain-transfer", intervals.over_seeds(lead), null=
 # > **Before you run:** at equal size, will the radius of the network shown to rank the rates?
 
 # %%
-equal = pd.DataFrame([ranks(part, "rate, all at .1") for _, part in tables.groupby("seed")])
+equal = pd.DataFrame([ranks(part, "rate, all at .1").iloc[0]
+                      for _, part in tables.groupby("seed")])
 for name, values in equal.items():
     print(f"{name}: {intervals.over_seeds(values)}")
 
@@ -1043,7 +1099,7 @@ print("columns, from the left:", ", ".join(radius.index))
 # - **Small bounds guarantee**: within margin $/ (\sqrt2 L)$ there is no adversarial example. No
 #   attack landed there.
 # - **Large bounds do not condemn**: the same function can have any product above its own, and its
-#   certificates stand.
+#   certificates stand (a distortion of .013 in the median, for our penalised network).
 # - **Penalising** the bounds makes certificates reach much further, at the same accuracy. On all of
 #   MNIST we saw no effect on the test error that stands out from the seeds, and not much on the
 #   attack. On a thousand digits all ten pairs gained, a tenth of the mistakes; weight decay, tuned

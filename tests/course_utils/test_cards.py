@@ -30,6 +30,7 @@ def verdicts():
     yield "undecided", effect(EFFECT.no_effect, *sorted((near, far)), EFFECT.no_effect)
     theorem = claim_of("theorem")
     yield "theorem", claims.check_theorem(theorem.id, cases=10, violations=0)
+    yield "checked", claims.check_theorem(claim_of("check").id, cases=10, violations=0)
     yield "violated", claims.check_theorem(theorem.id, cases=10, violations=1)
 
 
@@ -38,7 +39,7 @@ def test_a_card_has_all_that_the_line_has_and_what_would_contradict_it(word, ver
     card = BeautifulSoup(verdict_card(verdict), "html.parser").div
     said = " ".join(card.get_text(" ").split())
     assert card["id"] == f"claim-{verdict.claim.id}"
-    sign = {"reproduced": "✓", "theorem": "✓", "undecided": "?"}.get(word, "✗")
+    sign = {"reproduced": "✓", "theorem": "✓", "checked": "✓", "undecided": "?"}.get(word, "✗")
     assert card.b.string == f"{sign} {word}" and COLOURS[sign] in card.b["style"]
     for part in (verdict.claim.says, verdict.claim.measures, verdict.text, verdict.claim.paper,
                  verdict.detail):

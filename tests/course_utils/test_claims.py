@@ -7,7 +7,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_utils import claims, published, transfer
-from course_utils.claims import MIME_TYPE, check, check_table, check_theorem
+from course_utils.claims import COUNTED, MIME_TYPE, check, check_table, check_theorem
 from course_utils.deck import CLAIMS, EFFECTS
 from course_utils.intervals import Interval
 from tools.lectures import lectures
@@ -71,7 +71,7 @@ PAPER = transfer.cells(published.cross_model_table().iloc[:, :6])
 def judged(claim, *, verdict=None):
     """What a claim's check returns when the numbers are such that `verdict` is right."""
     verdict = verdict or claim.expected
-    if claim.kind == "theorem":
+    if claim.kind in COUNTED:
         return check_theorem(claim.id, cases=200, violations=3 * (verdict == "violated"))
     if claim.kind == "table":
         shuffled = PAPER.sample(frac=1, random_state=4).set_axis(PAPER.index)
@@ -121,11 +121,11 @@ def test_every_statement_of_the_deck_has_its_claims():
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda claim: claim.id)
 def test_the_record_is_complete(claim):
     assert CLAIMS[claim.id] is claim and claim.lecture in range(1, 6)
-    assert claim.kind in {"theorem", "table", *EFFECTS}
+    assert claim.kind in {*COUNTED, "table", *EFFECTS}
     for words in (claim.says, claim.measures, claim.null, claim.contradicted_by, claim.paper):
         assert words and not words.endswith(".")
-    assert (claim.kind == "theorem") == (claim.expected == "theorem") == (claim.null == "-")
-    assert claim.expected in {"theorem", "reproduced", "contradicted", "undecided"}
+    assert COUNTED.get(claim.kind, "-") == (claim.expected if claim.null == "-" else "-")
+    assert claim.expected in {*COUNTED.values(), "reproduced", "contradicted", "undecided"}
     assert claim.side in (-1, 1)
     lectures = [claim.lecture for claim in CLAIMS.values()]
     assert lectures == sorted(lectures)
@@ -134,7 +134,7 @@ def test_the_record_is_complete(claim):
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda claim: claim.id)
 def test_the_null_in_the_effects_place_changes_the_verdict(claim):
     """Every claim could come out each way, and only one of the ways is the one expected."""
-    possible = ["theorem", "violated"] if claim.kind == "theorem" else [
+    possible = [COUNTED[claim.kind], "violated"] if claim.kind in COUNTED else [
         "reproduced", "contradicted", "undecided",
     ]  # fmt: skip
     for verdict in possible:
@@ -171,7 +171,8 @@ def test_the_nulls_that_the_lectures_measured_are_no_effects():
 def test_paper_agrees_with_the_published_tables():
     models = published.szegedy_models()
     assert float(CLAIMS["imperceptible"].paper) == models.at["FC100-100-10", "av. distortion"]
-    assert CLAIMS["classifier"].paper == f"{models.at['FC100-100-10', 'test error']} %"
+    error = models.at["FC100-100-10", "test error"]
+    assert CLAIMS["classifier"].paper == f"FC100-100-10 errs on {error} %"
     linear = models["av. distortion"].iloc[:3]
     smaller = (linear / linear.shift()).min()
     assert CLAIMS["linear-distortions"].paper == f"{smaller:.2f} (0.14 / 0.1)"
@@ -201,6 +202,8 @@ def test_the_line_says_it_all():
     line = repr(check_theorem("box-constraint", cases=784_000, violations=0))
     assert "784,000 cases, 0 violations" in line
     assert line.endswith("Verdict: theorem, checked on 784,000 cases.")
+    line = repr(check_theorem("target-reached", cases=10_000, violations=0))
+    assert "Null" not in line and line.endswith("Verdict: checked on 10,000 cases.")
     broken = repr(check_theorem("box-constraint", cases=10, violations=1))
     assert broken.endswith("Verdict: violated, checked on 10 cases (expected: theorem).")
     line = repr(check_table("cross-model-table", PAPER + 1, PAPER, low=PAPER, high=PAPER + 2,
@@ -275,7 +278,7 @@ def test_report_of_a_lecture_as_expected():
 @pytest.mark.parametrize("number", range(1, 6))
 def test_another_verdict_than_expected_fails_for_better_or_worse(number):
     for claim in (claim for claim in CLAIMS.values() if claim.lecture == number):
-        others = {"violated"} if claim.kind == "theorem" else {
+        others = {"violated"} if claim.kind in COUNTED else {
             "reproduced", "contradicted", "undecided",
         } - {claim.expected}  # fmt: skip
         for verdict in others:
@@ -340,4 +343,4 @@ def test_format_fits_a_terminal_of_100_columns():
     text = format_report(report([notebook(*whole_lecture(), wrong)], lectures=[1]))
     assert max(len(line) for line in text.splitlines() if "FAILS" not in line) <= 100
     assert "Lecture 5, Generative Adversarial Networks (GANs)" in text
-    assert "amiss: 1" in text and "theorem: 2" in text
+    assert "amiss: 1" in text and "theorem: 2" in text and "checked: 1" in text
