@@ -26,8 +26,10 @@
 # minute. Whatever the slides [5] claim, we check: a cell that ends in a line with *Verdict* compares a
 # statement of the slides with what was measured, and with its *null*, what chance or doing nothing
 # would have given. *Reproduced* means that the whole 95 % interval lies on the slides' side of no
-# effect. Every few minutes there is something to do: a number to guess, which you type into
-# `guess`, or a function of three lines to write.
+# effect; of a table it is the *order* that is reproduced. What must hold of every case, a *theorem*
+# above all, is *checked*, and one exception would have violated it. Every few minutes there is
+# something to do: a number to guess, which you type into `guess`, or a function of three lines to
+# write.
 # The terms are in the [glossary](glossary.md).
 #
 # The next cell does nothing unless you are on Colab.
@@ -728,7 +730,7 @@ def unit(d, known):
     """What the directions d, (N, 784), have at right angles to the known ones, of length 1."""
     for other in known:
         d = d - (d * other).sum(dim=1, keepdim=True) * other
-    return d / d.norm(dim=1, keepdim=True)
+    return d / d.norm(dim=1, keepdim=True).clamp(min=1e-9)
 
 # %%
 some, right = originals[:100].flatten(1), digits[:100, None]
@@ -763,11 +765,12 @@ print("you said", guess)
 pd.DataFrame.from_dict(table, "index", columns=["found: fooled (%)", "random: fooled (%)"]).round(1)
 
 # %% [markdown]
-# At the attack's own length FOUND1; at three times nearly every one of the eight fools, all of them at right angles
-# to $r$ and to each other, where a random one does nothing. So there is a *broad* set of
-# harmful directions, of eight dimensions at least, as Goodfellow and others say (Lecture 4), which random draws
+# At the attack's own length two of the eight fool (28 %), at three times practically all: directions
+# at right angles to $r$ and to each other, where random ones do next to nothing. So the harmful
+# directions are many, a *broad* region as Goodfellow and others say (Lecture 4), which random draws
 # miss only because 784 dimensions have so much room beside it. Who looks finds it, and the gradient
-# tells where to look.
+# tells where to look. (That every *mixture* of these eight fools, as the word *subspace* would have
+# it, we have not shown.)
 
 # %% [markdown]
 # ## 9. How distortion is spread

@@ -114,6 +114,7 @@ far = torch.cdist(digits.flatten(1), real.flatten(1))
 far[kinds != aims[:, None]] = torch.inf
 near, second = real[far.topk(2, largest=False).indices.T]
 
+# %%
 def rate(model, pictures):
     """How far the logits move for each unit of length, from the digits to these pictures."""
     length = (pictures - digits).flatten(1).norm(dim=1)
