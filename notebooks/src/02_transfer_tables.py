@@ -402,8 +402,7 @@ claims.check("transfer-above-noise", intervals.over_seeds(above.mean()), null=nu
 #
 # It holds cell by cell, but read the first row of the table: FC10(1) errs on nearly a quarter of these digits with nothing
 # done to them. Many a cell in its column, in ours and in the paper's table alike, is little more
-# than that. (And of the 30 cells six lie among the linear networks, which all ten seeds share: there
-# the interval is over digits and targets only.) Transfer is what is *added*: so from here on we also look at the **transfer rate**, the
+# than that. Transfer is what is *added*: so from here on we also look at the **transfer rate**, the
 # percentage fooled among those pictures whose original the network had right.
 
 # %% tags=["drift:0.5"]

@@ -94,7 +94,7 @@ print(f"{intervals.ratio(moved, shaken)} times as far (you said {guess})")
 # the pictures do, the logits would move no faster under the attack than on the way to that picture.
 #
 # So take both **rates**, how far the logits move for each unit of length, and divide. *In numbers:*
-# if 1.5 units of the attack move them by 15, and 7.5 units to the real picture by 30, the rates are
+# if 2 units of the attack move them by 20, and 8 units to the real picture by 32, the rates are
 # 10 and 4, and the ratio is 2.5. At 1 or below it the slides' "not stable" would be contradicted;
 # that was fixed before we looked. Five networks of 100 and 100 *rectified* units (section 8 says
 # more of them), trained from five seeds, are asked, on the digits that all of them know. The null
@@ -1021,8 +1021,8 @@ claims.check("bounds-do-not-explain-transfer", ahead, null=null,
 
 # %% [markdown]
 # Neither: both say next to nothing about the rates, so the prediction is not borne out, and the
-# verdict is *undecided*. (Nor is zero the null here: shuffled cosines come out below it, as the radii
-# by themselves go with the rates a little. So only a clear lead would have counted.) What does rank the rates is the network the pictures were made *for*, and
+# verdict is *undecided*, with much room on both sides: of six networks only a clear lead could have
+# counted. What does rank the rates is the network the pictures were made *for*, and
 # with the sign reversed: *large* radii make strong pictures. A network that is hard to fool needs a
 # large push, and a large push fools others. That is, at least in part, about size. So take size
 # away: Lecture 2's study has all perturbations amplified to the same distortion, 0.1, too. (From
