@@ -56,8 +56,7 @@ if address := lectures.repository() or (name and f"https://github.com/{name}"):
 
 
 def plain(app, what, name, thing, options, lines):
-    """Docstrings are plain text with names between backticks: a * or |, or a _ at a word's end, is no
-    markup."""
+    """Docstrings are plain text with names between backticks: no *, | or _ is markup."""
     for i, line in enumerate(lines):
         between = re.split(r"(`[^`]*`)", line)
         between[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", text) for text in between[::2]]

@@ -33,8 +33,9 @@ CLAIMS = """# Which statements hold
 Every statement, table and figure of the slides on which the course rests is a *claim*. An effect
 is *reproduced* where its 95 % interval lies wholly on the slides' side of no effect, *contradicted*
 where wholly on the other, else *undecided*; of a table the order of the cells is judged; a theorem,
-or what must hold of every case, is checked on cases. These are the numbers of the notebooks on this site; each statement leads to
-its measurement, and to what chance or doing nothing would have given."""
+or what must hold of every case, is checked on cases. These are the numbers of the notebooks on this
+site; each statement leads to its measurement, and to what chance or doing nothing would have
+given."""
 SLIDES = """# Slides
 
 Each lecture's headings, questions, equations, figures, tables and verdicts. The arrow keys turn the

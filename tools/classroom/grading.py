@@ -112,8 +112,8 @@ def _test(
                 return f"{last.__name__} returned nothing. Is a `return` missing?", part
             shape = f" of shape {tuple(last.last.shape)}" if torch.is_tensor(last.last) else ""
             return (
-                f"{last.__name__} returned a {type(last.last).__name__}{shape}, with which the test "
-                f"could not go on ({type(error).__name__}: {error})."
+                f"{last.__name__} returned a {type(last.last).__name__}{shape}, with which the "
+                f"test could not go on ({type(error).__name__}: {error})."
             ), part
     return "", "visible"
 
