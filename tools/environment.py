@@ -63,7 +63,7 @@ def enter(python: Path, *arguments: str) -> int:
 def ensure() -> Path:
     """Make or update `.venv` if that is needed; return the interpreter to use.
 
-    Raises SetupError: it cannot be made, or a broken `.venv` that is not the course's is in the way.
+    Raises SetupError: it cannot be made, or a broken `.venv`, not the course's, is in the way.
     """
     if not inside(VENV) and installed_by_hand():
         return Path(sys.executable)
