@@ -989,6 +989,7 @@ def radii_of(part):
 orders = np.array(list(permutations(range(6))))  # the first leaves the names as they are
 pairs = ~np.eye(6, dtype=bool)
 
+# %%
 def ranks(part, measure="rate"):
     """Rank correlations of one seed's rates with what might explain them, a row for each order."""
     small = np.tile(-radii_of(part), (6, 1))  # the same in each row: of the network shown to
