@@ -29,7 +29,7 @@ TARGETS = {
     "book": ("book", "make the site and the slides in build/book, from the executed lectures"),
     "test-browser": ("test_browser",
                      "try the explorers and the site in a real browser (Chromium or Chrome)"),
-    "assignments": ("tools.classroom.release:main",
+    "assignments": ("tools.classroom.problem_sets:main",
                     "for teachers: write the students' versions of the problem sets"),
     "grade": ("grade", "for teachers: mark a folder of submissions"),
     "setup": ("setup", "only make or update the environment in .venv"),

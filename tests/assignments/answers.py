@@ -24,12 +24,12 @@ from tools.classroom.problem_sets import (
     ProblemSet,
     bound_names,
     grade_id,
+    handed_out,
     kind,
     split_tests,
     without_markers,
     without_solution,
 )
-from tools.classroom.release import handed_out
 from tools.classroom.running import CELL, WHOLE
 from tools.classroom.wire import leaves
 

@@ -32,7 +32,6 @@ from tools.classroom import (
     grading,
     problem_sets,
     reading,
-    release,
     running,
     submissions,
     tables,
@@ -126,7 +125,7 @@ def test_source_is_in_step_and_executed(name):
 def test_another_seed_gives_other_numbers_that_the_solutions_pass(small, name):
     folder = SOURCE if name in NAMES else SMALL
     plain, seeded = (problem_sets.read(name, folder, seed=seed) for seed in (0, 2027))
-    release.passes(seeded)
+    problem_sets.passes(seeded)
     drawn = [this for this, cell in plain.of("given", "test").items() if "Generator" in cell.source]
     changed = [this for this, cell in plain.of(*PARTS).items()
                if cell.source != seeded.of(*PARTS)[this].source]  # fmt: skip
@@ -135,12 +134,12 @@ def test_another_seed_gives_other_numbers_that_the_solutions_pass(small, name):
 
 def test_a_release_with_a_seed_is_marked_with_that_seed(small, tmp_path):
     """And by another one no differently than by other numbers in its tests."""
-    release.make(source=SMALL, to=tmp_path / "to", study=tmp_path / "study", seed=2027)
+    problem_sets.make(source=SMALL, to=tmp_path / "to", study=tmp_path / "study", seed=2027)
     seeded = problem_sets.read("problem_set_0", SMALL, seed=2027)
     handed = nbformat.read(tmp_path / "to" / "problem_set_0" / "problem_set_0.ipynb", as_version=4)
     assert handed == answers.handed_out(seeded)
     study = nbformat.read(tmp_path / "study" / "problem_set_0.ipynb", as_version=4)
-    assert study == release.self_study(small)
+    assert study == problem_sets.self_study(small)
     hand_in(tmp_path / "folder", "anna", answers.solved(seeded))
     for seed in (2027, 5):
         to = grading.grade(tmp_path / "folder", source=SMALL, seed=seed)
@@ -151,7 +150,7 @@ def test_a_seed_with_which_the_solutions_fail_is_refused(small):
     cells = [cell.copy() for cell in small.cells]
     cells[6].source = cells[6].source.replace("project(x, 0.3)", "project(x, 0.4)")
     with pytest.raises(ValueError, match="(?s)problem_set_0: AssertionError.*project\\(x, 0.4"):
-        release.passes(problem_sets.from_cells("problem_set_0", cells))
+        problem_sets.passes(problem_sets.from_cells("problem_set_0", cells))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,7 +166,7 @@ def test_set_has_its_parts(name):
 @pytest.mark.parametrize("name", ["problem_set_0", *NAMES])
 def test_release_leaks_nothing(small, name):
     each = SETS.get(name, small)
-    cells = release.handed_out(each).cells
+    cells = problem_sets.handed_out(each).cells
     text = "\n".join(cell.source for cell in cells)
     kept = set(text.splitlines())
     secret = [problem_sets.without_markers(c.source) for c in each.cells if kind(c) == "hint"]
@@ -188,11 +187,11 @@ def test_release_leaks_nothing(small, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_self_study_form_is_made_from_the_source(name):
     stored = nbformat.read(ASSIGNMENTS / f"{name}.ipynb", as_version=4)
-    assert stored == release.self_study(SETS[name])
+    assert stored == problem_sets.self_study(SETS[name])
 
 
 def test_self_study_folds_hints_before_solutions_and_shows_all_tests(small):
-    cells = release.self_study(small).cells
+    cells = problem_sets.self_study(small).cells
     at = next(i for i, cell in enumerate(cells) if "def project" in cell.source)
     assert "raise NotImplementedError()" in cells[at].source
     assert "<summary>Hint" in cells[at + 1].source and "<summary>Solution" in cells[at + 2].source
@@ -203,7 +202,7 @@ def test_self_study_folds_hints_before_solutions_and_shows_all_tests(small):
 
 @pytest.mark.parametrize("name", ["problem_set_0", *NAMES])
 def test_self_study_runs_with_its_own_solutions(small, name):
-    cells = release.self_study(SETS.get(name, small)).cells
+    cells = problem_sets.self_study(SETS.get(name, small)).cells
     folded = "".join(c.source for c in cells if "<summary>Solution" in c.source)
     solutions = [part.partition("\n```")[0] for part in folded.split("```python\n")[1:]]
     code = [c.source for c in cells if c.cell_type == "code"]
@@ -991,7 +990,7 @@ def test_nbgrader_itself_gives_the_same_marks(nbgrader, small, tmp_path):
         assert done.returncode == 0, done.stderr
     (made,) = (path for path in (course / "release").rglob("*.*"))
     theirs = nbformat.read(made, as_version=4).cells
-    ours = release.handed_out(problem_sets.from_cells("problem_set_0", [
+    ours = problem_sets.handed_out(problem_sets.from_cells("problem_set_0", [
         cell for cell in small.cells if kind(cell) != "hint"])).cells  # fmt: skip
     theirs = [cell for cell in theirs if "hint" not in cell.metadata.get("tags", [])]
     assert [cell.source.strip() for cell in theirs] == [cell.source.strip() for cell in ours]

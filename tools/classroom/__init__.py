@@ -1,6 +1,6 @@
 """Problem sets: handing them out, and marking what comes back.
 
-`problem_sets` knows their cells, `release` makes the forms that are handed out, `submissions` reads
-what was handed in, `worker` and `running` execute it in processes of their own, `grading` marks a
-folder of submissions, `feedback` says why.
+`problem_sets` knows their cells and makes what is handed out, `submissions` finds what was handed
+in, `reading` tells a student's cells from ours, `running` has them run in a process of their own,
+`student`, with which `wire` talks; `grading` marks a folder, and writes `tables` and `feedback`.
 """

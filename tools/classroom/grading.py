@@ -111,10 +111,9 @@ def _test(
             if last.last is None:
                 return f"{last.__name__} returned nothing. Is a `return` missing?", part
             shape = f" of shape {tuple(last.last.shape)}" if torch.is_tensor(last.last) else ""
-            return (
-                f"{last.__name__} returned a {type(last.last).__name__}{shape}, with which the "
-                f"test could not go on ({type(error).__name__}: {error})."
-            ), part
+            returned = f"{last.__name__} returned a {type(last.last).__name__}{shape}"
+            why = f"{type(error).__name__}: {error}"
+            return f"{returned}, with which the test could not go on ({why}).", part
     return "", "visible"
 
 

@@ -84,7 +84,7 @@ class Session:
 
         class Unpickler(pickle.Unpickler):
             def persistent_load(_, key):
-                return partial(self.callback, key) if isinstance(key, int) else self.given[key]
+                return self.callback(key) if isinstance(key, int) else self.given[key]
 
             def find_class(unpickler, module, name):
                 ours = self.ours.get(module)
@@ -92,10 +92,15 @@ class Session:
 
         return Unpickler(io.BytesIO(blob)).load()
 
-    def callback(self, number: int, *values):
-        if values and all(isinstance(value, torch.Tensor) for value in values):
-            return Remote.apply((number, 0), *values)
-        return self.ask((number, 0), values)
+    def callback(self, number: int):
+        """The grader's function of this number, for the student's to call."""
+
+        def call(*values):
+            if values and all(isinstance(value, torch.Tensor) for value in values):
+                return Remote.apply((number, 0), *values)
+            return self.ask((number, 0), values)
+
+        return call
 
     def ask(self, key: tuple[int, int], values):
         """The grader's function at these values."""
