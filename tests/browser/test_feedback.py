@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, "tests/assignments")
 import answers, nbformat
-from tools.classroom import feedback, grading, problem_sets
+from tools.classroom import feedback, grading, problem_sets, tables
 from tools.classroom.reading import NotASubmission
 small = problem_sets.read("problem_set_0", Path("tests/assignments/source"))
 grading.prepare([small])
@@ -31,7 +31,8 @@ kinds["full"].cells[-1].source = (
     "# Because\\n\\n| a | b |\\n|---|---|\\n| 1 | 2 |\\n\\n<script>no</script>")
 for name, notebook in kinds.items():
     result = grading.mark(small, notebook) | {"student": name, "set": small.name}
-    feedback.write(result, small, Path(sys.argv[1]), {}, show_hidden=False)
+    text = feedback.page(result, small, {}, show_hidden=False)
+    tables.replace(Path(sys.argv[1]) / tables.page(result), text)
 """
 
 

@@ -714,23 +714,38 @@ def test_what_hidden_tests_ask_never_reaches_the_page(small):
     assert result["cells"][-1]["output"] == "[] \n" and "4.25" not in text
 
 
-def test_feedback_is_a_page_without_scripts_of_the_students(small, tmp_path):
+def test_feedback_is_a_page_without_scripts_of_the_students(small):
     result, _ = page(small, False)
     result["open"]["open-question"]["answer"] = (
-        "<script>alert(2)</script><b onclick='x()'>no</b>\n\n# Head\n\n| a | b |\n|-|-|\n| 1 | 2 |"
+        "<script>alert(2)</script><b onclick='x()'>no</b> $\\text{<script>alert(3)</script>}$\n\n"
+        "# Head\n\n| a | b |\n|-|-|\n| 1 | 2 |"
         "\n\n![](data:image/png;base64,AAAA) [x](javascript:alert(3)) [y](data:text/html,3)"
     )
     result["student"] = "evil"
-    feedback.write(result, small, tmp_path, {}, show_hidden=False)
-    text = (tmp_path / "feedback" / "evil" / "problem_set_0.html").read_text()
+    text = feedback.page(result, small, {}, show_hidden=False)
     soup = BeautifulSoup(text, "html.parser")
-    assert all("alert" not in script.text for script in soup.find_all("script"))
+    assert not soup.find_all(["script", "link", "iframe", "math"]) and "import" not in soup.style.text
     assert not soup.find_all(onclick=True) and soup.find("h1", id="Head")
     assert len(soup.find_all("table")) == 2 and soup.find("img")["src"].startswith("data:image/png")
     assert not [a for a in soup.find_all("a", href=True) if a["href"][0] not in "#h"]
     assert "&lt;h" not in text and "&lt;p" not in text
     rows = [[cell.text for cell in row.find_all("td")] for row in soup.find("table").find_all("tr")]
     assert rows[1:3] == [["projection", "3 of 3", "Right."], ["norm", "0 of 2", feedback.HIDDEN]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_formulas_of_the_set_are_drawn_without_a_script(name):
+    result = grading.nothing(SETS[name], None) | {"student": "anna", "set": name}
+    soup = BeautifulSoup(feedback.page(result, SETS[name], {}, show_hidden=False), "html.parser")
+    for part in soup.find_all(["pre", "code"]):
+        part.decompose()
+    text = "\n".join(cell.source for cell in SETS[name].of("text").values())
+    assert bool(soup.find("math")) == ("$" in text) and "$" not in soup.text
+    assert not soup.find_all(["script", "link"]) and not soup.find_all(src=True)
+
+
+def test_dollars_in_code_are_no_formula():
+    assert feedback.rendered("`a $b$ c` and $b$", ours=True).count("<math") == 1
 
 
 def test_feedback_shows_figures_and_tells_a_crash_from_a_wrong_number(small):

@@ -25,16 +25,6 @@ FORMULA = re.compile(r"<code.*?</code>|\$\$(.+?)\$\$|\$([^$]+?)\$", re.DOTALL)
 PAGE = Template(Path(__file__).with_name("feedback.html").read_text("utf-8"))
 
 
-def write(
-    result: dict, problem_set: ProblemSet, to: Path, by_hand: dict, *, show_hidden: bool
-) -> None:
-    """Write TO/feedback/STUDENT/NAME.html, unless it is there already as it should be."""
-    path = to / tables.page(result)
-    text = page(result, problem_set, by_hand, show_hidden=show_hidden)
-    if not path.exists() or path.read_bytes() != text.encode("utf-8", "backslashreplace"):
-        tables.replace(path, text)
-
-
 def page(result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: bool) -> str:
     """The feedback as an HTML page, which asks no other host for anything."""
     hand, tests = tables.marks_by_hand(result, by_hand), result["tests"]

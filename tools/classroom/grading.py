@@ -177,7 +177,8 @@ def grade(
         reason = reasons.get((person, each.name), NOTHING) if file is None else None
         result = _job(person, each, file, reason, to, cell=cell, whole=whole)
         result["id"] = handed["people"][person]
-        feedback.write(result, each, to, by_hand, show_hidden=show_hidden)
+        text = feedback.page(result, each, by_hand, show_hidden=show_hidden)
+        tables.replace(to / tables.page(result), text)
         return result
 
     results, failures = [], []

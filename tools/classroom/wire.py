@@ -30,7 +30,7 @@ def send(pipe: Connection, header: dict, blob: bytes = b"") -> None:
 
 def receive(pipe: Connection) -> tuple[dict, bytes]:
     """Raises EOFError, OSError or ValueError for what is no message."""
-    return json.loads(pipe.recv_bytes(MESSAGE)), pipe.recv_bytes(MESSAGE)
+    return json.loads(pipe.recv_bytes(MESSAGE >> 3)), pipe.recv_bytes(MESSAGE)
 
 
 def encode(value, tensors: dict[str, torch.Tensor]):
