@@ -387,9 +387,13 @@ def _change(value):
         value.data.copy_(other)
     elif isinstance(value, (tuple, list)):
         [_change(part) for part in value]
+def _copy(value):
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_copy, value))
+    return value.clone() if isinstance(value, torch.Tensor) else value
 def _changing(function):
     def call(*positional, **named):
-        result = function(*positional, **named)
+        result = function(*_copy(positional), **named)
         _change([*positional, *named.values()])
         return result
     return call
