@@ -735,7 +735,7 @@ def test_feedback_is_a_page_without_scripts_of_the_students(small):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_formulas_of_the_set_are_drawn_without_a_script(name):
-    result = grading.nothing(SETS[name], None) | {"student": "anna", "set": name}
+    result = grading.nothing(SETS[name], grading.NOTHING) | {"student": "anna", "set": name}
     soup = BeautifulSoup(feedback.page(result, SETS[name], {}, show_hidden=False), "html.parser")
     for part in soup.find_all(["pre", "code"]):
         part.decompose()
