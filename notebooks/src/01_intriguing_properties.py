@@ -733,21 +733,21 @@ def unit(d, known):
     return d / d.norm(dim=1, keepdim=True).clamp(min=1e-9)
 
 # %%
-some, right = originals[:100].flatten(1), digits[:100, None]
+hundred, right = originals[:100].flatten(1), digits[:100, None]
 
-def lead(step):
+def wrong_lead(step):
     """By how much the strongest wrong logit leads after this step; above 0 the network errs."""
-    logits = network((some + step).clamp(0, 1).view(-1, 1, 28, 28))
+    logits = network((hundred + step).clamp(0, 1).view(-1, 1, 28, 28))
     wrong = logits.scatter(1, right, -torch.inf).amax(dim=1)
     return wrong - logits.gather(1, right)[:, 0]
 
 # %%
 def another(known, length):
     """Directions at right angles to the known ones, along which the wrong logit leads most."""
-    d = unit(torch.randn(some.shape, generator=generator), known)
+    d = unit(torch.randn(hundred.shape, generator=generator), known)
     for _ in range(10):
         d.requires_grad_()
-        (uphill,) = torch.autograd.grad(lead(length * d).sum(), d)
+        (uphill,) = torch.autograd.grad(wrong_lead(length * d).sum(), d)
         d = unit(d.detach() + unit(uphill, known), known)
     return d
 
@@ -758,9 +758,10 @@ for times in (1, 2, 3):
     known = [unit(result.perturbation[:100].flatten(1), [])]
     for _ in range(8):
         known.append(another(known, length))
-    random = [unit(torch.randn(some.shape, generator=generator), []) for _ in range(8)]
-    table[times] = [100 * torch.cat([lead(length * d) > 0 for d in which]).double().mean().item()
-                    for which in (known[1:], random)]
+    random = [unit(torch.randn(hundred.shape, generator=generator), []) for _ in range(8)]
+    fools = [torch.cat([wrong_lead(length * d) > 0 for d in which])
+             for which in (known[1:], random)]
+    table[times] = [100 * found.double().mean().item() for found in fools]
 print("you said", guess)
 pd.DataFrame.from_dict(table, "index", columns=["found: fooled (%)", "random: fooled (%)"]).round(1)
 
