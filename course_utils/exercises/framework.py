@@ -80,14 +80,14 @@ def compare(exercise: "Exercise", answer: Callable, cases: list[tuple] | None = 
 class Exercise:
     """An exercise; its specification is the stub's docstring in the lecture.
 
-    `cases()` gives the arguments on which an answer is compared with `solution`. `mistakes` are
-    functions of the same arguments, each with what to say of it. `diagnose(exercise, answer)` is
-    what is wrong with an answer, or None.
+    `cases()` gives the arguments on which an answer is compared with `solution`. `mistaken` are
+    functions of the same arguments, of which texts.toml has in turn what to say.
+    `diagnose(exercise, answer)` is what is wrong with an answer, or None.
     """
 
     solution: Callable
     cases: Callable[[], list[tuple]] = list
-    mistakes: tuple[tuple[Callable, str], ...] = ()
+    mistaken: tuple[Callable, ...] = ()
     diagnose: Callable[["Exercise", Callable], str | None] = compare
 
     @property
@@ -103,6 +103,12 @@ class Exercise:
     def hints(self) -> list[str]:
         """From vague to plain."""
         return TEXTS[self.id]["hints"]
+
+    @property
+    def mistakes(self) -> list[tuple[Callable, str]]:
+        """Each mistaken function, and what to say of it."""
+        texts = TEXTS[self.id]["mistakes"] if self.mistaken else []
+        return [*zip(self.mistaken, texts, strict=True)]
 
 
 def agree(result, expected: torch.Tensor) -> bool:

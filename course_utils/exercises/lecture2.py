@@ -77,15 +77,11 @@ def _diagnose_stronger_row(exercise: Exercise, answer) -> str | None:
 
 EXERCISES = (
     Exercise(table_cell, _cell_cases, (
-        (lambda z, y: table_cell(z, y) / 100, "These are shares: the table is in percent."),
-        (lambda z, y: (100 - table_cell(z, y))[[0, 2, 1]],
-         "You count the images that are classified correctly; the table has errors."),
-        (_simple_interval,
-         "That is p -+ z sqrt(p (1 - p) / N), which has no width where no error was seen. Wilson's "
-         "interval has two more terms, and is divided by 1 + z^2 / N."),
-        (lambda z, y: table_cell(z, y)[:1],
-         "That is the rate alone: add the two ends of its interval."),
-        (lambda z, y: table_cell(z, y)[[0, 2, 1]], "The two ends are swapped: rate, low, high."),
+        lambda z, y: table_cell(z, y) / 100,
+        lambda z, y: (100 - table_cell(z, y))[[0, 2, 1]],
+        _simple_interval,
+        lambda z, y: table_cell(z, y)[:1],
+        lambda z, y: table_cell(z, y)[[0, 2, 1]],
     )),
     Exercise(stronger_row, diagnose=_diagnose_stronger_row),
 )

@@ -112,50 +112,25 @@ def _diagnose_tighter_bound(exercise: Exercise, answer) -> str | None:
 
 EXERCISES = (
     Exercise(power_step, _matrix_cases, (
-        (lambda w, v: w.T @ (w @ v),
-         "You return W^T W v as it is. Divide it by its length, or after some rounds its numbers "
-         "overflow."),
-        (lambda w, v: w.T @ (w @ v) / (w @ v).norm(),
-         "You divide by the length of W v. Divide by that of W^T W v, of which you want the "
-         "direction."),
-        (lambda w, v: torch.linalg.svd(w)[2][0],
-         "That is the end of the iteration, not one round of it."),
+        lambda w, v: w.T @ (w @ v),
+        lambda w, v: w.T @ (w @ v) / (w @ v).norm(),
+        lambda w, v: torch.linalg.svd(w)[2][0],
     )),
     Exercise(circular_norm, _kernel_cases, (
-        (lambda k, n: torch.fft.fft(k).abs().max(),
-         "You transform the kernel alone, which gives as many waves as it has taps. On n numbers "
-         "n waves fit: fill the kernel up with zeros."),
-        (lambda k, n: k.norm(),
-         "That is the length of the kernel: how much a single dot is amplified. Waves can be "
-         "amplified more."),
-        (lambda k, n: k.abs().sum(),
-         "That is the sum of the absolute taps. It is an upper bound, reached only if one of the "
-         "n waves brings all taps to the same sign."),
-        (lambda k, n: torch.fft.fft(k, n).real.max(),
-         "You take the real part. A wave may also be shifted: its factor is a complex number, and "
-         "its length counts."),
-        (lambda k, n: circular_norm(k, n) ** 2,
-         "That is the largest squared: the eigenvalue of W^T W. Take the root."),
-        (lambda k, n: circular_norm(k, n) / n**0.5,
-         "You divide by the root of n. The transform's own scale cancels: the factor is the "
-         "kernel's plain transform."),
+        lambda k, n: torch.fft.fft(k).abs().max(),
+        lambda k, n: k.norm(),
+        lambda k, n: k.abs().sum(),
+        lambda k, n: torch.fft.fft(k, n).real.max(),
+        lambda k, n: circular_norm(k, n) ** 2,
+        lambda k, n: circular_norm(k, n) / n**0.5,
     )),
     Exercise(tighter_bound, diagnose=_diagnose_tighter_bound),
     Exercise(certified_distortion, _certificate_cases, (
-        (lambda z, b, m: certified_distortion(z, b, 1),
-         "That is the radius in L2. As a distortion it is smaller, by the root of the number of "
-         "pixels."),
-        (lambda z, b, m: certified_distortion(z, b, m * m),
-         "You divide by the number of pixels. The distortion is a root mean square: divide by the "
-         "root."),
-        (lambda z, b, m: certified_distortion(z, b, m) * 2**0.5,
-         "The factor sqrt(2) is missing: two logits move at once, one up and one down."),
-        (lambda z, b, m: certified_distortion(z, b, m) / 2**0.5,
-         "You divide by 2. If all of the change went into two logits, each could have no more "
-         "than 1 / sqrt(2) of it: their difference moves by at most sqrt(2)."),
-        (lambda z, b, m: z.amax(1) / (2**0.5 * b * m**0.5),
-         "You use the largest logit. What counts is its lead over the second: the margin."),
-        (lambda z, b, m: (z.amax(1) - z.amin(1)) / (2**0.5 * b * m**0.5),
-         "That is the lead over the last class. The second one overtakes first."),
+        lambda z, b, m: certified_distortion(z, b, 1),
+        lambda z, b, m: certified_distortion(z, b, m * m),
+        lambda z, b, m: certified_distortion(z, b, m) * 2**0.5,
+        lambda z, b, m: certified_distortion(z, b, m) / 2**0.5,
+        lambda z, b, m: z.amax(1) / (2**0.5 * b * m**0.5),
+        lambda z, b, m: (z.amax(1) - z.amin(1)) / (2**0.5 * b * m**0.5),
     )),
 )

@@ -110,38 +110,21 @@ def _diagnose_break_it(exercise: Exercise, answer) -> str | None:
 
 EXERCISES = (
     Exercise(sign_step, _step_cases, (
-        (lambda model, x, y, eps: fgsm(model, x, y, eps=eps, bounds=(-1, 2)),
-         "Some of your pixels leave [0, 1]: clamp at the end."),
-        (lambda model, x, y, eps: fgsm(model, x, y, eps=eps, targeted=True),
-         "You go down the loss: add the sign, do not subtract it."),
-        (lambda model, x, y, eps: pgd(model, x, y, eps=9, step=eps, steps=1, norm="l2"),
-         "You move along the gradient: that is the best step of a given length. With a bound on "
-         "each pixel it is the gradient's sign."),
+        lambda model, x, y, eps: fgsm(model, x, y, eps=eps, bounds=(-1, 2)),
+        lambda model, x, y, eps: fgsm(model, x, y, eps=eps, targeted=True),
+        lambda model, x, y, eps: pgd(model, x, y, eps=9, step=eps, steps=1, norm="l2"),
     )),
     Exercise(worst_margin, _margin_cases, (
-        (lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.norm(),
-         "You take the 2-norm of w: that is for perturbations of bounded length. With a bound on "
-         "each pixel, every pixel moves by eps, and adds eps |w_i|."),
-        (lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.sum(),
-         "You sum w with its signs: r follows the sign of each weight, so every term counts, "
-         "|w_i|."),
-        (lambda x, y, w, b, eps: y * (x @ w + b - eps * w.abs().sum()),
-         "You multiply the attack by y as well: it lowers the margin of both classes, by the same "
-         "amount."),
-        (lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().mean(),
-         "You average over the pixels: their contributions add up, and that is the whole point of "
-         "a high dimension."),
+        lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.norm(),
+        lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.sum(),
+        lambda x, y, w, b, eps: y * (x @ w + b - eps * w.abs().sum()),
+        lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().mean(),
     )),
     Exercise(projected_step, _projected_cases, (
-        (lambda p, x, g, eps, step: (p + step * g.sign()).clamp(0, 1),
-         "You never come back to within eps of the images."),
-        (lambda p, x, g, eps, step: (p + step * g.sign()).clamp(x - eps, x + eps),
-         "Some of your pixels leave [0, 1]."),
-        (lambda p, x, g, eps, step: (p + step * g.sign()).clamp(p - eps, p + eps).clamp(0, 1),
-         "You measure eps from where the attack stands: it is the distance from where it began, "
-         "or many steps would go anywhere."),
-        (lambda p, x, g, eps, step: projected_step(p, x, g, eps, eps),
-         "You move by eps: that is how far all steps together may go; move by step."),
+        lambda p, x, g, eps, step: (p + step * g.sign()).clamp(0, 1),
+        lambda p, x, g, eps, step: (p + step * g.sign()).clamp(x - eps, x + eps),
+        lambda p, x, g, eps, step: (p + step * g.sign()).clamp(p - eps, p + eps).clamp(0, 1),
+        lambda p, x, g, eps, step: projected_step(p, x, g, eps, eps),
     )),
     Exercise(break_it, diagnose=_diagnose_break_it),
 )

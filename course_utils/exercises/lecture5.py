@@ -178,42 +178,25 @@ def _diagnose_cure(exercise: Exercise, answer) -> str | None:
 
 EXERCISES = (
     Exercise(loss_of_d, _logits, (
-        (lambda real, fake: -loss_of_d(real, fake),
-         "That is V itself, which D makes as large as it can. Training minimises: turn the sign."),
-        (lambda real, fake: loss_of_d(fake, real),
-         "You have the two kinds of images, or D's two outputs, the wrong way round: D is to say 1 "
-         "of the real ones."),
-        (lambda real, fake: -logsigmoid(real).mean(),
-         "Only the real images count in your loss: a D that always says 1 is perfect."),
-        (lambda real, fake: -logsigmoid(real).mean() - logsigmoid(fake).mean(),
-         "Your loss wants D to say 1 of generated images, too. For those its term is log(1 - D)."),
+        lambda real, fake: -loss_of_d(real, fake),
+        lambda real, fake: loss_of_d(fake, real),
+        lambda real, fake: -logsigmoid(real).mean(),
+        lambda real, fake: -logsigmoid(real).mean() - logsigmoid(fake).mean(),
     ), _diagnose_loss),
     Exercise(loss_of_g, lambda: _for_g(_logits()), (
-        (lambda fake, saturating: loss_of_g(fake, not saturating),
-         "You have the two losses the wrong way round: the one that is a part of V saturates."),
-        (lambda fake, saturating: loss_of_g(fake, True),
-         "You return the minimax game's loss both times. The other one also wants D to say 1 of "
-         "G's images, but is steep where D says 0."),
-        (lambda fake, saturating: loss_of_g(fake, False),
-         "You return the non-saturating loss both times. With saturating=True, G minimises its own "
-         "part of V."),
-        (lambda fake, saturating: -loss_of_g(fake, saturating),
-         "Both signs are turned: so G would help D to find it out."),
+        lambda fake, saturating: loss_of_g(fake, not saturating),
+        lambda fake, saturating: loss_of_g(fake, True),
+        lambda fake, saturating: loss_of_g(fake, False),
+        lambda fake, saturating: -loss_of_g(fake, saturating),
     ), _diagnose_loss),
     Exercise(best_value, _densities, (
-        (lambda p, q, width: torch.tensor(-math.log(4), dtype=p.dtype),
-         "-log 4 is the value where p = q, the best that G can do. These densities differ, and D "
-         "can tell."),
-        (lambda p, q, width: best_value(p, q, 1.0),
-         "width is missing: an integral over the line is a sum over the cells times their width."),
-        (lambda p, q, width: (best_value(p, q, width) + math.log(4)) / 2,
-         "That is the Jensen-Shannon divergence JS. The value is 2 JS - log 4."),
-        (lambda p, q, width: _value(q / (p + q), p, q, width),
-         "Your D says 1 of generated points: at each x it should lean to the density of the data."),
+        lambda p, q, width: torch.tensor(-math.log(4), dtype=p.dtype),
+        lambda p, q, width: best_value(p, q, 1.0),
+        lambda p, q, width: (best_value(p, q, width) + math.log(4)) / 2,
+        lambda p, q, width: _value(q / (p + q), p, q, width),
     ), _diagnose_value),
-    Exercise(cure, mistakes=(
-        (lambda rules: rules, "These are the rules that collapse: change some."),
-        (lambda rules: rules | {"saturating": True},
-         "Only the loss is another, and a G that outruns D does so with either."),
+    Exercise(cure, mistaken=(
+        lambda rules: rules,
+        lambda rules: rules | {"saturating": True},
     ), diagnose=_diagnose_cure),
 )
