@@ -36,7 +36,7 @@ from tools.classroom.wire import leaves
 HERE = Path(__file__).parent
 TABLE = ASSIGNMENTS / "ANSWERS.md"
 RIGHT = "right, written another way"
-SECONDS = 6  # of processor time for a cell; an endless loop costs so much
+SECONDS = 4  # of processor time for a cell; an endless loop costs so much
 
 
 @dataclass(frozen=True)
