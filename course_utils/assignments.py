@@ -10,10 +10,8 @@ import torch
 SHOWN = 6  # numbers of a tensor in a message
 
 
-def same(
-    got, expected, what: str, *, cause: str, rtol: float = 1e-4, atol: float = 1e-6,
-    tensor: bool = False,
-) -> None:  # fmt: skip
+def same(got, expected, what: str, *, cause: str, rtol: float = 1e-4, atol: float = 1e-6,
+         tensor: bool = False) -> None:
     """Raise AssertionError unless `got` is `expected`, up to rounding.
 
     got: what a student's function returned; expected: a tensor, array or number. Both may be of

@@ -10,10 +10,9 @@ from course_utils.checks import check_attack, check_counts
 from course_utils.losses import weight_decay_term
 
 
-def fit_linear(
-    model: nn.Module, images: Tensor, labels: Tensor, *, weight_decay: float = 0.0,
-    iterations: int = 500, tolerance: float = 1e-6, progress: bool = True,
-) -> pd.DataFrame:
+def fit_linear(model: nn.Module, images: Tensor, labels: Tensor, *, weight_decay: float = 0.0,
+               iterations: int = 500, tolerance: float = 1e-6,
+               progress: bool = True) -> pd.DataFrame:
     """Train a linear classifier in place with L-BFGS on all images at once, to convergence.
 
     Weight decay makes this problem strictly convex, so it has one solution, and every machine
@@ -52,10 +51,9 @@ def fit_linear(
     pixels -= mean
     weight = layer.weight.detach().to(dtype).requires_grad_()
     bias = (layer.bias.detach().to(dtype) + weight.detach() @ mean).requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=iterations, max_eval=2 * iterations, history_size=20,
-        line_search_fn="strong_wolfe", tolerance_grad=tolerance, tolerance_change=0.0,
-    )  # fmt: skip
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=iterations, max_eval=2 * iterations,
+                                  history_size=20, line_search_fn="strong_wolfe",
+                                  tolerance_grad=tolerance, tolerance_change=0.0)
     history, best = [], (float("inf"), weight.detach().clone(), bias.detach().clone())
     bar = tqdm(desc="training", unit=" evaluations", disable=not progress)
 

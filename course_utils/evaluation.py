@@ -20,10 +20,8 @@ STRONG = ATTACKS[:3]
 STEPS, PACE = 40, 10  # steps of eps / PACE
 
 
-def misread(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, attack: str,
-    restarts: int = 3, seed: int = 0,
-) -> Tensor:
+def misread(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, attack: str,
+            restarts: int = 3, seed: int = 0) -> Tensor:
     """Return which images (N,), bool, a model misreads under an attack within eps of each pixel.
 
     Args:
@@ -59,10 +57,8 @@ def misread(
     return wrong
 
 
-def errors_within(
-    model: nn.Module, images: Tensor, labels: Tensor, sizes: Sequence[float], *,
-    attacks: Sequence[str] = STRONG, restarts: int = 3,
-) -> pd.DataFrame:
+def errors_within(model: nn.Module, images: Tensor, labels: Tensor, sizes: Sequence[float], *,
+                  attacks: Sequence[str] = STRONG, restarts: int = 3) -> pd.DataFrame:
     """Return the error in percent under each attack, a row an eps, and under the worst.
 
     "worst" counts an image from the smallest eps on at which one attack succeeds: whoever may

@@ -45,9 +45,8 @@ def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
         rows = rows[taken:]
 
 
-def in_batches(
-    function: Callable, *tensors: Tensor, batch_size: int | None = None, copies: int = WITH_GRADIENT
-) -> tuple[Tensor, ...]:
+def in_batches(function: Callable, *tensors: Tensor, batch_size: int | None = None,
+               copies: int = WITH_GRADIENT) -> tuple[Tensor, ...]:
     """Call a function on batches of the tensors' rows, and put its tensors together again.
 
     Args:
@@ -145,10 +144,8 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     return margin(logits, labels) / (first - third + 1e-12)
 
 
-def loss_and_gradient(
-    model: nn.Module, images: Tensor, labels: Tensor, *,
-    loss: Callable[[Tensor, Tensor], Tensor] = log_odds,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+def loss_and_gradient(model: nn.Module, images: Tensor, labels: Tensor, *,
+                      loss: Callable[[Tensor, Tensor], Tensor] = log_odds) -> tuple[Tensor, Tensor]:
     """Return a loss at each image, and its gradient in the pixels.
 
     Args:
@@ -172,15 +169,13 @@ def loss_and_gradient(
     return value.detach(), gradient
 
 
-def gradient_in(
-    images: Tensor, logits: Tensor, output: Tensor, weights: Tensor | None = None
-) -> Tensor:
+def gradient_in(images: Tensor, logits: Tensor, output: Tensor,
+                weights: Tensor | None = None) -> Tensor:
     """Return the gradient of `output`, computed from a model's logits, in the images."""
     if not logits.requires_grad:
         raise ValueError("model: its logits carry no gradient back to the images")
-    return torch.autograd.grad(
-        output, images, weights, allow_unused=True, materialize_grads=True
-    )[0]
+    return torch.autograd.grad(output, images, weights, allow_unused=True,
+                               materialize_grads=True)[0]
 
 
 def per_image(values: Tensor, images: Tensor) -> Tensor:

@@ -55,10 +55,8 @@ def binary_cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Te
     return F.binary_cross_entropy_with_logits(logits, truth, reduction="sum") / len(labels)
 
 
-def adversarial_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, alpha: float = 0.5,
-    bounds: tuple[float, float] = (0, 1),
-) -> Tensor:  # fmt: skip
+def adversarial_loss(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float,
+                     alpha: float = 0.5, bounds: tuple[float, float] = (0, 1)) -> Tensor:
     """Return alpha J(x, y) + (1 - alpha) J(x + eps sign(grad_x J(x, y)), y), J `cross_entropy`.
 
     The perturbation counts as fixed: no gradient passes through its sign, which has none. It is
@@ -78,10 +76,8 @@ def adversarial_loss(
     return _mixed_loss(model, images, perturbed, labels, alpha)
 
 
-def minmax_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: float, steps: int,
-    alpha: float = 0.0, generator: torch.Generator | None = None,
-) -> Tensor:  # fmt: skip
+def minmax_loss(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: float,
+                steps: int, alpha: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
     """Return alpha J(x, y) + (1 - alpha) J(x', y), x' the worst point that a few steps find.
 
     The inner maximum of Madry et al.'s min-max problem, as cheap as it may be: signed steps from
@@ -113,10 +109,9 @@ def minmax_loss(
     return F.cross_entropy(model(points), labels)
 
 
-def noise_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, alpha: float = 0.5,
-    bounds: tuple[float, float] = (0, 1), generator: torch.Generator | None = None,
-) -> Tensor:  # fmt: skip
+def noise_loss(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, alpha: float = 0.5,
+               bounds: tuple[float, float] = (0, 1),
+               generator: torch.Generator | None = None) -> Tensor:
     """Return `adversarial_loss`, of arguments as there, with +eps or -eps drawn for each pixel.
 
     Its control. `generator` is that of the signs, both equally likely; None for PyTorch's own,
@@ -133,9 +128,8 @@ def noise_loss(
     return _mixed_loss(model, images, perturbed, labels, alpha)
 
 
-def _mixed_loss(
-    model: nn.Module, images: Tensor, perturbed: Tensor, labels: Tensor, alpha: float
-) -> Tensor:
+def _mixed_loss(model: nn.Module, images: Tensor, perturbed: Tensor, labels: Tensor,
+                alpha: float) -> Tensor:
     # In one pass: two would cost more.
     logits = model(torch.cat([images, perturbed]))
     losses = F.cross_entropy(logits, labels.repeat(2), reduction="none")

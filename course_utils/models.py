@@ -60,10 +60,9 @@ class Maxout(nn.Module):
 HIDDEN = {"sigmoid": nn.Sigmoid, "rectifier": nn.ReLU, "maxout": Maxout}
 
 
-def fully_connected(
-    *widths: int, hidden: str = "sigmoid", dropout: tuple[float, float] = (0.0, 0.0),
-    inputs: int = 28 * 28, seed: int = 0,
-) -> nn.Sequential:  # fmt: skip
+def fully_connected(*widths: int, hidden: str = "sigmoid",
+                    dropout: tuple[float, float] = (0.0, 0.0), inputs: int = 28 * 28,
+                    seed: int = 0) -> nn.Sequential:
     """Build a fully connected network, by default with sigmoid hidden layers, as the deck's.
 
     `fully_connected(100, 100, 10)` is FC100-100-10 and `fully_connected(10)` is FC10, a linear

@@ -136,11 +136,10 @@ def unpack_package(requirement: str, sha256: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--no-input", "--no-compile", "--retries=1"]
     if not importlib.util.find_spec("pip"):  # an environment that uv made
         command = ["uv", "pip", "install", "--python", sys.executable]
-    done = subprocess.run(
-        [*command, *options.split()], cwd=folder, env=os.environ | {"PIP_USER": "0"},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        encoding="utf-8", errors="replace",
-    )  # fmt: skip
+    done = subprocess.run([*command, *options.split()], cwd=folder,
+                          env=os.environ | {"PIP_USER": "0"}, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+                          errors="replace")
     if done.returncode:
         lines = done.stdout.splitlines()
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]

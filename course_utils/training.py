@@ -24,12 +24,11 @@ from course_utils.losses import binary_cross_entropy, cross_entropy, weight_deca
 from course_utils.models import RBF, eval_mode, fully_connected
 
 
-def fit(
-    model: nn.Module, images: Tensor, labels: Tensor, *,
-    loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = cross_entropy,
-    weight_decay: float | Sequence[float] = 0.0, lipschitz: float = 0.0, epochs: int = 20,
-    batch_size: int = 500, learning_rate: float = 0.005, seed: int = 0, progress: bool = True,
-) -> pd.DataFrame:  # fmt: skip
+def fit(model: nn.Module, images: Tensor, labels: Tensor, *,
+        loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = cross_entropy,
+        weight_decay: float | Sequence[float] = 0.0, lipschitz: float = 0.0, epochs: int = 20,
+        batch_size: int = 500, learning_rate: float = 0.005, seed: int = 0,
+        progress: bool = True) -> pd.DataFrame:
     """Train a network in place with Adam, the step falling linearly to zero.
 
     Ctrl-C, or any other error, leaves the model as it stood after the last whole epoch.
@@ -96,9 +95,8 @@ def fit(
     return pd.DataFrame(history)
 
 
-def _loss_and_report(
-    loss: Callable, model: nn.Module, images: Tensor, labels: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
+def _loss_and_report(loss: Callable, model: nn.Module, images: Tensor,
+                     labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Return a batch's loss, and the means over it that the epoch's row is made of."""
     if loss is cross_entropy:
         logits = model(images)
@@ -109,12 +107,10 @@ def _loss_and_report(
     return value, {"loss": value.detach(), **report}
 
 
-def fit_sparse_features(
-    model: nn.Module, images: Tensor, labels: Tensor, *, sparsity: float = 0.1,
-    penalty: float = 0.2, autoencoder_decay: float = 0.0, weight_decay: float = 0.0,
-    iterations: int = 500, tolerance: float = 1e-6, seed: int = 0, progress: bool = True,
-    **options: object,
-) -> pd.DataFrame:  # fmt: skip
+def fit_sparse_features(model: nn.Module, images: Tensor, labels: Tensor, *, sparsity: float = 0.1,
+                        penalty: float = 0.2, autoencoder_decay: float = 0.0,
+                        weight_decay: float = 0.0, iterations: int = 500, tolerance: float = 1e-6,
+                        seed: int = 0, progress: bool = True, **options: object) -> pd.DataFrame:
     """Train a network of one hidden layer in place: first its features, unseen by the labels.
 
     The hidden layer is trained as a sparse autoencoder: a second layer, dropped afterwards, has
@@ -161,16 +157,13 @@ def fit_sparse_features(
         report = {"reconstruction": error.detach(), "divergence": divergence.detach()}
         return error + penalty * divergence, report
 
-    report = fit(
-        autoencoder, images, labels, loss=loss, weight_decay=autoencoder_decay, seed=seed,
-        progress=progress, **options,
-    ).drop(columns="loss")  # fmt: skip
+    report = fit(autoencoder, images, labels, loss=loss, weight_decay=autoencoder_decay, seed=seed,
+                 progress=progress, **options).drop(columns="loss")
     with torch.no_grad():
         features = hidden(images)
-    fitted = fit_linear(
-        nn.Sequential(nn.Flatten(), softmax), features, labels, weight_decay=weight_decay,
-        iterations=iterations, tolerance=tolerance, progress=progress,
-    )  # fmt: skip
+    fitted = fit_linear(nn.Sequential(nn.Flatten(), softmax), features, labels,
+                        weight_decay=weight_decay, iterations=iterations, tolerance=tolerance,
+                        progress=progress)
     return pd.concat([report, fitted], ignore_index=True)
 
 

@@ -29,9 +29,8 @@ class TransferTable(NamedTuple):
     high: pd.DataFrame
 
 
-def transfer_table(
-    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
-) -> TransferTable:
+def transfer_table(models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor],
+                   labels: Tensor) -> TransferTable:
     """Show each set of images to each network, and count how many it misclassifies.
 
     Args:
@@ -52,9 +51,8 @@ def transfer_table(
     return TransferTable(100 * mistakes / len(labels), low, high)
 
 
-def gaussian_noise(
-    images: Tensor, stddev: float, generator: torch.Generator, *, clip: bool = False
-) -> Tensor:
+def gaussian_noise(images: Tensor, stddev: float, generator: torch.Generator, *,
+                   clip: bool = False) -> Tensor:
     """Return images (N, ...) with independent Gaussian noise of this stddev added to each pixel.
 
     The paper seems not to have clipped: beside its noise rows it prints the stddev itself as the
@@ -107,10 +105,9 @@ def amplify(images: Tensor, perturbation: Tensor, stddev: float) -> Tensor:
     return images + inference.per_image(factor, images) * perturbation
 
 
-def draw_targets(
-    labels: Tensor, *, how: str, generator: torch.Generator | None = None,
-    model: nn.Module | None = None, images: Tensor | None = None, classes: int = 10,
-) -> Tensor:  # fmt: skip
+def draw_targets(labels: Tensor, *, how: str, generator: torch.Generator | None = None,
+                 model: nn.Module | None = None, images: Tensor | None = None,
+                 classes: int = 10) -> Tensor:
     """Choose for each image a wrong class to aim at; the paper does not say how it chose.
 
     Args:
@@ -136,9 +133,8 @@ def draw_targets(
     return inference.own_and_rivals(logits, labels.to(logits.device))[1].argmax(1)
 
 
-def easiest_targets(
-    attack: Callable, model: nn.Module, images: Tensor, labels: Tensor, *, classes: int = 10
-) -> tuple[Tensor, object]:
+def easiest_targets(attack: Callable, model: nn.Module, images: Tensor, labels: Tensor, *,
+                    classes: int = 10) -> tuple[Tensor, object]:
     """Attack each image towards every wrong class, and keep the attempt of least distortion.
 
     `attack`, such as `lbfgs_attack`, gives an AttackResult, or a dataclass of tensors like it, for
@@ -158,9 +154,8 @@ def easiest_targets(
     return targets, dataclasses.replace(attempts[0], **fields)
 
 
-def same_mistakes(
-    models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor], labels: Tensor
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def same_mistakes(models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor],
+                  labels: Tensor) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of the images that fool two networks, how many do both give the same class?
 
     The arguments are as for `transfer_table`. Sets that are not named after one of the models,

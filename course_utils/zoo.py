@@ -191,10 +191,8 @@ def read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]:
     """Return a checkpoint's networks, mostly one, in eval mode; and its record."""
     how = f"load_model({name!r}, retrain=True)" if name in ZOO else "`make train`"
     recipe = checkpoints()[name]
-    state, record = checkpoint.read(
-        name, folder or CHECKPOINTS, architecture=recipe.architecture,
-        advice=f"Install the course anew, or train it: {how}",
-    )  # fmt: skip
+    state, record = checkpoint.read(name, folder or CHECKPOINTS, architecture=recipe.architecture,
+                                    advice=f"Install the course anew, or train it: {how}")
     networks = [recipe.build(copy).eval() for copy in range(recipe.copies)]
     together(networks).load_state_dict(state)
     return networks, record

@@ -6,10 +6,9 @@ from course_utils.checks import check_attack
 from course_utils.inference import differentiable, in_batches, loss_and_gradient
 
 
-def fgsm(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float,
-    bounds: tuple[float, float] = (0, 1), targeted: bool = False, batch_size: int | None = None,
-) -> Tensor:  # fmt: skip
+def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float,
+         bounds: tuple[float, float] = (0, 1), targeted: bool = False,
+         batch_size: int | None = None) -> Tensor:
     """Move every pixel by eps in the direction in which the loss rises: x + eps * sign(grad_x J).
 
     J is the cross-entropy of the softmax. Its sign is taken of the slope of `log_odds`, the same
@@ -33,15 +32,12 @@ def fgsm(
     check_attack(model, images, labels, bounds=bounds, batch_size=batch_size, eps=eps)
     eps = -eps if targeted else eps
     with differentiable(model) as model:
-        return in_batches(
-            lambda *some: (fast_step(model, *some, eps=eps, bounds=bounds),),
-            images.detach(), labels.to(images.device), batch_size=batch_size,
-        )[0]  # fmt: skip
+        return in_batches(lambda *some: (fast_step(model, *some, eps=eps, bounds=bounds),),
+                          images.detach(), labels.to(images.device), batch_size=batch_size)[0]
 
 
-def fast_step(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, bounds: tuple[float, float]
-) -> Tensor:
+def fast_step(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float,
+              bounds: tuple[float, float]) -> Tensor:
     """Return what `fgsm` does, of arguments already checked, in the mode the model is in."""
     _, gradient = loss_and_gradient(model, images, labels)
     return (images + eps * gradient.sign()).clamp(*bounds)

@@ -59,10 +59,9 @@ def distortion(perturbation: Tensor) -> Tensor:
     return perturbation.flatten(1).square().mean(1).sqrt()
 
 
-def lbfgs_attack(
-    model: nn.Module, images: Tensor, targets: Tensor, *, max_steps: int = 100, starts: int = 1,
-    seed: int = 0, batch_size: int | None = None, progress: bool = False,
-) -> AttackResult:  # fmt: skip
+def lbfgs_attack(model: nn.Module, images: Tensor, targets: Tensor, *, max_steps: int = 100,
+                 starts: int = 1, seed: int = 0, batch_size: int | None = None,
+                 progress: bool = False) -> AttackResult:
     """Find, for each image, a small r such that the model gives x + r the target label.
 
     Two stages, both on 1/2 ||r||^2 + w * loss with w = 1 / (2 c), both by L-BFGS steps that
@@ -114,9 +113,8 @@ def lbfgs_attack(
                 if again:
                     noise = torch.randn(x.shape, generator=lot).to(x)
                     start = (x + inference.per_image(least, x) * noise).clamp(0, 1) - x
-                r, spent = inference.in_batches(
-                    attack, x, targets[todo], logits[todo], start, batch_size=batch_size
-                )
+                r, spent = inference.in_batches(attack, x, targets[todo], logits[todo], start,
+                                                batch_size=batch_size)
                 evaluations[todo] += spent
                 better = r.flatten(1).any(1) & ((distortion(r) < least) | (least == 0))
                 least = torch.where(better, distortion(r), least)
@@ -126,9 +124,8 @@ def lbfgs_attack(
     return AttackResult(adversarial, r, distortion(r), success, evaluations)
 
 
-def _smallest_perturbation(
-    model: nn.Module, images: Tensor, targets: Tensor, logits: Tensor, start: Tensor, max_steps: int
-) -> tuple[Tensor, Tensor]:
+def _smallest_perturbation(model: nn.Module, images: Tensor, targets: Tensor, logits: Tensor,
+                           start: Tensor, max_steps: int) -> tuple[Tensor, Tensor]:
     """Return r like `images`, zero where nothing was found, and the evaluations it took."""
     best, evaluations = torch.zeros_like(images.flatten(1)), torch.zeros_like(targets)
     weight = reach = torch.zeros_like(best[:, 0])
@@ -263,9 +260,8 @@ class _Search:
         A step that is refused still teaches the memory something. Returns the trial r, its size
         ||r||^2, its margin and its loss.
         """
-        trial = torch.addcmul(
-            self.state[:, 0], self.scale[:, None], direction, out=self.trial[:, 0]
-        ).clamp_(self.lowest, self.highest)
+        trial = torch.addcmul(self.state[:, 0], self.scale[:, None], direction,
+                              out=self.trial[:, 0]).clamp_(self.lowest, self.highest)
         margin, loss = self.evaluate(self.trial)
         finite = self.trial[:, 1].sum(1).isfinite() & loss.isfinite()
         self.trial[~finite] = self.state[~finite]

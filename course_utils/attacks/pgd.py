@@ -11,11 +11,10 @@ from course_utils.inference import per_image
 LOSSES = {"cross_entropy": inference.log_odds, "dlr": inference.dlr}
 
 
-def pgd(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: float, steps: int = 40,
-    loss: str = "cross_entropy", norm: str = "linf", generator: torch.Generator | None = None,
-    bounds: tuple[float, float] = (0, 1), targeted: bool = False, batch_size: int | None = None,
-) -> Tensor:  # fmt: skip
+def pgd(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: float,
+        steps: int = 40, loss: str = "cross_entropy", norm: str = "linf",
+        generator: torch.Generator | None = None, bounds: tuple[float, float] = (0, 1),
+        targeted: bool = False, batch_size: int | None = None) -> Tensor:
     """Climb the loss by `steps` steps, each brought back to within eps of the images.
 
     Of all points met on the way, an image's last one included, the one of the highest loss comes
@@ -76,9 +75,8 @@ def pgd(
         return inference.in_batches(climb, images, labels, start, batch_size=batch_size)[0]
 
 
-def _inside(
-    images: Tensor, shift: Tensor, eps: float, norm: str, bounds: tuple[float, float]
-) -> Tensor:
+def _inside(images: Tensor, shift: Tensor, eps: float, norm: str,
+            bounds: tuple[float, float]) -> Tensor:
     """Return images + shift, the shift cut down to eps, the pixels to their bounds.
 
     The images lie within the bounds, so the second cut lengthens no shift.

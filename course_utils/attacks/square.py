@@ -11,10 +11,8 @@ SHARE = 0.8  # of the pixels that the first square covers
 HALVED = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # of the queries: half of it from here
 
 
-def square(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, queries: int = 1000,
-    seed: int = 0, bounds: tuple[float, float] = (0, 1),
-) -> Tensor:  # fmt: skip
+def square(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, queries: int = 1000,
+           seed: int = 0, bounds: tuple[float, float] = (0, 1)) -> Tensor:
     """Try squares of +eps or -eps at random places; keep one where the label's lead shrinks.
 
     It starts from vertical stripes of +eps and -eps. Where a network's gradients lead nowhere

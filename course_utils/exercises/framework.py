@@ -45,18 +45,14 @@ def call(answer: Callable, *arguments):
     except WrongAnswer:
         raise
     except Exception as error:
-        raise WrongAnswer(
-            f"Your function raised {type(error).__name__}: {error}\n"
-            f"It was called with: {', '.join(map(describe, arguments))}."
-        ) from error
+        raise WrongAnswer(f"Your function raised {type(error).__name__}: {error}\n"
+                          f"It was called with: {', '.join(map(describe, arguments))}.") from error
     if result is None or result is ...:
         raise NotAnswered
     for place, (copy, argument) in enumerate(zip(copies, arguments, strict=True), start=1):
         if isinstance(argument, torch.Tensor) and not torch.equal(copy, argument):
-            raise WrongAnswer(
-                f"Your function changes its argument number {place} in place. "
-                "Compute a new tensor instead: the caller still needs the old one."
-            )
+            raise WrongAnswer(f"Your function changes its argument number {place} in place. "
+                              "Compute a new tensor instead: the caller still needs the old one.")
     return result
 
 

@@ -123,9 +123,7 @@ def _diagnose_value(exercise: Exercise, answer) -> str | None:
     return problem
 
 
-COLLAPSING = plane.Rules(
-    generator_steps=3, generator_rate=5e-3, discriminator_rate=5e-4
-)._asdict()
+COLLAPSING = plane.Rules(generator_steps=3, generator_rate=5e-3, discriminator_rate=5e-4)._asdict()
 ROUNDS = 500
 COVERED = 5  # blobs, at least, after a cure
 

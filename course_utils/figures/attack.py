@@ -18,9 +18,8 @@ from course_utils.inference import logits_of
 __all__ = ["descent_paths", "landscapes", "logit_lines", "penalty_search", "probability_strip"]
 
 
-def descent_paths(
-    function: Callable[[np.ndarray], np.ndarray], paths: Mapping[str, np.ndarray]
-) -> Axes:
+def descent_paths(function: Callable[[np.ndarray], np.ndarray],
+                  paths: Mapping[str, np.ndarray]) -> Axes:
     """Paths of minimisers over the contours of a function of two pixels, with the box [0, 1]^2.
 
     `function` takes points (..., 2) and returns its values (...). `paths`: for each name, its
@@ -69,9 +68,8 @@ def penalty_search(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def probability_strip(
-    model: nn.Module, image: torch.Tensor, perturbation: torch.Tensor, *, label: int, target: int
-) -> Figure:
+def probability_strip(model: nn.Module, image: torch.Tensor, perturbation: torch.Tensor, *,
+                      label: int, target: int) -> Figure:
     """A model's probabilities as r grows: x + t r for t from 0 to 1.5, clipped to [0, 1].
 
     The pictures above stand over their t. `image`, `perturbation`: (1, 28, 28). `label`, `target`:
@@ -99,9 +97,7 @@ def probability_strip(
     return figure
 
 
-def landscapes(
-    maps: Mapping[str, torch.Tensor], *, end: float, xlabel: str, ylabel: str
-) -> Figure:
+def landscapes(maps: Mapping[str, torch.Tensor], *, end: float, xlabel: str, ylabel: str) -> Figure:
     """Losses over two directions, a panel for each name: shades and contours of one scale.
 
     `maps`: for each name (S, S), over steps from 0 to `end` along the second direction (across, its

@@ -14,10 +14,8 @@ from course_utils.figures.style import STYLES, hollow, legend_beside, line, mark
 __all__ = ["class_shares", "discriminators", "game_in_the_plane", "game_values", "saturation"]
 
 
-def discriminators(
-    points: Sequence[float], densities: Mapping[str, Sequence[float]],
-    outputs: Mapping[str, Sequence[float]],
-) -> Figure:
+def discriminators(points: Sequence[float], densities: Mapping[str, Sequence[float]],
+                   outputs: Mapping[str, Sequence[float]]) -> Figure:
     """Densities on a line, and below them what discriminators say there, from 0 to 1.
 
     points: (S,), ascending. densities, outputs: name to values (S,); the first of the outputs is
@@ -59,10 +57,8 @@ def game_values(values: pd.DataFrame, *, xlabel: str) -> Axes:
     return ax
 
 
-def saturation(
-    logits: Sequence[float], slopes: Mapping[str, Sequence[float]],
-    paths: Mapping[str, Sequence[float]],
-) -> Figure:
+def saturation(logits: Sequence[float], slopes: Mapping[str, Sequence[float]],
+               paths: Mapping[str, Sequence[float]]) -> Figure:
     """How steep the generator's losses are, and how it moves by each.
 
     logits: (S,), D's, of a generated point, ascending. slopes: for each loss, how steep it is
@@ -101,9 +97,8 @@ def class_shares(table: pd.DataFrame, *, least: float) -> Axes:
     return ax
 
 
-def game_in_the_plane(
-    panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], real: Tensor, *, extent: float
-) -> Figure:
+def game_in_the_plane(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], real: Tensor, *,
+                      extent: float) -> Figure:
     """States of a game between points: D's answers as shades, real and generated points, arrows.
 
     `panels`: title to generated points (N, 2), the arrows at them (N, 2), and D's answers (S, S)

@@ -15,10 +15,9 @@ __all__ = ["digits", "equation", "patterns", "sheets"]
 SMALL = 64  # pixels a side, up to which a picture's pixels are to be seen one by one
 
 
-def digits(
-    rows: Sequence[torch.Tensor], *, names: Sequence[str] | None = None,
-    titles: Sequence[Sequence[str] | None] | None = None, signed: Sequence[int] = (),
-) -> Figure:
+def digits(rows: Sequence[torch.Tensor], *, names: Sequence[str] | None = None,
+           titles: Sequence[Sequence[str] | None] | None = None,
+           signed: Sequence[int] = ()) -> Figure:
     """Rows of pictures.
 
     Args:
@@ -47,9 +46,8 @@ def digits(
     return figure
 
 
-def equation(
-    pictures: Sequence[torch.Tensor], captions: Sequence[str], *, factor: float = 1, plus: str = "+"
-) -> Figure:
+def equation(pictures: Sequence[torch.Tensor], captions: Sequence[str], *, factor: float = 1,
+             plus: str = "+") -> Figure:
     """x + r = x + r: an image, its perturbation magnified by `factor`, and their sum.
 
     `pictures`: three tensors (1 or 3, H, W): in [0, 1], in [-1, 1] when magnified, in [0, 1], with
@@ -67,9 +65,8 @@ def equation(
     return figure
 
 
-def patterns(
-    pictures: Sequence[torch.Tensor], *, titles: Sequence[str], beneath: Sequence[str]
-) -> Figure:
+def patterns(pictures: Sequence[torch.Tensor], *, titles: Sequence[str],
+             beneath: Sequence[str]) -> Figure:
     """Patterns (C, H, W) side by side, each stretched to its own range, with 0 drawn grey.
 
     Three channels are drawn in colour; of any other number, the one that holds most.
@@ -101,9 +98,8 @@ def sheets(images: Mapping[str, torch.Tensor], *, columns: int = 10) -> Figure:
     return figure
 
 
-def show_picture(
-    ax: Axes, picture: torch.Tensor, beneath: str = "", *, title: str = "", signed: bool = False
-) -> None:
+def show_picture(ax: Axes, picture: torch.Tensor, beneath: str = "", *, title: str = "",
+                 signed: bool = False) -> None:
     """Draw a picture (1 or 3, H, W) in [0, 1], or, `signed`, in [-1, 1] with 0 as grey."""
     low = -1 if signed else 0
     if len(picture) == 3:  # colours have no limits that one could set

@@ -15,10 +15,8 @@ def _styles(colors: tuple, lines: tuple, markers: str) -> tuple[dict, ...]:
 
 
 STYLES = _styles(("black", "tab:orange", "tab:blue"), ("-", "--", ":"), "os^")
-SIX_STYLES = _styles(
-    ("black", "0.45", "tab:blue", "black", "0.45", "tab:orange"),
-    ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))), "os^Dvx",
-)
+SIX_STYLES = _styles(("black", "0.45", "tab:blue", "black", "0.45", "tab:orange"),
+                     ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))), "os^Dvx")
 
 
 def use_style() -> None:

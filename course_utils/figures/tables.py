@@ -28,10 +28,8 @@ __all__ = [
 ]
 
 
-def curves(
-    panels: Mapping[str, pd.DataFrame], *, xlabel: str = "eps", mark: float | None = None,
-    marked: str = "", log: bool = False,
-) -> Figure:
+def curves(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "eps", mark: float | None = None,
+           marked: str = "", log: bool = False) -> Figure:
     """One panel for each table, in it one line for each column over the index, ascending.
 
     `panels`: ylabel to table, of at most six columns; NaN where there is nothing. Where the ylabel
@@ -100,10 +98,8 @@ def seeds(runs: Mapping[str, Sequence[float]], *, xlabel: str) -> Axes:
     return ax
 
 
-def number_table(
-    values: pd.DataFrame | torch.Tensor, *, label: str, rows: str, columns: str,
-    beneath: pd.DataFrame | None = None,
-) -> Axes:
+def number_table(values: pd.DataFrame | torch.Tensor, *, label: str, rows: str, columns: str,
+                 beneath: pd.DataFrame | None = None) -> Axes:
     """A table of numbers of at least 0, shaded, each printed in its cell; NaN is a dash.
 
     `label` is what the numbers are, `rows` and `columns` what stands along the sides; `beneath`, a
@@ -128,10 +124,8 @@ def number_table(
     return ax
 
 
-def transfer_scatter(
-    panels: Mapping[str, pd.DataFrame], across: pd.DataFrame | pd.Series, *, xlabel: str,
-    log: bool = False,
-) -> Figure:
+def transfer_scatter(panels: Mapping[str, pd.DataFrame], across: pd.DataFrame | pd.Series, *,
+                     xlabel: str, log: bool = False) -> Figure:
     """Transfer rates in percent against another quantity, a panel for each title's table.
 
     A table has a row for each network that images were made for and a column for each that they
@@ -151,9 +145,8 @@ def transfer_scatter(
     return figure
 
 
-def probabilities_by_network(
-    image: torch.Tensor, chances: Mapping[str, torch.Tensor], *, label: int, target: int
-) -> Figure:
+def probabilities_by_network(image: torch.Tensor, chances: Mapping[str, torch.Tensor], *,
+                             label: int, target: int) -> Figure:
     """One image (1, H, W), and what each network makes of it.
 
     `chances`: for each network its probabilities (classes,). The most likely class is black, the
@@ -177,10 +170,9 @@ def probabilities_by_network(
     return figure
 
 
-def beside_paper(
-    ours: pd.DataFrame, low: pd.DataFrame, high: pd.DataFrame, paper: pd.DataFrame,
-    paper_low: pd.DataFrame | None = None, paper_high: pd.DataFrame | None = None,
-) -> Figure:
+def beside_paper(ours: pd.DataFrame, low: pd.DataFrame, high: pd.DataFrame, paper: pd.DataFrame,
+                 paper_low: pd.DataFrame | None = None,
+                 paper_high: pd.DataFrame | None = None) -> Figure:
     """A table of error rates beside the paper's: one panel a row, one line a cell.
 
     Ours is a dot with its interval from `low` to `high`, the paper's a hollow diamond, with its own
@@ -191,10 +183,8 @@ def beside_paper(
     paper_low, paper_high = (paper if ends is None else ends for ends in (paper_low, paper_high))
     across = min(4 if len(ours) != 6 else 3, len(ours))
     down = math.ceil(len(ours) / across)
-    figure, axes = plt.subplots(
-        down, across, squeeze=False, sharex=True, sharey=True,
-        figsize=(2.5 * across + 1.2, (0.3 * ours.shape[1] + 0.9) * down),
-    )
+    figure, axes = plt.subplots(down, across, squeeze=False, sharex=True, sharey=True,
+                                figsize=(2.5 * across + 1.2, (0.3 * ours.shape[1] + 0.9) * down))
     lines = np.arange(ours.shape[1])
     for ax in axes.flat[len(ours):]:
         ax.axis("off")

@@ -52,9 +52,8 @@ def choose_sigma(samples: Tensor, validation: Tensor, sigmas: Sequence[float] = 
     return sigmas[totals.argmax()]
 
 
-def _log_densities(
-    samples: Tensor, test: Tensor, sigmas: Sequence[float], name: str
-) -> Iterator[Tensor]:
+def _log_densities(samples: Tensor, test: Tensor, sigmas: Sequence[float],
+                   name: str) -> Iterator[Tensor]:
     """Yield, for some test images at a time, their log-densities for each sigma (sigmas, some)."""
     for sigma in sigmas:
         check_sizes(sigma=sigma)
@@ -111,9 +110,8 @@ def features(classifier: nn.Module, images: Tensor) -> Tensor:
     hook = layers[-1].register_forward_pre_hook(lambda layer, inputs: taken.append(inputs[0]))
     try:
         with eval_mode(classifier), torch.no_grad():
-            return in_batches(
-                inputs_of_the_last, images, batch_size=None, copies=WITHOUT_GRADIENT
-            )[0]
+            return in_batches(inputs_of_the_last, images, batch_size=None,
+                              copies=WITHOUT_GRADIENT)[0]
     finally:
         hook.remove()
 

@@ -60,9 +60,8 @@ def answer(weights: tuple[Tensor, ...], points: Tensor) -> Tensor:
     return points @ weights[4].T + weights[5]
 
 
-def play(
-    generator: Player, discriminator: Player, rules: Rules, points: Tensor, noise: Tensor
-) -> tuple[Player, Player]:
+def play(generator: Player, discriminator: Player, rules: Rules, points: Tensor,
+         noise: Tensor) -> tuple[Player, Player]:
     """Return both players after one round; neither argument is changed.
 
     Args:
@@ -130,9 +129,7 @@ def _step(before: Player, rate: float, adam: bool, loss_of) -> Player:
         one, two = BETAS
         first = tuple(one * m + (1 - one) * g for m, g in zip(first, slopes))
         second = tuple(two * v + (1 - two) * g * g for v, g in zip(second, slopes))
-        moves = tuple(
-            m / (1 - one**steps) / ((v / (1 - two**steps)).sqrt() + EPSILON)
-            for m, v in zip(first, second)
-        )
+        moves = tuple(m / (1 - one**steps) / ((v / (1 - two**steps)).sqrt() + EPSILON)
+                      for m, v in zip(first, second))
     after = tuple(w.detach() - rate * move for w, move in zip(weights, moves))
     return Player(after, first, second, steps)

@@ -52,13 +52,12 @@ def _check_logits(**logits: Tensor) -> None:
             raise ValueError(f"{name}: got shape {tuple(values.shape)}, expected a logit or more")
 
 
-def train_gan(
-    generator: Generator, discriminator: nn.Module, images: Tensor, *, epochs: int = 10,
-    batch_size: int = 100, learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
-    adam: bool = True, saturating: bool = False, generator_steps: int = 1, eps: float = 0.0,
-    average: float = 0.998, every: int = 100, watch: Callable[[int], object] | None = None,
-    seed: int = 0, progress: bool = True,
-) -> pd.DataFrame:
+def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *, epochs: int = 10,
+              batch_size: int = 100, learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
+              adam: bool = True, saturating: bool = False, generator_steps: int = 1,
+              eps: float = 0.0, average: float = 0.998, every: int = 100,
+              watch: Callable[[int], object] | None = None, seed: int = 0,
+              progress: bool = True) -> pd.DataFrame:
     """Train both networks in place, one against the other.
 
     In each round D takes a step, on another batch of real images and as many generated ones (the

@@ -159,9 +159,8 @@ def write(folder: Path) -> None:
         (folder / f"network-{number}.js").write_text(text)
 
 
-def place(
-    kind: str = "page", *, networks: Sequence[str] = (), files: str = "_static/laboratory"
-) -> str:
+def place(kind: str = "page", *, networks: Sequence[str] = (),
+          files: str = "_static/laboratory") -> str:
     """Return HTML that keeps a place for the laboratory on a page.
 
     Args:
@@ -175,10 +174,8 @@ def place(
     """
     if unknown := set(networks) - set(FILES):
         raise ValueError(f"networks: got {sorted(unknown)}, expected some of {FILES}")
-    scripts = "".join(
-        f'<script defer src="{files}/{name}.js"></script>'
-        for name in ("laboratory", "digits", "start")
-    )
+    scripts = "".join(f'<script defer src="{files}/{name}.js"></script>'
+                      for name in ("laboratory", "digits", "start"))
     return (
         f'<link rel="stylesheet" href="{files}/laboratory.css">'
         f'<div data-laboratory="{html.escape(kind)}" '

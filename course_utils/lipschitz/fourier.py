@@ -81,10 +81,8 @@ def _check(layer: nn.Module, input_shape: tuple[int, int, int]) -> None:
         mode = layer.padding_mode
         raise ValueError(f"layer: got padding_mode={mode!r}, expected 'zeros' or 'circular'")
     if not is_shape(input_shape) or (len(input_shape), input_shape[0]) != (3, layer.in_channels):
-        raise ValueError(
-            f"input_shape: got {input_shape!r}, expected (C, H, W) with "
-            f"C = {layer.in_channels}, the layer's channels"
-        )
+        raise ValueError(f"input_shape: got {input_shape!r}, expected (C, H, W) with "
+                         f"C = {layer.in_channels}, the layer's channels")
     sizes = layer.out_channels, layer.in_channels // layer.groups, *pair(layer.kernel_size)
     if layer.weight.shape != sizes:
         raise ValueError(f"layer: got weights {tuple(layer.weight.shape)}, expected {sizes}")
@@ -210,9 +208,8 @@ def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tens
     return torch.cat([norms, mirror[:, 1 : (periods[1] + 1) // 2].flip(1)], 1)
 
 
-def amplified_pattern(
-    layer: nn.Conv2d, input_shape: tuple[int, int, int], frequency: tuple[int, int]
-) -> Tensor:
+def amplified_pattern(layer: nn.Conv2d, input_shape: tuple[int, int, int],
+                      frequency: tuple[int, int]) -> Tensor:
     """Return the pattern of one frequency that a convolution amplifies most.
 
     Without padding's borders it comes out ||A(f)|| times as long as it went in. It is float64

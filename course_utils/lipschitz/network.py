@@ -21,9 +21,8 @@ def network_bound(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     return math.prod(uppers) * UP ** len(uppers)
 
 
-def certified_radius(
-    model: nn.Module, images: Tensor, *, bound: float | None = None, batch_size: int | None = None
-) -> Tensor:
+def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = None,
+                     batch_size: int | None = None) -> Tensor:
     """Return for each image how far it can move in L2 without another class overtaking.
 
     The difference of two logits is sqrt(2) times their vector's part along a vector of length 1,
@@ -50,9 +49,8 @@ def certified_radius(
     return radius if bound else radius.fill_(torch.inf)
 
 
-def lipschitz_penalty(
-    model: nn.Module, *, state: dict[str, Tensor] | None = None, steps: int | None = None
-) -> Tensor:
+def lipschitz_penalty(model: nn.Module, *, state: dict[str, Tensor] | None = None,
+                      steps: int | None = None) -> Tensor:
     """Return half the sum of the squared norms of a model's fully connected layers, differentiable.
 
     Each norm is approached from below by power iteration. Keep one dict as `state` through a

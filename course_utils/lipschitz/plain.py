@@ -11,9 +11,8 @@ HARMLESS = {"__init__", "__module__", "__doc__", "__qualname__", "__constants__"
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
-def kind_of(
-    module: nn.Module, kinds: tuple[type[nn.Module], ...], name: str
-) -> type[nn.Module] | None:
+def kind_of(module: nn.Module, kinds: tuple[type[nn.Module], ...],
+            name: str) -> type[nn.Module] | None:
     """Return which of these kinds a module is, in all that it computes; None if it is none.
 
     Subclasses count if they define no more than how they are set up. So do layers with torch's own

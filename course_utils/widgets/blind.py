@@ -9,9 +9,8 @@ from scipy.stats import binomtest
 from course_utils.widgets.fast_gradient import png
 
 
-def blind_test(
-    kinds: Mapping[str, torch.Tensor], generator: torch.Generator, *, rounds: int = 10
-) -> ipywidgets.VBox:
+def blind_test(kinds: Mapping[str, torch.Tensor], generator: torch.Generator, *,
+               rounds: int = 10) -> ipywidgets.VBox:
     """Show pictures one by one, each of a kind drawn at random, and ask by buttons which it is.
 
     After the last click it says how many answers were right, and how often guessing does as well.
