@@ -104,11 +104,11 @@ def test_hardly_an_alteration_of_what_is_stored_passes():
 
 CLAIM = """from course_utils import claims
 from course_utils.intervals import Interval
-claims.check('classifier', Interval(%s, 1.5, 1.7), null=90)"""
+claims.check('not-stable', Interval(%s, 1.5, 1.7), null=90)"""
 
 
 def claim(number, **payload):
-    shown = claims.check("classifier", Interval(number, 1.5, 1.7), null=90)._repr_mimebundle_()
+    shown = claims.check("not-stable", Interval(number, 1.5, 1.7), null=90)._repr_mimebundle_()
     shown[claims.MIME_TYPE]["measured"] |= payload
     return shown
 
