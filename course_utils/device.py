@@ -12,8 +12,7 @@ def get_device(device: str | torch.device | None = None) -> torch.device:
     Args:
         device: "cpu", "cuda" (or "cuda:1"), "mps", or None for the fastest one that is here.
 
-    Raises:
-        ValueError: it is unknown, or that device is not on this machine.
+    Raises ValueError where it is unknown, or that device is not on this machine.
     """
     mps = torch.backends.mps.is_available()
     here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}

@@ -24,8 +24,7 @@ def read(part: str) -> pd.DataFrame:
             "few_digits" has Lecture 3's penalty and weight decay on 1,000 digits, "gan" Lecture 5's
             small pairs.
 
-    Raises:
-        ValueError: there is no such part.
+    Raises ValueError where there is no such part.
     """
     check_choice(tuple(parts()), part=part)
     return pd.read_csv(RESULTS / f"{part}.csv")

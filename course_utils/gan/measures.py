@@ -31,8 +31,7 @@ def parzen_log_likelihood(samples: Tensor, test: Tensor, sigma: float) -> Tensor
         test: (N, ...) of the same n pixels.
         sigma: the Gaussian's standard deviation, in pixel units, above 0.
 
-    Raises:
-        TypeError, ValueError: an argument is not as described.
+    Raises TypeError, ValueError where an argument is not as described.
 
     Source: Breuleux, Bengio and Vincent 2011, Neural Computation 23; Goodfellow et al. 2014
     (arXiv:1406.2661), section 5.

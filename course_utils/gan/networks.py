@@ -36,8 +36,7 @@ def rectifier_generator(*widths: int, noise: int = 100, mean: torch.Tensor | Non
 
     It goes from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
 
-    Raises:
-        TypeError, ValueError: an argument is not as described.
+    Raises TypeError, ValueError where an argument is not as described.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; sizes, first weights and biases
     stand in its code (github.com/goodfeli/adversarial, mnist.yaml). Batch normalisation: Ioffe

@@ -21,8 +21,7 @@ def load_gan() -> tuple[Generator, nn.Module]:
 
     They are `rectifier_generator(400, 400, noise=10)` and `maxout_discriminator(120, 120)`.
 
-    Raises:
-        RuntimeError: the checkpoint is missing, damaged or does not belong to these networks.
+    Raises RuntimeError where the checkpoint is missing, damaged or not that of these networks.
     """
     pair = new_pair()
     pair.load_state_dict(read()[0])

@@ -19,9 +19,8 @@ def game_value(discriminator: Density, p: Density, q: Density, *, low: float, hi
         low, high: finite ends of an interval that holds all but a negligible part of both; a
             density narrower than a thousandth of it is summed badly.
 
-    Raises:
-        ValueError: the ends are not finite or not in order, or a density lacks more than 1e-3 of
-            its mass between them.
+    Raises ValueError where the ends are not finite or not in order, or a density lacks more than
+    1e-3 of its mass between them.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), equations 3 and 4.
     """

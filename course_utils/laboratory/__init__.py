@@ -78,8 +78,7 @@ def stored(name: str, model: nn.Module | None = None) -> dict:
         model: a network of one's own, stored in single precision; or a convolution and the shape
             of its input, for its norms at all frequencies.
 
-    Raises:
-        ValueError: the name is unknown, or the network has a layer that the laboratory has not.
+    Raises ValueError where the name is unknown, or the laboratory lacks one of the layers.
     """
     precision = torch.float32
     if model is None:
@@ -169,8 +168,7 @@ def place(kind: str = "page", *, networks: Sequence[str] = (),
         networks: names among `FILES`, to choose from; none for `NETWORKS`.
         files: where `write` put the files, as seen from the page.
 
-    Raises:
-        ValueError: there is no file of a network.
+    Raises ValueError where there is no file of a network.
     """
     if unknown := set(networks) - set(FILES):
         raise ValueError(f"networks: got {sorted(unknown)}, expected some of {FILES}")

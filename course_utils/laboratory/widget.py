@@ -57,8 +57,7 @@ def laboratory(
         networks: names, to choose from, or names to networks of one's own, as for
             `course_utils.laboratory.stored`.
 
-    Raises:
-        ValueError: an unknown network, or one with layers that the laboratory lacks.
+    Raises ValueError where a network is unknown, or has layers that the laboratory lacks.
     """
     if kind == "game":
         return _widget()(kind=kind)

@@ -37,8 +37,7 @@ def scale_of(weight: Tensor) -> float:
 
     Numbers below the smallest normal one count as zero, as they do in a layer of the course.
 
-    Raises:
-        ValueError: a weight is NaN or infinite.
+    Raises ValueError where a weight is NaN or infinite.
     """
     largest = max(end.abs().item() for end in weight.detach().aminmax()) if weight.numel() else 0.0
     if not math.isfinite(largest):

@@ -57,10 +57,9 @@ def operator_norm(layer: nn.Module, input_shape: tuple[int, int, int] | None = N
         layer: nn.Linear, or nn.Conv2d with zero or circular padding, any stride, dilation, groups.
         input_shape: (C, H, W), for a convolution: its norm depends on it.
 
-    Raises:
-        TypeError: the layer is another one, or may compute something else than its weights say.
-        ValueError: weights are NaN or infinite; the input_shape does not fit; the padding is
-            another one, or a circular one that makes no circular convolution.
+    Raises TypeError where the layer is another one, or may compute something else than its weights
+    say; ValueError where weights are NaN or infinite; the input_shape does not fit; the padding is
+    another one, or a circular one that makes no circular convolution.
 
     Sources: Rump 2006 (see `course_utils.lipschitz.certificate`) for the proof; Szegedy et al.
     2013 (arXiv:1312.6199), section 4.3; Sedghi, Gupta and Long 2019 (arXiv:1805.10408).
@@ -134,10 +133,9 @@ def layer_bounds(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame
         height x width x channels out, or inputs x outputs; "" where there is none), "stride"
         ("N/A" where there is none), "lower" and "upper".
 
-    Raises:
-        TypeError: a layer is of no known kind, or may compute something else than its kind (see
-            `course_utils.lipschitz.plain`); it is named.
-        ValueError: input_shape does not fit; weights are NaN or infinite; a setting is unknown.
+    Raises TypeError where a layer is of no known kind, or may compute something else than its kind
+    (see `course_utils.lipschitz.plain`); it is named; ValueError where input_shape does not fit;
+    weights are NaN or infinite; a setting is unknown.
     """
     check_model(model)
     rows = {}

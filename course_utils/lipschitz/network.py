@@ -35,8 +35,7 @@ def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = 
         model, images, batch_size: as in `course_utils.inference.logits_of`.
         bound: the `network_bound`, if it is known; otherwise it is computed.
 
-    Raises:
-        TypeError, ValueError: an argument is not as described, or as for `layer_bounds`.
+    Raises TypeError, ValueError where an argument is not as described, or as for `layer_bounds`.
 
     Source: Tsuzuku, Sato and Sugiyama 2018 (arXiv:1802.04034), Proposition 1.
     """
@@ -63,8 +62,7 @@ def lipschitz_penalty(model: nn.Module, *, state: dict[str, Tensor] | None = Non
         steps: of power iteration, at least 1. By default 1 for a layer that `state` knows, and
             50 for the others.
 
-    Raises:
-        TypeError, ValueError: an argument is not as described.
+    Raises TypeError, ValueError where an argument is not as described.
 
     Source: Yoshida and Miyato 2017 (arXiv:1705.10941), equation 3, with all layers' lambda 1.
     """

@@ -39,8 +39,7 @@ class FastGradientExplorer:
             [0, 1] to logits, with S at `model[0].size` and names at `model.categories`.
         pictures: name to picture (3, S, S) in [0, 1], the entries of the menu.
 
-    Raises:
-        ValueError, TypeError: no picture, or one that the model refuses.
+    Raises ValueError, TypeError where there is no picture, or one that the model refuses.
     """
 
     def __init__(self, model: nn.Module, pictures: Mapping[str, torch.Tensor]):
