@@ -33,11 +33,9 @@ def same(got, expected, what: str, *, cause: str, rtol: float = 1e-4, atol: floa
         problem = f"expected {_text(want)}, got {_text(have)}"
         if want.ndim:
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            problem += (
-                f": {int(wrong.sum())} of {want.size} numbers differ; at "
-                f"{''.join(f'[{i}]' for i in at)} {_number(want[at])} was expected and "
-                f"{_number(have[at])} came"
-            )
+            problem += (f": {int(wrong.sum())} of {want.size} numbers differ; at "
+                        f"{''.join(f'[{i}]' for i in at)} {_number(want[at])} was expected and "
+                        f"{_number(have[at])} came")
     end = "" if cause.endswith((".", "?")) else "."
     raise AssertionError(f"{what}: {problem}. Likely cause: {cause}{end}")
 

@@ -22,10 +22,8 @@ def verdict_card(verdict) -> str:
         f'<div style="margin:.2em 0"><b>{name}:</b> {html.escape(fact)}.</div>'
         for name, fact in facts.items()
     )
-    body += (
-        "<details><summary>What would contradict this</summary>"
-        f"{html.escape(claim.contradicted_by)}</details>"
-    )
+    body += ("<details><summary>What would contradict this</summary>"
+             f"{html.escape(claim.contradicted_by)}</details>")
     return card(verdict.verdict, html.escape(claim.says), body, name=f"claim-{claim.id}")
 
 
@@ -64,19 +62,15 @@ def axis(verdict) -> str:
         return f"left:{100 * (value - start) / (end - start):.1f}%;"
 
     width = f"width:{100 * (high - low) / (end - start):.1f}%;"
-    parts = [
-        ("left:0;right:0;top:.75em;border-top:1px solid", ""),
-        (f"{at(low)}{width}top:.5em;height:.5em;background:currentColor;{bar}", ""),
-        (f"{MARK}{at(none)}top:0;height:1.5em;border-left:2px dashed", ""),
-        (f"{MARK}{at(dot)}top:0", "●"),
-    ]
+    parts = [("left:0;right:0;top:.75em;border-top:1px solid", ""),
+             (f"{at(low)}{width}top:.5em;height:.5em;background:currentColor;{bar}", ""),
+             (f"{MARK}{at(none)}top:0;height:1.5em;border-left:2px dashed", ""),
+             (f"{MARK}{at(dot)}top:0", "●")]
     if null is not None:
         parts.append((f"{MARK}{at(null)}top:0", "○"))
     drawn = "".join(f'<div style="position:absolute;{style}">{mark}</div>' for style, mark in parts)
-    return (
-        '<div aria-hidden="true" style="margin:.3em 1em;font-size:85%;line-height:1.5">'
-        f'<div style="position:relative;height:1.5em">{drawn}</div>{legend}</div>'
-    )
+    return ('<div aria-hidden="true" style="margin:.3em 1em;font-size:85%;line-height:1.5">'
+            f'<div style="position:relative;height:1.5em">{drawn}</div>{legend}</div>')
 
 
 @dataclass(frozen=True)

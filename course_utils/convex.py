@@ -62,12 +62,10 @@ def fit_linear(model: nn.Module, images: Tensor, labels: Tensor, *, weight_decay
         logits = F.linear(pixels, weight, bias)
         loss = F.cross_entropy(logits, labels) + weight_decay / 2 * weight.square().sum()
         weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
-        row = {
-            "evaluation": len(history) + 1,
-            "loss": loss.item(),
-            "gradient": max(weight.grad.abs().max().item(), bias.grad.abs().max().item()),
-            "error": 100 * (logits.argmax(1) != labels).double().mean().item(),
-        }
+        row = {"evaluation": len(history) + 1,
+               "loss": loss.item(),
+               "gradient": max(weight.grad.abs().max().item(), bias.grad.abs().max().item()),
+               "error": 100 * (logits.argmax(1) != labels).double().mean().item()}
         check_finite(row["loss"], f"evaluation {row['evaluation']}", "weight_decay")
         history.append(row)
         if row["loss"] < best[0]:

@@ -110,10 +110,8 @@ def memory() -> Finding:
     import psutil  # comes with ipykernel
 
     free = min(psutil.virtual_memory().available, _container_limit()) / 1e9
-    todo = (
-        "close other programs, and notebooks that still run (Kernel > Shut Down All Kernels); "
-        "open one lecture at a time. If a cell ends in `Kernel died`, memory was the cause"
-    )
+    todo = ("close other programs, and notebooks that still run (Kernel > Shut Down All Kernels); "
+            "open one lecture at a time. If a cell ends in `Kernel died`, memory was the cause")
     found = f"{free:.1f} GB free, the lectures take up to {MEMORY} GB"
     return Finding("memory", found, "" if free >= MEMORY else todo, needed=False)
 
@@ -161,12 +159,10 @@ def places() -> str:
     """Where things lie on this machine, in four lines."""
     from course_utils.sources import cache_folder
 
-    return (
-        f"this notebook runs in      {shown(Path.cwd())}\n"
-        f"the course's code is in    {shown(Path(__file__).parent)}\n"
-        f"the Python that runs it    {shown(Path(sys.executable))}\n"
-        f"downloads are kept in      {shown(cache_folder())}"
-    )
+    package, python, cache = Path(__file__).parent, Path(sys.executable), cache_folder()
+    lines = {"this notebook runs in": Path.cwd(), "the course's code is in": package,
+             "the Python that runs it": python, "downloads are kept in": cache}
+    return "\n".join(f"{what:27}{shown(path)}" for what, path in lines.items())
 
 
 def shown(path: Path) -> str:

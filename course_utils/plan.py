@@ -7,6 +7,7 @@ estimate, with a band from the quickest of the three to the slowest, and half as
 
 import math
 import time
+import timeit
 from collections.abc import Callable, Mapping
 from statistics import geometric_mean, median
 
@@ -63,11 +64,9 @@ def computations() -> dict[str, Callable[[], object]]:
     digits = torch.rand(1024, 784, generator=generator).requires_grad_()
     some, small, wide = digits[:100].detach(), layers(100), layers(1200)
     matrices = torch.randn(256, 96, 96, generator=generator)
-    return {
-        "gradients": lambda: [slope(digits, small, digits) for _ in range(20)],
-        "training": lambda: [slope(some, wide, wide) for _ in range(6)],
-        "matrices": lambda: torch.linalg.svdvals(matrices),
-    }
+    return {"gradients": lambda: [slope(digits, small, digits) for _ in range(20)],
+            "training": lambda: [slope(some, wide, wide) for _ in range(6)],
+            "matrices": lambda: torch.linalg.svdvals(matrices)}
 
 
 def times(seconds: Mapping[str, float]) -> pd.DataFrame:
@@ -80,13 +79,10 @@ def times(seconds: Mapping[str, float]) -> pd.DataFrame:
         names = ", ".join(REFERENCE_SECONDS)
         raise ValueError(f"seconds: got {dict(seconds)}, expected a positive number for {names}")
     ratios = [seconds[name] / there for name, there in REFERENCE_SECONDS.items()]
+    columns = {"reference": 1.0, "here, about": geometric_mean(ratios),
+               "here, from": min(ratios) / MARGIN, "here, to": max(ratios) * MARGIN}
     table = pd.DataFrame(index=pd.Index(REFERENCE_MINUTES, name="lecture"))
-    for column, ratio in {
-        "reference": 1.0,
-        "here, about": geometric_mean(ratios),
-        "here, from": min(ratios) / MARGIN,
-        "here, to": max(ratios) * MARGIN,
-    }.items():
+    for column, ratio in columns.items():
         table[column] = [clock(minutes * ratio) for minutes in REFERENCE_MINUTES.values()]
     return table
 
@@ -100,9 +96,4 @@ def clock(minutes: float) -> str:
 
 def _seconds(work: Callable[[], object]) -> float:
     """The median time of ROUNDS runs, after one that warms up."""
-    taken = []
-    for _ in range(ROUNDS + 1):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return median(taken[1:])
+    return median(timeit.repeat(work, timer=time.perf_counter, number=1, repeat=ROUNDS + 1)[1:])

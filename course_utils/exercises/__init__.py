@@ -16,11 +16,8 @@ from course_utils.exercises.framework import Exercise, NotAnswered, WrongAnswer
 
 __all__ = ["EXERCISES", "WrongAnswer", "check", "hint", "solution"]
 
-EXERCISES = MappingProxyType({
-    exercise.id: exercise
-    for lecture in (lecture1, lecture2, lecture3, lecture4, lecture5)
-    for exercise in lecture.EXERCISES
-})
+LECTURES = lecture1, lecture2, lecture3, lecture4, lecture5
+EXERCISES = MappingProxyType({one.id: one for lecture in LECTURES for one in lecture.EXERCISES})
 
 
 def check(exercise_id: str, answer: Callable | None, *, strict: bool | None = None) -> None:
@@ -41,14 +38,12 @@ def check(exercise_id: str, answer: Callable | None, *, strict: bool | None = No
         problem = exercise.diagnose(exercise, answer)
         if problem is not None:
             raise WrongAnswer(problem)
-    except NotAnswered:
-        word, message = "not answered yet", f"Stuck? Try hint({exercise_id!r})."
-        if strict:
-            raise NotAnswered(f"{exercise_id}: Not answered yet. {message}") from None
     except WrongAnswer as wrong:
         word, message = "not yet right", str(wrong)
+        if isinstance(wrong, NotAnswered):
+            word, message = "not answered yet", f"Stuck? Try hint({exercise_id!r})."
         if strict:
-            raise WrongAnswer(f"{exercise_id}: Not yet right. {message}") from None
+            raise type(wrong)(f"{exercise_id}: {word.capitalize()}. {message}") from None
     else:
         word, message = "right", exercise.right
     display(Feedback(word, message))

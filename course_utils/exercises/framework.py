@@ -109,11 +109,9 @@ class Exercise:
 
 def agree(result, expected: torch.Tensor) -> bool:
     """Whether `result` is a tensor of `expected`'s shape and, nearly, its values."""
-    return (
-        isinstance(result, torch.Tensor)
-        and result.shape == expected.shape
-        and torch.allclose(result.double(), expected.double(), **NEAR)
-    )
+    return (isinstance(result, torch.Tensor)
+            and result.shape == expected.shape
+            and torch.allclose(result.double(), expected.double(), **NEAR))
 
 
 def unlike(result, expected: torch.Tensor) -> str | None:
@@ -138,10 +136,8 @@ def difference(result, expected: torch.Tensor) -> str | None:
     wanted, got = (number(tensor[where].item()) for tensor in (expected, result))
     if not where:
         return f"Expected {wanted}, got {got}."
-    return (
-        f"At [{', '.join(map(str, where))}]: expected {wanted}, got {got} "
-        f"({int(far.sum())} of {far.numel()} values differ)."
-    )
+    return (f"At [{', '.join(map(str, where))}]: expected {wanted}, got {got} "
+            f"({int(far.sum())} of {far.numel()} values differ).")
 
 
 def shown(arguments: tuple) -> str:

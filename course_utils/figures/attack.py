@@ -60,10 +60,9 @@ def penalty_search(table: pd.DataFrame) -> Figure:
             some = table[table["reached"] == reached]
             ax.scatter(some["c"], some[column], facecolor=face, edgecolor="black", s=45,
                        label=f"target {label}", zorder=2)
-        ax.set(xscale="log", xlabel="c (falls to the right)", ylabel=name)
+        ax.set(xscale="log", xlabel="c (falls to the right)", ylabel=name, ylim=(0, None))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.invert_xaxis()
-        ax.set_ylim(bottom=0)
     axes[0].legend(loc="lower right")
     return figure
 

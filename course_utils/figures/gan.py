@@ -26,8 +26,7 @@ def discriminators(points: Sequence[float], densities: Mapping[str, Sequence[flo
     for (name, values), style in zip(densities.items(), STYLES):
         above.plot(points, values, **line(style), label=name)
         above.fill_between(points, values, color=style["color"], alpha=0.1)
-    above.set(ylabel="density")
-    above.set_ylim(bottom=0)
+    above.set(ylabel="density", ylim=(0, None))
     (name, values), *others = outputs.items()
     below.plot(points, values, color="0.7", linewidth=6, label=name)
     for (name, values), style in zip(others, STYLES):
@@ -71,8 +70,7 @@ def saturation(logits: Sequence[float], slopes: Mapping[str, Sequence[float]],
     left.set(xlabel="D's logit of a generated point", ylabel="size of the loss's slope")
     left.annotate("D is sure:\n“generated”", (min(logits), 0.5), fontsize=9, va="center")
     left.annotate("D is fooled", (max(logits), 0.5), fontsize=9, ha="right", va="center")
-    right.set(xlabel="round", ylabel="distance of G's points from the data")
-    right.set_ylim(bottom=0)
+    right.set(xlabel="round", ylabel="distance of G's points from the data", ylim=(0, None))
     right.legend(loc="upper right")
     return figure
 
@@ -90,8 +88,7 @@ def class_shares(table: pd.DataFrame, *, least: float) -> Axes:
                 fillstyle="none" if place else "full", markersize=7)
     mark_level(ax, least, f"{least:g} %")
     ax.set_xticks(range(len(table)), labels=table.index)
-    ax.set(xlabel="taken for", ylabel="share (%)")
-    ax.set_ylim(bottom=0)
+    ax.set(xlabel="taken for", ylabel="share (%)", ylim=(0, None))
     ax.grid(False, axis="x")
     legend_beside(ax, bbox_to_anchor=(1.08, 0.5))
     return ax

@@ -117,7 +117,6 @@ def certified_curves(radii: torch.Tensor, curves: Mapping[str, torch.Tensor]) ->
     for (name, values), style in zip(curves.items(), STYLES):
         ax.plot(radii, values.T, color=style["color"], linewidth=0.6, alpha=0.5)
         ax.plot(radii, values.mean(0), **style, markevery=5, label=name)
-    ax.set(xlabel="radius (L2)", ylabel="certified accuracy (%)", ylim=(0, 100))
-    ax.set_xlim(left=0)
+    ax.set(xlabel="radius (L2)", ylabel="certified accuracy (%)", ylim=(0, 100), xlim=(0, None))
     legend_beside(ax)
     return ax

@@ -21,11 +21,9 @@ SIX_STYLES = _styles(("black", "0.45", "tab:blue", "black", "0.45", "tab:orange"
 
 def use_style() -> None:
     """Set the course's style for all figures drawn from now on."""
-    plt.rcParams.update({
-        "axes.grid": True, "axes.spines.right": False, "axes.spines.top": False,
-        "figure.constrained_layout.use": True, "figure.dpi": 110, "font.size": 11,
-        "grid.alpha": 0.3, "image.cmap": "gray", "lines.markersize": 5,
-    })  # fmt: skip
+    plt.rcParams.update({"axes.grid": True, "axes.spines.right": False, "axes.spines.top": False,
+                         "figure.constrained_layout.use": True, "figure.dpi": 110, "font.size": 11,
+                         "grid.alpha": 0.3, "image.cmap": "gray", "lines.markersize": 5})
 
 
 def from_any_device(draw: Callable) -> Callable:

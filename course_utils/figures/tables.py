@@ -22,10 +22,8 @@ from course_utils.figures.style import (
 )
 from course_utils.intervals import Interval, agree
 
-__all__ = [
-    "agreement", "beside_paper", "curves", "histograms", "number_table", "probabilities_by_network",
-    "seeds", "transfer_scatter",
-]
+__all__ = ["agreement", "beside_paper", "curves", "histograms", "number_table",
+           "probabilities_by_network", "seeds", "transfer_scatter"]
 
 
 def curves(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "eps", mark: float | None = None,
@@ -64,8 +62,7 @@ def histograms(values: Mapping[str, torch.Tensor], *, xlabel: str) -> Axes:
         ax.hist(array, bins, histtype="stepfilled", facecolor="none", hatch=hatch,
                 edgecolor=style["color"], label=f"{name} (mean {array.mean():.3f})")
         ax.axvline(array.mean(), color=style["color"], linestyle=style["linestyle"])
-    ax.set(xlabel=xlabel, ylabel="images")
-    ax.set_xlim(left=0)
+    ax.set(xlabel=xlabel, ylabel="images", xlim=(0, None))
     ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     return ax
 

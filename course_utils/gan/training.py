@@ -108,10 +108,8 @@ def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *,
     _check_players(generator, discriminator, images)
     player = copy.deepcopy(generator).train()
     kind, by = (torch.optim.Adam, {"betas": (0.5, 0.999)}) if adam else (torch.optim.SGD, {})
-    of_player, of_discriminator = (
-        kind(network.parameters(), lr=rate, fused=True, **by)
-        for network, rate in zip((player, discriminator), rates)
-    )
+    of_player, of_discriminator = (kind(network.parameters(), lr=rate, fused=True, **by)
+                                   for network, rate in zip((player, discriminator), rates))
     random = torch.Generator().manual_seed(seed)
     orders = _orders(len(images), batch_size, random)
     per_epoch = len([*batches(images, batch_size)])

@@ -42,11 +42,9 @@ FILES = (  # what the site has
     *NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator", *LAYERS,
 )  # fmt: skip
 DIGITS = 100  # of the test set
-EXPORTED = (
-    "mount", "stateOf", "Network", "largest", "logOdds", "distortion",
-    "fastGradientSign", "projectedGradient", "smallestPerturbation", "noiseOfSize", "centred",
-    "SmallNetwork", "Game", "generatorSlope", "convolutionOf", "amplifiedPattern",
-)  # fmt: skip
+EXPORTED = ("mount", "stateOf", "Network", "largest", "logOdds", "distortion", "fastGradientSign",
+            "projectedGradient", "smallestPerturbation", "noiseOfSize", "centred", "SmallNetwork",
+            "Game", "generatorSlope", "convolutionOf", "amplifiedPattern")
 
 
 def bundle() -> str:
@@ -122,11 +120,9 @@ def _stored_layer(name: str, layer: nn.Conv2d, shape: tuple[int, int, int]) -> d
     norms = frequency_norms(layer, shape)
     if layer.groups != 1 or any(layer.padding) or max(layer.dilation) > 1:
         raise ValueError(f"name: {name!r} has groups, padding or dilation")
-    plan = {
-        "name": name, "channels": layer.in_channels, "outputs": layer.out_channels,
-        "kernel": layer.kernel_size, "stride": layer.stride, "input": shape[1:],
-        "periods": tuple(norms.shape),
-    }  # fmt: skip
+    plan = {"name": name, "channels": layer.in_channels, "outputs": layer.out_channels,
+            "kernel": layer.kernel_size, "stride": layer.stride, "input": shape[1:],
+            "periods": tuple(norms.shape)}
     flat = torch.cat([layer.weight.detach().flatten(), norms.flatten()]).float()
     return {"plan": plan, "weights": base64.b64encode(flat.numpy().tobytes()).decode()}
 
@@ -135,10 +131,8 @@ def digits(count: int = DIGITS) -> dict:
     """Return the first test digits, as bytes in base64, and their labels."""
     images, labels = load_mnist("test")
     whole = (255 * images[:count]).round().to(torch.uint8)
-    return {
-        "images": base64.b64encode(whole.numpy().tobytes()).decode(),
-        "labels": labels[:count].tolist(),
-    }
+    return {"images": base64.b64encode(whole.numpy().tobytes()).decode(),
+            "labels": labels[:count].tolist()}
 
 
 def write(folder: Path) -> None:
@@ -174,10 +168,8 @@ def place(kind: str = "page", *, networks: Sequence[str] = (),
         raise ValueError(f"networks: got {sorted(unknown)}, expected some of {FILES}")
     scripts = "".join(f'<script defer src="{files}/{name}.js"></script>'
                       for name in ("laboratory", "digits", "start"))
-    return (
-        f'<link rel="stylesheet" href="{files}/laboratory.css">'
-        f'<div data-laboratory="{html.escape(kind)}" '
-        f'data-networks="{html.escape(json.dumps(list(networks)))}">'
-        "<noscript>An explorer, which needs JavaScript.</noscript></div>"
-        f"{scripts}"
-    )
+    return (f'<link rel="stylesheet" href="{files}/laboratory.css">'
+            f'<div data-laboratory="{html.escape(kind)}" '
+            f'data-networks="{html.escape(json.dumps(list(networks)))}">'
+            "<noscript>An explorer, which needs JavaScript.</noscript></div>"
+            f"{scripts}")

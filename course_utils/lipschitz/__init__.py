@@ -8,7 +8,5 @@ from course_utils.lipschitz.layers import NormBounds, layer_bounds, operator_nor
 from course_utils.lipschitz.network import certified_radius, lipschitz_penalty, network_bound
 from course_utils.lipschitz.sdp import network_bound_sdp
 
-__all__ = [
-    "NormBounds", "amplified_pattern", "certified_radius", "frequency_norms", "layer_bounds",
-    "lipschitz_penalty", "network_bound", "network_bound_sdp", "operator_norm",
-]  # fmt: skip
+__all__ = ["NormBounds", "amplified_pattern", "certified_radius", "frequency_norms", "layer_bounds",
+           "lipschitz_penalty", "network_bound", "network_bound_sdp", "operator_norm"]

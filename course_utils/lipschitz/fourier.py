@@ -233,10 +233,8 @@ def amplified_pattern(layer: nn.Conv2d, input_shape: tuple[int, int, int],
     inside = torch.einsum("cab,m,n->cmanb", vector.view(-1, *pair(layer.stride)), *waves)
     inside = inside.flatten(3).flatten(1, 2).real
     # The circle begins with the padding; it may be wider than image and padding, or narrower.
-    rows, columns = (
-        (torch.arange(side) + a.before) % size
-        for side, a, size in zip(input_shape[1:], both, inside.shape[1:])
-    )
+    rows, columns = ((torch.arange(side) + a.before) % size
+                     for side, a, size in zip(input_shape[1:], both, inside.shape[1:]))
     pattern = torch.zeros(input_shape, dtype=torch.float64)
     pattern.view(layer.groups, -1, *input_shape[1:])[group] = inside[:, rows][:, :, columns]
     return pattern / pattern.norm()

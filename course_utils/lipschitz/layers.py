@@ -21,9 +21,8 @@ ACTIVATIONS = {nn.ReLU: 1.0, nn.ReLU6: 1.0, nn.Tanh: 1.0, nn.Sigmoid: 0.25}
 # What each pooling does along one axis, and its settings: pairs, one for each axis, and others.
 POOLS = {
     nn.MaxPool2d: (nn.MaxPool1d, ("kernel_size", "stride", "padding", "dilation"), ("ceil_mode",)),
-    nn.AvgPool2d: (
-        nn.AvgPool1d, ("kernel_size", "stride", "padding"), ("ceil_mode", "count_include_pad")
-    ),
+    nn.AvgPool2d: (nn.AvgPool1d, ("kernel_size", "stride", "padding"),
+                   ("ceil_mode", "count_include_pad")),
     nn.AdaptiveAvgPool2d: (nn.AdaptiveAvgPool1d, ("output_size",), ()),
 }  # fmt: skip
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LocalResponseNorm, Normalize)
