@@ -36,7 +36,7 @@ def test_modules_import_only_what_stands_before_them():
             assert order.index(other) < order.index(name)
 
 
-@pytest.mark.parametrize("name", set(laboratory.FILES) - set(laboratory.LAYERS))
+@pytest.mark.parametrize("name", sorted(set(laboratory.FILES) - set(laboratory.LAYERS)))
 def test_weights_are_the_checkpoints(name):
     told = laboratory.stored(name)
     assert json.loads(json.dumps(told)) == told
