@@ -158,8 +158,8 @@ plan.times(seconds)
 #   cells above them first.
 # - **Exercises** leave a function for you to write, say what is wrong with it, and have hints.
 #
-# Jupyter saves what you change. If you came here by `make lab`, all of this is your own copy, in the
-# folder `work`: nothing overwrites it, and the lectures as they were, with all their outputs, are still
-# in the folder `notebooks`.
+# Jupyter saves what you change. If you came here by `make lab`, all of this is your own copy, in
+# the folder `work`: nothing overwrites it, and the lectures as they were, with all their outputs,
+# are still in the folder `notebooks`.
 #
 # Now open [Lecture 1](01_intriguing_properties.ipynb), or where your path begins.

@@ -23,14 +23,13 @@
 #   attack is from the best possible one.
 #
 # **You need** gradient descent, and enough Python to read ten lines. The lecture runs in about a
-# minute. Whatever the slides [5] claim, we check: a cell that ends in a line with *Verdict* compares a
-# statement of the slides with what was measured, and with its *null*, what chance or doing nothing
-# would have given. *Reproduced* means that the whole 95 % interval lies on the slides' side of no
-# effect; of a table it is the *order* that is reproduced. What must hold of every case, a *theorem*
-# above all, is *checked*, and one exception would have violated it. Every few minutes there is
-# something to do: a number to guess, which you type into `guess`, or a function of three lines to
-# write.
-# The terms are in the [glossary](glossary.md).
+# minute. Whatever the slides [5] claim, we check: a cell that ends in a line with *Verdict*
+# compares a statement of the slides with what was measured, and with its *null*, what chance or
+# doing nothing would have given. *Reproduced* means that the whole 95 % interval lies on the
+# slides' side of no effect; of a table it is the *order* that is reproduced. What must hold of
+# every case, a *theorem* above all, is *checked*, and one exception would have violated it. Every
+# few minutes there is something to do: a number to guess, which you type into `guess`, or a
+# function of three lines to write. The terms are in the [glossary](glossary.md).
 #
 # The next cell does nothing unless you are on Colab.
 
@@ -185,11 +184,11 @@ claims.check_table("classifier", ours["value"], theirs, low=ours["low"], high=ou
                    f"{intervals.over_seeds(errors['FC100-100-10'])} %")
 
 # %% [markdown]
-# The order is the paper's, though FC100-100-10 and AE400-10 are all but level here. The number that
-# does not agree is that of FC10(1), 21.6 against 20 %. And ours is a good classifier, but a little
-# short of the paper's, whose 1.64 % lies outside the interval of our mean. On the digits that it was
-# trained on it makes no mistake at all. Remember that, since these are the very digits that we shall
-# attack.
+# The order is the paper's, though FC100-100-10 and AE400-10 (an autoencoder, Lecture 2 has it) are
+# all but level here. The number that does not agree is that of FC10(1), 21.6 against 20 %. And ours
+# is a good classifier, but a little short of the paper's, whose 1.64 % lies outside the interval of
+# our mean. On the digits that it was trained on it makes no mistake at all. Remember that, since
+# these are the very digits that we shall attack.
 #
 # ### See one being trained
 #
@@ -219,11 +218,11 @@ figures.curves({"loss with weight decay": history.set_index("evaluation")[["loss
 plt.show()
 
 # %% [markdown]
-# **Figure 2.** The loss of FC10(1e-2) during training. Most is gained in the first ten
-# evaluations; the rest is polish. With weight decay this loss is convex and has a single lowest point
-# but for one thing that no answer depends on: the same number may be added to all ten biases, which
-# the softmax does not see. So every machine arrives at the same model. What trained it is L-BFGS, the method of section 5; there it
-# will change pictures instead of weights.
+# **Figure 2.** The loss of FC10(1e-2) during training. Most is gained in the first ten evaluations;
+# the rest is polish. With weight decay this loss is convex and has a single lowest point but for
+# one thing that no answer depends on: the same number may be added to all ten biases, which the
+# softmax does not see. So every machine arrives at the same model. What trained it is L-BFGS, the
+# method of section 5; there it will change pictures instead of weights.
 
 # %% [markdown]
 # ## 4. From constraint to penalty
@@ -245,10 +244,11 @@ plt.show()
 # so it has to be searched for.
 #
 # > **A remark on the paper's wording.** The paper puts $c$ on the norm, as we do (with $|r|$
-# > instead of our smooth $\|r\|_2^2$), and asks for the *minimum* $c > 0$ at which the minimiser
-# > is adversarial. Taken literally, that would give the longest $r$. With $c$ on the norm it is
-# > the **largest** such $c$ that is wanted; the smallest, if $c$ stands on the loss. So
-# > Carlini and Wagner put it [3], who search for $c$ by bisection, as we shall. You will see it in the table of section 6.
+# > instead of our smooth $\|r\|_2^2$), and asks for the *minimum* $c > 0$ at which the minimiser is
+# > adversarial. Taken literally, that would give the longest $r$. With $c$ on the norm it is the
+# > **largest** such $c$ that is wanted; the smallest, if $c$ stands on the loss. So Carlini and
+# > Wagner put it [3], who search for $c$ by bisection, as we shall. You will see it in the table of
+# > section 6.
 #
 # *In numbers:* let $\|r\|_2 = 2$ and the network find the target 50 % likely. With $c = 1$ the sum is
 # $1 \cdot 4 + \log 2 = 4.69$. Half the length at 10 % gives $1 + \log 10 = 3.30$: better, though
@@ -449,8 +449,8 @@ def bisection(adversarial, tolerance):
 check("bisection", bisection)
 
 # %% [markdown]
-# Now close in on that $c$ in the same way. One end reaches the target and the other does not: halve the interval (on
-# the scale of $\log c$), keep the half that has the change in it, and repeat.
+# Now close in on that $c$ in the same way. One end reaches the target and the other does not: halve
+# the interval (on the scale of $\log c$), keep the half that has the change in it, and repeat.
 
 # %%
 low, high = 0.1, 10.0
@@ -690,8 +690,8 @@ pd.DataFrame.from_dict(rows, "index", columns=["distortion", "error (%)"]).round
 
 # %% [markdown]
 # Six times as long. This is why testing with noise had warned nobody. (Attacking by gradient had
-# been done before, on MNIST too, by Biggio and others [6], against support vector machines and a small
-# network. What was new in 2013 is that it works on networks that hardly err otherwise, with
+# been done before, on MNIST too, by Biggio and others [6], against support vector machines and a
+# small network. What was new in 2013 is that it works on networks that hardly err otherwise, with
 # changes so small, and that the pictures fool other networks as well.)
 #
 # In 784 dimensions a random direction is almost at right angles to the one that matters: it spends
@@ -819,7 +819,7 @@ claims.check("imperceptible", share, null=needed.mean() / to_real.mean(),
              detail="ten seeds; the real pictures' mean is taken as fixed")
 
 # %% [markdown]
-# Are some digits nearer to some targets? Average over all pairs.
+# Are some digits nearer to some targets? Average over each pair of digit and target.
 #
 # A thousand pictures leave eleven a cell, too few to crown a pair. So: fifty of each digit,
 # towards each of its nine wrong classes.
@@ -877,8 +877,8 @@ def closed_form(x, w, b):
 check("closed-form", closed_form)
 
 # %% [markdown]
-# With ten classes and the box there are more conditions. The logits are $w_j \cdot x + b_j$, so "the target $l$ beats every rival $j$" is a list of nine
-# linear inequalities:
+# With ten classes and the box there are more conditions. The logits are $w_j \cdot x + b_j$, so
+# "the target $l$ beats every rival $j$" is a list of nine linear inequalities:
 #
 # $$\text{minimise } \tfrac12 \|r\|^2 \quad\text{subject to}\quad x + r \in [0, 1]^m
 #   \quad\text{and}$$
@@ -952,8 +952,9 @@ figures.agreement(exact, ours, label="distortion")
 plt.show()
 
 # %% [markdown]
-# **Figure 11.** Each circle is one image. On the dashed line the attack's perturbation is as
-# short as any can be; below it none can lie, so the difference is never negative. (At zero: images that the linear model already took for their target.)
+# **Figure 11.** Each circle is one image. On the dashed line the attack's perturbation is as short
+# as any can be; below it none can lie, so the difference is never negative. (At zero: images that
+# the linear model already took for their target.)
 #
 # ### Weight decay makes a linear model harder to fool
 #
@@ -1023,9 +1024,9 @@ pd.DataFrame.from_dict(rows, "index", columns=columns).round(3)
 #
 # ### Shorter than the paper's
 #
-# All three of our distortions, and that of FC100-100-10, are 4 to 21 % below the paper's (ten seeds). "Average
-# distortion" could mean another average: the root of the mean *square*, over all pixels of all
-# pictures at once, which counts long perturbations for more.
+# All three of our distortions, and that of FC100-100-10, are 4 to 21 % below the paper's (ten
+# seeds). "Average distortion" could mean another average: the root of the mean *square*, over all
+# pixels of all pictures at once, which counts long perturbations for more.
 
 # %%
 names4 = [*names, "FC100-100-10"]
@@ -1038,10 +1039,10 @@ averages["root mean square"] = [found[n].square().mean().sqrt().item() for n in 
 averages.round(4)
 
 # %% [markdown]
-# Pooled (these thousand digits), three of the four come within five percent of the paper's, and FC10(1)
-# stays 14 % below.
-# The paper does not say which average it took, nor which class it aimed at, and a less thorough
-# attack gives longer perturbations too, so we cannot know. Nothing that follows hangs on it.
+# Pooled (these thousand digits), three of the four come within five percent of the paper's, and
+# FC10(1) stays 14 % below. The paper does not say which average it took, nor which class it aimed
+# at, and a less thorough attack gives longer perturbations too, so we cannot know. Nothing that
+# follows hangs on it.
 
 # %% mystnb={"image": {"alt": "Four rows of ten pictures: digits, and their perturbations for three linear networks. For small weight decay the perturbation is fine-grained speckle, for large weight decay broad smooth strokes."}}
 row = {name: 4 * attacks[name].perturbation[one_each] for name in names}
@@ -1147,9 +1148,9 @@ pd.DataFrame({name: [values.mean().item()] for name, values in bracket.items()})
 
 # %% [markdown]
 # *Mean distortions.* From above the bracket is firm: other starts end in the same valleys, and what
-# phase 2 does differently is worth about a percent. From below it is loose: what is proved is about an
-# eleventh of what is found, since $L$ multiplies the worst case of every layer. Lecture 3 tightens
-# it. The truth lies between, and everything speaks for its upper end.
+# phase 2 does differently is worth about a percent. From below it is loose: what is proved is about
+# an eleventh of what is found, since $L$ multiplies the worst case of every layer. Lecture 3
+# tightens it. The truth lies between, and everything speaks for its upper end.
 
 # %% [markdown]
 # ## 12. Try it yourself

@@ -57,10 +57,10 @@ figures.use_style()
 # trained as a *sparse autoencoder*, to reconstruct the digit while few of them are active, and
 # then frozen; only the softmax on top has learnt to classify.
 #
-# What does $\lambda$ multiply? The paper (section 4.2) adds $\lambda \sum w_i^2 / k$ to the loss, with
-# $k$ the number of units in the layer. Ours adds
-# $\frac{\lambda}{2} \sum w^2$, the textbooks' form. For FC10 $k = 10$, so the printed formula decays
-# five times *less*. Try all readings on the network that feels it most, FC10(1), with 20,000 digits.
+# What does $\lambda$ multiply? The paper (section 4.2) adds $\lambda \sum w_i^2 / k$ to the loss,
+# with $k$ the number of units in the layer. Ours adds $\frac{\lambda}{2} \sum w^2$, the textbooks'
+# form. For FC10 $k = 10$, so the printed formula decays five times *less*. Try all readings on the
+# network that feels it most, FC10(1), with 20,000 digits.
 #
 # > **Before you run:** the paper's FC10(1) errs on 20 % of the test digits. Which reading comes
 # > nearest: $\frac12$, $\frac1{10}$, or 1 times $\sum w^2$?
@@ -99,8 +99,8 @@ table.round(2)
 
 # %% [markdown]
 # In percent. The largest gap is at FC10(1), the network with so much weight decay that it misreads
-# nearly every fourth training digit. Keep in mind that the linear networks err on many digits *before*
-# anybody attacks: that will return.
+# nearly every fourth training digit. Keep in mind that the linear networks err on many digits
+# *before* anybody attacks: that will return.
 #
 # ## 2. One picture, six networks
 #
@@ -209,9 +209,9 @@ shown
 
 # %% [markdown]
 # *Ours: error in percent with its 95 % interval.* These intervals know about *pictures* only: they
-# say what other digits would give, shown to these same six networks. (Was it as you thought? The row of
-# FC10(1) has the largest numbers, that of FC10(1e-4) the smallest; and the column of FC10(1e-4) is
-# the one most easily fooled.) And the paper's:
+# say what other digits would give, shown to these same six networks. (Was it as you thought? In the
+# mean the row of FC10(1) has the largest numbers, that of FC10(1e-4) the smallest; and the column
+# of FC10(1e-4) is the one most easily fooled.) And the paper's:
 
 # %%
 paper
@@ -249,9 +249,9 @@ table[table.iloc[:, 1] == 6].head(3)
 # The smallest number that explains the second table is **256**, and it explains 25 of the 30 cells
 # of the first. (By chance a number of that size hits a cell in about one case of four: a step of
 # $100 / 256 = 0.39$ against printed steps of 0.1. Large $n$ explain everything and say nothing.) So
-# each of the paper's cells is most likely a sample of 256 pictures, and has a Wilson interval of its
-# own. Of the five exceptions 47 and 14 may be rounded to whole percents; 48.1, 38.2 and 24.8 we cannot
-# explain.
+# each of the paper's cells is most likely a sample of 256 pictures, and has a Wilson interval of
+# its own. Of the five exceptions 47 and 14 may be rounded to whole percents; 48.1, 38.2 and 24.8 we
+# cannot explain.
 #
 # ### Ten seeds
 #
@@ -364,9 +364,9 @@ claims.check("own-row", intervals.over_seeds(excess.min(axis=1)),
 # What agrees: the order of the cells, the weak row of FC10(1e-4), the strong ones of FC10(1e-2) and
 # FC10(1), and that the two deep networks' pictures fool the *linear* FC10(1e-4) far more than the
 # other way round. What does not are nine cells. Four are in the column of AE400-10, which is fooled
-# more often here, above all by the two linear rows (+24 and +12); the largest others are FC200-200-10
-# shown to FC100-100-10 (+15) and FC10(1) shown to FC10(1e-2) (-13). The paper says little about how its autoencoder was trained, so ours is another
-# network with similar errors.
+# more often here, above all by the two linear rows (+24 and +12); the largest others are
+# FC200-200-10 shown to FC100-100-10 (+15) and FC10(1) shown to FC10(1e-2) (-13). The paper says
+# little about how its autoencoder was trained, so ours is another network with similar errors.
 #
 # ## 4. More than noise?
 #
@@ -400,10 +400,11 @@ claims.check("transfer-above-noise", intervals.over_seeds(above.mean()), null=nu
 # seeds, so the six cells between them move with the digits alone; that is why the mean without
 # them stands beside it.)
 #
-# It holds cell by cell, but read the first row of the table: FC10(1) errs on nearly a quarter of these digits with nothing
-# done to them. Many a cell in its column, in ours and in the paper's table alike, is little more
-# than that. Transfer is what is *added*: so from here on we also look at the **transfer rate**, the
-# percentage fooled among those pictures whose original the network had right.
+# It holds cell by cell, but read the first row of the table above the verdict: FC10(1) errs on
+# nearly a quarter of these digits with nothing done to them. Many a cell in its column, in ours and
+# in the paper's table alike, is little more than that. Transfer is what is *added*: so from here on
+# we also look at the **transfer rate**, the percentage fooled among those pictures whose original
+# the network had right.
 
 # %% tags=["drift:0.5"]
 def transfer_rates(sets):
@@ -420,9 +421,9 @@ rates.round(1)
 # %% [markdown]
 # ## 5. Do linear models transfer best?
 #
-# The slides' table has its largest numbers in the row of FC10(1): 34.4 to 76.2 %. Compare it with
-# each other row on the columns that *both* have, those of the other four networks. (The mean of a
-# whole row is unfair: each row leaves out another column, its own, and the columns differ a lot.)
+# On the slides the row of FC10(1) is called the strongest: 34.4 to 76.2 %. Compare it with each
+# other row on the columns that *both* have, those of the other four networks. (The mean of a whole
+# row is unfair: each row leaves out another column, its own, and the columns differ a lot.)
 #
 # > **Before you run:** which other row comes nearest? And is a linear model better at fooling others
 # > *because it is linear*? What else is different about its row?
@@ -482,10 +483,10 @@ pd.DataFrame(columns).reindex(names).fillna("-")
 # %% [markdown]
 # *The two strong rows' mean transfer rate less each other row's, on the columns that both have, in
 # points, with intervals over ten seeds.* At the same size the lead of the linear networks is gone:
-# FC200-200-10 is a little ahead of FC10(1e-2), FC100-100-10 is level with it, and FC10(1) is eight and
-# ten points behind these two. The large numbers in the linear
-# rows, ours and the paper's, are for the larger part a matter of size: a network that needs a big
-# push to be fooled yields pictures with a big push in them.
+# FC200-200-10 is a little ahead of FC10(1e-2), FC100-100-10 is level with it, and FC10(1) is eight
+# and ten points behind these two. The large numbers in the linear rows, ours and the paper's, are
+# for the larger part a matter of size: a network that needs a big push to be fooled yields pictures
+# with a big push in them.
 #
 # ### Error against amplification
 #
@@ -667,10 +668,10 @@ claims.check_table("cross-training-table", over["value"], second, low=over["low"
 #
 # Not luck: 6.25 lies far below where one more seed of ours would fall, and Wilson's interval for 16
 # of 256 ends at 10 %. A swap would mend that cell and break the other, whose 6.25 would then lie
-# below all our seeds as well. So neither: the FC123-456-10 of 2013 must have been another network than
-# ours, perhaps one trained with another decay. In the *first* table, the paper's as well as ours, the
-# larger of two deep networks makes the pictures that transfer better, as here. The other cells agree
-# more or less.
+# below all our seeds as well. So neither: the FC123-456-10 of 2013 must have been another network
+# than ours, perhaps one trained with another decay. In the *first* table, the paper's as well as
+# ours, the larger of two deep networks makes the pictures that transfer better, as here. Of the
+# other five cells four agree.
 #
 # Now the statement of the slides: transfer from P1 to P2 and back, over noise of the same size.
 
@@ -731,15 +732,16 @@ figures.beside_paper(*tables_)
 plt.show()
 
 # %% [markdown]
-# **Figure 4.** The second table with each row scaled to 0.1 by one factor, over ten seeds: the mean, and
-# where one more seed would fall; the paper's with Wilson's interval for 256 pictures. Amplified, the
-# perturbations fool networks of the other half about five to six times as often; noise of that size
-# does next to nothing. As printed, the formula leaves every picture on its own side: nearly nobody is
-# fooled, which is not the paper's table. Scaled picture by picture, our diagonal falls short of 100 %
-# (the second line): digits that needed *more* than 0.1 are scaled down, and stop short of the border. The paper
-# has 100 there, so it seems to have used one factor, as we do in this table. Three of the six
-# cells agree. Two of the others are between the halves, where ours transfer about twice as much: 48
-# against 22 and 45 against 27; the third is within P1, 91 against 98.
+# **Figure 4.** The second table with each row scaled to 0.1 by one factor, over ten seeds: the
+# mean, and where one more seed would fall; the paper's with Wilson's interval for 256 pictures.
+# Amplified, the perturbations fool networks of the other half about five to six times as often;
+# noise of that size does next to nothing. As printed, the formula leaves every picture on its own
+# side: nearly nobody is fooled, which is not the paper's table. Scaled picture by picture, our
+# diagonal falls short of 100 % (the second line): digits that needed *more* than 0.1 are scaled
+# down, and stop short of the border. The paper has 100 there, so it seems to have used one factor,
+# as we do in this table. Three of the six cells agree. Two of the others are between the halves,
+# where ours transfer about twice as much: 48 against 22 and 45 against 27; the third is within P1,
+# 91 against 98.
 #
 # ## 9. The same mistake?
 #
@@ -761,10 +763,10 @@ plt.show()
 # that they were shown to (column): the percentage that both give the same wrong class, with their
 # number beneath. Outside the row of FC10(1e-4), whose small perturbations fool few, it is above the
 # 11 % of blind choice, so the networks do share where a picture is pushed *to*. (Where few pictures
-# are left, as the 7 of 55 in the column of AE400-10, not by more than chance allows.) But seldom is it
-# more than half: the other network often just leaves the
-# true class, and falls into the neighbour that it finds nearest. (In the columns of linear
-# networks many digits were misread from the start.)
+# are left, as the 7 of 55 in the column of AE400-10, not by more than chance allows.) But seldom is
+# it more than half: the other network often just leaves the true class, and falls into the
+# neighbour that it finds nearest. (In the columns of linear networks many digits were misread from
+# the start.)
 #
 # ## 10. Why do they transfer?
 #
@@ -805,13 +807,14 @@ for title, rates in transfer.items():
 #
 # $$t_{ij} = s_i + w_j + \text{slope} \times \cos_{ij} + \text{rest}_{ij}$$
 #
-# with $t_{ij}$ the transfer from $i$ to $j$, $s_i$ the strength of $i$, $w_j$ the weakness of $j$, and
-# $\cos_{ij}$ the cosine of the two.
+# with $t_{ij}$ the transfer from $i$ to $j$, $s_i$ the strength of $i$, $w_j$ the weakness of $j$,
+# and $\cos_{ij}$ the cosine of the two.
 #
-# *In numbers:* if row $i$ lies 10 points above the mean of all cells, and column $j$ 5 points below,
-# a cell of 50 in a table of mean 40 is $40 + 10 - 5 = 45$ and 5 more. Those 5 are what the pair has in
-# particular, and what the cosine should explain. (With the diagonal missing, rows and columns are
-# fitted by least squares.) The cosine's own rows and columns are taken out in the same way.
+# *In numbers:* if row $i$ lies 10 points above the mean of all cells, and column $j$ 5 points
+# below, a cell of 50 in a table of mean 40 is $40 + 10 - 5 = 45$ and 5 more. Those 5 are what the
+# pair has in particular, and what the cosine should explain. (With the diagonal missing, rows and
+# columns are fitted by least squares.) The cosine's own rows and columns are taken out in the same
+# way.
 #
 # > **Before you run:** what will the correlation of what is left be with the cosine? More or less
 # > than above?
@@ -858,9 +861,9 @@ print(f"true names: {chance[0]:.2f}; as high with other names: "
       f"{np.sum(np.array(chance) >= chance[0] - 1e-9) - 1} of 719")
 
 # %% [markdown]
-# So Goodfellow's explanation passes this test: what one pair of networks shares beyond their general
-# strength and weakness goes with the likeness of their gradients. So would any rival by which networks
-# come to have similar gradients, linear or not. (It was found after looking at these
+# So Goodfellow's explanation passes this test: what one pair of networks shares beyond their
+# general strength and weakness goes with the likeness of their gradients. So would any rival by
+# which networks come to have similar gradients, linear or not. (It was found after looking at these
 # networks, so call it exploratory, and test it on others.) Demontis and others [5] measure the same
 # three things, under other names, on many models and data sets.
 #
@@ -930,27 +933,27 @@ first = (least > 50).idxmax().where((least > 50).any())
 pd.DataFrame({"all six bars above 50 % from": first})
 
 # %% [markdown]
-# That is the answer to the question above: the first of these sources is the one with the smallest
-# number.
+# That is the answer to the question above: the source with the smallest number, FC10(1e-2), just
+# before FC10(1).
 
 # %% [markdown]
 # ## Summary
 #
 # - Pictures made for one network **fool others**, of other shapes, and trained on digits of which
 #   none is the same: more than noise of the same size does in every comparison we made.
-# - The first table of 2013 comes out **in nearly the same order** on networks trained anew, ten times;
-#   its numbers only in part: two thirds of the cells agree within both intervals, where nearly all
-#   would if the networks were the same. Of the small second one the **order is not
+# - The first table of 2013 comes out **in nearly the same order** on networks trained anew, ten
+#   times; its numbers only in part: two thirds of the cells agree within both intervals, where
+#   nearly all would if the networks were the same. Of the small second one the **order is not
 #   reproduced**; the statement that rests on it is.
 # - A cell is not transfer alone. Subtract what the network **errs anyway**, and compare at **equal
-#   size** and on **the same columns**: the strong rows of the linear networks are strong mostly because
-#   their perturbations are large. At equal size their lead is gone.
+#   size** and on **the same columns**: the strong rows of the linear networks are strong mostly
+#   because their perturbations are large. At equal size their lead is gone.
 # - At equal size a cell is the **strength** of its source, the **weakness** of its receiver, and the
 #   **likeness of their gradients**: together nearly all of it.
 # - **Targets** drawn at random come nearest to the paper's distortions. **Clipping** noise makes it
 #   smaller and more harmful; the paper seems not to have clipped.
-# - Networks make the **same** mistake more often than chance, though mostly in a quarter of the cases
-#   only.
+# - Networks make the **same** mistake more often than chance, though in the median pair in about a
+#   quarter of the cases only.
 #
 # **What comes next.** How far can a perturbation grow on its way through a network? Lecture 3 puts
 # bounds on it, layer by layer, and asks what such bounds promise.

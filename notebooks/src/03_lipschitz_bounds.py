@@ -466,8 +466,8 @@ claims.check_theorem("network-product", cases=len(seen), violations=(seen > boun
 # (3.3, to be precise), for two reasons. The pattern that one layer amplifies most does not come out
 # as the pattern that the *next* one amplifies most. And a sigmoid reaches its slope of $\frac14$
 # only at 0: to have the bound, all 200 hidden units would have to sit there at once. To compute the
-# best constant of such a network exactly is NP-hard [8]: nobody knows a way whose time does not explode
-# with the number of units.
+# best constant of such a network exactly is NP-hard [8]: nobody knows a way whose time does not
+# explode with the number of units.
 #
 # ### Beyond the product
 #
@@ -743,15 +743,16 @@ pd.DataFrame(medians).T.round(2)
 # 1.4 times too large, and LipSDP gains little, 1.1. The rest is not due to a loose bound: the
 # steepest place seen is seldom the place where the picture is.
 #
-# It is a promise, and one that no attack, however clever, will ever break.
+# The certificate is a promise, and one that no attack, however clever, will ever break.
 #
 # ## 9. Large bounds don't condemn
 #
 # The slides' second property: a large bound does not mean that there *are* adversarial examples.
 # The proof is a network that we *know* has none very near: the penalised one, whose certificates, a
-# length of .36 in the median (a distortion of .013), we have just computed. Multiply the weights and the bias of one of its rectified units by 1024, and
-# what the next layer takes from it by $1/1024$. Since $\max(0, 1024\,t) = 1024 \max(0, t)$, nothing
-# changes; with a power of two not even the rounding.
+# length of .36 in the median (a distortion of .013), we have just computed. Multiply the weights
+# and the bias of one of its rectified units by 1024, and what the next layer takes from it by
+# $1/1024$. Since $\max(0, 1024\,t) = 1024 \max(0, t)$, nothing changes; with a power of two not
+# even the rounding.
 #
 # > **Before you run:** will the product change? The certificates? And the network?
 
@@ -778,8 +779,8 @@ print(f"median certificate: {radii['rectifiers, penalised']['product'].median():
 
 # %% [markdown]
 # The same function, so the certificates from before still stand: no adversarial example is nearer
-# than that, however large the product has become. (Further off there are some: the attack finds them
-# at about twice that length.) Nor is there a limit: take $2^{100}$. The product
+# than that, however large the product has become. (Further off there are some: the attack finds
+# them at about two and a half times that length.) Nor is there a limit: take $2^{100}$. The product
 # belongs to the *weights*, not to the function. LipSDP weighs each unit for itself, so it does not
 # notice the change at all.
 #
@@ -960,8 +961,9 @@ at.agg(["mean", "std"]).round(1)
 # How far from zero must this be? Ten seeds of the same six networks agree closely, and say nothing
 # of other networks. Six numbers, each of which stands for five cells, correlate with 30 rates by
 # chance. How much? Exchange the *names* of the networks, for the cosines and the radii alike: there
-# are $6! = 720$ ways. The interval below reaches as far as 95 % of these do. (It came later: with
-# an interval over seeds alone a rival that is useless would lose to a radius that is useless, too.)
+# are $6! = 720$ ways. The interval below reaches as far as 95 % of these do. (This interval was
+# chosen after we had looked: with one over seeds alone a rival that is useless would lose to a
+# radius that is useless, too.)
 #
 # > **Before you run:** which of the two ranks the rates better?
 
