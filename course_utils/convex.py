@@ -87,7 +87,5 @@ def fit_linear(model: nn.Module, images: Tensor, labels: Tensor, *, weight_decay
 def check_finite(loss: float, where: str, knob: str) -> None:
     """Raise where the loss of a step is not finite; `knob` is what to try smaller."""
     if not abs(loss) < float("inf"):
-        raise FloatingPointError(
-            f"the loss is {loss} at {where}: training diverged. "
-            f"Try a smaller {knob}, and check the images and the model's first weights"
-        )
+        raise FloatingPointError(f"the loss is {loss} at {where}: training diverged. Try a smaller "
+                                 f"{knob}, and check the images and the model's first weights")

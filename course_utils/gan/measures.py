@@ -61,9 +61,8 @@ def _log_densities(samples: Tensor, test: Tensor, sigmas: Sequence[float],
     samples, test = _as_rows(samples, "samples"), _as_rows(test, name)
     count, pixels = samples.shape
     if test.shape[1] != pixels:
-        raise ValueError(
-            f"{name}: got images of {test.shape[1]} pixels, expected {pixels}, as the samples have"
-        )
+        raise ValueError(f"{name}: got images of {test.shape[1]} pixels, expected {pixels}, as the "
+                         "samples have")
     lengths = samples.square().sum(1)
     for some in test.split(BATCH):
         # |x|^2 - 2 x.s + |s|^2 is off by up to 1e-12 here, and in float32 by 1e-4, which a sigma
@@ -96,10 +95,8 @@ def features(classifier: nn.Module, images: Tensor) -> Tensor:
     """
     layers = linear_layers(classifier)
     if len(layers) < 2:
-        raise ValueError(
-            f"classifier: got {len(layers)} fully connected layers, expected at least two: "
-            "with one, the features are the pixels"
-        )
+        raise ValueError(f"classifier: got {len(layers)} fully connected layers, expected at least "
+                         "two: with one, the features are the pixels")
     taken = []
 
     def inputs_of_the_last(some: Tensor) -> tuple[Tensor]:
@@ -134,9 +131,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
         if rows.ndim != 2 or len(rows) < 2:
             raise ValueError(f"{name}: got shape {tuple(rows.shape)}, expected (N, k), N above 1")
     if first.shape[1] != second.shape[1]:
-        raise ValueError(
-            f"second: got {second.shape[1]} features, expected {first.shape[1]}, as in the first"
-        )
+        raise ValueError(f"second: got {second.shape[1]} features, expected {first.shape[1]}, as "
+                         "in the first")
     first, second = (rows.detach().cpu().double() for rows in both.values())
     s, t = (torch.atleast_2d(torch.cov(rows.T)) for rows in (first, second))
     values, vectors = torch.linalg.eigh(s)

@@ -204,6 +204,5 @@ def _check_players(generator: Generator, discriminator: nn.Module, images: Tenso
             raise ValueError(f"generator: makes images of shape {got}, expected {wanted}")
         logits = discriminator(made)
     if logits.numel() != 1:
-        raise ValueError(
-            f"discriminator: gave shape {tuple(logits.shape)} for one image, expected one logit"
-        )
+        raise ValueError(f"discriminator: gave shape {tuple(logits.shape)} for one image, expected "
+                         "one logit")

@@ -54,17 +54,15 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
         stride, dilation = pair(layer.stride)[axis], pair(layer.dilation)[axis]
         reach = dilation * (taps - 1) + 1
         if size + before + after < reach:
-            raise ValueError(
-                f"input_shape: got {input_shape}, too small for a kernel that reaches over {reach}"
-            )
+            raise ValueError(f"input_shape: got {input_shape}, too small for a kernel that reaches "
+                             f"over {reach}")
         outputs = (size + before + after - reach) // stride + 1
         if layer.padding_mode == "circular":
             period = size // stride
             if size % stride or outputs > period or max(before, after) > size:
-                raise ValueError(
-                    f"input_shape: got {input_shape}, where the circular padding or the stride "
-                    "makes outputs appear twice, or windows start elsewhere in each round"
-                )
+                raise ValueError(f"input_shape: got {input_shape}, where the circular padding or "
+                                 "the stride makes outputs appear twice, or windows start "
+                                 "elsewhere in each round")
         else:
             # The padding behind the image may go round into the zeros before it. Outputs whose
             # windows start behind the circle's end read those zeros only.

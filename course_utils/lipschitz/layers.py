@@ -161,18 +161,14 @@ def walk(
         kind = kind_of(layer, KINDS, f"model: layer {name!r}")
         if kind is None:
             known = ", ".join(sorted(k.__name__ for k in KINDS))
-            raise TypeError(
-                f"model: got layer {name!r}, a {type(layer).__name__}, whose bound is not known; "
-                f"expected nn.Sequential of {known}"
-            )
+            raise TypeError(f"model: got layer {name!r}, a {type(layer).__name__}, whose bound is "
+                            f"not known; expected nn.Sequential of {known}")
         yield name, kind, layer, shape
         try:
             shape = _shape_after(kind, layer, shape)
         except (RuntimeError, ValueError, IndexError) as error:
-            raise ValueError(
-                f"input_shape: got {tuple(input_shape)}, which layer {name!r} ({kind.__name__}) "
-                f"does not take: {error}"
-            ) from error
+            raise ValueError(f"input_shape: got {tuple(input_shape)}, which layer {name!r} "
+                             f"({kind.__name__}) does not take: {error}") from error
 
 
 def _leaves(model: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:

@@ -44,8 +44,6 @@ def kind_of(module: nn.Module, kinds: tuple[type[nn.Module], ...],
             if callable(value) and hasattr(type(part), attribute):
                 why = f"{attribute} replaced"
     if why:
-        raise TypeError(
-            f"{name}: got {type(module).__name__} with {why}, expected one that computes what its "
-            "weights say and nothing else"
-        )
+        raise TypeError(f"{name}: got {type(module).__name__} with {why}, expected one that "
+                        "computes what its weights say and nothing else")
     return kind
