@@ -7,10 +7,7 @@ import torch
 
 
 def get_device(device: str | torch.device | None = None) -> torch.device:
-    """Return the device to compute on.
-
-    Args:
-        device: "cpu", "cuda" (or "cuda:1"), "mps", or None for the fastest one that is here.
+    """Return the device to compute on: "cpu", "cuda" (or "cuda:1"), "mps"; None: the fastest here.
 
     Raises ValueError where it is unknown, or that device is not on this machine.
     """
@@ -24,11 +21,9 @@ def get_device(device: str | torch.device | None = None) -> torch.device:
     except RuntimeError:  # no device at all
         found = False
     if not found:
-        available = ", ".join(
-            f"{kind}:{n}" if n else kind for kind, count in here.items() for n in range(count)
-        )
-        got = repr(str(device))
-        raise ValueError(f"device: got {got}, expected a device of this machine: {available}")
+        names = [f"{kind}:{n}" if n else kind for kind, count in here.items() for n in range(count)]
+        raise ValueError(f"device: got {str(device)!r}, expected a device of this machine: "
+                         f"{', '.join(names)}")
     return place
 
 

@@ -15,6 +15,7 @@ from course_utils.checks import check_counts
 from course_utils.gan.training import discriminator_loss, generator_loss
 
 NOISE = 2  # numbers that a point is made from
+BLOBS = 8  # in which the real points lie
 SLOPE = 0.2  # of the rectifiers, below 0
 BETAS, EPSILON = (0.5, 0.999), 1e-8  # Adam's
 
@@ -79,31 +80,29 @@ def play(generator: Player, discriminator: Player, rules: Rules, points: Tensor,
     return generator, discriminator
 
 
-def pull(discriminator: Player, points: Tensor, *, saturating: bool = False) -> Tensor:
+def pull(discriminator: Player, points: Tensor) -> Tensor:
     """Return where G's loss would have each of its points (N, 2) go: minus its gradient there."""
     points = points.detach().requires_grad_()
-    fake = answer(discriminator.weights, points)
-    loss = len(points) * generator_loss(fake, saturating=saturating)
+    loss = len(points) * generator_loss(answer(discriminator.weights, points))
     return -torch.autograd.grad(loss, points)[0]
 
 
-def ring(count: int, random: torch.Generator, *, blobs: int = 8) -> Tensor:
+def ring(count: int, random: torch.Generator) -> Tensor:
     """Return points (count, 2), float64, in equal blobs (deviation .06) on the unit circle."""
-    which = torch.randint(blobs, (count,), generator=random)
-    return centres(blobs)[which] + 0.06 * torch.randn(
-        count, 2, generator=random, dtype=torch.float64)
+    which = torch.randint(BLOBS, (count,), generator=random)
+    return centres()[which] + 0.06 * torch.randn(count, 2, generator=random, dtype=torch.float64)
 
 
-def centres(blobs: int = 8) -> Tensor:
-    """Return the blobs' centres (blobs, 2), float64."""
-    angles = 2 * math.pi * torch.arange(blobs, dtype=torch.float64) / blobs
+def centres() -> Tensor:
+    """Return the blobs' centres (BLOBS, 2), float64."""
+    angles = 2 * math.pi * torch.arange(BLOBS, dtype=torch.float64) / BLOBS
     return torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
-def blob_shares(points: Tensor, *, blobs: int = 8) -> Tensor:
-    """Return the share (blobs,) of the points (N, 2) that lie within .25 of each blob's centre."""
-    distances, nearest = torch.cdist(points, centres(blobs)).min(dim=1)
-    return torch.bincount(nearest[distances < 0.25], minlength=blobs).double() / len(points)
+def blob_shares(points: Tensor) -> Tensor:
+    """Return the share (BLOBS,) of the points (N, 2) that lie within .25 of each blob's centre."""
+    distances, nearest = torch.cdist(points, centres()).min(dim=1)
+    return torch.bincount(nearest[distances < 0.25], minlength=BLOBS).double() / len(points)
 
 
 def run(rules: Rules, rounds: int, *, batch: int = 96, seed: int = 0) -> tuple[Player, Player]:
@@ -122,9 +121,7 @@ def _step(before: Player, rate: float, adam: bool, loss_of) -> Player:
     """One step down a loss of the weights, by Adam (Kingma and Ba 2015) or by the slope alone."""
     weights = tuple(w.detach().requires_grad_() for w in before.weights)
     slopes = torch.autograd.grad(loss_of(weights), weights)
-    steps = before.steps + 1
-    first, second = before.first, before.second
-    moves = slopes
+    first, second, steps, moves = before.first, before.second, before.steps + 1, slopes
     if adam:
         one, two = BETAS
         first = tuple(one * m + (1 - one) * g for m, g in zip(first, slopes))

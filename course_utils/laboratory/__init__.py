@@ -38,9 +38,8 @@ STUDIED = {
 NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF",
             *STUDIED)  # fmt: skip
 LAYERS = ("AlexNet, conv1, untrained", "EfficientNet-Lite0, stem, trained")  # of Lecture 3
-FILES = (  # what the site has
-    *NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator", *LAYERS,
-)  # fmt: skip
+# What the site has.
+FILES = (*NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator", *LAYERS)
 DIGITS = 100  # of the test set
 EXPORTED = ("mount", "stateOf", "Network", "largest", "logOdds", "distortion", "fastGradientSign",
             "projectedGradient", "smallestPerturbation", "noiseOfSize", "centred", "SmallNetwork",
@@ -89,9 +88,8 @@ def stored(name: str, model: nn.Module | None = None) -> dict:
     for layer in [model] if isinstance(model, RBF) else model:
         if isinstance(layer, nn.Linear):
             tensors += [layer.weight, layer.bias]
-            layers.append(
-                {"type": "dense", "inputs": layer.in_features, "outputs": layer.out_features}
-            )
+            sizes = {"inputs": layer.in_features, "outputs": layer.out_features}
+            layers.append({"type": "dense", **sizes})
         elif isinstance(layer, nn.BatchNorm1d):  # as the network uses it: part of the one before
             scale = layer.weight / (layer.running_var + layer.eps).sqrt()
             weight, bias = tensors[-2:]

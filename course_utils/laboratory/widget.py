@@ -40,11 +40,8 @@ def _widget() -> type:
     return Laboratory
 
 
-def laboratory(
-    kind: str = "",
-    *,
-    networks: tuple[str, ...] | Mapping[str, nn.Module] = ("FC10(1e-4)", "FC100-100-10"),
-):
+def laboratory(kind: str = "", *,
+               networks: tuple[str, ...] | Mapping[str, nn.Module] = NETWORKS[:2]):
     """Return the laboratory as a widget for JupyterLab, VS Code and Colab.
 
     A stored notebook keeps words and, of type `MIME`, {"kind", "networks"}, for the site.
@@ -54,8 +51,8 @@ def laboratory(
             each picture to all networks at once; "transfer" for errors over the first 100 test
             digits; "walk" for what the first network makes of noise, and the second of that;
             "frequency" for what convolutions amplify; or "game" for two networks in the plane.
-        networks: names, to choose from, or names to networks of one's own, as for
-            `course_utils.laboratory.stored`.
+        networks: names, to choose from, by default FC10(1e-4) and FC100-100-10; or names to
+            networks of one's own, as for `course_utils.laboratory.stored`.
 
     Raises ValueError where a network is unknown, or has layers that the laboratory lacks.
     """

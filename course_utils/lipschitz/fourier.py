@@ -88,9 +88,7 @@ def _check(layer: nn.Module, input_shape: tuple[int, int, int]) -> None:
 
 def is_shape(value: object) -> bool:
     """Return whether a value is a sequence of whole numbers above 0."""
-    return isinstance(value, tuple | list | torch.Size) and all(
-        isinstance(side, int) and side > 0 for side in value
-    )
+    return isinstance(value, tuple | list) and all(isinstance(n, int) and n > 0 for n in value)
 
 
 def _padding(layer: nn.Conv2d) -> list[tuple[int, int]]:

@@ -19,8 +19,7 @@ def blind_test(kinds: Mapping[str, torch.Tensor], generator: torch.Generator, *,
         kinds: name to images (N, 1, H, W) in [0, 1], the same N pictures in each; N >= rounds.
         generator: of the kinds and of the pictures, none of which is shown twice.
 
-    Returns:
-        A VBox of the picture (an Image), a row with a Button for each kind, and an HTML.
+    Returns a VBox of the picture (an Image), a row with a Button for each kind, and an HTML.
     """
     names = list(kinds)
     truth = torch.randint(len(names), (rounds,), generator=generator).tolist()
