@@ -638,8 +638,8 @@ pd.DataFrame({"sure (%)": {name: sure(images) for name, images in sets.items()}}
 
 # %% [markdown]
 # The classifier must choose one of ten, whatever it is shown, and noise makes it about as sure as
-# your samples do, if not surer. So "the classifier is sure" is no evidence of a digit, and you will not see that
-# measure again. Section 13 has a better one.
+# your samples do, if not surer. So "the classifier is sure" is no evidence of a digit, and you will
+# not see that measure again. Section 13 has a better one.
 
 # %% [markdown]
 # ## 7. The full run
@@ -781,10 +781,11 @@ plt.show()
 # **Figure 11.** Shares of the ten digits, by the classifier's answers. Dotted: equal shares.
 #
 # The rarest is the 2, and noise is nearly always taken for a 6. No digit is missing. But a
-# generator that knows ten pictures, one of each digit, would look perfect here, so shares say nothing about *variety*. What we need is a number that becomes worse
-# where a digit is left out *and* where the ten are always the same ten. The Fréchet distance is
-# one: it compares means and spreads of what the classifier computes on the way to its answer
-# (section 13). To know what its numbers mean, look at sets whose fault is known:
+# generator that knows ten pictures, one of each digit, would look perfect here, so shares say
+# nothing about *variety*. What we need is a number that becomes worse where a digit is left out
+# *and* where the ten are always the same ten. The Fréchet distance is one: it compares means and
+# spreads of what the classifier computes on the way to its answer (section 13). To know what its
+# numbers mean, look at sets whose fault is known:
 
 # %%
 from functools import cache
@@ -912,11 +913,11 @@ print(f"cured: less than a third of the collapsed: {cured < collapsed / 3}")
 # and takes anything that differs for a cure. The Fréchet distance sees both.
 
 # %% [markdown]
-# That is a **mode collapse**, and nothing in $G$ was broken: a few dozen rounds took its variety,
-# and a few hundred gave back most of it, though not the quality. What made it happen is the balance:
-# with as large steps, but in turn, the samples end a tenth as far away. Whatever $z$ is, $G$ makes about the same picture; as soon as $D$ gets its say it calls
-# that one "generated", and $G$ has to go elsewhere. If $G$ may then run on, it runs to the next
-# single picture.
+# Figure 12 shows a **mode collapse**. Whatever $z$ is, $G$ makes about the same picture; as soon as
+# $D$ gets its say it calls that one "generated", and $G$ has to go elsewhere. If $G$ may then run on,
+# it runs to the next single picture. Nothing in $G$ was broken: a few dozen rounds took its
+# variety, and a few hundred gave back most of it, though not the quality. What made it happen is
+# the balance: with as large steps, but in turn, the samples end a tenth as far away.
 #
 # Look at that picture: it is no digit at all. $G$ has found what $D$ *wrongly* believes in.
 # Lectures 1 to 4 had a name for such pictures, and section 14 comes back to it.
@@ -1001,16 +1002,16 @@ plt.show()
 print(scores.round(0).to_string())
 
 # %% [markdown]
-# Blurred digits beat real ones by far, and everything in the paper's table, though these first 2,000
-# test digits are the harder ones (on all 10,000 the full run had a dozen nats more). Nobody would take
-# them for real. The bells are the reason: 10,000 points are so few in 784 dimensions that every test
-# digit is far from all of them, so $\sigma$ must be large, and then what counts is not to be
-# *right* but to be in the *middle*. Nor have the curves levelled off: ten times as many samples
-# would change every number, and with few of them the generated digits even beat the real. The paper
-# itself says that the estimate has a high variance and does not do well in many dimensions; Theis
-# and others [2] showed how little it has to do with either likelihood or looks. And the claim
-# above? It stays open: by the paper's protocol these samples come out above the deep GSN, but not by
-# enough to exclude chance. And the protocol itself says little.
+# Blurred digits beat real ones by far, and everything in the paper's table, though these first
+# 2,000 test digits are the harder ones (on all 10,000 the full run had a dozen nats more). Nobody
+# would take them for real. The bells are the reason: 10,000 points are so few in 784 dimensions
+# that every test digit is far from all of them, so $\sigma$ must be large, and then what counts is
+# not to be *right* but to be in the *middle*. Nor have the curves levelled off: ten times as many
+# samples would change every number, and with few of them the generated digits even beat the real.
+# The paper itself says that the estimate has a high variance and does not do well in many
+# dimensions; Theis and others [2] showed how little it has to do with either likelihood or looks.
+# And the claim above? It stays open: by the paper's protocol these samples come out above the deep
+# GSN, but not by enough to exclude chance. And the protocol itself says little.
 #
 # ## 13. A second measure
 #
@@ -1194,11 +1195,11 @@ plt.show()
 
 # %% [markdown]
 # **Figure 15.** What $D$ takes for real ($D(x) > \frac12$) under one step of the fast gradient sign
-# against it, and under random signs.
+# against it, and under random signs; the first 1,000 test digits and samples.
 #
 # Random signs move $D$, too, if they are larger: a little ink everywhere is also ink in the ring.
-# (Not the first time in this course that noise does harm: Lecture 2's noise of .1 costs FC10(1) a
-# quarter of its digits.)
+# (Not the first time in this course that noise does harm: in Lecture 2, section 7, a grey veil of
+# clipped noise made AE400-10 misread nearly half of the digits.)
 #
 # Training against *a generator's* pictures is not training against *every* picture near by: $G$
 # makes what its weights can make, and there $D$ learned to look. Elsewhere, nobody ever asked it:
@@ -1256,10 +1257,11 @@ claims.check("gan-adversarial-discriminator", gain("Adam", "Adam, adversarial D"
 # %% [markdown]
 # Adversarial training does what it did in Lecture 4: on digits .02 now moves $D$ about a quarter as
 # far, also under twenty steps of attack; on samples, where $G$'s gradient is taken, about half. And
-# what $G$ makes? In some seeds it is better, in others worse. The verdict is *undecided*: five seeds
-# of small networks cannot tell a gain, or a loss, of a third from the luck of the seed, which the
-# null shows too. So nothing is said against the prediction, nor for it; on photographs, and with
-# larger networks, Liu and Hsieh [5] report better samples from such a $D$.
+# what $G$ makes? In some seeds it is better, in others worse. The verdict is *undecided*: five
+# seeds of small networks cannot tell a gain, or a loss, of a third from the luck of the seed. (How
+# large that is, section 4's table shows: *Adam* and *Adam, again*, the same training from other
+# seeds, differ by up to 131.) So nothing is said against the prediction, nor for it; on
+# photographs, and with larger networks, Liu and Hsieh [5] report better samples from such a $D$.
 #
 # So what is adversarial in both? In Lectures 1 to 4 the classifier stands still, and the adversary
 # looks for a mistake near one picture; in adversarial training the classifier answers. Here both
@@ -1374,8 +1376,8 @@ plt.show()
 #   windows** rank a blur above real digits; the **Fréchet distance** in a classifier's features
 #   does not, and is blind to what the classifier does not see. Trust no single number.
 # - $G$ learns from $D$'s input gradient. $D$ flips at a small step because it stands near
-#   $\frac12$. In log-odds a step moves it less than Lecture 4's classifier, and more by the measure of
-#   how sure each is: two networks' log-odds have no common scale.
+#   $\frac12$. In log-odds a step moves it less than Lecture 4's classifier, and more by the measure
+#   of how sure each is: two networks' log-odds have no common scale.
 #
 # **This is the end of the course.** You began with a change too faint to see, and end with pictures
 # that nobody drew. Both came out of one idea: follow the gradient in the pixels. What to take home
