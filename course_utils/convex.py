@@ -30,9 +30,8 @@ def fit_linear(model: nn.Module, images: Tensor, labels: Tensor, *, weight_decay
             `weight_decay`, it bounds how far an entry of the weights is from the solution, roughly.
         progress: whether to show a bar.
 
-    Returns:
-        One row for each evaluation of the loss: "evaluation", "loss" (with the weight decay),
-        "gradient" (its largest entry) and "error" (percent of the images misclassified).
+    Returns one row for each evaluation of the loss: "evaluation", "loss" (with the weight decay),
+    "gradient" (its largest entry) and "error" (percent of the images misclassified).
 
     Raises ValueError or TypeError where an argument is not as described, FloatingPointError where
     the loss is no longer finite.

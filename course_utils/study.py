@@ -17,12 +17,10 @@ def parts() -> list[str]:
 def read(part: str) -> pd.DataFrame:
     """Return what was measured: a row a measurement, with its training seed.
 
-    Args:
-        part: one of `parts()`. "tables" has the networks of Szegedy et al. 2013, ten seeds each;
-            its columns: seed, table ("models" or "halves"), row, column, measure, value, n.
-            "fast_gradient" has `zoo.STUDY`: condition, seed, measure, eps, value, n.
-            "few_digits" has Lecture 3's penalty and weight decay on 1,000 digits, "gan" Lecture 5's
-            small pairs.
+    part: one of `parts()`. "tables" has the networks of Szegedy et al. 2013, ten seeds each; its
+    columns: seed, table ("models" or "halves"), row, column, measure, value, n. "fast_gradient" has
+    `zoo.STUDY`: condition, seed, measure, eps, value, n. "few_digits" has Lecture 3's penalty and
+    weight decay on 1,000 digits, "gan" Lecture 5's small pairs.
 
     Raises ValueError where there is no such part.
     """

@@ -46,10 +46,9 @@ def fit(model: nn.Module, images: Tensor, labels: Tensor, *,
         seed: of the order in which the images are seen, of dropout, and of a loss's noise.
         progress: whether to show a bar.
 
-    Returns:
-        One row an epoch: "epoch", "loss" (mean, while it was trained on, without the weight
-        decay and the penalty) and, where the loss is `cross_entropy`, "error" (percent of the
-        images misclassified meanwhile).
+    Returns one row an epoch: "epoch", "loss" (mean, while it was trained on, without the weight
+    decay and the penalty) and, where the loss is `cross_entropy`, "error" (percent of the images
+    misclassified meanwhile).
 
     Raises ValueError or TypeError where an argument is not as described, FloatingPointError where
     the loss is no longer finite.
@@ -128,9 +127,8 @@ def fit_sparse_features(model: nn.Module, images: Tensor, labels: Tensor, *, spa
         weight_decay, iterations, tolerance: of the softmax layer.
         seed, options: of the autoencoder: epochs, batch_size and learning_rate.
 
-    Returns:
-        `fit_linear`'s report, after the autoencoder's, one row an epoch: "epoch",
-        "reconstruction" (half the squared error of an image) and "divergence" (sum over units).
+    Returns `fit_linear`'s report, after the autoencoder's, one row an epoch: "epoch",
+    "reconstruction" (half the squared error of an image) and "divergence" (sum over units).
 
     Source: AE400-10 of Szegedy et al. 2013 (arXiv:1312.6199), section 4.2, which gives no more
     than the 400 sigmoids and the softmax's weight decay of 1e-6; the penalty is that of Lee,

@@ -252,9 +252,8 @@ class _Search:
         moved = torch.add(r, slope, alpha=-1e6, out=slope).clamp_(self.lowest, self.highest)
         return InverseHessian(self.memory, self.weight, torch.ne(moved, r, out=moved), self.state)
 
-    def try_step(
-        self, direction: Tensor, merit: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def try_step(self, direction: Tensor, merit: Callable[[Tensor, Tensor], Tensor],
+                 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Step into the box; stay, with a shorter step next time, where merit(size, loss) rises.
 
         A step that is refused still teaches the memory something. Returns the trial r, its size

@@ -86,10 +86,9 @@ def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *,
             mode then.
         seed: of noise, dropout and the order in which the images are seen. progress: show a bar?
 
-    Returns:
-        One row for every `every` rounds, the last of fewer: "round", "epoch" (with its fraction),
-        and means over these rounds: "discriminator loss", "generator loss", "real" (D's output on
-        real images, 0 to 1) and "fake" (on generated ones, both before D's step).
+    Returns one row for every `every` rounds, the last of fewer: "round", "epoch" (with its
+    fraction), and means over these rounds: "discriminator loss", "generator loss", "real" (D's
+    output on real images, 0 to 1) and "fake" (on generated ones, both before D's step).
 
     Raises TypeError, ValueError where an argument is not as described, FloatingPointError where a
     loss is no longer finite.

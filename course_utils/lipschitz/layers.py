@@ -127,10 +127,9 @@ def layer_bounds(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame
         model: nn.Sequential, nested if need be, or one layer. A layer may stand in several places.
         input_shape: of one image, such as (1, 28, 28).
 
-    Returns:
-        A DataFrame, rows named as in `model.named_modules()`: "layer", "size" (channels in x
-        height x width x channels out, or inputs x outputs; "" where there is none), "stride"
-        ("N/A" where there is none), "lower" and "upper".
+    Returns a DataFrame, rows named as in `model.named_modules()`: "layer", "size" (channels in x
+    height x width x channels out, or inputs x outputs; "" where there is none), "stride" ("N/A"
+    where there is none), "lower" and "upper".
 
     Raises TypeError where a layer is of no known kind, or may compute something else than its kind
     (see `course_utils.lipschitz.plain`); it is named; ValueError where input_shape does not fit;
@@ -150,9 +149,8 @@ def layer_bounds(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def walk(
-    model: nn.Module, input_shape: tuple[int, ...]
-) -> Iterator[tuple[str, type[nn.Module], nn.Module, tuple[int, ...]]]:
+def walk(model: nn.Module, input_shape: tuple[int, ...],
+         ) -> Iterator[tuple[str, type[nn.Module], nn.Module, tuple[int, ...]]]:
     """Yield each layer's name, its kind, the layer, and the shape of its input, as they run."""
     if not fourier.is_shape(input_shape):
         raise ValueError(f"input_shape: got {input_shape!r}, expected whole numbers, (C, H, W)")
