@@ -275,7 +275,7 @@ def summarised(by_seed):
 
 ten = summarised(by_seed("error", printed))
 
-# %% mystnb={"image": {"alt": "Six panels, one for each network that pictures were made for. In each, five lines, one for each other network, with a black dot and its interval for our error over ten seeds, a hollow diamond with a grey interval for the paper's, and the signed difference printed at the right. Most intervals overlap; the largest differences are in the columns of AE400-10 and FC10(1)."}}
+# %% mystnb={"image": {"alt": "Six panels, one for each network that pictures were made for. In each, five lines, one for each other network, with a black dot and its interval for our error over ten seeds, a hollow diamond with a grey interval for the paper's, and the signed difference printed at the right. Most intervals overlap; the largest differences are in the lines of AE400-10, and for FC100-100-10 shown what was made for FC200-200-10."}}
 def as_table(cells):
     return cells.unstack().reindex(index=names, columns=names)
 

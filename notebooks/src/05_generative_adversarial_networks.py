@@ -334,7 +334,7 @@ def play(saturating, start=5.0, rounds=300, rate=0.3):
         path.append(path[-1] - rate * torch.autograd.grad(loss, mean)[0].item())
     return path
 
-# %% mystnb={"image": {"alt": "Two panels. Left, the size of the slope over the logit of D: for the saturating loss it rises in an S from 0 to 1, for the non-saturating one it falls from 1 to 0. Right, the distance over rounds: by the non-saturating loss it falls from 5 to 0 within some twenty rounds, by the saturating one it hardly moves for fifty rounds and arrives at about the hundredth."}}
+# %% mystnb={"image": {"alt": "Two panels. Left, the size of the slope over the logit of D: for the saturating loss it rises in an S from 0 to 1, for the non-saturating one it falls from 1 to 0. Right, the distance over rounds: by the non-saturating loss it falls from 5 to 0 within some twenty rounds, by the saturating one it falls slowly for fifty rounds and arrives after about ninety."}}
 logits = torch.linspace(-8, 8, 81)
 names = {"saturating, log(1 - D)": True, "non-saturating, -log D": False}
 slopes = {name: (logits if flag else -logits).sigmoid() for name, flag in names.items()}
@@ -505,7 +505,7 @@ def drawn(generator, discriminator):
     answers = plane.answer(discriminator.weights, grid).sigmoid().view(60, 60)
     return made, plane.pull(discriminator, made), answers
 
-# %% mystnb={"image": {"alt": "Four squares with eight black blobs on a circle. Start: generated crosses in a small heap in the middle. Fair, 150 rounds: crosses spread towards the circle. Fair, 500 rounds: crosses in all eight blobs and some between them, D grey everywhere. Hasty, 500 rounds: all crosses on a short curve that ends in one blob."}}
+# %% mystnb={"image": {"alt": "Four squares with eight black blobs on a circle. Start: generated crosses in a small heap in the middle. Fair, 150 rounds: crosses spread towards the circle. Fair, 500 rounds: crosses in all eight blobs and some between them, D dark inside the circle and lighter on it. Hasty, 500 rounds: all crosses on a short curve that ends in one blob."}}
 figures.game_in_the_plane({name: drawn(*pair) for name, pair in runs.items()},
                           plane.ring(300, lot), extent=1.6)
 plt.show()
@@ -592,7 +592,7 @@ plt.show()
 # **Figure 5.** What the same ten draws of noise become as training goes on. Nobody told the network
 # what a digit is, or that there are ten: all that $G$ ever learned came from $D$'s objections.
 
-# %% mystnb={"image": {"alt": "Two panels over the epochs. Left, the losses of D and of G, two wavering lines that come near to levels and stay there. Right, D's mean output: for real digits above one half, for generated ones below it, both apart at first and nearer to one half later."}}
+# %% mystnb={"image": {"alt": "Two panels over the epochs. Left, the losses: D's falls slowly, from nearly 1.4 to about 1.1, G's rises from .7 to 1.3. Right, D's mean output: near one half for both at first; then that for real digits rises to a little above .6, that for generated ones falls below .4."}}
 by_epoch = report.set_index("epoch")
 losses = by_epoch[["discriminator loss", "generator loss"]]
 figures.curves({"loss": losses, "D's mean output": by_epoch[["real", "fake"]]},
@@ -880,7 +880,7 @@ in_turn = gan.sample(control[0], 10_000)
 gan.train_gan(*pair, train_images[:10_000], epochs=3, average=0.9)
 stage("cured")
 
-# %% mystnb={"image": {"alt": "Three rows of ten pictures from the same noise. Before: ten different digits. Collapsed: ten times nearly the same dark picture with a few bright pixels. Cured: different digits again, rougher than before."}}
+# %% mystnb={"image": {"alt": "Three rows of ten pictures from the same noise. Before: digits of many kinds. Collapsed: ten times nearly the same dark picture with a few bright pixels. Cured: strokes of different digits again, much rougher than before."}}
 figures.digits([images for images, _ in stages.values()], names=list(stages))
 plt.show()
 
