@@ -148,7 +148,7 @@ def test_every_condition_of_lecture_4_is_measured_and_in_order():
     attacked = wide.dropna(subset="worst")
     attacks = attacked[["one step", "projected gradient", "DLR loss"]].max(axis=1)
     assert (attacks <= attacked["worst"] + 1e-6).all() and len(attacked) > 100
-    assert (attacked["worst"] + attacked["certified"] <= 100 + 1e-6).all()
+    assert ((attacked["worst"] + attacked["certified"]).dropna() <= 100 + 1e-6).all()  # maxout: no proof
     near = wide.dropna(subset="L2 attack")
     assert (near["L2 attack"] + near["L2 certified"] <= 100 + 1e-6).all()
 
