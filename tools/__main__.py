@@ -79,10 +79,13 @@ def test() -> int:
     from tools import lectures
 
     print("The tests in a browser are a step of their own: make test-browser", flush=True)
+    python = str(environment.ensure_dev())
+    # Here, or the first cell of a lecture that needs MNIST tells on stderr how it comes.
+    run("-c", "from course_utils.data import load_mnist; load_mnist('test')", python=python)
     return run(
         "-m", "pytest", "-n", str(machine.cores()), "--dist", "loadscope",  # see tests/conftest.py
         "--nbval", "--nbval-current-env", "--ignore=tests/browser", "tests", "notebooks",
-        python=str(environment.ensure_dev()), **lectures.kernel_environment(),
+        python=python, **lectures.kernel_environment(),
     )  # fmt: skip
 
 

@@ -115,15 +115,15 @@ def test_other_directions_are_at_right_angles_and_a_network_may_have_none():
             side = x.flatten(1) @ w - 0.5 * w.sum()
             return torch.stack([-side, side], dim=1)
         space = {"torch": torch, "generator": torch.Generator().manual_seed(1),
-                 "network": network, "some": flat, "right": digits}
-        for name in ("unit", "lead", "another"):
+                 "network": network, "hundred": flat, "right": digits}
+        for name in ("unit", "wrong_lead", "another"):
             (source,) = (c.source for c in cells if f"def {name}(" in c.source)
             exec(source[source.index(f"def {name}("):], space)
         known = [space["unit"](one.expand(30, -1), [])]
         found = space["another"](known, 0.3)
         torch.testing.assert_close((found * known[0]).sum(1), torch.zeros(30), atol=1e-5, rtol=0)
         torch.testing.assert_close(found.norm(dim=1), torch.ones(30))
-        assert (space["lead"](0.3 * found) > 0).sum() == fooled
+        assert (space["wrong_lead"](0.3 * found) > 0).sum() == fooled
 
 
 def test_the_straight_line_and_the_same_network_are_no_effects():

@@ -179,7 +179,8 @@ def test_six_networks_that_correlate_by_chance_explain_nothing(cells):
     table = pd.DataFrame(random.normal(size=(6, 6)), names, names)
     radius = pd.Series([0.5, 0.3, 0.1, 0.4, 0.2, 0.6], names)
     space = {"np": np, "pd": pd, "intervals": intervals, "rankdata": rankdata,
-             "permutations": permutations, "radii_of": lambda part: radius,
+             "orders": np.array(list(permutations(range(6)))), "pairs": ~np.eye(6, dtype=bool),
+             "radii_of": lambda part: radius,
              "table_of": lambda part, measure: table if measure == "cosine" else part}
     for words in ("def ranks(", "def lead("):
         defined(cells, words, space)

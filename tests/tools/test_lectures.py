@@ -207,7 +207,7 @@ def test_ctrl_c_ends_the_kernel(tmp_path):
     ("first", "measured", "status", "says"),
     [
         ("", 1.6, 0, "Every verdict is as expected"),
-        ("", 99.0, 1, "classifier: contradicted"),
+        ("", 0.5, 1, "linear-distortions: contradicted"),
         ("raise ValueError('no such digit')", 1.6, 1, "ValueError: no such digit"),
     ],
 )
@@ -218,11 +218,11 @@ def test_course_reports_what_today_showed(
     from course_utils.intervals import Interval
 
     monkeypatch.setattr(data, "load_mnist", lambda split: ([], []))
-    monkeypatch.setattr(claims, "CLAIMS", {"classifier": claims.CLAIMS["classifier"]})
-    earlier = claims.check("classifier", Interval(1.6, 1.5, 1.7), null=90)._repr_mimebundle_()
+    monkeypatch.setattr(claims, "CLAIMS", {"linear-distortions": claims.CLAIMS["linear-distortions"]})
+    earlier = claims.check("linear-distortions", Interval(1.6, 1.5, 1.7), null=1)._repr_mimebundle_()
     cell = new_code_cell(
-        f"claims.check('classifier', Interval({measured}, {measured}, {measured}), null=90)",
-        metadata={"tags": ["claim", "claim:classifier"]},
+        f"claims.check('linear-distortions', Interval({measured}, {measured}, {measured}), null=1)",
+        metadata={"tags": ["claim", "claim:linear-distortions"]},
         execution_count=2,
         outputs=[new_output("display_data", earlier)],
     )
@@ -234,7 +234,7 @@ def test_course_reports_what_today_showed(
     assert verdicts.course(folder, tmp_path / "build") == status
     said = capsys.readouterr().out
     assert says in said and "01_small: 0." in said
-    assert ("classifier: missing" in said) is bool(first)  # what was stored earlier doesn't count
+    assert ("linear-distortions: missing" in said) is bool(first)  # what was stored earlier doesn't count
     assert (folder / "01_small.ipynb").read_bytes() == before
     assert (tmp_path / "build" / "01_small.ipynb").exists()
 
