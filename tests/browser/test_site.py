@@ -153,8 +153,9 @@ def test_something_is_seen_within_a_second(page, name):
     for _ in range(3):
         page.goto("about:blank")
         page.goto((SITE / name).as_uri(), wait_until="load")
-        times.append(page.evaluate(
-            "performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+        painted = page.wait_for_function(  # it may come after the page has loaded
+            "performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+        times.append(painted.json_value())
     print(f"{name}: first paint after {', '.join(f'{ms:.0f}' for ms in times)} ms")
     assert min(times) < 1000
 
