@@ -55,6 +55,7 @@ from course_utils.exercises import check, hint, solution
 from course_utils.zoo import load_model
 
 figures.use_style()
+torch.set_num_threads(1)  # a game amplifies the last bit, which depends on threads
 
 # %% [markdown]
 # ## 1. The game
