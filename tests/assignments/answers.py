@@ -225,7 +225,7 @@ def common(problem_set: ProblemSet) -> list[Answer]:
         Answer(evasive, "right, but it changes each tensor and model that it is given",
                wrapped(CHANGES), full | dict.fromkeys(changing, 0)),
         Answer(unusual, "keeps what tests ask, to print it in a last cell",
-               below(wrapped(KEEPS), "print(seen)"), full),
+               below(wrapped(KEEPS), "print(asked_for)"), full),
         Answer(unusual, "compiled, decorated, and an object that is called", wrapped(CALLED), full),
         Answer(unusual, "magics, files, `exit`, `input` and `%reset` in cells of one's own",
                with_first(CELLS, wrapped("_ = square(2)\nassert (-torch.ones(1)).sig() < 1")), full),
@@ -400,11 +400,11 @@ def _changing(function):
 {name} = _changing({name})
 '''
 KEEPS = '''
-seen = []
+asked_for = []
 def _keeping(function):
     def call(*positional, **named):
-        seen.append((positional, named))
-        open("seen", "a").write(str(seen))
+        asked_for.append((positional, named))
+        open("seen", "a").write(str(asked_for))
         return function(*positional, **named)
     return call
 {name} = _keeping({name})

@@ -122,7 +122,8 @@ def fool_frechet(features, start, digits, eps):
 
 # %%
 lot = torch.Generator().manual_seed(51)
-layers = [torch.randn(64, 784, generator=lot) / 28, torch.randn(64, generator=lot) / 4]
+layers = [torch.randn(64, 784, generator=lot, dtype=torch.float32) / 28,
+          torch.randn(64, generator=lot, dtype=torch.float32) / 4]
 
 def seen(pictures):
     """The features: one layer of sigmoids, with weights drawn by lot."""
