@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils import zoo
-from course_utils.attacks import fgsm, lbfgs_attack, square
+from course_utils.attacks import fgsm, square
 from course_utils.data import load_mnist
-from course_utils.evaluation import certified_within, errors_within, misread
+from course_utils.evaluation import certified_within, errors_within, misread, nearest_mistake
 from course_utils.inference import predict
 from course_utils.lipschitz import certified_radius
 from course_utils.losses import adversarial_loss
@@ -135,21 +135,11 @@ def _attacked(
         yield "certified", eps, 100 * proved.double().mean(), len(labels)
     some, truth = images[:NEAREST], labels[:NEAREST]
     right = predict(model, some) == truth
-    distance, radius = nearest(model, some, truth), certified_radius(model, some)
+    distance, radius = nearest_mistake(model, some, truth), certified_radius(model, some)
     for size in RADII:
         yield "L2 attack", size, 100 * (distance <= size).double().mean(), len(truth)
         yield "L2 certified", size, 100 * (right & (radius > size)).double().mean(), len(truth)
     yield "distance", 0.0, distance[right].mean(), int(right.sum())
-
-
-def nearest(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The L2 distance (N,) of the nearest mistake that Lecture 1's attack finds, of any class."""
-    best = torch.where(predict(model, images) == labels, torch.inf, 0.0)
-    for shift in range(1, 10):
-        found = lbfgs_attack(model, images, (labels + shift) % 10)
-        length = found.perturbation.flatten(1).norm(dim=1)
-        best = torch.where(found.success, best.minimum(length), best)
-    return best
 
 
 def at_side(images: Tensor, side: int) -> Tensor:
