@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from course_utils.attacks import fgsm, lbfgs_attack, pgd, square
 from course_utils.checks import check_attack, check_choice
 from course_utils.inference import logits_of, predict
+from course_utils.lipschitz.plain import kind_of
 from course_utils.models import eval_mode
 
 ATTACKS = ("one step", "projected gradient", "DLR loss", "targeted", "square")
@@ -94,30 +95,31 @@ def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: f
     Nothing is claimed beyond float64's rounding, and an image that is not certified may resist.
 
     Args:
-        model: nn.Sequential of Flatten, Linear, Conv2d, dropout, and functions that never fall,
-            applied number by number (ReLU, sigmoid, tanh); the last layer Linear. Another kind
-            raises TypeError, by name.
+        model: nn.Sequential of Flatten, Linear, Conv2d, dropout, ReLU, sigmoid and tanh, the last
+            layer Linear. Another kind, or one with hooks, raises TypeError, by name.
         images: (N, ...) in [0, 1]; labels: int64 (N,), the true classes.
         eps: in pixel units, at least 0.
 
     Source: Gowal et al. 2018 (arXiv:1810.12715), sections 3 and 4.
     """
     check_attack(model, images, labels, eps=eps)
+    passed = nn.Flatten, nn.Linear, nn.Conv2d, nn.Dropout, nn.ReLU, nn.Sigmoid, nn.Tanh
+    for part, kinds in ((model, (nn.Sequential,)), *((part, passed) for part in model.children())):
+        if kind_of(part, kinds, "model") is None:
+            raise TypeError(f"model: no interval passes {type(part).__name__}")
     *layers, last = [layer for layer in model if not isinstance(layer, nn.Dropout)]
     low, high = (images.double() - eps).clamp_min(0), (images.double() + eps).clamp_max(1)
     with eval_mode(model), torch.no_grad():
         for layer in layers:
             centre, radius = (high + low) / 2, (high - low) / 2
-            if isinstance(layer, nn.Flatten | nn.ReLU | nn.Sigmoid | nn.Tanh):
-                low, high = layer(low), layer(high)
-            elif isinstance(layer, nn.Linear | nn.Conv2d):
+            if isinstance(layer, nn.Linear | nn.Conv2d):
                 act = nn.functional.linear if isinstance(layer, nn.Linear) else layer._conv_forward
-                weight, bias = layer.weight.double(), layer.bias
-                centre = act(centre, weight, bias if bias is None else bias.double())
-                radius = act(radius, weight.abs(), None)
+                bias = None if layer.bias is None else layer.bias.double()
+                centre = act(centre, layer.weight.double(), bias)
+                radius = act(radius, layer.weight.double().abs(), None)
                 low, high = centre - radius, centre + radius
             else:
-                raise TypeError(f"model: no interval passes {type(layer).__name__}")
+                low, high = layer(low), layer(high)
         weight, bias = last.weight.double(), last.bias.double()
         lead = weight[labels][:, None] - weight  # (N, classes, units)
         centre, radius = (high + low) / 2, (high - low) / 2

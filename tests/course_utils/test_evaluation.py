@@ -148,3 +148,11 @@ def test_the_convolutional_network_takes_digits_and_its_seed():
     assert model(torch.rand(3, 1, 28, 28)).shape == (3, 10)
     assert torch.equal(model[0].weight, convolutional(seed=1)[0].weight)
     assert not torch.equal(model[0].weight, convolutional(seed=2)[0].weight)
+
+
+def test_a_layer_that_computes_something_else_gets_no_certificate(linear):
+    """Intervals of the weights alone would prove what is false."""
+    model, (_, images, labels) = fully_connected(5, 3, inputs=16, seed=0), linear
+    model[1].register_forward_hook(lambda module, inputs, output: 100 * output)
+    with pytest.raises(TypeError, match="model: got Linear with forward hooks"):
+        certified_within(model, images, labels, eps=0.01)

@@ -28,7 +28,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # Of what lectures import, and of what runs the course: each imports only from its left.
 ORDER = (
     "__init__ device vision sources data machine plan deep_compression checks intervals models "
-    "imagenet inference attacks evaluation losses convex lipschitz training checkpoint zoo "
+    "imagenet inference attacks losses convex lipschitz evaluation training checkpoint zoo "
     "transfer gan published deck cards claims figures widgets exercises assignments study "
     "laboratory"
 ).split()
