@@ -97,8 +97,7 @@ def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: f
     Args:
         model: nn.Sequential of Flatten, Linear, Conv2d, dropout, ReLU, sigmoid and tanh, the last
             layer Linear. Another kind, or one with hooks, raises TypeError, by name.
-        images: (N, ...) in [0, 1]; labels: int64 (N,), the true classes.
-        eps: in pixel units, at least 0.
+        images: (N, ...) in [0, 1]; labels: int64 (N,); eps: in pixel units, at least 0.
 
     Source: Gowal et al. 2018 (arXiv:1810.12715), sections 3 and 4.
     """
