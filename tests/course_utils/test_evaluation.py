@@ -10,7 +10,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils.attacks import square
-from course_utils.evaluation import ATTACKS, certified_within, errors_within, misread
+from course_utils.evaluation import (
+    ATTACKS,
+    certified_within,
+    errors_within,
+    misread,
+    nearest_mistake,
+)
 from course_utils.losses import minmax_loss
 from course_utils.models import convolutional, fully_connected
 
@@ -156,3 +162,16 @@ def test_a_layer_that_computes_something_else_gets_no_certificate(linear):
     model[1].register_forward_hook(lambda module, inputs, output: 100 * output)
     with pytest.raises(TypeError, match="model: got Linear with forward hooks"):
         certified_within(model, images, labels, eps=0.01)
+
+
+def test_the_nearest_mistake_of_a_linear_model_is_at_its_nearest_border(linear):
+    model, images, labels = linear
+    weight, logits = model[1].weight.detach(), model(images).detach()
+    lead = logits.gather(1, labels[:, None]) - logits
+    apart = (weight[labels][:, None] - weight).norm(dim=2)
+    expected = (lead / apart).scatter(1, labels[:, None], torch.inf).amin(1)
+    found = nearest_mistake(model, images, labels)
+    inside = expected < 0.3  # no pixel meets the box on the way
+    assert inside.sum() > 20
+    torch.testing.assert_close(found[inside], expected[inside], rtol=0.02, atol=1e-4)
+    assert (nearest_mistake(model, images, (labels + 1) % 3) == 0).all()  # misread as they are
