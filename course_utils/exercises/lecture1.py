@@ -18,7 +18,7 @@ def objective(perturbation, chance, c):
 
 
 def walls(x):
-    """How far each pixel of the perturbation may go down and up for x + r to stay in the box."""
+    """How far r may go down and up at each pixel for x + r to stay in the box."""
     return torch.stack([-x, 1 - x])
 
 
@@ -30,7 +30,7 @@ def logit_gradient(logits, target):
 
 
 def bisection(adversarial, tolerance):
-    """The smallest t in [0, 1], to within `tolerance`, for which adversarial(t) is True."""
+    """The smallest t in [0, 1] with adversarial(t) True, to within `tolerance`."""
     if adversarial(0.0):
         return 0.0
     low, high = 0.0, 1.0
@@ -44,7 +44,7 @@ def bisection(adversarial, tolerance):
 
 
 def closed_form(x, w, b):
-    """The smallest r, in the 2-norm, that takes x to the boundary w . (x + r) + b = 0."""
+    """The smallest r, in the 2-norm, with x + r where w . (x + r) + b = 0."""
     margin = w @ x + b
     return -margin * w / w.square().sum()
 

@@ -116,8 +116,8 @@ from course_utils.exercises import check, hint, solution
 def distortion(perturbation):
     """Root mean square per pixel of a perturbation.
 
-    perturbation: float tensor of any shape, one picture's. Returns a tensor without dimensions,
-    of the same dtype, 0 or above.
+    perturbation: float tensor of any shape, one picture's. Returns a tensor
+    without dimensions, of the same dtype, 0 or above.
     """
     ...
 
@@ -139,7 +139,7 @@ print("training", tuple(images.shape), "test", tuple(test_images.shape))
 print("pixels from", images.min().item(), "to", images.max().item())
 
 # %% mystnb={"image": {"alt": "Ten handwritten digits in a row, white on black: 5, 0, 4, 1, 9, 2, 1, 3, 1, 4, each with its label beneath."}}
-figures.digits([images[:10]], titles=[[str(label.item()) for label in labels[:10]]])
+figures.digits([images[:10]], titles=[labels[:10].tolist()])
 plt.show()
 
 # %% [markdown]
@@ -176,12 +176,16 @@ print(f"wrong on the training set: {error_rate(network, images, labels):.2f} %")
 
 # %% tags=["claim", "claim:classifier"]
 tables = study.read("tables").query("table == 'models'")
-seeds = tables.set_index(["measure", "row", "column", "seed"])["value"].sort_index()
-theirs, errors = published.szegedy_models()["test error"], seeds["error", "test"]
-ours = pd.DataFrame({n: vars(intervals.next_seed(errors[n])) for n in theirs.index}).T
-claims.check_table("classifier", ours["value"], theirs, low=ours["low"], high=ours["high"],
-                   n=10_000, detail="ten seeds; FC100-100-10 errs on "
-                   f"{intervals.over_seeds(errors['FC100-100-10'])} %")
+keys = ["measure", "row", "column", "seed"]
+seeds = tables.set_index(keys)["value"].sort_index()
+theirs = published.szegedy_models()["test error"]
+errors = seeds["error", "test"]
+ours = {n: vars(intervals.next_seed(errors[n])) for n in theirs.index}
+ours = pd.DataFrame(ours).T
+claims.check_table(
+    "classifier", ours["value"], theirs, low=ours["low"], high=ours["high"],
+    n=10_000, detail="ten seeds; FC100-100-10 errs on "
+    f"{intervals.over_seeds(errors['FC100-100-10'])} %")
 
 # %% [markdown]
 # The order is the paper's, though FC100-100-10 and AE400-10 (an autoencoder, Lecture 2 has it) are
@@ -210,10 +214,11 @@ linear = fully_connected(10)
 history = fit_linear(linear, images, labels, weight_decay=1e-2)
 wrong = error_rate(linear, test_images, test_labels)
 print(f"test error: {wrong:.1f} % (you said {guess})")
-print(f"paper: {published.szegedy_models().loc['FC10(1e-2)', 'test error']:.1f} %")
+print(f"paper: {theirs['FC10(1e-2)']:.1f} %")
 
 # %% mystnb={"image": {"alt": "A curve that falls steeply during the first ten evaluations of the loss and is flat for the rest."}}
-figures.curves({"loss with weight decay": history.set_index("evaluation")[["loss"]]},
+loss = history.set_index("evaluation")[["loss"]]
+figures.curves({"loss with weight decay": loss},
                xlabel="evaluation of the loss")
 plt.show()
 
@@ -264,8 +269,9 @@ plt.show()
 def objective(perturbation, chance, c):
     """c * ||r||^2 + cross-entropy toward the target, of one picture.
 
-    perturbation: float tensor of any shape, r; chance: a tensor without dimensions, above 0, the
-    probability that the network gives to the target at x + r; c: a number above 0.
+    perturbation: float tensor of any shape, r; chance: a tensor without
+    dimensions, above 0, the probability that the network gives to the target
+    at x + r; c: a number above 0.
     Returns a tensor without dimensions, of the same dtype.
     """
     ...
@@ -297,10 +303,11 @@ check("objective", objective)
 
 # %%
 def walls(x):
-    """How far each pixel of the perturbation may go down and up for x + r to stay in the box.
+    """How far r may go down and up at each pixel for x + r to stay in the box.
 
-    x: float tensor of any shape, pixels in [0, 1]. Returns a tensor of one dimension more, (2, ...),
-    of the same dtype: first the lowest value of each pixel of r, then the highest.
+    x: float tensor of any shape, pixels in [0, 1]. Returns a tensor of one
+    dimension more, (2, ...), of the same dtype: first the lowest value of each
+    pixel of r, then the highest.
     """
     ...
 
@@ -334,13 +341,14 @@ guess = "?"  # steps of gradient descent, steps of L-BFGS
 # %%
 start = np.array([0.1, 0.75])
 found = [start]
-minimize(height, start, jac=slope, method="L-BFGS-B", bounds=[(0, 1)] * 2, tol=1e-12,
-         callback=lambda p: found.append(p.copy()))
+minimize(height, start, jac=slope, method="L-BFGS-B", bounds=[(0, 1)] * 2,
+         tol=1e-12, callback=lambda p: found.append(p.copy()))
 descent = [start]
 while np.linalg.norm(descent[-1] - found[-1]) > 1e-3:
     descent.append(np.clip(descent[-1] - 0.075 * slope(descent[-1]), 0, 1))
 near = [np.linalg.norm(p - found[-1]) <= 1e-3 for p in found].index(True)
-paths = {"gradient descent": np.array(descent), "L-BFGS": np.array(found[: near + 1])}
+paths = {"gradient descent": np.array(descent),
+         "L-BFGS": np.array(found[: near + 1])}
 
 # %% mystnb={"image": {"alt": "Contours of a narrow slanting valley with a square box. The path of gradient descent bounces between the valley's walls in many short steps; the path of L-BFGS turns into the valley at once and reaches the lowest point, on the box's right edge, in a few steps."}}
 figures.descent_paths(height, paths)
@@ -379,8 +387,8 @@ def penalty(r, c):
 def logit_gradient(logits, target):
     """Gradient of the cross-entropy toward the target, in the logits.
 
-    logits: float (K,), of one picture; target: int, a class. Returns float (K,) of the same dtype,
-    without autograd.
+    logits: float (K,), of one picture; target: int, a class. Returns float (K,)
+    of the same dtype, without autograd.
     """
     ...
 
@@ -396,9 +404,8 @@ pixels = x.numpy().ravel()
 bounds = np.stack([-pixels, 1 - pixels], axis=1)
 
 def minimiser(c):
-    found = minimize(
-        penalty, np.zeros(784), args=(c,), jac=True, method="L-BFGS-B", bounds=bounds
-    )
+    found = minimize(penalty, np.zeros(784), args=(c,), jac=True,
+                     method="L-BFGS-B", bounds=bounds)
     return torch.tensor(found.x).reshape(x.shape)
 
 # %%
@@ -437,10 +444,11 @@ plt.show()
 
 # %%
 def bisection(adversarial, tolerance):
-    """The smallest t in [0, 1], to within `tolerance`, for which adversarial(t) is True.
+    """The smallest t in [0, 1] with adversarial(t) True, to within `tolerance`.
 
-    adversarial: takes a float t and says whether x + t * r is adversarial. It is True at 1, and
-    from some t on; it may cost a pass through the network, so call it sparingly.
+    adversarial: takes a float t and says whether x + t * r is adversarial. It
+    is True at 1, and from some t on; it may cost a pass through the network, so
+    call it sparingly.
     tolerance: float above 0. Returns a float for which adversarial(t) is True.
     """
     ...
@@ -461,7 +469,8 @@ for _ in range(10):
     else:
         high = middle
 r = minimiser(low)
-print(f"c = {low:.2f}  ||r|| = {r.norm():.3f}  distortion = {r.norm() / 28:.4f}")
+print(f"c = {low:.2f}  ||r|| = {r.norm():.3f}  "
+      f"distortion = {r.norm() / 28:.4f}")
 
 # %% [markdown]
 # This *is* the attack of the paper, but done like this, one picture and one $c$ at a time, it is
@@ -539,28 +548,31 @@ print(f"reached: {result.success.sum()} of {len(targets)} (you said {guess}), "
 again = (digits + torch.randint(1, 10, (1000,), generator=generator)) % 10
 by_luck = 100 * (predict(network, result.images) == again).double().mean()
 print(f"targets drawn anew are met by {by_luck:.1f} % of the pictures")
-success = seeds["success", "FC100-100-10", "FC100-100-10"]  # percent of 1,000 digits a seed
+success = seeds["success", "FC100-100-10", "FC100-100-10"]  # % of 1,000 digits
 missed = round(10 * (100 - success).sum())
-claims.check_theorem("target-reached", cases=1000 * len(success), violations=missed,
-                     detail=f"{len(success)} networks, 1,000 digits each")
+claims.check_theorem(
+    "target-reached", cases=1000 * len(success), violations=missed,
+    detail=f"{len(success)} networks, 1,000 digits each")
 
 # %% [markdown]
 # Then the box. A constraint that the code enforces is no discovery: it can only be violated.
 
 # %% tags=["claim", "claim:box-constraint"]
 outside = ((result.images < 0) | (result.images > 1)).sum()
-claims.check_theorem("box-constraint", cases=result.images.numel(), violations=outside)
+claims.check_theorem("box-constraint", cases=result.images.numel(),
+                     violations=outside)
 
 # %% [markdown]
 # The size is a matter for eyes, so look. One picture for each digit:
 
 # %% mystnb={"image": {"alt": "Three rows of ten pictures. Top: the digits 0 to 9. Middle: their perturbations, magnified, faint dark and light strokes on grey. Bottom: the adversarial images, which look like the digits of the top row with a little grey haze; beneath each the wrong class that the network gives it."}}
 one_each = [(digits == digit).nonzero()[0].item() for digit in range(10)]
-factor = 4
+factor, changed = 4, result.images[one_each]
 figures.digits(
-    [originals[one_each], factor * result.perturbation[one_each], result.images[one_each]],
+    [originals[one_each], factor * result.perturbation[one_each], changed],
     names=["original", f"r, magnified\n{factor} times", "adversarial"],
-    titles=[digits[one_each].tolist(), None, predict(network, result.images[one_each]).tolist()],
+    titles=[digits[one_each].tolist(), None,
+            predict(network, changed).tolist()],
     signed=[1],
 )
 plt.show()
@@ -586,7 +598,8 @@ blind_test(kinds, torch.Generator().manual_seed(7))
 # %% mystnb={"image": {"alt": "Ten pictures of handwritten digits in a row, numbered 1 to 10. Some are clean, some have faint smudges around the strokes, some have a fine even grain."}}
 drawn = torch.Generator().manual_seed(8)
 which = torch.randint(3, (10,), generator=drawn)
-shown = torch.stack([[*kinds.values()][kind][100 + i] for i, kind in enumerate(which)])
+samples = [*kinds.values()]
+shown = torch.stack([samples[k][100 + i] for i, k in enumerate(which)])
 figures.digits([shown], titles=[list(range(1, 11))])
 plt.show()
 
@@ -599,7 +612,7 @@ plt.show()
 guess = "?"  # their numbers, such as "1, 5"
 
 # %%
-print(", ".join(f"{i}: {[*kinds][kind]}" for i, kind in enumerate(which, start=1)))
+print(", ".join(f"{i}: {[*kinds][k]}" for i, k in enumerate(which, start=1)))
 print("you said", guess)
 
 # %% [markdown]
@@ -625,12 +638,14 @@ guess = "?"  # in percent
 # %%
 size = (noisy - originals).square().mean(dim=(1, 2, 3)).sqrt()
 print(f"mean distortion: noise {size.mean():.4f}, attack {rms.mean():.4f}")
-print(f"fooled by noise: {error_rate(network, noisy, digits):.1f} % (you said {guess})")
+wrong = error_rate(network, noisy, digits)
+print(f"fooled by noise: {wrong:.1f} % (you said {guess})")
 
 # %% mystnb={"image": {"alt": "Three rows of ten pictures: digits, the same with the attack's perturbation, and the same with noise. The second and third row differ little from the first; beneath the second row stand wrong classes, beneath the third the right ones."}}
 shown = [originals[one_each], result.images[one_each], noisy[one_each]]
 answers = [predict(network, row).tolist() for row in shown]
-figures.digits(shown, names=["original", "attack", "noise of the\nsame size"], titles=answers)
+figures.digits(shown, names=["original", "attack", "noise of the\nsame size"],
+               titles=answers)
 plt.show()
 
 # %% [markdown]
@@ -661,8 +676,9 @@ from course_utils.lipschitz import certified_radius
 
 safe = certified_radius(network, originals) / 28
 broken = (safe <= 0) | (rms < safe)
-claims.check_theorem("small-enough-radius", cases=1000, violations=broken.sum(),
-                     detail=f"median of the safe distortions {safe.median():.4f}")
+claims.check_theorem(
+    "small-enough-radius", cases=1000, violations=broken.sum(),
+    detail=f"median of the safe distortions {safe.median():.4f}")
 
 # %% [markdown]
 # Both statements are true, then, of different sizes: for half of the digits *no* change below .0034
@@ -680,13 +696,14 @@ guess = "?"  # how many times as long
 # %% tags=["drift:0.5"]
 rows = {}
 for times in range(8, 0, -1):
-    longer = boxed_noise(originals, times * rms, torch.Generator().manual_seed(4))
+    drawn = torch.Generator().manual_seed(4)
+    longer = boxed_noise(originals, times * rms, drawn)
     size = (longer - originals).square().mean(dim=(1, 2, 3)).sqrt()
     fooled = predict(network, longer) != digits
     needed = size.where(fooled, needed) if rows else size
     rows[times] = [size.mean().item(), 100 * fooled.double().mean().item()]
 print("you said", guess)
-pd.DataFrame.from_dict(rows, "index", columns=["distortion", "error (%)"]).round(2)
+pd.DataFrame(rows, ["distortion", "error (%)"]).T.round(2)
 
 # %% [markdown]
 # Six times as long. This is why testing with noise had warned nobody. (Attacking by gradient had
@@ -727,7 +744,7 @@ guess = "?"  # how many of eight: at the attack's length, at three times
 
 # %%
 def unit(d, known):
-    """What the directions d, (N, 784), have at right angles to the known ones, of length 1."""
+    """The part of d, (N, 784), at right angles to the known, of length 1."""
     for other in known:
         d = d - (d * other).sum(dim=1, keepdim=True) * other
     return d / d.norm(dim=1, keepdim=True).clamp(min=1e-9)
@@ -736,15 +753,18 @@ def unit(d, known):
 hundred, right = originals[:100].flatten(1), digits[:100, None]
 
 def wrong_lead(step):
-    """By how much the strongest wrong logit leads after this step; above 0 the network errs."""
+    """How far the strongest wrong logit leads; above 0 the network errs."""
     logits = network((hundred + step).clamp(0, 1).view(-1, 1, 28, 28))
     wrong = logits.scatter(1, right, -torch.inf).amax(dim=1)
     return wrong - logits.gather(1, right)[:, 0]
 
 # %%
+def at_random(known):
+    return unit(torch.randn(hundred.shape, generator=generator), known)
+
 def another(known, length):
-    """Directions at right angles to the known ones, along which the wrong logit leads most."""
-    d = unit(torch.randn(hundred.shape, generator=generator), known)
+    """At right angles to the known, where the wrong logit leads most."""
+    d = at_random(known)
     for _ in range(10):
         d.requires_grad_()
         (uphill,) = torch.autograd.grad(wrong_lead(length * d).sum(), d)
@@ -752,18 +772,18 @@ def another(known, length):
     return d
 
 # %% tags=["drift:0.5"]
-table = {}
+table, found = {}, result.perturbation[:100].flatten(1)
 for times in (1, 2, 3):
-    length = times * result.perturbation[:100].flatten(1).norm(dim=1, keepdim=True)
-    known = [unit(result.perturbation[:100].flatten(1), [])]
+    length = times * found.norm(dim=1, keepdim=True)
+    known = [unit(found, [])]
     for _ in range(8):
         known.append(another(known, length))
-    random = [unit(torch.randn(hundred.shape, generator=generator), []) for _ in range(8)]
+    random = [at_random([]) for _ in range(8)]
     fools = [torch.cat([wrong_lead(length * d) > 0 for d in which])
              for which in (known[1:], random)]
-    table[times] = [100 * found.double().mean().item() for found in fools]
+    table[times] = [100 * f.double().mean().item() for f in fools]
 print("you said", guess)
-pd.DataFrame.from_dict(table, "index", columns=["found: fooled (%)", "random: fooled (%)"]).round(1)
+pd.DataFrame(table, ["found: fooled (%)", "random: fooled (%)"]).T.round(1)
 
 # %% [markdown]
 # At the attack's own length two of the eight fool (28 %), at three times practically all: directions
@@ -788,17 +808,19 @@ guess = "?"  # how many times
 # %%
 flat = images.flatten(1)
 distances = torch.cdist(flat[:1000], flat) / 28
-to_real = distances.masked_fill(labels[None] != targets[:, None], torch.inf).amin(dim=1)
+other = labels[None] != targets[:, None]
+to_real = distances.masked_fill(other, torch.inf).amin(dim=1)
 times = to_real.mean() / rms.mean()
-print(f"nearest real picture of the target class: {to_real.mean():.3f}, {times:.1f} times as far")
+print(f"nearest real picture of the target class: {to_real.mean():.3f}, "
+      f"{times:.1f} times as far")
 print(f"adversarial picture: {rms.mean():.3f} (you said {guess})")
-print(f"below a third of the way: {100 * (3 * rms < to_real).double().mean():.1f} %")
+near = 100 * (3 * rms < to_real).double().mean()
+print(f"below a third of the way: {near:.1f} %")
 
 # %% mystnb={"image": {"alt": "Two histograms. That of the adversarial images is narrow and close to zero; that of the distance to the nearest training image of the target class lies several times further to the right. They hardly overlap."}}
-figures.histograms(
-    {"adversarial image": rms, "nearest real image of the target class": to_real},
-    xlabel="distortion (root mean square per pixel)",
-)
+figures.histograms({"adversarial image": rms,
+                    "nearest real image of the target class": to_real},
+                   xlabel="distortion (root mean square per pixel)")
 plt.show()
 
 # %% [markdown]
@@ -830,19 +852,21 @@ claims.check("imperceptible", share, null=needed.mean() / to_real.mean(),
 guess = "?"  # from, to
 
 # %%
-some = torch.cat([(labels == digit).nonzero()[:50, 0] for digit in range(10)])
-aims = (labels[some].repeat_interleave(9) + torch.arange(1, 10).repeat(500)) % 10
+some = torch.cat([(labels == k).nonzero()[:50, 0] for k in range(10)])
+given = labels[some].repeat_interleave(9)
+aims = (given + torch.arange(1, 10).repeat(500)) % 10
 starts = images[some].repeat_interleave(9, dim=0)
 nine = lbfgs_attack(network, starts, aims, progress=True).distortion
-table = pd.DataFrame({"from": labels[some].repeat_interleave(9), "to": aims, "mean": nine})
+table = pd.DataFrame({"from": given, "to": aims, "mean": nine})
 pairs = table.groupby(["from", "to"])["mean"]
-nearest = pairs.mean().nsmallest(3).index
 print("you said", guess)
-pd.DataFrame({pair: vars(intervals.over_seeds(pairs.get_group(pair))) for pair in nearest}).T
+pd.DataFrame({pair: vars(intervals.over_seeds(pairs.get_group(pair)))
+              for pair in pairs.mean().nsmallest(3).index}).T
 
 # %% mystnb={"image": {"alt": "A table of ten digits by ten targets, shaded by mean distortion, with the number printed in each cell and an empty diagonal."}}
-figures.number_table(1000 * pairs.mean().unstack(), label="mean distortion, in thousandths",
-                     rows="digit", columns="target")
+figures.number_table(
+    1000 * pairs.mean().unstack(), label="mean distortion, in thousandths",
+    rows="digit", columns="target")
 plt.show()
 
 # %% [markdown]
@@ -866,9 +890,9 @@ plt.show()
 
 # %%
 def closed_form(x, w, b):
-    """The smallest r, in the 2-norm, that takes x to the boundary w . (x + r) + b = 0.
+    """The smallest r, in the 2-norm, with x + r where w . (x + r) + b = 0.
 
-    x: float (D,); w: float (D,), not all zero; b: a number. There is no box here.
+    x: float (D,); w: float (D,), not all zero; b: a number. There is no box.
     Returns float (D,) of the same dtype.
     """
     ...
@@ -902,8 +926,9 @@ def shortest(x, target, weight, bias):
         r = np.clip(normals.T @ prices, -x, 1 - x)
         shortfall = needed - normals @ r
         return -(r @ r / 2 + prices @ shortfall), -shortfall
-    best = minimize(negative_dual, np.zeros(9), jac=True, method="L-BFGS-B",
-                    bounds=[(0, None)] * 9, options={"ftol": 1e-15, "gtol": 1e-9})
+    best = minimize(
+        negative_dual, np.zeros(9), jac=True, method="L-BFGS-B",
+        bounds=[(0, None)] * 9, options={"ftol": 1e-15, "gtol": 1e-9})
     return np.sqrt(max(0, -2 * best.fun))
 
 # %% [markdown]
@@ -917,13 +942,14 @@ guess = "?"  # in percent
 
 # %%
 model = load_model("FC10(1e-4)")
-ours = lbfgs_attack(model, originals[:200], targets[:200], progress=False).distortion
+ours = lbfgs_attack(model, originals[:200], targets[:200]).distortion
 weight, bias = (p.detach().double().numpy() for p in model.parameters())
 inputs = originals[:200].double().flatten(1).numpy()
-lengths = [shortest(x, l, weight, bias) for x, l in zip(inputs, targets[:200].tolist())]
-exact = torch.tensor(lengths) / 28
+exact = torch.tensor([shortest(x, l, weight, bias) / 28
+                      for x, l in zip(inputs, targets[:200].tolist())])
+excess = 100 * (ours.double().mean() / exact.mean() - 1)
 print(f"mean distortion: exact {exact.mean():.4f}, ours {ours.mean():.4f}: "
-      f"{100 * (ours.double().mean() / exact.mean() - 1):.2f} % too long (you said {guess})")
+      f"{excess:.2f} % too long (you said {guess})")
 
 # %% [markdown]
 # Is that little? Beside it, the simplest thing that reaches the target: straight along the gradient
@@ -931,21 +957,23 @@ print(f"mean distortion: exact {exact.mean():.4f}, ours {ours.mean():.4f}: "
 # reach: what is the attack's excess over the exact optimum, in percent of the straight line's?
 
 # %%
-here, aim = originals[:200].clone().requires_grad_(), targets[:200, None]
+start, aim = originals[:200], targets[:200, None]
+here = start.clone().requires_grad_()
 lead = model(here).gather(1, aim) - model(here).gather(1, digits[:200, None])
 (along,) = torch.autograd.grad(lead.sum(), here)
 steps = torch.linspace(0, 1, 2001) * 20 / along.flatten(1).norm(dim=1).max()
 line = torch.full((200,), torch.inf)
 for step in steps.flip(0):
-    moved = (originals[:200] + step * along).clamp(0, 1)
-    there = predict(model, moved) == targets[:200]
-    line[there] = (moved - originals[:200]).square().mean(dim=(1, 2, 3)).sqrt()[there]
+    moved = (start + step * along).clamp(0, 1)
+    size = (moved - start).square().mean(dim=(1, 2, 3)).sqrt()
+    line = size.where(predict(model, moved) == targets[:200], line)
 
 # %% tags=["claim", "claim:minimal-norm"]
 some = line.isfinite() & (exact > 0)
 excess = (ours[some] / exact[some] - 1, line[some] / exact[some] - 1)
 share = intervals.ratio(100 * excess[0], excess[1])
-claims.check("minimal-norm", share, null=100.0, detail=f"{some.sum()} digits, one network")
+claims.check("minimal-norm", share, null=100.0,
+             detail=f"{some.sum()} digits, one network")
 
 # %% mystnb={"image": {"alt": "A scatter plot of 200 small circles, our distortion over the exact one; all lie on the diagonal."}}
 figures.agreement(exact, ours, label="distortion")
@@ -973,25 +1001,29 @@ guess = "?"  # larger or smaller
 
 # %%
 names = ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)"]
-models = {name: load_model(name) for name in names}
-attacks = {n: lbfgs_attack(m, originals, targets, progress=False) for n, m in models.items()}
-right = {n: predict(m, originals) == digits for n, m in models.items()}
+models = {n: load_model(n) for n in names}
+attacks = {n: lbfgs_attack(models[n], originals, targets) for n in names}
+right = {n: predict(models[n], originals) == digits for n in names}
+found = {n: attacks[n].distortion[right[n]] for n in names}
 table = published.szegedy_models().loc[names, ["av. distortion", "test error"]]
 table.columns = ["paper: distortion", "paper: test error"]
-table["distortion"] = [attacks[n].distortion[right[n]].mean().item() for n in names]
-table["test error"] = [error_rate(m, test_images, test_labels) for m in models.values()]
+table["distortion"] = [found[n].mean().item() for n in names]
+table["test error"] = [error_rate(models[n], test_images, test_labels)
+                       for n in names]
 print("you said", guess)
 table.round(3)
 
 # %% tags=["claim", "claim:linear-distortions"]
-sizes = [seeds["distortion", name, name] for name in names]
-steps = [intervals.ratio(sizes[1], sizes[0]), intervals.ratio(sizes[2], sizes[1])]
-below = 100 * (1 - np.array([size.mean() for size in sizes]) / table["paper: distortion"])
-other = lbfgs_attack(model, originals, again, progress=False).distortion[right[names[0]]].mean()
+sizes = [seeds["distortion", n, n] for n in names]
+steps = [intervals.ratio(b, a) for a, b in zip(sizes, sizes[1:])]
+means = np.array([size.mean() for size in sizes])
+below = 100 * (1 - means / table["paper: distortion"])
+other = lbfgs_attack(model, originals, again).distortion[right[names[0]]]
 claims.check("linear-distortions", min(steps, key=lambda step: step.value),
-             null=other / table["distortion"].iloc[0],
-             detail=f"both: {', '.join(map(str, steps))}; ten draws of 1,000 digits; the three "
-                    f"values themselves are {below.min():.0f} to {below.max():.0f} % smaller")
+             null=other.mean() / table["distortion"].iloc[0],
+             detail=f"both: {', '.join(map(str, steps))}; ten draws of 1,000 "
+             "digits; the three values themselves are "
+             f"{below.min():.0f} to {below.max():.0f} % smaller")
 
 # %% [markdown]
 # So decay does make it longer, and not by scaling. What does it change? The *directions*. A linear
@@ -999,22 +1031,23 @@ claims.check("linear-distortions", min(steps, key=lambda step: step.value),
 # from the mean picture of $j$ to the mean picture of $l$. And the scaling, to be sure:
 
 # %%
-means = torch.stack([images[labels == k].mean(dim=0).flatten() for k in range(10)])
+means = torch.stack([images[labels == k].mean(dim=0).flatten()
+                     for k in range(10)])
 one, two = torch.triu_indices(10, 10, offset=1)
 
 # %%
 rows = {}
-for name, m in models.items():
-    w = m[-1].weight.detach()
+for n in names:
+    w = models[n][-1].weight.detach()
     normal, plain = w[one] - w[two], means[one] - means[two]
-    small = load_model(name).requires_grad_(False)
+    small = load_model(n).requires_grad_(False)
     small[-1].weight.mul_(0.1), small[-1].bias.mul_(0.1)
-    scaled = lbfgs_attack(small, originals[:200], targets[:200]).distortion.mean().item()
-    rows[name] = [normal.norm(dim=1).mean().item(),
-                  torch.cosine_similarity(normal, plain).mean().item(),
-                  attacks[name].distortion[:200].mean().item(), scaled]
-columns = ["|w_l - w_j|", "cosine with the means", "distortion", "all weights times 0.1"]
-pd.DataFrame.from_dict(rows, "index", columns=columns).round(3)
+    scaled = lbfgs_attack(small, originals[:200], targets[:200]).distortion
+    rows[n] = [x.mean().item() for x in (
+        normal.norm(dim=1), torch.cosine_similarity(normal, plain),
+        attacks[n].distortion[:200], scaled)]
+pd.DataFrame(rows, ["|w_l - w_j|", "cosine with the means", "distortion",
+                    "all weights times 0.1"]).T.round(3)
 
 # %% [markdown]
 # With much decay the normals *are* the differences of the mean digits (cosine 1). Along that
@@ -1029,13 +1062,14 @@ pd.DataFrame.from_dict(rows, "index", columns=columns).round(3)
 # pixels of all pictures at once, which counts long perturbations for more.
 
 # %%
-names4 = [*names, "FC100-100-10"]
-found = {name: attacks[name].distortion[right[name]] for name in names}
 found["FC100-100-10"] = rms
-averages = published.szegedy_models().loc[names4, ["av. distortion"]].add_prefix("paper: ")
-averages["mean"] = [found[n].mean().item() for n in names4]
-averages["ten seeds"] = [str(intervals.over_seeds(seeds["distortion", n, n])) for n in names4]
-averages["root mean square"] = [found[n].square().mean().sqrt().item() for n in names4]
+averages = published.szegedy_models().loc[[*found], ["av. distortion"]]
+averages = averages.add_prefix("paper: ")
+averages["mean"] = [size.mean().item() for size in found.values()]
+averages["ten seeds"] = [str(intervals.over_seeds(seeds["distortion", n, n]))
+                         for n in found]
+averages["root mean square"] = [size.square().mean().sqrt().item()
+                                for size in found.values()]
 averages.round(4)
 
 # %% [markdown]
@@ -1095,7 +1129,8 @@ def batch_penalty(r, c):
 
 # %%
 pixels = some.numpy().ravel()
-limits, options = np.stack([-pixels, 1 - pixels], axis=1), {"maxiter": 30, "maxcor": 5}
+limits = np.stack([-pixels, 1 - pixels], axis=1)
+options = {"maxiter": 30, "maxcor": 5}
 
 def batch_minimiser(c, start):
     found = minimize(batch_penalty, start.numpy().ravel(), args=(c,), jac=True,
@@ -1121,13 +1156,13 @@ for _ in range(8):
 # shortened along its line, as in Exercise 5.
 
 # %%
-shortest_found, drawn = taught.clone(), torch.Generator().manual_seed(5)
+best, drawn = taught.clone(), torch.Generator().manual_seed(5)
 for _ in range(3):
-    away = boxed_noise(originals[:100], torch.full((100,), 0.1), drawn).double() - some
-    r, reached = batch_minimiser(low, away)
+    noise = boxed_noise(originals[:100], torch.full((100,), 0.1), drawn)
+    r, reached = batch_minimiser(low, noise.double() - some)
     for t in torch.linspace(1, 0.5, 51):
         there = reached & (precise(some + t * r).argmax(dim=1) == aims)
-        shortest_found[there] = (t * length(r))[there].minimum(shortest_found[there])
+        best[there] = (t * length(r))[there].minimum(best[there])
 
 # %% [markdown]
 # > **Before you run:** on how many of the hundred digits will any of this beat the course's attack
@@ -1138,13 +1173,15 @@ guess = "?"  # digits, fraction
 
 # %% tags=["drift:0.5"]
 mine = rms[:100].double()
-bracket = {"proved: none shorter": proved, "best known": shortest_found.minimum(mine),
+known = best.minimum(mine)
+bracket = {"proved: none shorter": proved, "best known": known,
            "the attack": mine, "the taught method": taught}
-better = (shortest_found < 0.99 * mine).sum()
+better = (best < 0.99 * mine).sum()
 print(f"found shorter by more than 1 %: {better} of 100 (you said {guess})")
-print(f"the attack over the best known: {100 * (mine / bracket['best known'] - 1).mean():.2f} %, "
-      f"the taught method over the attack: {100 * (taught / mine - 1).mean():.1f} %")
-pd.DataFrame({name: [values.mean().item()] for name, values in bracket.items()}).round(4)
+print("the attack over the best known: "
+      f"{100 * (mine / known - 1).mean():.2f} %, the taught method over the "
+      f"attack: {100 * (taught / mine - 1).mean():.1f} %")
+pd.DataFrame({n: [size.mean().item()] for n, size in bracket.items()}).round(4)
 
 # %% [markdown]
 # *Mean distortions.* From above the bracket is firm: other starts end in the same valleys, and what
