@@ -7,7 +7,7 @@ from course_utils.exercises.framework import Exercise, call, random, unlike
 
 
 def table_cell(logits, labels):
-    """One cell of the table: error rate and ends of its 95 % Wilson interval, in percent."""
+    """One cell of the table: the error rate and its 95 % Wilson interval, in %."""
     n, z = len(labels), 1.96
     p = (logits.argmax(dim=1) != labels).double().mean()
     middle = p + z**2 / (2 * n)
@@ -17,7 +17,7 @@ def table_cell(logits, labels):
 
 
 def stronger_row(images, perturbations, stddev):
-    """Images that fool a network you have not seen, better than those made for one network."""
+    """Images that fool an unseen network better than those made for one."""
     # normalize divides by the norm, and leaves zero as it is.
     directions = torch.nn.functional.normalize(perturbations.flatten(2), dim=2)
     mean = directions.mean(dim=0)

@@ -94,7 +94,8 @@ names = list(published.szegedy_models().index)
 models = {name: load_model(name) for name in names}
 ours = pd.DataFrame({name: load_record(name) for name in names}).T
 table = published.szegedy_models().iloc[:, :2].add_prefix("paper: ")
-table[["train error", "test error"]] = ours[["train_error", "test_error"]].astype(float)
+for kind in ("train", "test"):
+    table[f"{kind} error"] = ours[f"{kind}_error"].astype(float)
 table.round(2)
 
 # %% [markdown]
@@ -114,7 +115,8 @@ from course_utils.transfer import distortion, draw_targets
 
 n = 1000
 originals, digits = images[:n], labels[:n]
-targets = draw_targets(digits, how="random", generator=torch.Generator().manual_seed(1))
+drawn = torch.Generator().manual_seed(1)
+targets = draw_targets(digits, how="random", generator=drawn)
 adversarial = {
     name: lbfgs_attack(model, originals, targets, progress=True).images
     for name, model in models.items()
@@ -129,7 +131,7 @@ adversarial = {
 # %% mystnb={"image": {"alt": "A picture of a handwritten digit with a little grey haze, and beside it six panels of ten horizontal bars, one for each network: the probability of each class. The network that the picture was made for is split between the true class and the target; the title of each panel says what that network answers."}}
 def answers_to(image):
     with torch.no_grad():
-        return {name: model(image[None])[0].softmax(0) for name, model in models.items()}
+        return {n: models[n](image[None])[0].softmax(0) for n in names}
 
 index = 7
 image = adversarial["FC10(1e-2)"][index]
@@ -162,7 +164,8 @@ from course_utils.transfer import boxed_noise, gaussian_noise, transfer_table
 generator = torch.Generator().manual_seed(2)
 sets = dict(adversarial)
 for stddev in (0.1, 0.3):
-    sets[published.NOISE.format(stddev)] = gaussian_noise(originals, stddev, generator)
+    noise = gaussian_noise(originals, stddev, generator)
+    sets[published.NOISE.format(stddev)] = noise
 measured = transfer_table(models, sets, digits)
 
 # %% [markdown]
@@ -179,11 +182,12 @@ from course_utils.exercises import check, hint, solution
 
 # %%
 def table_cell(logits, labels):
-    """One cell of the table: error rate and ends of its 95 % Wilson interval, in percent.
+    """One cell of the table: the error rate and its 95 % Wilson interval, in %.
 
-    logits: float (N, K), what a network says to one set of images; labels: int64 (N,), the true
-    classes. Returns float64 (3,): rate, low, high. With p the share misclassified and z = 1.96,
-    the ends are (p + z^2 / 2N -+ z sqrt(p (1 - p) / N + z^2 / 4N^2)) / (1 + z^2 / N).
+    logits: float (N, K), what a network says to one set of images; labels:
+    int64 (N,), the true classes. Returns float64 (3,): rate, low, high. With p
+    the share misclassified and z = 1.96, the ends are
+    (p + z^2 / 2N -+ z sqrt(p (1 - p) / N + z^2 / 4N^2)) / (1 + z^2 / N).
     """
     ...
 
@@ -195,14 +199,13 @@ check("table-cell", table_cell)
 
 # %% tags=["drift:0.5"]
 def with_intervals(table):
-    low, high, errors = (t.map("{:.1f}".format) for t in (table.low, table.high, table.errors))
+    errors, low, high = (part.map("{:.1f}".format) for part in table)
     return errors + " (" + low + " to " + high + ")"
 
 clean = transfer_table(models, {"clean": originals}, digits).errors.loc["clean"]
-right = {name: model(originals).argmax(1) == digits for name, model in models.items()}
-sizes = pd.Series({
-    name: distortion(adversarial[name] - originals)[right[name]].mean().item() for name in names
-})
+right = {n: models[n](originals).argmax(1) == digits for n in names}
+found = {n: distortion(adversarial[n] - originals)[right[n]] for n in names}
+sizes = pd.Series({n: found[n].mean().item() for n in names})
 shown = with_intervals(measured)
 shown["av. distortion"] = [*sizes.round(3), 0.1, 0.3]
 shown
@@ -239,9 +242,10 @@ def explained(n, cells):
     return (nearest.sub(cells).abs() < 0.05 + 1e-9).sum()
 
 # %%
-counts = {n: [explained(n, printed), explained(n, second)] for n in range(50, 1000)}
-columns = [f"of {len(printed)} in the first", f"of {len(second)} in the second"]
-table = pd.DataFrame.from_dict(counts, "index", columns=columns).rename_axis("n")
+counts = {n: [explained(n, table) for table in (printed, second)]
+          for n in range(50, 1000)}
+titles = [f"of {len(printed)} in the first", f"of {len(second)} in the second"]
+table = pd.DataFrame(counts, titles).T.rename_axis("n")
 print("you said", guess)
 table[table.iloc[:, 1] == 6].head(3)
 
@@ -263,15 +267,20 @@ table[table.iloc[:, 1] == 6].head(3)
 
 # %%
 results = study.read("tables").replace("FC100-100-10(P1)", "FC100-100-10")
-results = results.set_index(["table", "measure", "row", "column", "seed"])["value"].sort_index()
+keys = ["table", "measure", "row", "column", "seed"]
+results = results.set_index(keys)["value"].sort_index()
 
 def by_seed(measure, like, table="models"):
-    """A row for each cell of `like`, (made for, shown to), and a column for each seed."""
+    """A row for each cell of `like`, (made for, shown to), a column a seed."""
     return results[table, measure].unstack("seed").reindex(like.index)
 
+# %% [markdown]
+# Each cell's mean, then, and where one more seed would fall:
+
+# %%
 def summarised(by_seed):
-    """Mean, and where one more seed would fall."""
-    return by_seed.apply(lambda row: pd.Series(vars(intervals.next_seed(row))), axis=1)
+    return by_seed.apply(
+        lambda row: pd.Series(vars(intervals.next_seed(row))), axis=1)
 
 ten = summarised(by_seed("error", printed))
 
@@ -280,11 +289,12 @@ def as_table(cells):
     return cells.unstack().reindex(index=names, columns=names)
 
 def of_256(printed):
-    return printed.apply(lambda p: pd.Series(vars(intervals.proportion(round(2.56 * p), 256))))
+    return printed.apply(
+        lambda p: pd.Series(vars(intervals.proportion(round(2.56 * p), 256))))
 
 theirs = of_256(printed)
-figures.beside_paper(*(as_table(ten[end]) for end in ("value", "low", "high")),
-                     as_table(printed), *(as_table(theirs[end]) for end in ("low", "high")))
+figures.beside_paper(*map(as_table, (
+    ten.value, ten.low, ten.high, printed, theirs.low, theirs.high)))
 plt.show()
 
 # %% [markdown]
@@ -306,12 +316,13 @@ guess = "?"  # of 30, if they were the same; of 30, found
 errors, lots = by_seed("error", printed), np.random.default_rng(0)
 
 def agreeing(seed):
-    """The cells that agree when 256 pictures of this seed stand for the paper."""
-    rest = [intervals.next_seed(row) for row in errors.drop(columns=seed).to_numpy()]
+    """Cells that agree when 256 pictures of this seed stand for the paper."""
+    rest = errors.drop(columns=seed).to_numpy()
     wrong = (10 * errors[seed]).round().astype(int)  # of 1,000
     drawn = lots.hypergeometric(wrong, 1000 - wrong, 256)
-    return sum(intervals.agree(ours, intervals.proportion(k, 256))
-               for ours, k in zip(rest, drawn))
+    return sum(intervals.agree(intervals.next_seed(row),
+                               intervals.proportion(k, 256))
+               for row, k in zip(rest, drawn))
 
 # %%
 same = [agreeing(seed) for seed in errors]
@@ -324,9 +335,10 @@ print("with each of ten seeds for the paper:", *same)
 # chance gives? Shuffle one of the tables ten thousand times, and see how often it does as well.
 
 # %% tags=["claim", "claim:cross-model-table"]
-claims.check_table("cross-model-table", ten["value"], printed, low=ten["low"], high=ten["high"],
-                   n=256, detail="ten seeds against one training of 2013; were the networks "
-                   f"the same, about {np.mean(same):.0f} would agree")
+claims.check_table(
+    "cross-model-table", ten["value"], printed, low=ten["low"],
+    high=ten["high"], n=256, detail="ten seeds against one training of 2013; "
+    f"were the networks the same, about {np.mean(same):.0f} would agree")
 
 # %% [markdown]
 # So the *order* is reproduced, the numbers only in part: nine cells differ by more than pictures and
@@ -339,11 +351,14 @@ claims.check_table("cross-model-table", ten["value"], printed, low=ten["low"], h
 # %%
 from itertools import permutations
 
-def renamed(order):
-    return cells(as_table(ten["value"]).loc[[*order], [*order]].set_axis(names).set_axis(names, axis=1))
+def renamed(values, order):
+    table = as_table(values).loc[[*order], [*order]]
+    return cells(table.set_axis(names).set_axis(names, axis=1))
 
-ranks = [spearmanr(renamed(order), printed).statistic for order in permutations(names)]
-print(f"as good as the true names: {np.sum(np.array(ranks) >= ranks[0] - 1e-9)} of 720")
+ranks = [spearmanr(renamed(ten["value"], order), printed).statistic
+         for order in permutations(names)]
+as_good = np.sum(np.array(ranks) >= ranks[0] - 1e-9)
+print(f"as good as the true names: {as_good} of 720")
 
 # %% [markdown]
 # The diagonal has a verdict of its own. A network that errs on every fourth digit anyway scores
@@ -354,9 +369,10 @@ def diagonal(measure):
     return pd.DataFrame({n: results["models", measure, n, n] for n in names})
 
 excess = diagonal("error") - diagonal("error, noise of its size")
-noisy = {n: boxed_noise(originals, distortion(adversarial[n] - originals), generator) for n in names}
-again = {n: boxed_noise(originals, distortion(adversarial[n] - originals), generator) for n in names}
-one, two = (transfer_table(models, sets, digits).errors for sets in (noisy, again))
+size = {n: distortion(adversarial[n] - originals) for n in names}
+noisy = {n: boxed_noise(originals, size[n], generator) for n in names}
+again = {n: boxed_noise(originals, size[n], generator) for n in names}
+one, two = (transfer_table(models, s, digits).errors for s in (noisy, again))
 claims.check("own-row", intervals.over_seeds(excess.min(axis=1)),
              null=(two - one).to_numpy().diagonal().min(), detail="ten seeds")
 
@@ -388,11 +404,13 @@ pd.concat([clean.to_frame("no change").T, one]).round(1)
 above = by_seed("error", printed) - by_seed("error, noise of its size", printed)
 each = above.apply(intervals.over_seeds, axis=1)
 null = cells(two.loc[names] - one.loc[names]).mean()
-linear = [made.startswith("FC10(") and shown.startswith("FC10(") for made, shown in above.index]
+linear = [made.startswith("FC10(") and shown.startswith("FC10(")
+          for made, shown in above.index]
 retrained = intervals.over_seeds(above[~np.array(linear)].mean())
-claims.check("transfer-above-noise", intervals.over_seeds(above.mean()), null=null,
-             detail=f"mean of 30 cells, ten seeds; each alone: {sum(i.low > 0 for i in each)}; "
-                    f"without the {sum(linear)} between linear networks: {retrained}")
+claims.check("transfer-above-noise", intervals.over_seeds(above.mean()),
+             null=null, detail="mean of 30 cells, ten seeds; each alone: "
+             f"{sum(i.low > 0 for i in each)}; without the {sum(linear)} "
+             f"between linear networks: {retrained}")
 
 # %% [markdown]
 # The interval is narrow since a mean of thirty cells hides how they differ, and since it speaks of
@@ -408,12 +426,12 @@ claims.check("transfer-above-noise", intervals.over_seeds(above.mean()), null=nu
 
 # %% tags=["drift:0.5"]
 def transfer_rates(sets):
-    """Among the digits that each network had right: the percentage that it now has wrong."""
-    return pd.DataFrame({
-        name: {row: 100 * (model(moved).argmax(1) != digits)[right[name]].double().mean().item()
-               for row, moved in sets.items()}
-        for name, model in models.items()
-    })
+    """Of the digits that each network had right, the percentage now wrong."""
+    def rate(name, moved):
+        wrong = models[name](moved).argmax(1) != digits
+        return 100 * wrong[right[name]].double().mean().item()
+    return pd.DataFrame({n: {row: rate(n, moved) for row, moved in sets.items()}
+                         for n in names})
 
 rates = transfer_rates(adversarial)
 rates.round(1)
@@ -433,7 +451,7 @@ guess = "?"  # which row
 
 # %%
 def lead(table, name="FC10(1)"):
-    """The row's mean less each other row's, on the columns of the four other networks."""
+    """The row's mean less each other row's, in the other networks' columns."""
     def shared(other):
         columns = [n for n in names if n not in (name, other)]
         return (table.loc[name, columns] - table.loc[other, columns]).mean()
@@ -446,7 +464,7 @@ pd.DataFrame({"ours": leads.apply(intervals.over_seeds, axis=1).astype(str),
               "paper": lead(as_table(printed)).round(1)})
 
 # %% tags=["claim", "claim:linear-transfer-best"]
-lot = [lead(as_table(by_lot[seed]), name).min() for seed in by_lot for name in names]
+lot = [lead(as_table(by_lot[seed]), n).min() for seed in by_lot for n in names]
 claims.check("linear-transfer-best", intervals.over_seeds(leads.min()),
              null=np.mean(lot), detail="ten seeds")
 
@@ -465,19 +483,19 @@ guess = "?"  # which row
 # %%
 from course_utils.transfer import amplify
 
-amplified = {
-    name: amplify(originals, moved - originals, 0.1) for name, moved in adversarial.items()
-}
+amplified = {name: amplify(originals, moved - originals, 0.1)
+             for name, moved in adversarial.items()}
 
 # %%
 def leads_of(name, measure):
-    cells_ = by_seed(measure, printed)
-    each = pd.DataFrame({seed: lead(as_table(cells_[seed]), name) for seed in cells_})
+    rows = by_seed(measure, printed)
+    each = pd.DataFrame({s: lead(as_table(rows[s]), name) for s in rows})
     return each.apply(intervals.over_seeds, axis=1).astype(str)
 
 print("you said", guess)
-columns = {f"{name}, {title}": leads_of(name, measure) for name in ("FC10(1e-2)", "FC10(1)")
-           for title, measure in (("as found", "rate"), ("all at .1", "rate, all at .1"))}
+columns = {f"{name}, {title}": leads_of(name, measure)
+           for name in ("FC10(1e-2)", "FC10(1)") for title, measure in (
+               ("as found", "rate"), ("all at .1", "rate, all at .1"))}
 pd.DataFrame(columns).reindex(names).fillna("-")
 
 # %% [markdown]
@@ -499,15 +517,17 @@ pd.DataFrame(columns).reindex(names).fillna("-")
 def row_at(stddev, source="FC100-100-10"):
     moved = amplify(originals, adversarial[source] - originals, stddev)
     noise = gaussian_noise(originals, stddev, torch.Generator().manual_seed(3))
-    return transfer_table(models, {"attack": moved, "noise": noise}, digits).errors
+    sets = {"attack": moved, "noise": noise}
+    return transfer_table(models, sets, digits).errors
 
 scales = [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25]
-rows = {stddev: row_at(stddev) for stddev in scales}
-panels = {f"{kind}: error (%)": pd.DataFrame({x: rows[x].loc[kind] for x in scales}).T
-          for kind in ("attack", "noise")}
+rows = {x: row_at(x) for x in scales}
+panels = {f"{kind}: error (%)": pd.DataFrame(
+    {x: rows[x].loc[kind] for x in scales}).T for kind in ("attack", "noise")}
 
 # %% mystnb={"image": {"alt": "Two panels of six curves of error against distortion, each with its own line style and marker. Left, the attack: the curve of FC100-100-10 jumps to nearly 100 percent shortly beyond the attack's mean; the curves of FC10(1e-4) and FC200-200-10 follow, those of the other three rise more slowly. Right, noise: all curves stay near where they start; FC10(1) near a quarter, FC10(1e-4) rises a little."}}
-figures.curves(panels, xlabel="distortion", mark=sizes["FC100-100-10"], marked="the attack")
+figures.curves(panels, xlabel="distortion", mark=sizes["FC100-100-10"],
+               marked="the attack")
 plt.show()
 
 # %% [markdown]
@@ -536,16 +556,17 @@ from course_utils.transfer import easiest_targets
 def made(model, how, n=100):
     x, y = originals[:n], digits[:n]
     if how == "easiest":
-        return easiest_targets(lambda *a: lbfgs_attack(*a, progress=False), model, x, y)[1].images
+        return easiest_targets(lbfgs_attack, model, x, y)[1].images
     aims = draw_targets(y, how=how, generator=generator, model=model, images=x)
-    return lbfgs_attack(model, x, aims, progress=False).images
+    return lbfgs_attack(model, x, aims).images
 
 ways = {how: {name: made(model, how) for name, model in models.items()}
         for how in ("random", "runner-up", "easiest")}
 
 # %%
 def mean_size(name, how):
-    return distortion(ways[how][name] - originals[:100])[right[name][:100]].mean().item()
+    size = distortion(ways[how][name] - originals[:100])
+    return size[right[name][:100]].mean().item()
 
 by_target = paper.loc[names, ["av. distortion"]].set_axis(["paper"], axis=1)
 for how in ways:
@@ -555,10 +576,11 @@ by_target.round(3)
 # %% tags=["drift:0.5"]
 def summary(how):
     errors = transfer_table(models, ways[how], digits[:100]).errors
+    over = by_target[how] / by_target["paper"]
     return {
         "mean transfer (%)": cells(errors).mean(),
         "rank correlation": spearmanr(cells(errors), printed).statistic,
-        "distortion over the paper's": (by_target[how] / by_target["paper"]).mean(),
+        "distortion over the paper's": over.mean(),
     }
 
 pd.DataFrame({how: summary(how) for how in ways}).T.round(2)
@@ -586,11 +608,13 @@ pd.DataFrame({how: summary(how) for how in ways}).T.round(2)
 name, clipped = published.NOISE.format(0.3), {}
 for clip in (False, True):
     seed = torch.Generator().manual_seed(4)
-    clipped[f"{name}, clipped: {clip}"] = gaussian_noise(originals, 0.3, seed, clip=clip)
-sizes_left = {row: distortion(x - originals).mean().item() for row, x in clipped.items()}
+    noise = gaussian_noise(originals, 0.3, seed, clip=clip)
+    clipped[f"{name}, clipped: {clip}"] = noise
+left = {row: distortion(x - originals).mean().item()
+        for row, x in clipped.items()}
 table = transfer_table(models, clipped, digits).errors
 table.loc["paper"] = paper.loc[name]
-table.assign(**{"av. distortion": {**sizes_left, "paper": 0.3}}).round(2)
+table.assign(**{"av. distortion": {**left, "paper": 0.3}}).round(2)
 
 # %% [markdown]
 # Surprise: clipping removes over a quarter of the noise and *raises* the error of most networks,
@@ -620,19 +644,27 @@ test_images, test_labels = all_tests[:n], all_test_labels[:n]
 halves = {"FC100-100-10": "FC100-100-10(P1)", "FC123-456-10": "FC123-456-10",
           "FC100-100-10'": "FC100-100-10'"}
 pair = {name: load_model(stored) for name, stored in halves.items()}
-aims = draw_targets(test_labels, how="random", generator=torch.Generator().manual_seed(1))
+drawn = torch.Generator().manual_seed(1)
+aims = draw_targets(test_labels, how="random", generator=drawn)
 crossed = {name: lbfgs_attack(model, test_images, aims, progress=True).images
            for name, model in pair.items()}
 
-# %% tags=["drift:0.5"]
+# %%
 def second_table(sets, stddev):
     seed = torch.Generator().manual_seed(5)
     noisy = gaussian_noise(test_images, stddev, seed)
-    return transfer_table(pair, sets | {published.NOISE.format(stddev): noisy}, test_labels)
+    sets = sets | {published.NOISE.format(stddev): noisy}
+    return transfer_table(pair, sets, test_labels)
 
+# %% [markdown]
+# The average distortion is, as in the first table, that of the digits that each network had right:
+
+# %% tags=["drift:0.5"]
+lengths = []
+for name, x in crossed.items():
+    correct = pair[name](test_images).argmax(1) == test_labels
+    lengths.append(distortion(x - test_images)[correct].mean().item())
 split = second_table(crossed, 0.06)
-known = {name: model(test_images).argmax(1) == test_labels for name, model in pair.items()}
-lengths = [distortion(x - test_images)[known[name]].mean().item() for name, x in crossed.items()]
 shown = with_intervals(split)
 shown["av. distortion"] = [*np.round(lengths, 3), 0.06]
 shown
@@ -654,8 +686,9 @@ beside
 
 # %% tags=["claim", "claim:cross-training-table"]
 over = summarised(second_ten)
-claims.check_table("cross-training-table", over["value"], second, low=over["low"],
-                   high=over["high"], n=256, detail="ten seeds")
+claims.check_table(
+    "cross-training-table", over["value"], second, low=over["low"],
+    high=over["high"], n=256, detail="ten seeds")
 
 # %% [markdown]
 # The order does *not* come out. With the noise row and the diagonal in it, the correlation would
@@ -678,11 +711,12 @@ claims.check_table("cross-training-table", over["value"], second, low=over["low"
 # %% tags=["claim", "claim:cross-training-above-noise"]
 first, other, third = pair
 across = [(first, third), (other, third), (third, first), (third, other)]
-excess = second_ten - by_seed("error, noise of its size", second, table="halves")
+excess = second_ten - by_seed("error, noise of its size", second, "halves")
 like = [{row: boxed_noise(test_images, distortion(x - test_images), generator)
          for row, x in crossed.items()} for _ in range(2)]
 once, twice = (transfer_table(pair, sets, test_labels).errors for sets in like)
-claims.check("cross-training-above-noise", intervals.over_seeds(excess.loc[across].min()),
+claims.check("cross-training-above-noise",
+             intervals.over_seeds(excess.loc[across].min()),
              null=cells(twice - once)[across].min(), detail="ten seeds")
 
 # %% [markdown]
@@ -706,12 +740,14 @@ def by_one_factor(x):
     r = x - test_images
     return test_images + 0.1 * r / r.square().mean().sqrt()
 
-for words, stddev in (("as printed", 0.1 / 28), ("each picture scaled to 0.1", 0.1)):
-    each = {row: amplify(test_images, x - test_images, stddev) for row, x in crossed.items()}
+for words, size in (("as printed", 0.1 / 28),
+                    ("each picture scaled to 0.1", 0.1)):
+    each = {row: amplify(test_images, x - test_images, size)
+            for row, x in crossed.items()}
     own = transfer_table(pair, each, test_labels).errors.to_numpy().diagonal()
     print(f"{words}, the diagonal:", own.round(1))
-split_loud = second_table({name: by_one_factor(x) for name, x in crossed.items()}, 0.1)
-with_intervals(split_loud)
+by_one = {row: by_one_factor(x) for row, x in crossed.items()}
+with_intervals(second_table(by_one, 0.1))
 
 # %%
 loud_paper = published.cross_training_table(amplified=True)
@@ -719,7 +755,7 @@ loud_paper
 
 # %%
 loud = cells(loud_paper.iloc[:3, :3])
-loud_ten = summarised(by_seed("error, one factor to .1", second, table="halves"))
+loud_ten = summarised(by_seed("error, one factor to .1", second, "halves"))
 beside = loud_ten.round(1)
 beside["paper"] = loud
 beside
@@ -783,10 +819,11 @@ plt.show()
 guess = "?"  # rank correlation as found, at equal size
 
 # %% mystnb={"image": {"alt": "Two scatter plots of transfer rate against gradient cosine, thirty points each, with a marker for each source network. Left, at the sizes that the attack found, there is no clear relation; right, with all scaled to 0.1, the points rise from lower left to upper right."}}
-kinds = {"as the attack found them": "rate", "all scaled to 0.1": "rate, all at .1"}
+kinds = {"as the attack found them": "rate",
+         "all scaled to 0.1": "rate, all at .1"}
 cosines = by_seed("cosine", printed)
-transfer = {title: by_seed(measure, printed) for title, measure in kinds.items()}
-clouds = {title: as_table(cells_.mean(axis=1)) for title, cells_ in transfer.items()}
+transfer = {title: by_seed(kind, printed) for title, kind in kinds.items()}
+clouds = {title: as_table(t.mean(axis=1)) for title, t in transfer.items()}
 figures.transfer_scatter(clouds, as_table(cosines.mean(axis=1)),
                          xlabel="cosine of the two gradients")
 plt.show()
@@ -798,7 +835,8 @@ plt.show()
 # %%
 for title, rates in transfer.items():
     found = [spearmanr(rates[seed], cosines[seed]).statistic for seed in rates]
-    print(f"{title}: rank correlation {intervals.over_seeds(found)} (you said {guess})")
+    rank = intervals.over_seeds(found)
+    print(f"{title}: rank correlation {rank} (you said {guess})")
 
 # %% [markdown]
 # As found, there is hardly any relation: size decides. At equal size similar gradients do go with
@@ -824,7 +862,7 @@ guess = "?"  # a correlation
 
 # %%
 def particular(cells):
-    """What is left of each cell after the effects of its row and of its column."""
+    """What is left of each cell after its row's and its column's effect."""
     sides = pd.get_dummies(cells.index.to_frame(), dtype=float).to_numpy()
     return cells - sides @ np.linalg.lstsq(sides, cells, rcond=None)[0]
 
@@ -832,14 +870,16 @@ def fit(rates, cosines):
     left, similar = particular(rates), particular(cosines)
     r = np.corrcoef(left, similar)[0, 1]
     share = 1 - left.var() / rates.var()
-    return pd.Series({"correlation": r, "rows and columns (%)": 100 * share,
-                      "with the cosine (%)": 100 * (1 - (1 - share) * (1 - r**2))})
+    return pd.Series({
+        "correlation": r, "rows and columns (%)": 100 * share,
+        "with the cosine (%)": 100 * (1 - (1 - share) * (1 - r**2))})
 
 # %%
-fits = {title: pd.DataFrame({seed: fit(rates[seed], cosines[seed]) for seed in rates})
+fits = {title: pd.DataFrame({s: fit(rates[s], cosines[s]) for s in rates})
         for title, rates in transfer.items()}
 print("you said", guess)
-pd.DataFrame({t: f.apply(intervals.over_seeds, axis=1).astype(str) for t, f in fits.items()}).T
+pd.DataFrame({title: f.apply(intervals.over_seeds, axis=1).astype(str)
+              for title, f in fits.items()}).T
 
 # %% [markdown]
 # *The correlation, and how much of the variance of the 30 cells is explained by rows and columns
@@ -849,16 +889,13 @@ pd.DataFrame({t: f.apply(intervals.over_seeds, axis=1).astype(str) for t, f in f
 # cosines, in all 720 ways:
 
 # %%
-level, alike = (c.mean(axis=1) for c in (transfer["all scaled to 0.1"], cosines))
-
-def misnamed(order):
-    table = as_table(alike).loc[[*order], [*order]]
-    return cells(table.set_axis(names).set_axis(names, axis=1))
-
-left = particular(level)
-chance = [np.corrcoef(left, particular(misnamed(order)))[0, 1] for order in permutations(names)]
+left = particular(transfer["all scaled to 0.1"].mean(axis=1))
+alike = cosines.mean(axis=1)
+chance = [np.corrcoef(left, particular(renamed(alike, order)))[0, 1]
+          for order in permutations(names)]
+as_high = np.sum(np.array(chance) >= chance[0] - 1e-9) - 1
 print(f"true names: {chance[0]:.2f}; as high with other names: "
-      f"{np.sum(np.array(chance) >= chance[0] - 1e-9) - 1} of 719")
+      f"{as_high} of 719")
 
 # %% [markdown]
 # So Goodfellow's explanation passes this test: what one pair of networks shares beyond their
@@ -872,11 +909,12 @@ print(f"true names: {chance[0]:.2f}; as high with other names: "
 
 # %%
 def stronger_row(images, perturbations, stddev):
-    """Images that fool a network you have not seen, better than those made for one network.
+    """Images that fool an unseen network better than those made for one.
 
-    images: float (N, ...); perturbations: float (M, N, ...), each made for one of M networks that
-    you know, of any size, a few of them zero; stddev: float above 0. Returns float (N, ...), each
-    image changed by a root mean square per pixel of at most stddev. Do not clip.
+    images: float (N, ...); perturbations: float (M, N, ...), each made for one
+    of M networks that you know, of any size, a few of them zero; stddev: float
+    above 0. Returns float (N, ...), each image changed by a root mean square
+    per pixel of at most stddev. Do not clip.
     """
     ...
 
@@ -891,7 +929,9 @@ check("stronger-row", stronger_row)
 known = ["FC10(1e-4)", "FC100-100-10", "AE400-10"]
 perturbations = torch.stack([adversarial[name] - originals for name in known])
 yours = stronger_row(originals, perturbations, 0.1)
-rows = {name: amplified[name] for name in known} | ({} if yours is None else {"yours": yours})
+rows = {name: amplified[name] for name in known}
+if yours is not None:
+    rows["yours"] = yours
 transfer_table(models, rows, digits).errors.round(1)
 
 # %% [markdown]
@@ -911,7 +951,7 @@ laboratory("transfer", networks=names)
 stddevs = np.arange(0, 0.26, 0.01).round(2)
 
 def errors_over_size(made):
-    """Every network's error, a row for each size of the perturbations made for one network."""
+    """Each network's error, a row for each size of what was made for one."""
     way = adversarial[made] - originals
     rows = {stddev: amplify(originals, way, stddev) for stddev in stddevs}
     return transfer_table(models, rows, digits).errors
@@ -920,7 +960,8 @@ over_size = {made: errors_over_size(made) for made in names}
 
 # %% mystnb={"image": {"alt": "Two panels of error over distortion from 0 to .25, a line for each of six networks. Left, made for FC10(1e-4): that network's own line rises first and passes 90 percent below .1; those of the other networks follow, FC10(1) last. Right, made for FC100-100-10: its own line rises first, and those of FC10(1e-4) and FC200-200-10 are close behind."}}
 figures.curves({f"error (%), made for {made}": over_size[made]
-                for made in ("FC10(1e-4)", "FC100-100-10")}, xlabel="distortion")
+                for made in ("FC10(1e-4)", "FC100-100-10")},
+               xlabel="distortion")
 plt.show()
 
 # %% [markdown]
@@ -928,7 +969,7 @@ plt.show()
 # Mostly the source's own line rises first, and FC10(1), which errs most on untouched digits, last.
 
 # %%
-least = pd.DataFrame({made: errors.min(axis=1) for made, errors in over_size.items()})
+least = pd.DataFrame({made: over_size[made].min(axis=1) for made in over_size})
 first = (least > 50).idxmax().where((least > 50).any())
 pd.DataFrame({"all six bars above 50 % from": first})
 
