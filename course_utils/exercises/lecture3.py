@@ -16,13 +16,13 @@ def power_step(matrix, vector):
 
 
 def circular_norm(kernel, n):
-    """The largest factor by which a circular convolution makes a signal of n numbers longer."""
+    """The largest factor by which a circular convolution lengthens n numbers."""
     # fft fills the kernel up with zeros to n numbers: one value for each wave that fits.
     return torch.fft.fft(kernel, n).abs().max()
 
 
 def tighter_bound(first, second):
-    """A Lipschitz constant of x -> second @ relu(first @ x), often below the norms' product."""
+    """Lipschitz constant of second @ relu(first @ x), often below the product."""
     # Make each unit's weights before it as long as those behind it. A unit that has none on one
     # side does nothing, and is left out.
     into, out = first.norm(dim=1), second.norm(dim=0)

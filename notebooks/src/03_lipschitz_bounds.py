@@ -80,10 +80,12 @@ from course_utils.transfer import boxed_noise, draw_targets
 
 images, labels = (tensor[:200] for tensor in load_mnist("test"))
 network = load_model("FC100-100-10").requires_grad_(False)
-targets = draw_targets(labels, how="random", generator=torch.Generator().manual_seed(1))
+drawn = torch.Generator().manual_seed(1)
+targets = draw_targets(labels, how="random", generator=drawn)
 found = lbfgs_attack(network, images, targets)
 noisy = boxed_noise(images, found.distortion, torch.Generator().manual_seed(2))
-moved, shaken = ((network(x) - network(images)).norm(dim=1) for x in (found.images, noisy))
+moved, shaken = ((network(x) - network(images)).norm(dim=1)
+                 for x in (found.images, noisy))
 print(f"{intervals.ratio(moved, shaken)} times as far (you said {guess})")
 
 # %% [markdown]
@@ -107,7 +109,8 @@ guess = "?"  # how many times
 
 # %%
 several = [model.requires_grad_(False) for model in load_study("none")]
-known = torch.stack([model(images).argmax(1) == labels for model in several]).all(0)
+known = torch.stack([model(images).argmax(1) == labels
+                     for model in several]).all(0)
 digits, aims = images[known], targets[known]
 real, kinds = load_mnist("train")
 far = torch.cdist(digits.flatten(1), real.flatten(1))
@@ -116,7 +119,7 @@ near, second = real[far.topk(2, largest=False).indices.T]
 
 # %%
 def rate(model, pictures):
-    """How far the logits move for each unit of length, from the digits to these pictures."""
+    """How far the logits move per unit of length, from the digits to these."""
     length = (pictures - digits).flatten(1).norm(dim=1)
     return (model(pictures) - model(digits)).norm(dim=1) / length
 
@@ -128,7 +131,8 @@ for model in several:
     null.append(rate(model, second) / rate(model, near))
 print("you said", guess)
 claims.check("not-stable", intervals.over_seeds_and_images(torch.stack(ratios)),
-             null=torch.stack(null).mean(), detail=f"five networks, {len(digits)} digits")
+             null=torch.stack(null).mean(),
+             detail=f"five networks, {len(digits)} digits")
 
 # %% [markdown]
 # The logits move more than four times as fast as towards a real picture. Some directions are
@@ -197,8 +201,9 @@ claims.check_theorem("lipschitz-definition", cases=len(slopes),
 def power_step(matrix, vector):
     """One round of power iteration.
 
-    matrix: float64 (M, N); vector: float64 (N,), of length 1, and matrix @ vector is not zero.
-    Returns float64 (N,), of length 1: where the matrix and then its transpose take the vector.
+    matrix: float64 (M, N); vector: float64 (N,), of length 1, and
+    matrix @ vector is not zero. Returns float64 (N,), of length 1: where the
+    matrix and then its transpose take the vector.
     """
     ...
 
@@ -214,7 +219,8 @@ first = network[1]
 values, patterns = torch.linalg.svd(first.weight, full_matrices=False)[1:]
 which = [0, 1, 2, 3, 4, 20, 60, 99]
 shown = 5 * patterns[which].view(-1, 1, 28, 28)
-figures.digits([shown], titles=[[f"{values[i]:.2f}" for i in which]], signed=[0])
+titles = [f"{values[i]:.2f}" for i in which]
+figures.digits([shown], titles=[titles], signed=[0])
 plt.show()
 
 # %% [markdown]
@@ -243,23 +249,26 @@ guess = "?"  # percent by the best steps, by random ones
 table = lipschitz.layer_bounds(network, (1, 28, 28))
 growth = {}
 for name, bound in table["upper"].items():
-    layer, random = copy.deepcopy(network[int(name)]).double(), torch.Generator().manual_seed(4)
-    size = layer.in_features if isinstance(layer, nn.Linear) else 100
-    steps = torch.randn(1000, size, generator=random).double() / 100
-    best = (lipschitz.operator_norm(layer).attained_at if isinstance(layer, nn.Linear)
-            else torch.full((size,), 0.01).double())
-    x = torch.zeros(size).double()
+    layer = copy.deepcopy(network[int(name)]).double()
+    linear = isinstance(layer, nn.Linear)
+    best = (lipschitz.operator_norm(layer).attained_at if linear
+            else torch.full((100,), 0.01).double())
+    random = torch.Generator().manual_seed(4)
+    steps = torch.randn(1000, len(best), generator=random).double() / 100
     steps = torch.cat([best[None], steps])
-    growth[name] = (layer(x + steps) - layer(x)).norm(dim=1) / steps.norm(dim=1) / bound
+    moves = layer(steps) - layer(torch.zeros_like(best))
+    growth[name] = moves.norm(dim=1) / steps.norm(dim=1) / bound
 
 # %%
 print("you said", guess)
-pd.DataFrame({"best": {n: 100 * g[0].item() for n, g in growth.items()},
-              "random, at most": {n: 100 * g[1:].max().item() for n, g in growth.items()}}).round(1)
+best = {n: 100 * g[0].item() for n, g in growth.items()}
+most = {n: 100 * g[1:].max().item() for n, g in growth.items()}
+pd.DataFrame({"best": best, "random, at most": most}).round(1)
 
 # %% tags=["claim", "claim:layer-lipschitz"]
 every = torch.cat(list(growth.values()))
-claims.check_theorem("layer-lipschitz", cases=len(every), violations=(every > 1).sum())
+claims.check_theorem("layer-lipschitz", cases=len(every),
+                     violations=(every > 1).sum())
 
 # %% [markdown]
 # The best steps use the bound up, so no smaller $L_k$ would do. Random steps through the linear
@@ -278,9 +287,10 @@ claims.check_theorem("layer-lipschitz", cases=len(every), violations=(every > 1)
 
 # %%
 kernel = np.array([-0.5, 1.0, -0.4])
-matrix = np.stack([np.roll(np.r_[kernel, np.zeros(29)], shift) for shift in range(32)])
+matrix = np.stack([np.roll(np.r_[kernel, np.zeros(29)], i) for i in range(32)])
 print("singular values:", np.linalg.svd(matrix)[1][:5].round(4))
-print("|Fourier|:      ", np.sort(abs(np.fft.fft(kernel, 32)))[::-1][:5].round(4))
+waves = np.sort(abs(np.fft.fft(kernel, 32)))[::-1]
+print("|Fourier|:      ", waves[:5].round(4))
 
 # %% [markdown]
 # The SVD of a $32 \times 32$ matrix, and a Fourier transform of three numbers: the same values.
@@ -290,11 +300,11 @@ print("|Fourier|:      ", np.sort(abs(np.fft.fft(kernel, 32)))[::-1][:5].round(4
 
 # %%
 def circular_norm(kernel, n):
-    """The largest factor by which a circular convolution makes a signal of n numbers longer.
+    """The largest factor by which a circular convolution lengthens n numbers.
 
-    kernel: float64 (taps,), with at most n taps; the output at i is the sum over t of
-    kernel[t] * signal[(i - t) % n]. n: int, 1 or more. Returns a float64 tensor without
-    dimensions, and makes no n x n matrix.
+    kernel: float64 (taps,), with at most n taps; the output at i is the sum
+    over t of kernel[t] * signal[(i - t) % n]. n: int, 1 or more. Returns a
+    float64 tensor without dimensions, and makes no n x n matrix.
     """
     ...
 
@@ -328,8 +338,10 @@ check("circular-norm", circular_norm)
 
 # %%
 waves = np.array([np.ones(8), (-1.0) ** np.arange(8)])
-for name, signal in zip(["frequency 0", "frequency 4", "their sum"], [*waves, waves.sum(0)]):
-    print(f"{name}: {np.linalg.norm(signal[::2]) / np.linalg.norm(signal):.4f} times")
+titles = ["frequency 0", "frequency 4", "their sum"]
+for title, signal in zip(titles, [*waves, waves.sum(0)]):
+    longer = np.linalg.norm(signal[::2]) / np.linalg.norm(signal)
+    print(f"{title}: {longer:.4f} times")
 
 # %% [markdown]
 # The norm is 1, and no single wave attains it: only the two together do. So with a stride one has
@@ -357,11 +369,11 @@ stem = nn.Conv2d(3, 32, 3, stride=2, bias=False)
 stem.weight = lite0[1]._conv_stem.weight
 layers = {
     "AlexNet, conv1, untrained": (conv1, (3, 227, 227)),
-    "EfficientNet-Lite0, stem, trained": (stem, (3, 225, 225)),  # 224, and a row of zeros
+    "EfficientNet-Lite0, stem, trained": (stem, (3, 225, 225)),  # 224 and zeros
 }
 
 # %% mystnb={"image": {"alt": "Two grey maps of the largest singular value over frequency, zero in the middle. The untrained layer's is nearly even, with faint ripples; the trained one's is bright in the middle and darkens outwards, more so to the right and left. A hollow orange circle marks the largest value of each."}}
-norms = {name: lipschitz.frequency_norms(*layer) for name, layer in layers.items()}
+norms = {name: lipschitz.frequency_norms(*layers[name]) for name in layers}
 figures.frequency_maps(norms)
 plt.show()
 
@@ -388,8 +400,9 @@ laboratory("frequency", networks=layers)
 
 # %% mystnb={"image": {"alt": "Four small pictures of waves. The untrained layer's is an irregular weave of vertical bands in mixed colours. The trained layer's at frequency 0 alternates green and purple from one row of pixels to the next; the other two are such fine stripes with a slow wave across, less amplified."}}
 pictures, titles, beneath = [], [], []
-for title, layer, frequency in [("AlexNet", conv1, (0, 3)), ("Lite0", stem, (0, 0)),
-                                ("Lite0", stem, (0, 4)), ("Lite0", stem, (8, 8))]:
+shown = [("AlexNet", conv1, (0, 3)), ("Lite0", stem, (0, 0)),
+         ("Lite0", stem, (0, 4)), ("Lite0", stem, (8, 8))]
+for title, layer, frequency in shown:
     grid = lipschitz.frequency_norms(layer, (3, 33, 33))
     pictures.append(lipschitz.amplified_pattern(layer, (3, 33, 33), frequency))
     titles.append(f"{title}, frequency {frequency}")
@@ -449,17 +462,20 @@ guess = "?"  # percent
 # %%
 def slopes_at(model, points):
     """The norms of the model's Jacobians at the points, (N,)."""
-    slopes = torch.func.vmap(torch.func.jacrev(lambda x: model(x[None])[0]))(points)
+    jacobian = torch.func.jacrev(lambda x: model(x[None])[0])
+    slopes = torch.func.vmap(jacobian)(points)
     return torch.linalg.matrix_norm(slopes.flatten(2), 2)
 
 bound = lipschitz.network_bound(network, (1, 28, 28))
 seen = slopes_at(network, torch.cat([images, found.images]))
-print(f"product: {bound:.1f}, steepest slope seen: {seen.max():.1f}, "
-      f"largest growth under the attack: {(moved / (28 * found.distortion)).max():.1f}")
-print(f"the steepest is {100 * seen.max() / bound:.0f} % of the bound (you said {guess})")
+print(f"product: {bound:.1f}, steepest slope seen: {seen.max():.1f}, largest "
+      f"growth under the attack: {(moved / (28 * found.distortion)).max():.1f}")
+print(f"the steepest is {100 * seen.max() / bound:.0f} % of the bound "
+      f"(you said {guess})")
 
 # %% tags=["claim", "claim:network-product"]
-claims.check_theorem("network-product", cases=len(seen), violations=(seen > bound).sum())
+claims.check_theorem("network-product", cases=len(seen),
+                     violations=(seen > bound).sum())
 
 # %% [markdown]
 # A little under a third. Every factor is exact, and yet the product is up to three times too large
@@ -494,9 +510,11 @@ guess = "?"  # the factor from seen to proved, now
 
 # %%
 whole = lipschitz.network_bound_sdp(network, (1, 28, 28))
-print(f"seen {seen.max():.1f} <= true constant <= {whole:.1f} (LipSDP) <= {bound:.1f} (product)")
-print(f"so LipSDP is at most {whole / seen.max():.2f} times too large, "
-      f"the product {bound / seen.max():.2f} times, and at least {bound / whole:.2f} times")
+most = seen.max()
+print(f"seen {most:.1f} <= true constant <= {whole:.1f} (LipSDP) "
+      f"<= {bound:.1f} (product)")
+print(f"so LipSDP is at most {whole / most:.2f} times too large, the product "
+      f"{bound / most:.2f} times, and at least {bound / whole:.2f} times")
 print("you said", guess)
 
 # %% [markdown]
@@ -517,9 +535,9 @@ print("you said", guess)
 
 # %%
 def eight_layers(model, side):
-    """Table of the bounds of the model's five convolutions and three fully connected layers."""
-    table = lipschitz.layer_bounds(model, (3, side, side))
-    return table[table["layer"].isin(["Conv2d", "Linear"])].set_axis(paper.index)
+    """Bounds of five convolutions and three fully connected layers, a table."""
+    rows = lipschitz.layer_bounds(model, (3, side, side))
+    return rows[rows["layer"].isin(["Conv2d", "Linear"])].set_axis(paper.index)
 
 paper = published.alexnet_bounds()
 ours = eight_layers(alexnet_2012(seed=0), 227)
@@ -531,7 +549,8 @@ bounds.round(2)
 
 # %%
 gap = ((ours["upper"] - ours["lower"]) / ours["lower"]).max()
-print(f"largest gap between what is proved and what is attained: {100 * gap:.1f} %")
+print("largest gap between what is proved and what is attained: "
+      f"{100 * gap:.1f} %")
 
 # %% tags=["claim", "claim:alexnet-bounds"]
 claims.check_table("alexnet-bounds", ours["upper"], paper["bound"],
@@ -549,7 +568,8 @@ claims.check_table("alexnet-bounds", ours["upper"], paper["bound"],
 # %%
 def show(name, model, side):
     """Print the eight trained bounds."""
-    print(f"{name}, trained:", eight_layers(model, side)["upper"].round(2).tolist())
+    trained = eight_layers(model, side)["upper"].round(2)
+    print(f"{name}, trained:", trained.tolist())
 
 # %% tags=["drift:download"]
 from course_utils.sources import DataUnavailable
@@ -559,10 +579,11 @@ try:
     show("AlexNet of 2012", alexnet_2012(weights="deep-compression"), 227)
     if large:
         net = imagenet_classifier("alexnet")[1]
-        in_a_row = nn.Sequential(net.features, net.avgpool, nn.Flatten(), net.classifier)
-        show("torchvision's AlexNet", in_a_row, 224)
+        show("torchvision's AlexNet", nn.Sequential(
+            net.features, net.avgpool, nn.Flatten(), net.classifier), 224)
 except (DataUnavailable, ValueError) as error:
-    print(f"trained weights not to be had on this machine ({type(error).__name__})")
+    print("trained weights not to be had on this machine "
+          f"({type(error).__name__})")
 
 # %% [markdown]
 # ### A network that did learn
@@ -577,23 +598,23 @@ except (DataUnavailable, ValueError) as error:
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 met = []
-hooks = [
-    layer.register_forward_hook(lambda l, x, y, name=name: met.append((name, l, x[0])))
-    for name, layer in lite0[1].named_modules()
-    if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.Linear)
-]
+hooks = [layer.register_forward_hook(
+             lambda l, x, y, name=name: met.append((name, l, x[0])))
+         for name, layer in lite0[1].named_modules()
+         if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
 with torch.no_grad():
     lite0(torch.zeros(1, 3, 224, 224))
 for hook in hooks:
-    hook.remove()  # a layer with hooks may compute anything: no bound is given for it
+    hook.remove()  # a layer with hooks gets no bound: it may do anything
 
 # %%
 def folded(layer, norm):
-    """The convolution and its batch normalisation as one convolution, without padding."""
-    new = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride,
-                    groups=layer.groups, bias=False)
-    new.weight = fuse_conv_bn_weights(layer.weight, None, norm.running_mean, norm.running_var,
-                                      norm.eps, norm.weight, norm.bias)[0]
+    """The convolution and its normalisation as one, without padding."""
+    new = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size,
+                    layer.stride, groups=layer.groups, bias=False)
+    new.weight = fuse_conv_bn_weights(
+        layer.weight, None, norm.running_mean, norm.running_var, norm.eps,
+        norm.weight, norm.bias)[0]
     return new
 
 plain = {name: (folded(layer, norm), tuple(layer.static_padding(x).shape[1:]))
@@ -612,14 +633,15 @@ def upper(layer, shape):
     one_pixel = (shape[0], 1, 1)[: len(shape)]
     return lipschitz.layer_bounds(layer, one_pixel)["upper"].item()
 
-trained_bounds = pd.Series({name: upper(*layer) for name, layer in plain.items()})
-print(f"{len(trained_bounds)} layers, from {trained_bounds.min():.2f} "
-      f"to {trained_bounds.max():.2f}, product 10^{np.log10(trained_bounds).sum():.1f}")
-trained_bounds.iloc[[0, 1, 2, 3, -2, -1]].round(2).to_frame("bound")
+trained = pd.Series({name: upper(*plain[name]) for name in plain})
+print(f"{len(trained)} layers, from {trained.min():.2f} "
+      f"to {trained.max():.2f}, product 10^{np.log10(trained).sum():.1f}")
+trained.iloc[[0, 1, 2, 3, -2, -1]].round(2).to_frame("bound")
 
 # %% mystnb={"image": {"alt": "Two panels of hollow markers on a logarithmic axis of bounds. Left, AlexNet's eight layers: the paper's trained bounds lie between 2.75 and 11, the untrained ones all lie to their left. Right, a histogram of EfficientNet-Lite0's fifty trained bounds: a group near 1 and a larger one from 5 to 54."}}
-figures.trained_bounds(bounds.drop(columns=["size", "stride"]).drop("product"), trained_bounds,
-                       title="EfficientNet-Lite0, trained")
+figures.trained_bounds(
+    bounds.drop(columns=["size", "stride"]).drop("product"), trained,
+    title="EfficientNet-Lite0, trained")
 plt.show()
 
 # %% [markdown]
@@ -651,9 +673,10 @@ plt.show()
 def certified_distortion(logits, bound, pixels):
     """The distortion up to which each picture's class cannot change.
 
-    logits: float (N, K), K at least 2; bound: float above 0, |f(x) - f(y)| <= bound |x - y| for
-    the logits, lengths being L2; pixels: int, of a picture. Returns float (N,) of the logits'
-    dtype: root mean square per pixel.
+    logits: float (N, K), K at least 2; bound: float above 0,
+    |f(x) - f(y)| <= bound |x - y| for the logits, lengths being L2; pixels:
+    int, of a picture. Returns float (N,) of the logits' dtype: root mean square
+    per pixel.
     """
     ...
 
@@ -676,7 +699,7 @@ models["rectifiers"] = load_study("none")[0]
 models["rectifiers, penalised"] = load_study("Lipschitz penalty")[0]
 
 def nearest(model, images):
-    """The length of the smallest perturbation that the attack finds, towards any other class."""
+    """The smallest perturbation's length that is found, to any other class."""
     answers = model(images).argmax(1)
     found = easiest_targets(lbfgs_attack, model, images, answers)[1]
     return torch.where(found.success, 28 * found.distortion, torch.inf)
@@ -695,8 +718,9 @@ for name, model in models.items():
 pd.DataFrame(slopes_known).T.round(1)
 
 # %% mystnb={"image": {"alt": "Five rows, one for each network, on a logarithmic axis of distance. In each, 200 strokes and a marker for the certificate by the product at the left, that by LipSDP in the middle, and the attack at the right. For the linear network the two certificates are the same and nearly touch the attack; for those with hidden layers and no penalty the second reaches nearly twice as far as the first, and the attack about five times as far as the second; for the penalised network the certificates nearly coincide, and the attack reaches about twice as far."}}
-figures.distances_by_network({name: {key: r[key] for key in ("product", "LipSDP", "attack")}
-                              for name, r in radii.items()})
+figures.distances_by_network({
+    name: {key: r[key] for key in ("product", "LipSDP", "attack")}
+    for name, r in radii.items()})
 plt.show()
 
 # %% [markdown]
@@ -707,8 +731,9 @@ plt.show()
 
 # %% tags=["claim", "claim:small-bounds-guarantee"]
 inside = [(r["attack"] < r["LipSDP"]).sum().item() for r in radii.values()]
-claims.check_theorem("small-bounds-guarantee", cases=len(radii) * len(images),
-                     violations=sum(inside), detail="five networks, 200 digits each")
+claims.check_theorem(
+    "small-bounds-guarantee", cases=len(radii) * len(images),
+    violations=sum(inside), detail="five networks, 200 digits each")
 
 # %% [markdown]
 # Not one of the attacks, each of them the best of nine, lands inside the larger certificate. It
@@ -727,7 +752,8 @@ laboratory("network=rectifiers (penalised)", networks=(
 
 # %%
 medians = {n: {f"attack / {key}": (r["attack"] / r[key]).median().item()
-               for key in ("product", "LipSDP", "seen")} for n, r in radii.items()}
+               for key in ("product", "LipSDP", "seen")}
+           for n, r in radii.items()}
 for name, known in slopes_known.items():
     medians[name]["product / LipSDP"] = known["product"] / known["LipSDP"]
     medians[name]["LipSDP / steepest seen"] = known["LipSDP"] / known["seen"]
@@ -763,18 +789,21 @@ lower, upper = [layer for layer in rescaled if isinstance(layer, nn.Linear)][:2]
 lower.weight[0] *= 1024
 lower.bias[0] *= 1024
 upper.weight[:, 0] /= 1024
-before, after = (lipschitz.network_bound(model, shape) for model in (penalised, rescaled))
+before, after = (lipschitz.network_bound(model, shape)
+                 for model in (penalised, rescaled))
 print(f"product before {before:.1f}, after {after:.0f}")
 
 # %% tags=["claim", "claim:large-bounds-do-not-condemn"]
 changed = (rescaled(images) != penalised(images)).any(dim=1).sum()
-claims.check_theorem("large-bounds-do-not-condemn", cases=len(images), violations=changed,
-                     detail=f"the product {after / before:.0f} times as large")
+claims.check_theorem(
+    "large-bounds-do-not-condemn", cases=len(images), violations=changed,
+    detail=f"the product {after / before:.0f} times as large")
 
 # %%
+was = radii["rectifiers, penalised"]["product"].median()
 reach = lipschitz.certified_radius(rescaled, images).median()
-print(f"median certificate: {radii['rectifiers, penalised']['product'].median():.2f} "
-      f"before, {reach:.5f} after; LipSDP's bound after: "
+print(f"median certificate: {was:.2f} before, {reach:.5f} after; "
+      "LipSDP's bound after: "
       f"{lipschitz.network_bound_sdp(rescaled, shape):.1f}")
 
 # %% [markdown]
@@ -789,12 +818,13 @@ print(f"median certificate: {radii['rectifiers, penalised']['product'].median():
 
 # %%
 def tighter_bound(first, second):
-    """A Lipschitz constant of x -> second @ relu(first @ x), often below the norms' product.
+    """Lipschitz constant of second @ relu(first @ x), often below the product.
 
-    first: float64 (hidden, inputs), second: float64 (outputs, hidden). Each hidden unit's weights
-    may be divided by a number above 0 if what leaves it is multiplied by the same number: the
-    function stays as it is, the product of the norms does not. Choose them so that the product is
-    much smaller where the units have very different sizes. Returns a float64 tensor without
+    first: float64 (hidden, inputs), second: float64 (outputs, hidden). Each
+    hidden unit's weights may be divided by a number above 0 if what leaves it
+    is multiplied by the same number: the function stays as it is, the product
+    of the norms does not. Choose them so that the product is much smaller where
+    the units have very different sizes. Returns a float64 tensor without
     dimensions, and never less than the function's true Lipschitz constant.
     """
     ...
@@ -824,9 +854,11 @@ check("tighter-bound", tighter_bound)
 # %%
 from course_utils.training import error_rate, predict
 
-study_nets = {kind: load_study(kind) for kind in ("none", "weight decay", "Lipschitz penalty")}
+ways = ("none", "weight decay", "Lipschitz penalty")
+study_nets = {kind: load_study(kind) for kind in ways}
 train, test = load_mnist("train"), load_mnist("test")
-wrong = {kind: np.stack([(predict(model, test[0]) != test[1]).numpy() for model in models])
+wrong = {kind: np.stack([(predict(model, test[0]) != test[1]).numpy()
+                         for model in models])
          for kind, models in study_nets.items()}
 
 # %%
@@ -835,13 +867,14 @@ def measure(model, mistakes):
     error, seen = 100 * mistakes.mean(), error_rate(model, *train)
     aims = draw_targets(labels, how="runner-up", model=model, images=images)
     length = 28 * lbfgs_attack(model, images, aims).distortion.mean().item()
-    return {"test error": error, "test - train": error - seen, "attack": length,
-            "product": lipschitz.network_bound(model.requires_grad_(False), shape)}
+    bound = lipschitz.network_bound(model.requires_grad_(False), shape)
+    return {"test error": error, "test - train": error - seen,
+            "attack": length, "product": bound}
 
 # %%
-rows = {(kind, seed): measure(model, wrong[kind][seed]) for kind, models in study_nets.items()
-        for seed, model in enumerate(models)}
-each = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["trained with", "seed"])
+rows = {(kind, seed): measure(model, wrong[kind][seed])
+        for kind in ways for seed, model in enumerate(study_nets[kind])}
+each = pd.DataFrame(rows).T.rename_axis(["trained with", "seed"])
 each.groupby(level=0, sort=False).agg(["mean", "std"]).round(2)
 
 # %% [markdown]
@@ -853,7 +886,8 @@ each.groupby(level=0, sort=False).agg(["mean", "std"]).round(2)
 base = 100 * wrong["none"]
 gain = base - 100 * wrong["Lipschitz penalty"]
 claims.check("penalty-generalises", intervals.over_seeds_and_images(gain),
-             null=base[:2].mean() - base[2:4].mean(), detail="five pairs of networks")
+             null=base[:2].mean() - base[2:4].mean(),
+             detail="five pairs of networks")
 
 # %% [markdown]
 # ### Where a regulariser has room
@@ -866,7 +900,8 @@ claims.check("penalty-generalises", intervals.over_seeds_and_images(gain),
 # %%
 scarce = study.read("few_digits")
 held_back = scarce[scarce["judged on"] == "held back"]
-held_back.groupby(["kind", "weight"])["error"].mean().round(2).to_frame("held-back error (%)")
+means = held_back.groupby(["kind", "weight"])["error"].mean()
+means.round(2).to_frame("held-back error (%)")
 
 # %% [markdown]
 # This time the penalty's best weight, 0.064, is not at the edge. The best weight decay is the
@@ -877,10 +912,12 @@ held_back.groupby(["kind", "weight"])["error"].mean().round(2).to_frame("held-ba
 # > regularising at all?
 
 # %%
-tests = scarce[scarce["judged on"] == "test"].pivot(index="seed", columns="kind", values="error")
+tests = scarce[scarce["judged on"] == "test"]
+tests = tests.pivot(index="seed", columns="kind", values="error")
 for one, other in (("nothing", "lipschitz"), ("weight decay", "lipschitz"),
                    ("nothing", "weight decay")):
-    print(f"{one} less {other}: {intervals.over_seeds(tests[one] - tests[other])} points")
+    less = intervals.over_seeds(tests[one] - tests[other])
+    print(f"{one} less {other}: {less} points")
 tests.agg(["mean", "std"]).round(2)
 
 # %% [markdown]
@@ -891,17 +928,19 @@ from course_utils.models import fully_connected
 from course_utils.training import fit
 
 def few(seed, penalty):
-    """Test error of a network that has seen 1,000 digits only, those of its seed."""
-    drawn = torch.randperm(50_000, generator=torch.Generator().manual_seed(seed))[:1000]
+    """Test error of a network that has seen 1,000 digits of its seed only."""
+    lot = torch.Generator().manual_seed(seed)
+    drawn = torch.randperm(50_000, generator=lot)[:1000]
     model = fully_connected(100, 100, 10, hidden="rectifier", seed=seed)
-    fit(model, train[0][drawn], train[1][drawn], lipschitz=penalty, epochs=60, batch_size=50,
-        learning_rate=0.003, seed=seed, progress=False)
+    fit(model, train[0][drawn], train[1][drawn], lipschitz=penalty, epochs=60,
+        batch_size=50, learning_rate=0.003, seed=seed, progress=False)
     return error_rate(model, *test)
 
 # %%
 pair = {"nothing": few(0, 0), "lipschitz": few(0, 0.064)}
 for kind, error in pair.items():
-    print(f"{kind}: within half a point of the table: {abs(error - tests.at[0, kind]) < 0.5}")
+    close = abs(error - tests.at[0, kind]) < 0.5
+    print(f"{kind}: within half a point of the table: {close}")
 
 # %% [markdown]
 # With sixteen times the weight that 60,000 digits bore, and sixty times fewer digits, the penalty
@@ -910,17 +949,23 @@ for kind, error in pair.items():
 # digits. (That we looked there came after the verdict above, so this is *exploratory*; and the
 # intervals are over seeds, all judged on the same test digits.)
 
-# %% mystnb={"image": {"alt": "Three falling curves of certified accuracy over the radius, each with five thin lines for the seeds. Without a penalty the curve falls to zero first, with weight decay a little later, and with the Lipschitz penalty it stays high several times further."}}
+# %%
 def certified(model, bound, radii):
-    """The percentage of 1,000 test digits that are right, and certified to each radius."""
+    """Percent of 1,000 test digits that are right, and certified so far."""
     digits, answers = test[0][:1000], test[1][:1000]
     right = model(digits).argmax(1) == answers
-    reach = lipschitz.certified_radius(model, digits, bound=bound).where(right, -1)
-    return 100 * (reach[:, None] >= radii).double().mean(0)
+    reach = lipschitz.certified_radius(model, digits, bound=bound)
+    reach = reach.where(right, -1)[:, None]
+    return 100 * (reach >= radii).double().mean(0)
 
-steps = torch.linspace(0, 1, 51)
-curves = {kind: torch.stack([certified(*pair, steps) for pair in zip(study_nets[kind], bounds)])
-          for kind, bounds in each["product"].groupby(level=0, sort=False)}
+# %% [markdown]
+# For radii from 0 to 1, and every network of the study:
+
+# %% mystnb={"image": {"alt": "Three falling curves of certified accuracy over the radius, each with five thin lines for the seeds. Without a penalty the curve falls to zero first, with weight decay a little later, and with the Lipschitz penalty it stays high several times further."}}
+steps, curves = torch.linspace(0, 1, 51), {}
+for kind, bounds in each["product"].groupby(level=0, sort=False):
+    curves[kind] = torch.stack([certified(model, bound, steps) for model, bound
+                                in zip(study_nets[kind], bounds)])
 figures.certified_curves(steps, curves)
 plt.show()
 
@@ -977,7 +1022,7 @@ from course_utils.transfer import cells
 tables = study.read("tables").query("table == 'models'")
 
 def table_of(part, measure):
-    """One measure of one seed, a row for each network made for, a column for each shown to."""
+    """One measure of one seed: a row a network made for, a column shown to."""
     rows = part[part["measure"] == measure]
     return rows.pivot(index="row", columns="column", values="value")
 
@@ -988,19 +1033,20 @@ def radii_of(part):
     return pd.Series(np.diag(known), index=known.index)
 
 # %%
-orders = np.array(list(permutations(range(6))))  # the first leaves the names as they are
+orders = np.array(list(permutations(range(6))))  # the first changes nothing
 pairs = ~np.eye(6, dtype=bool)
 
 # %%
 def ranks(part, measure="rate"):
-    """Rank correlations of one seed's rates with what might explain them, a row for each order."""
-    small = np.tile(-radii_of(part), (6, 1))  # the same in each row: of the network shown to
+    """Rank correlations of one seed's rates, a row for each order of names."""
+    small = np.tile(-radii_of(part), (6, 1))  # each row: of the one shown to
     rates, found = table_of(part, measure).to_numpy()[pairs], {}
     for name, values in {"cosine": table_of(part, "cosine").to_numpy(),
                          "small radius, shown to": small,
                          "small radius, made for": small.T}.items():
         exchanged = values[orders[:, :, None], orders[:, None]][:, pairs]
-        found[name] = np.corrcoef(rankdata(np.vstack([rates, exchanged]), axis=1))[0, 1:]
+        ranked = rankdata(np.vstack([rates, exchanged]), axis=1)
+        found[name] = np.corrcoef(ranked)[0, 1:]
     return pd.DataFrame(found)
 
 # %%
@@ -1010,17 +1056,21 @@ pd.DataFrame({seed: found.iloc[0] for seed, found in every.items()}).T.agg(
 
 # %%
 def lead(every):
-    """The mean lead of the cosine over ten seeds, with its interval, and the names' mean lead."""
-    leads = sum(one["cosine"] - one["small radius, shown to"] for one in every) / len(every)
+    """The cosine's mean lead over the seeds, its interval, and the names'."""
+    each = [one["cosine"] - one["small radius, shown to"] for one in every]
+    leads = sum(each) / len(each)
     reach = leads.abs().quantile(intervals.CONFIDENCE)
-    return intervals.Interval(leads[0], leads[0] - reach, leads[0] + reach), leads.mean()
+    ours = intervals.Interval(leads[0], leads[0] - reach, leads[0] + reach)
+    return ours, leads.mean()
 
 # %% tags=["claim", "claim:bounds-do-not-explain-transfer"]
 ahead, null = lead(every.values())
-seeds = intervals.over_seeds([one["cosine"][0] - one["small radius, shown to"][0]
-                              for one in every.values()])
+seeds = intervals.over_seeds([
+    one["cosine"][0] - one["small radius, shown to"][0]
+    for one in every.values()])
 claims.check("bounds-do-not-explain-transfer", ahead, null=null,
-             detail=f"six networks, mean of ten seeds; over the seeds alone {seeds}")
+             detail="six networks, mean of ten seeds; over the seeds alone "
+             f"{seeds}")
 
 # %% [markdown]
 # Neither: both say next to nothing about the rates, so the prediction is not borne out, and the
@@ -1051,7 +1101,7 @@ for name, values in equal.items():
 
 # %%
 def pair_part(values):
-    """What is left of 30 cells when the mean of its row and of its column are fitted away."""
+    """What is left of 30 cells without the mean of the row and the column."""
     dummies = pd.get_dummies(values.index.to_frame(index=False)).to_numpy(float)
     return values - dummies @ np.linalg.lstsq(dummies, values, rcond=None)[0]
 
@@ -1068,8 +1118,9 @@ pd.DataFrame(rows).agg(["mean", "min", "max"]).round(2)
 # %% mystnb={"image": {"alt": "A scatter plot of transfer rate, with all perturbations of one size, over the certified radius of the network that the pictures are shown to, on a logarithmic axis, with columns of five markers each. Three columns at small radii mostly lie between 30 and 60 percent, with two markers above 80; one in the middle lies higher, with three markers above 80; and the two at the right, nearly at one place, lowest, mostly below 35."}}
 part = tables[tables["seed"] == 0]
 radius = radii_of(part).sort_values()
-figures.transfer_scatter({"": table_of(part, "rate, all at .1")}, radius, log=True,
-                         xlabel="median certified radius (L2) of the network shown to")
+figures.transfer_scatter(
+    {"": table_of(part, "rate, all at .1")}, radius, log=True,
+    xlabel="median certified radius (L2) of the network shown to")
 ticks = [0.1, 0.2, 0.4, 0.7]
 plt.xticks(ticks, ticks)
 plt.minorticks_off()
