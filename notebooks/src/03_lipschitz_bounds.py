@@ -963,9 +963,9 @@ def certified(model, bound, radii):
 
 # %% mystnb={"image": {"alt": "Three falling curves of certified accuracy over the radius, each with five thin lines for the seeds. Without a penalty the curve falls to zero first, with weight decay a little later, and with the Lipschitz penalty it stays high several times further."}}
 steps, curves = torch.linspace(0, 1, 51), {}
-for kind, bounds in each["product"].groupby(level=0, sort=False):
+for kind, products in each["product"].groupby(level=0, sort=False):
     curves[kind] = torch.stack([certified(model, bound, steps) for model, bound
-                                in zip(study_nets[kind], bounds)])
+                                in zip(study_nets[kind], products)])
 figures.certified_curves(steps, curves)
 plt.show()
 
