@@ -12,7 +12,7 @@ from course_utils.models import fully_connected
 
 
 def sign_step(model, image, label, eps):
-    """The image moved by eps along the sign of its loss's gradient, clipped to [0, 1]."""
+    """The image moved by eps along its loss's gradient's sign, kept in [0, 1]."""
     x = image.clone().requires_grad_()
     loss = cross_entropy(model(x), label, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, x)
@@ -20,18 +20,18 @@ def sign_step(model, image, label, eps):
 
 
 def worst_margin(x, y, w, b, eps):
-    """The smallest margin y (w . (x + r) + b) that any r can leave, with every |r_i| <= eps."""
+    """The smallest margin y (w . (x + r) + b) over all r with |r_i| <= eps."""
     return y * (x @ w + b) - eps * w.abs().sum()
 
 
 def projected_step(points, images, gradient, eps, step):
-    """Points moved by `step` along the gradient's sign, and back to within eps of the images."""
+    """Points moved by `step` along the gradient's sign, then back within eps."""
     moved = points + step * gradient.sign()
     return moved.clamp(images - eps, images + eps).clamp(0, 1)
 
 
 def break_it(model, images, labels, eps):
-    """Images that the model misclassifies, no pixel further than eps from the originals."""
+    """Images within eps of these, in each pixel, that the model misclassifies."""
     moved = images.clone()
     for _ in range(40):
         moved.requires_grad_()

@@ -71,11 +71,12 @@ figures.use_style()
 
 # %%
 def sign_step(model, image, label, eps):
-    """The image moved by eps along the sign of its loss's gradient, clipped to [0, 1].
+    """The image moved by eps along its loss's gradient's sign, kept in [0, 1].
 
-    model: images (N, D) to logits (N, K), differentiable; image: float (N, D) in [0, 1]; label:
-    int64 (N,), the true classes; eps: a number above 0. The loss is the cross-entropy. Returns
-    float (N, D), without a gradient of its own; a pixel of slope zero stays where it is.
+    model: images (N, D) to logits (N, K), differentiable; image: float (N, D)
+    in [0, 1]; label: int64 (N,), the true classes; eps: a number above 0. The
+    loss is the cross-entropy. Returns float (N, D), without a gradient of its
+    own; a pixel of slope zero stays where it is.
     """
     ...
 
@@ -130,7 +131,8 @@ print(f"pixels on which both agree: {100 * same.double().mean():.1f} %")
 # %% mystnb={"image": {"alt": "An equation of three pictures: a drawn panda; plus .007 times a pattern of coloured speckle; equals a picture that looks just like the first panda. Beneath each stands the category that the network gives it and its confidence: giant panda for the first, something unrelated for the speckle, teddy for the sum."}}
 shown = [picture[0], sign[0], moved[0]]
 answers = [top(image, 1) for image in (picture, (sign + 1) / 2, moved)]
-captions = [f"“{name}”\n{sure:.1f} %" for answer in answers for name, sure in answer.items()]
+captions = [f"“{name}”\n{sure:.1f} %" for answer in answers
+            for name, sure in answer.items()]
 figures.equation(shown, captions, plus="+ .007 ×")
 plt.show()
 
@@ -185,8 +187,8 @@ print("you said", guess)
 
 # %% tags=["claim", "claim:panda"]
 winner, sure = next(iter(top(moved).items()))
-detail = f"the first view is {winner!r} now, with {sure:.1f} %; " \
-         f"one level of grey changes {flips[1 / 255].mean():.0f} % of the labels"
+detail = f"the first view is {winner!r} now, with {sure:.1f} %; one level " \
+         f"of grey changes {flips[1 / 255].mean():.0f} % of the labels"
 claims.check("panda", intervals.over_seeds(flips[0.007] - control),
              null=(second - control).mean().item(), detail=detail)
 
@@ -202,9 +204,11 @@ try:
     photo = load_image("panda-photo", size=224)[None]
     step = fgsm(classifier, photo, classifier(photo).argmax(1), eps=0.007)
     for words, image in (("photograph", photo), ("after the step", step)):
-        print(f"{words}:", {name: round(sure, 1) for name, sure in top(image, 3).items()})
+        likely = top(image, 3).items()
+        print(f"{words}:", {name: round(sure, 1) for name, sure in likely})
 except DataUnavailable:
-    print("The photograph could not be had; without it the lecture goes on as well.")
+    print("The photograph could not be had; "
+          "without it the lecture goes on as well.")
 
 # %% [markdown]
 # If you see numbers above: has the label changed, or has the panda only lost confidence? Nothing
@@ -220,7 +224,8 @@ except DataUnavailable:
 # > of the confidence in the panda and of that in the winner. Does either ever turn round?
 
 # %%
-scale = [0, .001, .002, .003, .004, .005, .007, .01, .015, .02, .03, .05, .1, .15, .2, .25, .3]
+scale = [0, .001, .002, .003, .004, .005, .007, .01, .015, .02, .03, .05, .1,
+         .15, .2, .25, .3]
 steps = [(picture + eps * sign).clamp(0, 1) for eps in scale]
 answers = [top(image, 1000) for image in steps]
 winners = [next(iter(answer)) for answer in answers]
@@ -231,7 +236,7 @@ for k, (eps, name) in enumerate(zip(scale, winners)):
 # %% mystnb={"image": {"alt": "Two panels with two curves each, confidence over eps. Left, from 0 to .03: that in the first category, giant panda, falls steeply within the first few thousandths and stays low; that in the winner follows it down, turns, and rises. Right, from 0 to .3: the same, squeezed to the left edge, then a high plateau of the winner that falls again at the largest steps."}}
 curves = pd.DataFrame({
     f"in “{winners[0]}”": [answer[winners[0]] for answer in answers],
-    "in the winner": [answer[winner] for answer, winner in zip(answers, winners)],
+    "in the winner": [answer[name] for answer, name in zip(answers, winners)],
 }, scale)
 near, far = "confidence (%), eps to .03", "confidence (%), eps to .3"
 figures.curves({near: curves.loc[:0.03], far: curves}, mark=0.007)
@@ -253,7 +258,8 @@ from course_utils.inference import loss_and_gradient  # of these log-odds
 odds, slope = loss_and_gradient(classifier, picture, first)
 for eps in (0.0005, 0.001, 0.002, 0.007):
     there, _ = loss_and_gradient(classifier, picture + eps * sign, first)
-    print(f"eps {eps}: promised {eps * slope.abs().sum():.2f}, got {(there - odds).item():.2f}")
+    print(f"eps {eps}: promised {eps * slope.abs().sum():.2f}, "
+          f"got {(there - odds).item():.2f}")
 
 # %% [markdown]
 # Promise and gain part within the first thousandth. Remember that for section 4. If the slope
@@ -265,11 +271,12 @@ for eps in (0.0005, 0.001, 0.002, 0.007):
 
 # %%
 def projected_step(points, images, gradient, eps, step):
-    """Points moved by `step` along the gradient's sign, and back to within eps of the images.
+    """Points moved by `step` along the gradient's sign, then back within eps.
 
-    points: float (N, ...), where the attack stands; images: the same shape, in [0, 1], where it
-    began; gradient: the loss's at the points; eps, step: numbers above 0. Returns a tensor like
-    points: no entry further than eps from the images, every entry in [0, 1].
+    points: float (N, ...), where the attack stands; images: the same shape, in
+    [0, 1], where it began; gradient: the loss's at the points; eps, step:
+    numbers above 0. Returns a tensor like points: no entry further than eps
+    from the images, every entry in [0, 1].
     """
     ...
 
@@ -326,7 +333,7 @@ maxout = load_model("maxout")
 steps = torch.linspace(-0.3, 0.3, 61)
 
 def along(model, image, direction):
-    """The logits (61, N, 10) along a direction. Pixels may leave [0, 1], to see the function."""
+    """The logits (61, N, 10) along a direction. Pixels may leave [0, 1]."""
     with torch.no_grad():
         return torch.stack([model(image + step * direction) for step in steps])
 
@@ -338,8 +345,10 @@ four = (test_labels == 4).nonzero()[0]
 image, label = test_images[four], test_labels[four]
 lot = torch.Generator().manual_seed(0)
 random = 2.0 * torch.randint(2, image.shape, generator=lot) - 1
-directions = {"sign of the gradient": sign_direction(maxout, image, label), "random signs": random}
-lines = {title: along(maxout, image, way)[:, 0] for title, way in directions.items()}
+directions = {"sign of the gradient": sign_direction(maxout, image, label),
+              "random signs": random}
+lines = {title: along(maxout, image, way)[:, 0]
+         for title, way in directions.items()}
 figures.logit_lines(steps, lines, label=label.item())
 plt.show()
 
@@ -352,7 +361,8 @@ plt.show()
 true = lines["sign of the gradient"][:, label.item()]
 for at in (30, 45, 59):  # where eps is 0, .15 and .29
     pace = ((true[at + 1] - true[at - 1]) / 0.02).item()
-    print(f"eps {steps[at].abs():.2f}: the true logit changes by {pace:.0f} per unit of eps")
+    print(f"eps {steps[at].abs():.2f}: the true logit changes by {pace:.0f} "
+          "per unit of eps")
 
 # %% [markdown]
 # Its slope has shrunk to a fraction.
@@ -387,16 +397,18 @@ from course_utils.models import fully_connected
 
 def linearity(model):
     way = sign_direction(model, some, truth)
-    errors = [100 * misread(model, some, truth, eps=eps, attack=attack, restarts=1).double().mean()
+    missed = [misread(model, some, truth, eps=eps, attack=attack, restarts=1)
               for eps, attack in ((0, "one step"), (0.1, "projected gradient"))]
-    return [straight(along(model, some, way)), *map(float, errors)]
+    errors = [(100 * one.double().mean()).item() for one in missed]
+    return [straight(along(model, some, way)), *errors]
 
 # %%
 names = ["softmax", "maxout", "maxout (adversarial)", "RBF"]
 networks = {name: load_model(name) for name in names}
 ways = {"clean digits": "none", "one step .1": "one step at .1",
-        "projected gradient .1": "projected gradient", "one step .25": "adversarial training"}
-networks |= {f"trained on {name}": load_study(way)[0] for name, way in ways.items()}
+        "projected gradient .1": "projected gradient",
+        "one step .25": "adversarial training"}
+networks |= {f"trained on {name}": load_study(ways[name])[0] for name in ways}
 
 # %% tags=["drift:0.7"]
 columns = ["straight (%)", "clean error (%)", "error after 40 steps of .1 (%)"]
@@ -434,12 +446,14 @@ softmax, plain = networks["softmax"], load_study("none")
 
 def misreads(images):
     """100 where a network (rows) misreads a test digit (columns), else 0."""
-    return torch.stack([100.0 * (predict(net, images) != test_labels) for net in plain])
+    return torch.stack([100.0 * (predict(net, images) != test_labels)
+                        for net in plain])
 
 # %% tags=["claim", "claim:too-linear"]
 foreign = misreads(fgsm(softmax, test_images, test_labels, eps=0.1))
 noisy, again = (misreads(by_lot(test_images, 0.1)) for _ in range(2))
-detail = f"{foreign.mean():.1f} % under softmax's signs, {noisy.mean():.1f} % under random ones"
+detail = f"{foreign.mean():.1f} % under softmax's signs, " \
+         f"{noisy.mean():.1f} % under random ones"
 claims.check("too-linear", intervals.over_seeds_and_images(foreign - noisy),
              null=(again - noisy).mean().item(), detail=detail)
 
@@ -465,7 +479,8 @@ results = study.read("fast_gradient")
 def by_seed(condition, measure, eps=0.0):
     """One number for each training seed, in the order of the seeds."""
     chosen = results[(results["condition"] == condition)
-                     & (results["measure"] == measure) & (results["eps"] == eps)]
+                     & (results["measure"] == measure)
+                     & (results["eps"] == eps)]
     return chosen.sort_values("seed")["value"].to_numpy()
 
 # %%
@@ -498,11 +513,11 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 # %%
 def worst_margin(x, y, w, b, eps):
-    """The smallest margin y (w . (x + r) + b) that any r can leave, with every |r_i| <= eps.
+    """The smallest margin y (w . (x + r) + b) over all r with |r_i| <= eps.
 
-    x: float (N, D); y: float (N,), the classes, +1 or -1; w: float (D,); b and eps: numbers, eps
-    at least 0. There is no box here. Returns float (N,) of x's dtype, in closed form: below 0
-    where some r changes the answer.
+    x: float (N, D); y: float (N,), the classes, +1 or -1; w: float (D,); b and
+    eps: numbers, eps at least 0. There is no box here. Returns float (N,) of
+    x's dtype, in closed form: below 0 where some r changes the answer.
     """
     ...
 
@@ -523,7 +538,6 @@ check("worst-margin", worst_margin)
 guess = "?"  # percent
 
 # %%
-from course_utils.inference import predict
 from course_utils.training import fit_linear
 
 def threes_and_sevens(split):
@@ -534,7 +548,7 @@ def threes_and_sevens(split):
 pair, pair_labels = threes_and_sevens("train")
 test_pair, test_pair_labels = threes_and_sevens("test")
 logistic = fully_connected(2)
-history = fit_linear(logistic, pair, pair_labels, weight_decay=1e-3, progress=False)
+_ = fit_linear(logistic, pair, pair_labels, weight_decay=1e-3, progress=False)
 
 # %% [markdown]
 # The weight is the difference of the two logits' weights. We attack with its sign alone, once
@@ -548,24 +562,29 @@ def wrong(model, images, labels):
 w = (logistic[1].weight[1] - logistic[1].weight[0]).detach().view(1, 1, 28, 28)
 y = 2.0 * test_pair_labels.view(-1, 1, 1, 1) - 1
 stepped = test_pair - 0.25 * y * w.sign()
-sets = {"clean": test_pair, "clipped": stepped.clamp(0, 1), "not clipped": stepped}
-errors = {name: wrong(logistic, images, test_pair_labels) for name, images in sets.items()}
-agree = sets["clipped"].isclose(fgsm(logistic, test_pair, test_pair_labels, eps=0.25))
+clipped = stepped.clamp(0, 1)
+sets = {"clean": test_pair, "clipped": clipped, "not clipped": stepped}
+errors = {n: wrong(logistic, x, test_pair_labels) for n, x in sets.items()}
+step = fgsm(logistic, test_pair, test_pair_labels, eps=0.25)
+agree = clipped.isclose(step)
 
 # %%
 name = "logistic regression, 3 against 7"
-printed = published.CLEAN_ERRORS[name], published.fast_gradient_sign().at[name, "error"]
-print(f"error: clean {errors['clean']:.1f} %, clipped {errors['clipped']:.1f} %, "
+printed = (published.CLEAN_ERRORS[name],
+           published.fast_gradient_sign().at[name, "error"])
+print(f"error: clean {errors['clean']:.1f} %, "
+      f"clipped {errors['clipped']:.1f} %, "
       f"not clipped {errors['not clipped']:.1f} %")
 print(f"paper: {printed[0]} % and {printed[1]:.0f} %; you said {guess}")
-print(f"the sign of w and attacks.fgsm agree on {100 * agree.double().mean():.0f} % of the pixels")
+share = 100 * agree.double().mean()
+print(f"the sign of w and attacks.fgsm agree on {share:.0f} % of the pixels")
 
 # %% mystnb={"image": {"alt": "Three rows. Top: four threes and four sevens. Middle: the same pattern of black and white patches on the threes, and its negative on the sevens. Bottom: the digits with the pattern laid over in grey, still easily read; beneath each the wrong class."}}
 chosen = torch.cat([(test_pair_labels == k).nonzero()[:4, 0] for k in (0, 1)])
 rows = [test_pair[chosen], (-y * w.sign())[chosen], sets["clipped"][chosen]]
 said = [[3, 7][k] for k in predict(logistic, rows[2]).tolist()]
-figures.digits(rows, names=["digit", "-y sign(w)", "eps = .25"], titles=[None, None, said],
-               signed=[1])
+figures.digits(rows, names=["digit", "-y sign(w)", "eps = .25"],
+               titles=[None, None, said], signed=[1])
 plt.show()
 
 # %% [markdown]
@@ -584,21 +603,24 @@ plt.show()
 # > the error at the same $\epsilon$: is it bound to grow, too?
 
 # %%
-def at_size(side, weight_decay):
+def at_size(side, decay):
     shrink = lambda images: F.adaptive_avg_pool2d(images, side)
     model = fully_connected(2, inputs=side * side)
-    fit_linear(model, shrink(pair), pair_labels, weight_decay=weight_decay, progress=False)
+    fit_linear(model, shrink(pair), pair_labels, weight_decay=decay,
+               progress=False)
     w = (model[1].weight[1] - model[1].weight[0]).detach()
     digits = shrink(test_pair)
     moved = fgsm(model, digits, test_pair_labels, eps=0.1, bounds=(-1, 2))
     quotient = (w.norm(p=1) / w.norm()).item()
-    return [quotient, *(wrong(model, some, test_pair_labels) for some in (digits, moved))]
+    errors = [wrong(model, x, test_pair_labels) for x in (digits, moved)]
+    return [quotient, *errors]
 
 # %%
 columns = ["||w||1 / ||w||2", "clean error (%)", "error at eps = .1 (%)"]
-rows = {(decay, side): at_size(side, decay) for decay in (1e-3, 1e-2) for side in (7, 14, 28)}
-table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-table.index = pd.MultiIndex.from_tuples(table.index, names=["weight decay", "pixels a side"])
+rows = {(decay, side): at_size(side, decay)
+        for decay in (1e-3, 1e-2) for side in (7, 14, 28)}
+table = pd.DataFrame(rows, columns).T
+table.index.names = ["weight decay", "pixels a side"]
 table.round(1)
 
 # %% [markdown]
@@ -635,13 +657,14 @@ table.round(1)
 from course_utils.models import RBF
 
 def error_and_confidence(model, images, labels):
-    """Misclassified, in percent, and the mean confidence on those mistakes, in percent."""
+    """Misclassified, and the mean confidence on those mistakes, in percent."""
     with torch.no_grad():
         logits = model(images)
     chances = logits.sigmoid() if isinstance(model, RBF) else logits.softmax(1)
     confidence, classes = chances.max(1)
     mistakes = classes != labels
-    return [100 * mistakes.double().mean().item(), 100 * confidence[mistakes].mean().item()]
+    return [100 * mistakes.double().mean().item(),
+            100 * confidence[mistakes].mean().item()]
 
 # %%
 names = ["softmax", "maxout", "maxout (adversarial)", "RBF"]
@@ -650,11 +673,13 @@ free = (-1.0, 2.0)
 runs = {}
 for name, model in models.items():
     pushed = fgsm(model, test_images, test_labels, eps=0.25, bounds=free)
-    trio = [test_images, pushed.clamp(0, 1), pushed]
-    runs[name] = sum([error_and_confidence(model, images, test_labels) for images in trio], [])
+    runs[name] = []
+    for images in (test_images, pushed.clamp(0, 1), pushed):
+        runs[name] += error_and_confidence(model, images, test_labels)
 
 # %%
-columns = pd.MultiIndex.from_product([["clean", "clipped", "not clipped"], ["error", "sure"]])
+columns = pd.MultiIndex.from_product(
+    [["clean", "clipped", "not clipped"], ["error", "sure"]])
 table = pd.DataFrame.from_dict(runs, orient="index", columns=columns)
 paper = published.fast_gradient_sign().iloc[:4, :2].set_axis(names)
 table["paper", "error"], table["paper", "sure"] = paper.T.to_numpy()
@@ -679,14 +704,15 @@ table.round(1)
 def growing(model, sizes, count=2000):
     digits, truth = test_images[:count], test_labels[:count]
     way = sign_direction(model, digits, truth)
-    return [error_and_confidence(model, digits + eps * way, truth) for eps in sizes]
+    return [error_and_confidence(model, digits + eps * way, truth)
+            for eps in sizes]
 
 sizes = [0, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
 found = {name: growing(model, sizes) for name, model in models.items()}
-plots = {
-    what: pd.DataFrame({name: [pair[k] for pair in rows] for name, rows in found.items()}, sizes)
-    for k, what in enumerate(["error (%)", "mean confidence on mistakes (%)"])
-}
+titles = ["error (%)", "mean confidence on mistakes (%)"]
+plots = {title: pd.DataFrame({name: [pair[k] for pair in found[name]]
+                              for name in found}, sizes)
+         for k, title in enumerate(titles)}
 
 # %% mystnb={"image": {"alt": "Two panels over eps from 0 to .3 with a line for each of four networks. Left, the error: softmax and maxout rise to 100 percent by about .1; RBF starts higher and rises slowly to above half; the adversarially trained maxout stays lowest at large steps. Right, the confidence on mistakes: softmax and maxout climb towards 100 percent, RBF falls to zero."}}
 figures.curves(plots, mark=0.25)
@@ -717,7 +743,8 @@ for name in ("softmax", "RBF"):
     model = models[name]
     pushed = pgd(model, few, few_labels, eps=0.25, step=0.02, steps=40)
     distances[name] = nearest_mistake(model, few, few_labels)
-    rivals[name] = [*error_and_confidence(model, pushed, few_labels), distances[name].mean().item()]
+    rivals[name] = error_and_confidence(model, pushed, few_labels)
+    rivals[name].append(distances[name].mean().item())
 columns = ["error at .25 (%)", "sure (%)", "nearest mistake (L2)"]
 pd.DataFrame.from_dict(rivals, orient="index", columns=columns).round(2)
 
@@ -726,9 +753,11 @@ both = (distances["softmax"] > 0) & (distances["RBF"] > 0)
 near, far = (distances[name][both] for name in ("softmax", "RBF"))
 half = len(near) // 2
 null = (near[:half].mean() / near[half:].mean()).item()
-detail = f"{both.sum()} digits that both read right; 40 steps of .25 fool RBF on " \
-         f"{rivals['RBF'][0]:.0f} %, with {rivals['RBF'][1]:.0f} % confidence"
-claims.check("rbf-resistant", intervals.ratio(far, near), null=null, detail=detail)
+detail = f"{both.sum()} digits that both read right; 40 steps of .25 fool " \
+         f"RBF on {rivals['RBF'][0]:.0f} %, with {rivals['RBF'][1]:.0f} % " \
+         "confidence"
+claims.check("rbf-resistant", intervals.ratio(far, near), null=null,
+             detail=detail)
 
 # %% [markdown]
 # In L2 the slides' sentence does not survive: the RBF network's nearest mistake is no further away
@@ -743,13 +772,13 @@ from course_utils.evaluation import ATTACKS
 
 def fallen_at(model, sizes=(0.05, 0.1, 0.15), count=100):
     """For each size and digit 100 where some attack succeeds, else 0."""
-    found = [[misread(model, few[:count], few_labels[:count], eps=eps, attack=attack)
-              for attack in ATTACKS] for eps in sizes]
+    found = [[misread(model, few[:count], few_labels[:count], eps=eps,
+                      attack=attack) for attack in ATTACKS] for eps in sizes]
     return torch.stack([100.0 * torch.stack(each).any(0) for each in found])
 
 # %% tags=["drift:1"]
 fallen = {name: fallen_at(models[name]) for name in ("softmax", "RBF")}
-pd.DataFrame({f"{name} (%)": found.mean(1).tolist() for name, found in fallen.items()},
+pd.DataFrame({f"{name} (%)": fallen[name].mean(1).tolist() for name in fallen},
              pd.Index([0.05, 0.1, 0.15], name="eps"))
 
 # %% tags=["claim", "claim:rbf-resistant-pixels"]
@@ -758,7 +787,8 @@ gap = (fallen["softmax"] - fallen["RBF"]).mean(0)[right]
 one_half, other_half = fallen["softmax"].mean(0)[right].chunk(2)
 claims.check("rbf-resistant-pixels", intervals.over_seeds(gap),
              null=(one_half[: len(other_half)] - other_half).mean().item(),
-             detail=f"{right.sum()} digits that both read right, mean over eps .05, .1, .15")
+             detail=f"{right.sum()} digits that both read right, "
+             "mean over eps .05, .1, .15")
 
 # %% [markdown]
 # In the maximum norm it resists: within .1 it misreads fewer digits than the softmax does within half
@@ -776,7 +806,8 @@ def surest_mistake(model, images, labels, eps=0.25, steps=40):
         x = points.clone().requires_grad_()
         wrong_ones = model(x).scatter(1, labels[:, None], -torch.inf)
         (slope,) = torch.autograd.grad(wrong_ones.amax(1).sum(), x)
-        points = (x.detach() + eps / 10 * slope.sign()).clamp(images - eps, images + eps).clamp(0, 1)
+        points = x.detach() + eps / 10 * slope.sign()
+        points = points.clamp(images - eps, images + eps).clamp(0, 1)
     return points
 
 # %%
@@ -785,11 +816,14 @@ def sure_of(model, images, labels):
     with torch.no_grad():
         sure, classes = model(images).sigmoid().max(1)
     missed = classes != labels
-    return [100 * some.double().mean().item() for some in (sure, missed, sure[missed])]
+    return [100 * some.double().mean().item()
+            for some in (sure, missed, sure[missed])]
 
 # %% tags=["drift:1"]
-rows = {"clean digits": few, "surest mistakes": surest_mistake(models["RBF"], few, few_labels)}
-rows = {name: sure_of(models["RBF"], images, few_labels) for name, images in rows.items()}
+rbf = models["RBF"]
+surest = surest_mistake(rbf, few, few_labels)
+rows = {"clean digits": sure_of(rbf, few, few_labels),
+        "surest mistakes": sure_of(rbf, surest, few_labels)}
 columns = ["confidence (%)", "misread (%)", "confidence on those (%)"]
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 
@@ -820,7 +854,8 @@ from course_utils.losses import adversarial_loss, cross_entropy
 
 def by_hand(model, images, labels, eps, alpha=0.5):
     moved = fgsm(model, images, labels, eps=eps)
-    clean, hostile = cross_entropy(model, images, labels), cross_entropy(model, moved, labels)
+    clean = cross_entropy(model, images, labels)
+    hostile = cross_entropy(model, moved, labels)
     return alpha * clean + (1 - alpha) * hostile
 
 with torch.no_grad():
@@ -850,19 +885,23 @@ print(f"by hand {ours:.3f}, losses.adversarial_loss {theirs:.3f}")
 
 # %%
 def ratio(model, eps):
-    """What the adversarial loss adds to J, over 0.5 eps |grad J|_1; in float64."""
+    """What the adversarial loss adds to J over 0.5 eps |grad J|_1, in float64."""
     x = some.double().requires_grad_()
-    (slope,) = torch.autograd.grad(F.cross_entropy(model(x), truth, reduction="sum"), x)
+    total = F.cross_entropy(model(x), truth, reduction="sum")
+    (slope,) = torch.autograd.grad(total, x)
     with torch.no_grad():
         loss = cross_entropy(model, x, truth)
-        added = adversarial_loss(model, x.detach(), truth, eps=eps, bounds=(-1, 2)) - loss
-    return (added / (0.5 * eps * slope.flatten(1).abs().sum(1).mean())).item()
+        both = adversarial_loss(model, x.detach(), truth, eps=eps,
+                                bounds=(-1, 2))
+    steepness = slope.flatten(1).abs().sum(1).mean()
+    return ((both - loss) / (0.5 * eps * steepness)).item()
 
 # %%
 kinds = {"plain": "none", "one step .025": "weak adversarial training"}
 pair_of = {name: load_study(kind)[0].double() for name, kind in kinds.items()}
 sizes = [1e-5, 1e-3, 0.01, 0.025, 0.1, 0.25]
-pd.DataFrame({name: [ratio(model, eps) for eps in sizes] for name, model in pair_of.items()},
+pd.DataFrame({name: [ratio(model, eps) for eps in sizes]
+              for name, model in pair_of.items()},
              pd.Index(sizes, name="eps")).round(2)
 
 # %% [markdown]
@@ -882,8 +921,9 @@ without, trained = (by_seed(condition, "one step", 0.25)
                     for condition in ("none", "adversarial training"))
 noisy = by_seed("noise", "one step", 0.25)
 maxouts = table["clipped", "error"]
-detail = f"from {without.mean():.1f} to {trained.mean():.1f} %, {len(trained)} seeds; maxout " \
-         f"from {maxouts['maxout']:.1f} to {maxouts['maxout (adversarial)']:.1f} %"
+detail = f"from {without.mean():.1f} to {trained.mean():.1f} %, " \
+         f"{len(trained)} seeds; maxout from {maxouts['maxout']:.1f} to " \
+         f"{maxouts['maxout (adversarial)']:.1f} %"
 claims.check("adversarial-objective", intervals.over_seeds(without - trained),
              null=(without - noisy).mean(), detail=detail)
 
@@ -921,12 +961,11 @@ ways = {
     "dropout, one step .25": "dropout and adversarial training",
     "noise .5": "strong noise", "noise .025": "weak noise",
     "one step .025": "weak adversarial training",
-    "dropout, one step .025": "dropout and weak adversarial training",
-}
-clean = {name: by_seed(condition, "clean") for name, condition in ways.items()}
-live = wrong(load_study("weak adversarial training")[0], test_images, test_labels)
-stored = clean["one step .025"][0]
-print(f"one step .025, first seed: {stored:.2f} % in the table, {live:.2f} % now")
+    "dropout, one step .025": "dropout and weak adversarial training"}
+clean = {name: by_seed(way, "clean") for name, way in ways.items()}
+live = wrong(load_study(ways["one step .025"])[0], test_images, test_labels)
+print("one step .025, first seed: "
+      f"{clean['one step .025'][0]:.2f} % in the table, {live:.2f} % now")
 
 # %% mystnb={"image": {"alt": "Ten lines, one for each way of training, with ten small circles each, the test errors of ten seeds, and a bar at their mean, which is printed at the right."}}
 figures.seeds(clean, xlabel="error on clean test digits (%)")
@@ -942,15 +981,18 @@ plt.show()
 # %% tags=["claim", "claim:training-regularises"]
 gain = clean["nothing"] - clean["one step .25"]
 null = (clean["nothing"] - clean["noise .25"]).mean()
-detail = f"eps = .25: {clean['nothing'].mean():.2f} and {clean['one step .25'].mean():.2f} %"
-claims.check("training-regularises", intervals.over_seeds(gain), null=null, detail=detail)
+detail = f"eps = .25: {clean['nothing'].mean():.2f} and " \
+         f"{clean['one step .25'].mean():.2f} %"
+claims.check("training-regularises", intervals.over_seeds(gain), null=null,
+             detail=detail)
 
 # %% tags=["claim", "claim:beyond-dropout"]
 gain = clean["dropout"] - clean["dropout, one step .25"]
 null = clean["dropout"][:5].mean() - clean["dropout"][5:].mean()
 detail = f"eps = .25: {clean['dropout'].mean():.2f} and " \
          f"{clean['dropout, one step .25'].mean():.2f} %"
-claims.check("beyond-dropout", intervals.over_seeds(gain), null=null, detail=detail)
+claims.check("beyond-dropout", intervals.over_seeds(gain), null=null,
+             detail=detail)
 
 # %% [markdown]
 # And the exploratory ones, at .025:
@@ -960,14 +1002,16 @@ gain = clean["nothing"] - clean["one step .025"]
 null = (clean["nothing"] - clean["noise .025"]).mean()
 detail = f"exploratory, eps = .025: {clean['nothing'].mean():.2f} and " \
          f"{clean['one step .025'].mean():.2f} %"
-claims.check("weak-training-regularises", intervals.over_seeds(gain), null=null, detail=detail)
+claims.check("weak-training-regularises", intervals.over_seeds(gain), null=null,
+             detail=detail)
 
 # %% tags=["claim", "claim:weak-beyond-dropout"]
 gain = clean["dropout"] - clean["dropout, one step .025"]
 null = clean["dropout"][:5].mean() - clean["dropout"][5:].mean()
 detail = f"exploratory, eps = .025: {clean['dropout'].mean():.2f} and " \
          f"{clean['dropout, one step .025'].mean():.2f} %"
-claims.check("weak-beyond-dropout", intervals.over_seeds(gain), null=null, detail=detail)
+claims.check("weak-beyond-dropout", intervals.over_seeds(gain), null=null,
+             detail=detail)
 
 # %% [markdown]
 # Those intervals are over training seeds, all on the same 10,000 test digits. Five of the ten seeds
@@ -1009,7 +1053,8 @@ rows = {
     for name in ("maxout", "maxout, one step")
 }
 gain = by_seed("maxout", "clean") - by_seed("maxout, one step", "clean")
-print("clean error without the step less that with it:", intervals.over_seeds(gain))
+print("clean error without the step less that with it:",
+      intervals.over_seeds(gain))
 columns = ["clean error (%)", "one step at .1", "worst at .05", "worst at .1"]
 pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -1036,22 +1081,25 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 # > once under one step and once under the worst. Where is the one trained at .025?
 
 # %%
-shown = {"nothing": "none", "noise .25": "noise", "one step .25": "adversarial training",
-         "one step .1": "one step at .1", "one step .025": "weak adversarial training",
+shown = {"nothing": "none", "noise .25": "noise",
+         "one step .25": "adversarial training",
+         "one step .1": "one step at .1",
+         "one step .025": "weak adversarial training",
          "projected gradient .1": "projected gradient"}
 
 def over_eps(attack):
     """Mean error over the seeds: a row an eps, a column a way of training."""
     rows = results[results["measure"] == attack]
     means = rows.pivot_table(index="eps", columns="condition", values="value")
-    means.loc[0.0] = {condition: by_seed(condition, "clean").mean() for condition in means}
+    means.loc[0.0] = {way: by_seed(way, "clean").mean() for way in means}
     return means.sort_index()
 
 # %% mystnb={"image": {"alt": "Two panels of error over eps from 0 to .3, a line for each of six ways of training. Left, under one step: the line of one step of .25 rises to about 40 percent at .1 and falls again to below 20; the others rise. Right, under the worst of the attacks: it rises to nearly 100 percent at .1, close to the plain network; those trained on one step of .1 and on projected gradient rise last."}}
 def of_shown(attack):
     return over_eps(attack)[list(shown.values())].set_axis(list(shown), axis=1)
 
-panels = {"error (%), one step": of_shown("one step"), "error (%), worst": of_shown("worst")}
+panels = {"error (%), one step": of_shown("one step"),
+          "error (%), worst": of_shown("worst")}
 figures.curves(panels)
 plt.show()
 
@@ -1067,7 +1115,8 @@ from course_utils.evaluation import errors_within
 digits, correct = test_images[:200], test_labels[:200]
 rows = {}
 for name, condition in shown.items():
-    now = errors_within(load_study(condition)[0], digits, correct, [0.1], restarts=2)
+    model = load_study(condition)[0]
+    now = errors_within(model, digits, correct, [0.1], restarts=2)
     five = intervals.over_seeds(by_seed(condition, "worst", 0.1))
     rows[name] = [*now.loc[0.1, ["one step", "worst"]], str(five)]
 columns = ["one step, now", "worst, now", "worst, five seeds"]
@@ -1091,17 +1140,22 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 
 # %%
 labels = {condition: name for name, condition in {**ways, **shown}.items()}
-labels |= {"dropout and adversarial training": "dropout + .25", "convolutional": "conv. net",
+labels |= {"dropout and adversarial training": "dropout + .25",
+           "convolutional": "conv. net",
            "dropout and weak adversarial training": "dropout + .025",
-           "projected gradient": "projected .1", "Lipschitz penalty": "Lipschitz",
+           "projected gradient": "projected .1",
+           "Lipschitz penalty": "Lipschitz",
            "convolutional (one step)": "conv., one .3",
            "convolutional (robust)": "conv., robust .3"}
 
 # %%
 even = [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
-worst, one_step = (over_eps(attack).loc[even].rename(columns=labels)[list(labels.values())]
-                   .T.map("{:.0f}".format) for attack in ("worst", "one step"))
-worst + " (" + one_step + ")"
+
+def rounded(attack):
+    table = over_eps(attack).loc[even].rename(columns=labels)
+    return table[list(labels.values())].T.map("{:.0f}".format)
+
+rounded("worst") + " (" + rounded("one step") + ")"
 
 # %% [markdown]
 # Three of them under your hand: press *attack*, then choose another attack, or a smaller
@@ -1111,8 +1165,10 @@ worst + " (" + one_step + ")"
 # %%
 from course_utils.laboratory.widget import laboratory
 
-laboratory("attack=sign&network=rectifiers (one step of .25)&eps=0.25", networks=(
-    "rectifiers", "rectifiers (one step of .25)", "rectifiers (projected gradient)"))
+laboratory(
+    "attack=sign&network=rectifiers (one step of .25)&eps=0.25",
+    networks=("rectifiers", "rectifiers (one step of .25)",
+              "rectifiers (projected gradient)"))
 
 # %% [markdown]
 # ### Masking, seen
@@ -1124,21 +1180,24 @@ laboratory("attack=sign&network=rectifiers (one step of .25)&eps=0.25", networks
 
 # %%
 def landscape(model, image, label, count=41):
-    """The loss over eps along the gradient's sign (rows) and along random signs."""
+    """The loss along the gradient's sign (rows) and along random signs."""
     lot = torch.Generator().manual_seed(3)
     ways = [sign_direction(model, image, label),
             2.0 * torch.randint(2, image.shape, generator=lot) - 1]
     a, b = torch.meshgrid(*[torch.linspace(0, 0.25, count)] * 2, indexing="ij")
-    moved = image + a.reshape(-1, 1, 1, 1) * ways[0] + b.reshape(-1, 1, 1, 1) * ways[1]
+    a, b = a.reshape(-1, 1, 1, 1), b.reshape(-1, 1, 1, 1)
     with torch.no_grad():
-        losses = F.cross_entropy(model(moved), label.expand(count**2), reduction="none")
+        logits = model(image + a * ways[0] + b * ways[1])
+    truth = label.expand(count**2)
+    losses = F.cross_entropy(logits, truth, reduction="none")
     return losses.view(count, count)
 
 # %% mystnb={"image": {"alt": "Three maps of the loss with contour lines, over the step along the gradient's sign and along random signs, both from 0 to .25. Plain: a slope that rises steadily along the sign. Trained on one step of .25: a ridge at a small step along the sign, and low ground again at .25. Trained on projected gradient: low and even, rising slowly."}}
 hollow = {name: load_study(shown[name])[0]
           for name in ("nothing", "one step .25", "projected gradient .1")}
 maps = {name: landscape(model, image, label) for name, model in hollow.items()}
-figures.landscapes(maps, end=0.25, xlabel="along random signs", ylabel="along the gradient's sign")
+figures.landscapes(maps, end=0.25, xlabel="along random signs",
+                   ylabel="along the gradient's sign")
 plt.show()
 
 # %% [markdown]
@@ -1155,7 +1214,7 @@ plt.show()
 # et al. [9] as **catastrophic overfitting**. With MNIST one can see the mark. The strongest weights
 # of the first layer:
 
-# %% mystnb={"image": {"alt": "Three rows of twelve squares of weights, grey for zero. Plain maxout: strokes and blobs over the whole square. Adversarially trained, as they come: some strokes on speckle. Adversarially trained, strongest: an even grey middle, and strong black and white speckle in a frame along the square's edges."}}
+# %%
 from course_utils.models import linear_layers
 
 def first_weights(model, *, strongest, count=12):
@@ -1164,9 +1223,16 @@ def first_weights(model, *, strongest, count=12):
     chosen = weights[order[:count]] if strongest else weights[:count]
     return (chosen / chosen.abs().amax(1, keepdim=True)).view(-1, 1, 28, 28)
 
-pairs = [("maxout", True), ("maxout (adversarial)", False), ("maxout (adversarial)", True)]
-figures.digits([first_weights(models[name], strongest=last) for name, last in pairs],
-               names=[name + ",\nstrongest" * last for name, last in pairs], signed=range(3))
+# %% [markdown]
+# Twelve units of the plain network, and twice twelve of the other, as they come and the strongest:
+
+# %% mystnb={"image": {"alt": "Three rows of twelve squares of weights, grey for zero. Plain maxout: strokes and blobs over the whole square. Adversarially trained, as they come: some strokes on speckle. Adversarially trained, strongest: an even grey middle, and strong black and white speckle in a frame along the square's edges."}}
+pairs = [("maxout", True), ("maxout (adversarial)", False),
+         ("maxout (adversarial)", True)]
+figures.digits(
+    [first_weights(models[name], strongest=last) for name, last in pairs],
+    names=[name + ",\nstrongest" * last for name, last in pairs],
+    signed=range(3))
 plt.show()
 
 # %% [markdown]
@@ -1183,8 +1249,9 @@ clean_2000, labels_2000, rows = test_images[:2000], test_labels[:2000], {}
 for name in ("maxout", "maxout (adversarial)"):
     whole = fgsm(models[name], clean_2000, labels_2000, eps=0.25)
     bare = torch.where(frame, clean_2000, whole)
-    rows[name] = [wrong(models[name], some, labels_2000) for some in (whole, bare)]
-pd.DataFrame.from_dict(rows, orient="index", columns=["the step (%)", "without the frame (%)"])
+    rows[name] = [wrong(models[name], x, labels_2000) for x in (whole, bare)]
+columns = ["the step (%)", "without the frame (%)"]
+pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 # %% [markdown]
 # For a good part it is: *weaker* steps, that leave the frame alone, fool the trained network twenty
@@ -1195,11 +1262,12 @@ pd.DataFrame.from_dict(rows, orient="index", columns=["the step (%)", "without t
 
 # %%
 def break_it(model, images, labels, eps):
-    """Images that the model misclassifies, no pixel further than eps from the originals.
+    """Images within eps of these, in each pixel, that the model misclassifies.
 
-    model: images (N, D) to logits (N, K), differentiable; images: float (N, D) in [0, 1]; labels:
-    int64 (N,), the true classes; eps: float above 0. Returns float (N, D) in [0, 1]. The fast
-    gradient sign, one step of size eps, hardly ever fools this model.
+    model: images (N, D) to logits (N, K), differentiable; images: float (N, D)
+    in [0, 1]; labels: int64 (N,), the true classes; eps: float above 0. Returns
+    float (N, D) in [0, 1]. The fast gradient sign, one step of size eps, hardly
+    ever fools this model.
     """
     ...
 
@@ -1216,7 +1284,8 @@ flat = digits.flatten(1)
 yours = break_it(hard, flat, correct, 0.25)
 tried = {"fast gradient sign": fgsm(hard, flat, correct, eps=0.25)}
 tried |= {} if yours is None else {"yours": yours}
-pd.DataFrame({"error (%)": {name: wrong(hard, x, correct) for name, x in tried.items()}}).round(1)
+missed = {name: wrong(hard, x, correct) for name, x in tried.items()}
+pd.DataFrame({"error (%)": missed}).round(1)
 
 # %% [markdown]
 # ## 12. How the field judges a defence
@@ -1237,10 +1306,13 @@ pd.DataFrame({"error (%)": {name: wrong(hard, x, correct) for name, x in tried.i
 # masking of gradients stops it; so where it finds what the gradient missed, the gradient lies.
 
 # %%
-one_step, five_steps = (load_study(f"convolutional ({kind})")[0] for kind in ("one step", "robust"))
+one_step, five_steps = (load_study(f"convolutional ({kind})")[0]
+                        for kind in ("one step", "robust"))
+projected = hollow["projected gradient .1"]
+lender = load_study("one step at .1")[0]
 trials = {  # the network, another from which pictures are borrowed, and eps
     "maxout (adversarial)": (hard, maxout, 0.25),
-    "projected gradient .1": (hollow["projected gradient .1"], load_study("one step at .1")[0], 0.1),
+    "projected gradient .1": (projected, lender, 0.1),
     "convolutional, one step .3": (one_step, five_steps, 0.3),
     "convolutional, robust .3": (five_steps, one_step, 0.3),
 }
@@ -1257,25 +1329,25 @@ jury, jury_labels = test_images[:100], test_labels[:100]
 def more_tries(model, other, eps):
     """Four more tries: pictures by name."""
     start = torch.Generator().manual_seed(1)
-    return {"100 steps": pgd(model, jury, jury_labels, eps=eps, step=eps / 40, steps=100,
-                             generator=start),
+    return {"100 steps": pgd(model, jury, jury_labels, eps=eps, step=eps / 40,
+                             steps=100, generator=start),
             "borrowed": pgd(other, jury, jury_labels, eps=eps, step=eps / 10),
             "one step of .5": fgsm(model, jury, jury_labels, eps=0.5),
             "forty of .5": pgd(model, jury, jury_labels, eps=0.5, step=0.05)}
 
 # %%
 def on_trial(model, other, eps):
-    """Errors in percent under each attack of the list, the second judge's, and under the tries."""
+    """Errors in percent under each attack, the second judge, and the tries."""
     fallen = {attack: misread(model, jury, jury_labels, eps=eps, attack=attack)
               for attack in ATTACKS}
-    fallen["strongest"] = torch.stack(
-        [fallen[attack] for attack in ("projected gradient", "DLR loss", "targeted")]).any(0)
+    judges = ("projected gradient", "DLR loss", "targeted")
+    fallen["strongest"] = torch.stack([fallen[name] for name in judges]).any(0)
     fallen |= {name: predict(model, x) != jury_labels
                for name, x in more_tries(model, other, eps).items()}
-    return {name: 100 * some.double().mean().item() for name, some in fallen.items()}
+    return {name: 100 * x.double().mean().item() for name, x in fallen.items()}
 
 # %% tags=["drift:2"]
-found = pd.DataFrame({name: on_trial(*trial) for name, trial in trials.items()}).T
+found = pd.DataFrame({name: on_trial(*trials[name]) for name in trials}).T
 found.round(0)
 
 # %% [markdown]
@@ -1286,13 +1358,14 @@ found.round(0)
 
 # %%
 def ticks(judge, boundless, unseen):
-    """Whether each check finds at most 2 points more than the judge; a row a network."""
+    """Whether each check finds at most 2 points more than the judge."""
     passed = {name: found[name] <= found[judge] + 2 for name in unseen}
     passed["all fall without a bound"] = found[boundless] >= 95
     return pd.DataFrame(passed).map(lambda yes: "✓" if yes else "✗")
 
 # %%
-ticks("one step", "one step of .5", ["DLR loss", "targeted", "100 steps", "square", "borrowed"])
+ticks("one step", "one step of .5",
+      ["DLR loss", "targeted", "100 steps", "square", "borrowed"])
 
 # %%
 ticks("strongest", "forty of .5", ["100 steps", "square", "borrowed"])
@@ -1344,7 +1417,8 @@ pairs = {"nothing": "none", "projected gradient .1": "projected gradient",
 panels = {}
 for title, attack, proof in (("maximum norm", "worst", "certified"),
                              ("L2", "L2 attack", "L2 certified")):
-    sides = {"not certified": 100 - over_eps(proof).iloc[1:], "attacked": over_eps(attack)}
+    sides = {"not certified": 100 - over_eps(proof).iloc[1:],
+             "attacked": over_eps(attack)}
     panels[f"error (%), {title}"] = pd.DataFrame({
         f"{name}: {words}": side[condition] for name, condition in pairs.items()
         for words, side in sides.items()})
@@ -1362,20 +1436,23 @@ def inside_and_cases(model):
     found = []
     for eps in (0.005, 0.01, 0.025):
         proved = certified_within(model, few, few_labels, eps=eps)
-        found.append((proved, misread(model, few, few_labels, eps=eps, attack="DLR loss")))
+        fallen = misread(model, few, few_labels, eps=eps, attack="DLR loss")
+        found.append((proved, fallen))
     right = predict(model, few) == few_labels
     near = nearest_mistake(model, few, few_labels)
     found.append((right, near <= certified_radius(model, few)))
-    return [sum(map(torch.sum, some)).item() for some in
-            ([proved & fallen for proved, fallen in found], [proved for proved, _ in found])]
+    inside = sum((proved & fallen).sum() for proved, fallen in found)
+    return [inside.item(), sum(proved.sum() for proved, _ in found).item()]
 
 # %%
 from course_utils.evaluation import certified_within
 from course_utils.lipschitz import certified_radius
 
-counts = torch.tensor([inside_and_cases(load_study(kind)[0]) for kind in pairs.values()])
+counts = torch.tensor([inside_and_cases(load_study(kind)[0])
+                       for kind in pairs.values()])
 inside, cases = counts.sum(0).tolist()
-print(f"{cases} certificates of 200 digits and three networks; attacks inside one: {inside}")
+print(f"{cases} certificates of 200 digits and three networks; "
+      f"attacks inside one: {inside}")
 
 # %% [markdown]
 # Not one attack lies inside a certificate. But between the two curves there is room for almost
@@ -1425,9 +1502,9 @@ def ten(model, images, labels, eps):
 attacks = {
     "one step, eps = .25": lambda *a: fgsm(*a, eps=0.25),
     "one step, smallest": smallest(one, torch.linspace(0.3, 0.01, 30).tolist()),
-    "ten steps, smallest": smallest(ten, torch.linspace(0.15, 0.01, 15).tolist()),
-    "L-BFGS, runner-up": near,
-}
+    "ten steps, smallest":
+        smallest(ten, torch.linspace(0.15, 0.01, 15).tolist()),
+    "L-BFGS, runner-up": near}
 
 # %%
 import time
@@ -1437,17 +1514,18 @@ for name, attack in attacks.items():
     began = time.perf_counter()
     pushed[name] = attack(maxout, few, few_labels)
     took[name] = f"{1000 * (time.perf_counter() - began) / len(few):.1f} ms"
-fooled = torch.stack([predict(maxout, x) != few_labels for x in pushed.values()])
+fooled = torch.stack([predict(maxout, x) != few_labels
+                      for x in pushed.values()])
 shared = fooled.all(0) & (predict(maxout, few) == few_labels)
 shifts = {name: (x - few).flatten(1)[shared] for name, x in pushed.items()}
 
 # %% tags=["drift:time", "drift:1"]
 print(f"means over {100 * shared.double().mean():.1f} % of the digits")
-size = {name: x.square().mean(1).sqrt().mean().item() for name, x in shifts.items()}
-largest = {name: x.abs().amax(1).mean().item() for name, x in shifts.items()}
+size = {n: x.square().mean(1).sqrt().mean().item() for n, x in shifts.items()}
+largest = {n: x.abs().amax(1).mean().item() for n, x in shifts.items()}
 share = dict(zip(pushed, (100 * fooled.double().mean(1)).tolist()))
-pd.DataFrame({"distortion (RMS)": size, "largest change": largest, "misread (%)": share,
-              "time an image": took}).round(3)
+pd.DataFrame({"distortion (RMS)": size, "largest change": largest,
+              "misread (%)": share, "time an image": took}).round(3)
 
 # %% [markdown]
 # Each wins by its own measure. In L2 the best single step needs 1.6 times what L-BFGS needs. In the
