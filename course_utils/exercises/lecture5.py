@@ -19,13 +19,13 @@ def loss_of_d(real, fake):
 
 
 def loss_of_g(fake, saturating):
-    """What the generator minimises, estimated from D's logits of generated images."""
+    """What the generator minimises, from D's logits of generated images."""
     logsigmoid = torch.nn.functional.logsigmoid
     return logsigmoid(-fake).mean() if saturating else -logsigmoid(fake).mean()
 
 
 def best_value(p, q, width):
-    """The largest value V that any discriminator can reach on a line cut into cells."""
+    """The largest value V that any D can reach on a line cut into cells."""
     # xlogy(0, anything) is 0: a cell without points costs nothing, whatever D says there.
     total = p + q
     return width * (torch.xlogy(p, p / total) + torch.xlogy(q, q / total))[total > 0].sum()

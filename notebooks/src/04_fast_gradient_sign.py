@@ -885,7 +885,7 @@ print(f"by hand {ours:.3f}, losses.adversarial_loss {theirs:.3f}")
 
 # %%
 def ratio(model, eps):
-    """What the adversarial loss adds to J over 0.5 eps |grad J|_1, in float64."""
+    """What the adversarial loss adds to J, over 0.5 eps |grad J|_1; float64."""
     x = some.double().requires_grad_()
     total = F.cross_entropy(model(x), truth, reduction="sum")
     (slope,) = torch.autograd.grad(total, x)

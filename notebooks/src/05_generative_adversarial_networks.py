@@ -55,7 +55,8 @@ from course_utils.exercises import check, hint, solution
 from course_utils.zoo import load_model
 
 figures.use_style()
-torch.set_num_threads(1)  # a game amplifies the last bit, which depends on threads
+# A game amplifies the last bit of a number, which depends on the threads.
+torch.set_num_threads(1)
 
 # %% [markdown]
 # ## 1. The game
@@ -79,8 +80,9 @@ torch.set_num_threads(1)  # a game amplifies the last bit, which depends on thre
 
 # %%
 def by_hand(real, fake):
-    """D's loss and G's, from D's outputs (0 to 1) for real points and for generated ones."""
-    return -(real.log().mean() + (1 - fake).log().mean()), (1 - fake).log().mean()
+    """D's loss and G's, from D's outputs (0 to 1) for real and made points."""
+    for_g = (1 - fake).log().mean()
+    return -(real.log().mean() + for_g), for_g
 
 # %% [markdown]
 # Our discriminators give a logit $a$, of which $D = \sigma(a) = 1 / (1 + e^{-a})$, and
@@ -101,9 +103,11 @@ print(f"V if D always says 1/2: {-by_hand(nothing, nothing)[0]:.4f}; "
 # %%
 logits = torch.linspace(-4, 4, 9)
 ours = by_hand(logits.sigmoid(), (2 - logits).sigmoid())
-theirs = gan.discriminator_loss(logits, 2 - logits), gan.generator_loss(2 - logits, saturating=True)
+theirs = (gan.discriminator_loss(logits, 2 - logits),
+          gan.generator_loss(2 - logits, saturating=True))
 for player, mine, other in zip("DG", ours, theirs):
-    print(f"loss of {player}: by hand {mine:.4f}, by course_utils.gan {other:.4f}")
+    print(f"loss of {player}: by hand {mine:.4f}, "
+          f"by course_utils.gan {other:.4f}")
 
 # %% [markdown]
 # **Exercise 1: the discriminator's loss**, from logits, however sure they are. Replace `...`, run
@@ -114,10 +118,11 @@ for player, mine, other in zip("DG", ours, theirs):
 def loss_of_d(real, fake):
     """What the discriminator minimises: -V, estimated from its logits.
 
-    real: float (N,), D's logits of real images; fake: float (M,), of generated ones; D is the
-    sigmoid of its logit. Logits may be as far from 0 as +-200: the loss and its gradient in them
-    stay finite and exact. Returns a tensor without dimensions of the logits' dtype, in nats, which
-    autograd can differentiate.
+    real: float (N,), D's logits of real images; fake: float (M,), of generated
+    ones; D is the sigmoid of its logit. Logits may be as far from 0 as +-200:
+    the loss and its gradient in them stay finite and exact. Returns a tensor
+    without dimensions of the logits' dtype, in nats, which autograd can
+    differentiate.
     """
     ...
 
@@ -146,7 +151,8 @@ check("loss-of-d", loss_of_d)
 # %%
 from statistics import NormalDist
 
-narrow, wide, made = NormalDist(-1.5, 0.5), NormalDist(1.5, 1.0), NormalDist(0.5, 1.2)
+narrow, wide = NormalDist(-1.5, 0.5), NormalDist(1.5, 1.0)
+made = NormalDist(0.5, 1.2)
 
 def p(x):
     return (narrow.pdf(x) + wide.pdf(x)) / 2
@@ -154,7 +160,8 @@ def p(x):
 # %%
 def draw(count, random):
     """Points (count, 1) from p, and as many from q."""
-    bells, z = torch.rand(count, 1, generator=random), torch.randn(2, count, 1, generator=random)
+    bells = torch.rand(count, 1, generator=random)
+    z = torch.randn(2, count, 1, generator=random)
     real = torch.where(bells < 0.5, narrow.mean + narrow.stdev * z[0],
                        wide.mean + wide.stdev * z[0])
     return real.double(), (made.mean + made.stdev * z[1]).double()
@@ -206,7 +213,8 @@ distance = (density * (found - best).abs()).sum().item()
 crossing = points[1:][((real > fake).int().diff() != 0)] - 0.0125
 print(f"mean distance from p / (p + q): {distance:.3f}; p = q near "
       + ", ".join(f"{x:.2f}" for x in crossing.tolist()))
-print(f"learned at {crossing[0]:.2f}: {learned(crossing[:1, None]).sigmoid().item():.2f}")
+there = learned(crossing[:1, None]).sigmoid().item()
+print(f"learned at {crossing[0]:.2f}: {there:.2f}")
 
 # %% [markdown]
 # That no answer is better than $p / (p + q)$ is a theorem. Check it all the same, at each of the
@@ -235,8 +243,8 @@ claims.check_theorem("gan-optimal-discriminator", cases=better.numel(),
 
 # %%
 def p_of(x):
-    return sum(torch.distributions.Normal(bell.mean, bell.stdev).log_prob(x).exp()
-               for bell in (narrow, wide)) / 2
+    return sum(torch.distributions.Normal(b.mean, b.stdev).log_prob(x).exp()
+               for b in (narrow, wide)) / 2
 
 def q_of(x):
     return torch.distributions.Normal(made.mean, made.stdev).log_prob(x).exp()
@@ -252,12 +260,12 @@ print(f"V(D*) = {value:.4f}, 2 JS - log 4 = {2 * divergence - math.log(4):.4f}")
 
 # %%
 def best_value(p, q, width):
-    """The largest value V that any discriminator can reach on a line cut into cells.
+    """The largest value V that any D can reach on a line cut into cells.
 
-    p, q: float64 (cells,), the densities of data and of generated points in each cell, 0 or above;
-    in some cells one is 0, or both are. width: float, of every cell, so that width * p.sum() is 1,
-    as is width * q.sum(). Returns a float64 tensor without dimensions, in nats: between -log 4 and
-    0.
+    p, q: float64 (cells,), the densities of data and of generated points in
+    each cell, 0 or above; in some cells one is 0, or both are. width: float, of
+    every cell, so that width * p.sum() is 1, as is width * q.sum(). Returns a
+    float64 tensor without dimensions, in nats: between -log 4 and 0.
     """
     ...
 
@@ -276,23 +284,25 @@ def bell(mean):
     return lambda x: normal.log_prob(x).exp()
 
 def points_of(shift):
-    return lambda count, random: torch.tensor([[[0.0]], [[shift]]]).double() + torch.randn(
+    means = torch.tensor([[[0.0]], [[shift]]]).double()
+    return lambda count, random: means + torch.randn(
         2, count, 1, generator=random).double()
 
 # %%
 def played(shift):
-    """2 JS - log 4, V(D*), and V of a D that has learned from points, at one distance."""
+    """2 JS - log 4, V(D*), and V of a D that learned, at one distance."""
     data, fakes, ends = bell(0.0), bell(shift), {"low": -8, "high": shift + 8}
     network = learn(points_of(shift), steps=150)
     answer = lambda x: network(x[:, None]).sigmoid()[:, 0]
     best = lambda x: torch.sigmoid(shift * (shift / 2 - x))
-    return [2 * gan.jensen_shannon(data, fakes, **ends) - math.log(4),
-            gan.game_value(best, data, fakes, **ends), gan.game_value(answer, data, fakes, **ends)]
+    js = gan.jensen_shannon(data, fakes, **ends)
+    return [2 * js - math.log(4), gan.game_value(best, data, fakes, **ends),
+            gan.game_value(answer, data, fakes, **ends)]
 
 # %% mystnb={"image": {"alt": "A curve over the distance from 0 to 10. It starts at minus log 4, rises in an S to almost 0 at distance 5, and is flat from there on. Squares, the best discriminator's value, lie on it; triangles, that of learned ones, lie on it or a little below."}}
 distances = [0.0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]
 columns = ["2 JS - log 4", "V of the best D", "V of a learned D"]
-values = pd.DataFrame([played(shift) for shift in distances], distances, columns)
+values = pd.DataFrame([played(x) for x in distances], distances, columns)
 figures.game_values(values, xlabel="distance between data and generated points")
 plt.show()
 
@@ -324,13 +334,14 @@ plt.show()
 guess = "?"  # rounds by the first loss, by the second
 
 # %%
-z = torch.tensor([NormalDist().inv_cdf((i + 0.5) / 500) for i in range(500)]).double()
+z = torch.tensor([NormalDist().inv_cdf((i + 0.5) / 500)
+                  for i in range(500)]).double()
 
 def play(saturating, start=5.0, rounds=300, rate=0.3):
     path = [start]
     for _ in range(rounds):
         mean = torch.tensor(path[-1], dtype=torch.float64, requires_grad=True)
-        logit = path[-1] * (path[-1] / 2 - (mean + z))  # log p / q of bells at 0 and at the mean
+        logit = path[-1] * (path[-1] / 2 - (mean + z))  # of bells at 0 and mean
         loss = gan.generator_loss(logit, saturating=saturating)
         path.append(path[-1] - rate * torch.autograd.grad(loss, mean)[0].item())
     return path
@@ -338,7 +349,8 @@ def play(saturating, start=5.0, rounds=300, rate=0.3):
 # %% mystnb={"image": {"alt": "Two panels. Left, the size of the slope over the logit of D: for the saturating loss it rises in an S from 0 to 1, for the non-saturating one it falls from 1 to 0. Right, the distance over rounds: by the non-saturating loss it falls from 5 to 0 within some twenty rounds, by the saturating one it falls slowly for fifty rounds and arrives after about ninety."}}
 logits = torch.linspace(-8, 8, 81)
 names = {"saturating, log(1 - D)": True, "non-saturating, -log D": False}
-slopes = {name: (logits if flag else -logits).sigmoid() for name, flag in names.items()}
+slopes = {name: (logits if flag else -logits).sigmoid()
+          for name, flag in names.items()}
 paths = {name: play(flag)[:121] for name, flag in names.items()}
 figures.saturation(logits, slopes, paths)
 plt.show()
@@ -349,7 +361,8 @@ plt.show()
 
 # %%
 for name, path in paths.items():
-    print(f"{name}: nearer than 0.1 after {sum(distance > 0.1 for distance in path)} rounds")
+    rounds = sum(distance > 0.1 for distance in path)
+    print(f"{name}: nearer than 0.1 after {rounds} rounds")
 print("you said", guess)
 
 # %% [markdown]
@@ -387,7 +400,7 @@ def judged():
 # %%
 adam = torch.optim.Adam(judge.parameters(), lr=1e-3)
 log = {0: judged()}
-for step, batch in enumerate(train_images[:16_000].double().split(100), start=1):
+for step, batch in enumerate(train_images[:16_000].double().split(100), 1):
     with torch.no_grad():
         fakes = novice(noise[:100])
     adam.zero_grad()
@@ -398,12 +411,13 @@ for step, batch in enumerate(train_images[:16_000].double().split(100), start=1)
 
 # %%
 columns = ["D(G(z))", "saturating", "non-saturating"]
-early = pd.DataFrame.from_dict(log, orient="index", columns=columns).rename_axis("steps of D")
+early = pd.DataFrame(log, columns).T.rename_axis("steps of D")
 early.map("{:.1e}".format)
 
 # %%
 won = early.iloc[-1]
-print(f"steeper by a factor of {won['non-saturating'] / won['saturating']:.0f}; "
+steeper = won["non-saturating"] / won["saturating"]
+print(f"steeper by a factor of {steeper:.0f}; "
       f"(1 - D) / D = {1 / won['D(G(z))'] - 1:.0f}")
 
 # %% [markdown]
@@ -431,7 +445,7 @@ every.round(0).astype(int)
 
 # %%
 def gain(first, second):
-    """Fréchet distance of the first condition less that of the second, over the seeds."""
+    """One condition's Fréchet distance less another's, over the seeds."""
     return intervals.over_seeds(every.loc[first] - every.loc[second])
 
 # %% tags=["claim", "claim:gan-non-saturating"]
@@ -443,7 +457,8 @@ claims.check("gan-non-saturating-adam", gain("Adam, saturating", "Adam"),
              null=gain("Adam, again", "Adam").value)
 
 # %%
-print("each loss at its own rate:", gain("descent, own rate, saturating", "descent, own rate"))
+print("each loss at its own rate:",
+      gain("descent, own rate, saturating", "descent, own rate"))
 
 # %% [markdown]
 # By plain descent at the rate of the paper's code, .1 for both players, $\log(1 - D)$ has hardly
@@ -465,12 +480,12 @@ print("each loss at its own rate:", gain("descent, own rate, saturating", "desce
 
 # %%
 def loss_of_g(fake, saturating):
-    """What the generator minimises, estimated from D's logits of generated images.
+    """What the generator minimises, from D's logits of generated images.
 
-    fake: float (M,), as in loss_of_d; saturating: bool, True for G's part of V, the minimax game's
-    own; False for the loss that the paper trains with, whose gradient is large where D wins.
-    Returns a tensor without dimensions of the logits' dtype, in nats, which autograd can
-    differentiate.
+    fake: float (M,), as in loss_of_d; saturating: bool, True for G's part of V,
+    the minimax game's own; False for the loss that the paper trains with, whose
+    gradient is large where D wins. Returns a tensor without dimensions of the
+    logits' dtype, in nats, which autograd can differentiate.
     """
     ...
 
@@ -492,12 +507,14 @@ check("loss-of-g", loss_of_g)
 from course_utils.gan import plane
 
 fair = plane.Rules()
-hasty = plane.Rules(generator_steps=3, generator_rate=5e-3, discriminator_rate=5e-4)
+hasty = plane.Rules(generator_steps=3, generator_rate=5e-3,
+                    discriminator_rate=5e-4)
 runs = {"start": plane.run(fair, 1), "fair, 150 rounds": plane.run(fair, 150),
         "fair, 500": plane.run(fair, 500), "hasty, 500": plane.run(hasty, 500)}
 
 # %%
-lot, side = torch.Generator().manual_seed(3), torch.linspace(-1.6, 1.6, 60).double()
+lot = torch.Generator().manual_seed(3)
+side = torch.linspace(-1.6, 1.6, 60).double()
 some_z = torch.randn(150, plane.NOISE, generator=lot, dtype=torch.float64)
 grid = torch.cartesian_prod(side, side).flip(1)
 
@@ -543,12 +560,13 @@ laboratory("game")
 def cure(rules):
     """Rules of the game in the plane under which the generator covers its data.
 
-    The data are eight equal blobs on a circle. rules: dict, those under which the generator ends
-    on a blob or two: {"generator_steps": 3, "discriminator_steps": 1, "generator_rate": 5e-3,
-    "discriminator_rate": 5e-4, "saturating": False, "adam": True}. Returns a dict, with any of
-    these changed; steps are at most 5, rates between 0 and 1. Networks, 500 rounds, and seeds stay
-    as they are. Cured means: from each of two seeds at least five blobs get 2 % of the generated
-    points or more.
+    The data are eight equal blobs on a circle. rules: dict, those under which
+    the generator ends on a blob or two: {"generator_steps": 3,
+    "discriminator_steps": 1, "generator_rate": 5e-3, "discriminator_rate":
+    5e-4, "saturating": False, "adam": True}. Returns a dict, with any of these
+    changed; steps are at most 5, rates between 0 and 1. Networks, 500 rounds,
+    and seeds stay as they are. Cured means: from each of two seeds at least
+    five blobs get 2 % of the generated points or more.
     """
     ...
 
@@ -586,7 +604,8 @@ report = gan.train_gan(ours, theirs, digits, epochs=2, every=50, watch=look)
 
 # %% mystnb={"image": {"alt": "Rows of ten small pictures, one row for each of several moments of the training. In the first all ten are the same grey cloud; then come blurred strokes, and in the last rows most are digits. Each column changes slowly from row to row."}}
 moments = [0, 100, 200, 350, 550, 800]
-figures.digits([seen[k] for k in moments], names=[f"round {k}" for k in moments])
+figures.digits([seen[k] for k in moments],
+               names=[f"round {k}" for k in moments])
 plt.show()
 
 # %% [markdown]
@@ -617,9 +636,10 @@ classifier = load_model("maxout")
 live = gan.sample(ours, 10_000)
 
 def sure(images):
-    """The share of images, in percent, whose class the classifier gives at least 0.9."""
+    """Percent of images whose class the classifier gives at least 0.9."""
     with torch.no_grad():
-        return 100 * (classifier(images).softmax(1).amax(1) >= 0.9).double().mean().item()
+        chances = classifier(images).softmax(1).amax(1)
+    return 100 * (chances >= 0.9).double().mean().item()
 
 # %% [markdown]
 # Every measure needs its **null**: what does it say of pictures that are certainly no digits?
@@ -633,9 +653,11 @@ guess = "?"  # percent
 # %% tags=["drift:0.5"]
 urn = torch.Generator().manual_seed(0)
 uniform_noise = torch.rand(10_000, 1, 28, 28, generator=urn)
-sets = {"live run": live, "test digits": test_images, "uniform noise": uniform_noise}
+sets = {"live run": live, "test digits": test_images,
+        "uniform noise": uniform_noise}
 print("you said", guess)
-pd.DataFrame({"sure (%)": {name: sure(images) for name, images in sets.items()}}).round(0)
+rows = {name: sure(images) for name, images in sets.items()}
+pd.DataFrame({"sure (%)": rows}).round(0)
 
 # %% [markdown]
 # The classifier must choose one of ten, whatever it is shown, and noise makes it about as sure as
@@ -652,9 +674,10 @@ pd.DataFrame({"sure (%)": {name: sure(images) for name, images in sets.items()}}
 generator, discriminator = gan.load_gan()
 samples = gan.sample(generator, 10_000)
 hidden = {"real": test_images[:64], "live": live[:64], "full": samples[:64]}
-order = torch.randperm(3, generator=torch.Generator().manual_seed(2014)).tolist()
-blind = [list(hidden)[place] for place in order]
-figures.sheets({str(k + 1): hidden[name] for k, name in enumerate(blind)}, columns=8)
+urn = torch.Generator().manual_seed(2014)
+blind = [list(hidden)[k] for k in torch.randperm(3, generator=urn).tolist()]
+figures.sheets({str(k): hidden[name] for k, name in enumerate(blind, 1)},
+               columns=8)
 plt.show()
 
 # %% [markdown]
@@ -686,7 +709,7 @@ with torch.no_grad():
 fade = t.view(-1, 1, 1, 1)
 rows.append((1 - fade) * rows[-1][:1] + fade * rows[-1][-1:])
 figures.digits(rows, names=["in z"] * 4 + ["in the pixels"],
-               titles=[None] * 4 + [[f"t = {share:g}" for share in t[:, 0].tolist()]])
+               titles=[None] * 4 + [[f"t = {x:g}" for x in t[:, 0].tolist()]])
 plt.show()
 
 # %% [markdown]
@@ -715,14 +738,17 @@ laboratory("walk", networks=("generator", "FC100-100-10"))
 learned_from = train_images[:50_000].flatten(1)
 
 def nearest(images):
-    """The nearest training digit of each image, and its distance (root mean square per pixel)."""
-    found = [torch.cdist(some, learned_from).min(1) for some in images.flatten(1).split(250)]
-    indices = torch.cat([f.indices for f in found])
-    return train_images[indices], torch.cat([f.values for f in found]) / 28, indices
+    """Each image's nearest training digit, its distance (RMS) and place."""
+    parts = images.flatten(1).split(250)
+    found = [torch.cdist(part, learned_from).min(1) for part in parts]
+    far = torch.cat([one.values for one in found]) / 28
+    places = torch.cat([one.indices for one in found])
+    return train_images[places], far, places
 
 # %% mystnb={"image": {"alt": "Two rows of ten digits: samples, and below each the training digit nearest to it. Each pair is of one kind and of similar slant, but the strokes differ in places."}}
 neighbours, _, _ = nearest(samples[:10])
-figures.digits([samples[:10], neighbours], names=["sample", "nearest in training"])
+figures.digits([samples[:10], neighbours],
+               names=["sample", "nearest in training"])
 plt.show()
 
 # %% [markdown]
@@ -731,7 +757,8 @@ plt.show()
 # Near, but not the same. How near is near? Test digits are the control: they are new for certain.
 
 # %% mystnb={"image": {"alt": "Two histograms of distances to the nearest training digit, one of 500 samples and one of 500 test digits. They overlap; that of the samples is narrower, and none reaches down to 0."}}
-distances = {"samples": nearest(samples[:500])[1], "test digits": nearest(test_images[:500])[1]}
+distances = {"samples": nearest(samples[:500])[1],
+             "test digits": nearest(test_images[:500])[1]}
 figures.histograms(distances, xlabel="distance to the nearest training digit")
 plt.show()
 
@@ -739,8 +766,8 @@ plt.show()
 # **Figure 10.** Distances to the nearest of 50,000 training digits.
 
 # %%
-least = {name: values.min().item() for name, values in distances.items()}
-print(", ".join(f"nearest of 500 {name}: {value:.3f}" for name, value in least.items()))
+print(", ".join(f"nearest of 500 {name}: {values.min():.3f}"
+                for name, values in distances.items()))
 
 # %% [markdown]
 # The samples lie about as far from the training digits as new digits do, and none is a copy, pixel
@@ -768,11 +795,13 @@ for pixels in (0, 1, 2):
 # %%
 def digit_shares(images):
     """How often the classifier takes an image for each digit, in percent."""
-    return 100 * predict(classifier, images).bincount(minlength=10).double() / len(images)
+    counts = predict(classifier, images).bincount(minlength=10)
+    return 100 * counts.double() / len(images)
 
 shown = {"training digits": train_images[:10_000], "full run": samples,
          "uniform noise": uniform_noise}
-shares = pd.DataFrame({name: digit_shares(images).numpy() for name, images in shown.items()})
+shares = pd.DataFrame({name: digit_shares(images).numpy()
+                       for name, images in shown.items()})
 
 # %% mystnb={"image": {"alt": "For each of the ten digits three marks, its share in percent. Training digits and samples of the full run lie near 10 percent throughout, the samples spread a little more. Uniform noise is taken for one digit almost always."}}
 figures.class_shares(shares, least=10)
@@ -802,9 +831,11 @@ ten = torch.stack([train_images[train_labels == k][0] for k in range(10)])
 lacks_nines = train_images[:11_500][train_labels[:11_500] != 9][:10_000]
 sets = {"training digits": train_images[:10_000], "full run": samples,
         "500 training digits, 20 times": train_images[:500].repeat(20, 1, 1, 1),
-        "nine digits, no 9": lacks_nines, "ten pictures": ten.repeat(1000, 1, 1, 1),
+        "nine digits, no 9": lacks_nines,
+        "ten pictures": ten.repeat(1000, 1, 1, 1),
         "uniform noise": uniform_noise}
-print(pd.Series({name: frechet(images) for name, images in sets.items()}).round(0).to_string())
+rows = {name: frechet(images) for name, images in sets.items()}
+print(pd.Series(rows).round(0).to_string())
 
 # %% [markdown]
 # So here is a claim that could fail. If the samples lacked a digit, they should be about as far
@@ -815,9 +846,10 @@ print(pd.Series({name: frechet(images) for name, images in sets.items()}).round(
 
 # %% tags=["claim", "claim:gan-all-digits"]
 def nearer(images):
-    """By how much images are nearer than digits without nines, on five parts of 2,000."""
+    """How much nearer than digits without nines, on five parts of 2,000."""
     parts = zip(images.split(2000), lacks_nines.split(2000), known.split(2000))
-    return [frechet(lacking, part) - frechet(some, part) for some, lacking, part in parts]
+    return [frechet(lacking, part) - frechet(some, part)
+            for some, lacking, part in parts]
 
 claims.check("gan-all-digits", intervals.over_seeds(nearer(samples)),
              null=intervals.over_seeds(nearer(uniform_noise)).value)
@@ -827,9 +859,11 @@ claims.check("gan-all-digits", intervals.over_seeds(nearer(samples)),
 # takes for one of the digits, one digit after the other.
 
 # %%
-sampled, kind_of = gan.features(classifier, samples), predict(classifier, samples)
+sampled = gan.features(classifier, samples)
+kind_of = predict(classifier, samples)
 reference = frechet(lacks_nines)
-without = [reference - gan.frechet_distance(sampled[kind_of != digit], known) for digit in range(10)]
+without = [reference - gan.frechet_distance(sampled[kind_of != k], known)
+           for k in range(10)]
 print(f"samples without one digit: {min(without):.0f} to {max(without):.0f}; "
       f"all samples: {reference - gan.frechet_distance(sampled, known):.0f}")
 
@@ -896,17 +930,20 @@ plt.show()
 # %% tags=["drift:0.5"]
 def variety(images):
     """Mean distance of two images, root mean square per pixel."""
-    return (images[:5000] - images[5000:]).square().mean(dim=(1, 2, 3)).sqrt().mean().item()
+    apart = images[:5000] - images[5000:]
+    return apart.square().mean(dim=(1, 2, 3)).sqrt().mean().item()
 
 sets = {name: images for name, (_, images) in stages.items()}
-sets |= {"40 rounds in turn": in_turn, "test digits": test_images, "uniform noise": uniform_noise}
-rows = {name: [variety(images), frechet(images)] for name, images in sets.items()}
-lively = pd.DataFrame.from_dict(rows, orient="index", columns=["variety", "Fréchet distance"])
+sets |= {"40 rounds in turn": in_turn, "test digits": test_images,
+         "uniform noise": uniform_noise}
+rows = {name: [variety(sets[name]), frechet(sets[name])] for name in sets}
+lively = pd.DataFrame(rows, ["variety", "Fréchet distance"]).T
 lively.round(2)
 
 # %%
 before, collapsed, cured = lively["Fréchet distance"].iloc[:3]
-print(f"collapsed: more than ten times as far as before: {collapsed > 10 * before}")
+print("collapsed: more than ten times as far as before:",
+      collapsed > 10 * before)
 print(f"cured: less than a third of the collapsed: {cured < collapsed / 3}")
 
 # %% [markdown]
@@ -945,7 +982,7 @@ print(f"cured: less than a third of the collapsed: {cured < collapsed / 3}")
 held_back = train_images[50_000:51_000]
 
 def parzen(images, test, held=held_back):
-    """Log-likelihood of the test images (mean, and its standard error), and sigma."""
+    """The test images' mean log-likelihood, its standard error, and sigma."""
     sigma = gan.choose_sigma(images, held, gan.PAPERS_SIGMAS)
     nats = gan.parzen_log_likelihood(images, test, sigma)
     return nats.mean().item(), nats.std().item() / len(nats) ** 0.5, sigma
@@ -953,9 +990,9 @@ def parzen(images, test, held=held_back):
 # %%
 nats, error, sigma = parzen(samples, test_images)
 finer = gan.load_gan_record()
-print(f"the paper's sigmas: {nats:.1f} +- {error:.1f} (sigma {sigma:.3f}); with two more between "
-      f"each: {finer['log_likelihood']:.1f} +- {finer['standard_error']:.1f} "
-      f"(sigma {finer['sigma']:.3f})")
+print(f"the paper's sigmas: {nats:.1f} +- {error:.1f} (sigma {sigma:.3f}); "
+      f"with two more between each: {finer['log_likelihood']:.1f} "
+      f"+- {finer['standard_error']:.1f} (sigma {finer['sigma']:.3f})")
 
 # %% [markdown]
 # The +-, here and in the paper's table, is the standard error over *test digits*: it says how much
@@ -966,7 +1003,8 @@ print(f"the paper's sigmas: {nats:.1f} +- {error:.1f} (sigma {sigma:.3f}); with 
 # %% tags=["claim", "claim:gan-parzen"]
 half = 1.96 * math.hypot(error, 1.1)
 above = intervals.Interval(nats - 214, nats - 214 - half, nats - 214 + half)
-claims.check("gan-parzen", above, null=parzen(uniform_noise[:1000], test_images[:1000])[0] - 214)
+null, _, _ = parzen(uniform_noise[:1000], test_images[:1000])
+claims.check("gan-parzen", above, null=null - 214)
 
 # %%
 beside = published.parzen_log_likelihoods()
@@ -982,14 +1020,17 @@ beside.round(1)
 # > Does the order depend on how many samples there are?
 
 # %%
-real_set = train_images[:10_000]
-kinds = {"real digits": real_set, "real digits, blurred": F.avg_pool2d(real_set, 3, 1, 1),
+real_set, some = train_images[:10_000], test_images[:2000]
+kinds = {"real digits": real_set,
+         "real digits, blurred": F.avg_pool2d(real_set, 3, 1, 1),
          "full run": samples}
-some = test_images[:2000]
+
+def score(images):
+    return parzen(images, some, held_back[:300])[0]
+
 scores = pd.DataFrame({
-    name: {count: parzen(images[:count], some, held_back[:300])[0] for count in (100, 1000, 10_000)}
-    for name, images in kinds.items()
-})
+    name: {n: score(images[:n]) for n in (100, 1000, 10_000)}
+    for name, images in kinds.items()})
 
 # %% mystnb={"image": {"alt": "Three lines, the log-likelihood in nats over 100, 1,000 and 10,000 samples. All rise and none levels off. Blurred real digits are the highest at 10,000 samples, above real ones; with few samples the generated ones are above the real digits."}}
 figures.curves({"log-likelihood (nats)": scores}, xlabel="samples", log=True)
@@ -1028,11 +1069,10 @@ print(scores.round(0).to_string())
 # %% tags=["drift:0.5"]
 unlearned = gan.rectifier_generator(400, 400, noise=10, mean=mean_image)
 more = kinds | {
-    "live run": live, "training digits, shifted": real_set.roll((1, 1), dims=(2, 3)),
-    "untrained": gan.sample(unlearned, 10_000), "uniform noise": uniform_noise,
-}
-rows = {name: [scores.at[10_000, name] if name in scores else
-               parzen(images, some, held_back[:300])[0],
+    "live run": live,
+    "training digits, shifted": real_set.roll((1, 1), dims=(2, 3)),
+    "untrained": gan.sample(unlearned, 10_000), "uniform noise": uniform_noise}
+rows = {name: [scores.at[10_000, name] if name in scores else score(images),
                frechet(images)] for name, images in more.items()}
 columns = ["log-likelihood (nats)", "Fréchet distance"]
 measures = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
@@ -1090,8 +1130,9 @@ generated = torch.zeros(8, dtype=torch.long)
 to_d = scaled(loss_and_gradient(two, eight, generated)[1])
 says = predict(classifier, eight)
 to_class = scaled(loss_and_gradient(classifier, eight, says)[1])
-figures.digits([eight, to_d, to_class], names=["sample", "D: more real", "maxout: another class"],
-               signed=[1, 2])
+figures.digits(
+    [eight, to_d, to_class], signed=[1, 2],
+    names=["sample", "D: more real", "maxout: another class"])
 plt.show()
 
 # %% [markdown]
@@ -1106,7 +1147,8 @@ plt.show()
 nobody = torch.zeros(200, dtype=torch.long)
 slope = loss_and_gradient(two, samples[:200], nobody)[1].mean(0)
 ring = slope > slope.max() / 3
-for name, images in {"training digits": train_images[:50_000], "samples": samples}.items():
+pictures = {"training digits": train_images[:50_000], "samples": samples}
+for name, images in pictures.items():
     inked = 100 * (images[:, ring] > 0.1).any(1).double().mean()
     print(f"{name} with ink in the ring: {inked:.1f} %")
 
@@ -1126,12 +1168,13 @@ def logits_of(images):
     with torch.no_grad():
         return discriminator(images)[:, 0]
 
-real_logits, fake_logits = logits_of(test_images), logits_of(samples)
-for name, logit in {"test digits": real_logits, "samples": fake_logits}.items():
+high, low = logits_of(test_images), logits_of(samples)
+for name, logit in {"test digits": high, "samples": low}.items():
     print(f"{name}: logit {logit.mean():.2f} +- {logit.std():.2f}, "
           f"taken for real {100 * (logit > 0).double().mean():.0f} %")
-cuts = torch.cat([real_logits, fake_logits]).quantile(torch.linspace(0.01, 0.99, 99))
-rates = [((real_logits > c).double().mean() + (fake_logits <= c).double().mean()) / 2 for c in cuts]
+cuts = torch.cat([high, low]).quantile(torch.linspace(0.01, 0.99, 99))
+rates = [((high > c).double().mean() + (low <= c).double().mean()) / 2
+         for c in cuts]
 print(f"right, with the best threshold: {100 * max(rates):.0f} %")
 
 # %% [markdown]
@@ -1144,14 +1187,15 @@ print(f"right, with the best threshold: {100 * max(rates):.0f} %")
 # > classifier? And which flips more often?
 
 # %%
-count, dice = 1000, torch.Generator().manual_seed(0)
-sets = {"test digits": (test_images[:count], 1), "samples": (samples[:count], 0)}
+n, dice = 1000, torch.Generator().manual_seed(0)
+sets = {"test digits": (test_images[:n], 1), "samples": (samples[:n], 0)}
 
 def attacked(images, label, eps):
-    return fgsm(two, images, torch.full((count,), label), eps=eps)
+    return fgsm(two, images, torch.full((n,), label), eps=eps)
 
 def shaken(images, label, eps):
-    return images + eps * (2.0 * torch.randint(2, images.shape, generator=dice) - 1)
+    signs = 2.0 * torch.randint(2, images.shape, generator=dice) - 1
+    return images + eps * signs
 
 def believed(images):
     return 100 * (logits_of(images) > 0).double().mean().item()
@@ -1160,18 +1204,18 @@ def believed(images):
 from course_utils.inference import margin
 
 def moved(model, images, labels, eps=0.02):
-    """Mean margin at rest, how far one step of eps moves it, answers that flip, and the ratio."""
+    """Mean margin, how far a step of eps moves it, flips, and the ratio."""
+    stepped = fgsm(model, images, labels, eps=eps)
     with torch.no_grad():
-        before, after = (-margin(model(x), labels)
-                         for x in (images, fgsm(model, images, labels, eps=eps)))
+        before, after = (-margin(model(x), labels) for x in (images, stepped))
     right, far = before > 0, (before - after).mean()
     flips = 100 * (after[right] <= 0).double().mean()
-    return [value.item() for value in (before.mean(), far, flips, far / before.mean())]
+    return [x.item() for x in (before.mean(), far, flips, far / before.mean())]
 
 # %%
-says = predict(two, test_images[:count])
-rows = {"D": moved(two, test_images[:count], says),
-        "maxout": moved(classifier, test_images[:count], test_labels[:count])}
+says = predict(two, test_images[:n])
+rows = {"D": moved(two, test_images[:n], says),
+        "maxout": moved(classifier, test_images[:n], test_labels[:n])}
 columns = ["log-odds at rest", "moved by .02", "flipped (%)", "moved / at rest"]
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(2)
 
@@ -1187,7 +1231,8 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(2)
 # %% mystnb={"image": {"alt": "Four lines over eps from 0 to .1, the share that D takes for real. Attacked test digits fall to almost zero within two hundredths; attacked samples rise to above 90 percent. Under random signs both rise more slowly and end near 100 percent."}}
 sizes = [0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1]
 table = pd.DataFrame({
-    f"{name}, {way}": [believed(change(images, label, eps).clamp(0, 1)) for eps in sizes]
+    f"{name}, {way}": [believed(change(images, label, eps).clamp(0, 1))
+                       for eps in sizes]
     for name, (images, label) in sets.items()
     for way, change in (("the step", attacked), ("random signs", shaken))
 }, sizes)
@@ -1206,13 +1251,16 @@ plt.show()
 # makes what its weights can make, and there $D$ learned to look. Elsewhere, nobody ever asked it:
 
 # %% mystnb={"image": {"alt": "Eight pictures with D's output beneath each: a test digit; the same blurred, mirrored, lying on its side, and as a negative, dark on white; a sample; the grey mean of all digits; and uniform noise. The digit on its side, the negative and the noise get outputs near 1."}}
-digit, names = test_images[:1], ["test digit", "blurred", "mirrored", "on its side", "negative",
-                                 "sample", "mean digit", "noise"]
-odd = torch.cat([digit, F.avg_pool2d(digit, 3, 1, 1), digit.flip(3), digit.transpose(2, 3),
-                 1 - digit, samples[:1], mean_image[None], uniform_noise[:1]])
+names = ["test digit", "blurred", "mirrored", "on its side", "negative",
+         "sample", "mean digit", "noise"]
+digit = test_images[:1]
+odd = torch.cat([
+    digit, F.avg_pool2d(digit, 3, 1, 1), digit.flip(3), digit.transpose(2, 3),
+    1 - digit, samples[:1], mean_image[None], uniform_noise[:1]])
 with torch.no_grad():
     outputs = discriminator(odd).sigmoid()[:, 0].tolist()
-figures.digits([odd], titles=[[f"{name}\n{d:.2f}" for name, d in zip(names, outputs)]])
+titles = [f"{name}\n{d:.2f}" for name, d in zip(names, outputs)]
+figures.digits([odd], titles=[titles])
 plt.show()
 
 # %% [markdown]
@@ -1252,8 +1300,9 @@ print("attack, as usual over adversarial:",
       intervals.ratio(sensitive.loc[both[0]], sensitive.loc[both[1]]))
 
 # %% tags=["claim", "claim:gan-adversarial-discriminator"]
-claims.check("gan-adversarial-discriminator", gain("Adam", "Adam, adversarial D"),
-             null=gain("Adam, again", "Adam").value)
+claims.check(
+    "gan-adversarial-discriminator", gain("Adam", "Adam, adversarial D"),
+    null=gain("Adam, again", "Adam").value)
 
 # %% [markdown]
 # Adversarial training does what it did in Lecture 4: on digits .02 now moves $D$ about a quarter as
@@ -1303,10 +1352,11 @@ plt.show()
 
 # %%
 weights = torch.Generator().manual_seed(0)
-kernels = [torch.randn(shape, generator=weights) for shape in ((1, 8, 4, 4), (8, 1, 4, 4))]
+kernels = [torch.randn(shape, generator=weights)
+           for shape in ((1, 8, 4, 4), (8, 1, 4, 4))]
 
 def reach(row, column):
-    """What one number of a 7 x 7 layer does to the picture, by two convolutions of stride 2."""
+    """What a number of a 7 x 7 layer does to the picture, two layers behind."""
     layer = torch.zeros(1, 1, 7, 7)
     layer[0, 0, row, column] = 1
     for kernel in kernels:
@@ -1315,8 +1365,9 @@ def reach(row, column):
 
 # %% mystnb={"image": {"alt": "Three pictures of 28 by 28 pixels. First: changing one unit of the fully connected generator's last hidden layer changes pixels all over. Second and third: changing one number of a convolutional layer of 7 by 7 changes a small square of pixels; the neighbouring number changes the same pattern, moved by four pixels."}}
 dense = generator[-3].weight[:, 7].detach().view(1, 28, 28)
-figures.digits([torch.stack([dense / dense.abs().max(), reach(3, 2), reach(3, 3)])], signed=[0],
-               titles=[["fully connected", "convolution", "its neighbour"]])
+marks = [dense / dense.abs().max(), reach(3, 2), reach(3, 3)]
+titles = ["fully connected", "convolution", "its neighbour"]
+figures.digits([torch.stack(marks)], signed=[0], titles=[titles])
 plt.show()
 
 # %% [markdown]
@@ -1333,20 +1384,22 @@ plt.show()
 # %%
 def noised(images, a, seed=0):
     lot = torch.Generator().manual_seed(seed)
-    return a**0.5 * images + (1 - a) ** 0.5 * torch.randn(images.shape, generator=lot)
+    noise = torch.randn(images.shape, generator=lot)
+    return a**0.5 * images + (1 - a) ** 0.5 * noise
 
 def best_guess(mixed, a, known):
-    """The mean of the known pictures, each weighed by how likely it has become `mixed`."""
+    """Mean of the known pictures, weighed by how likely each became `mixed`."""
     apart = torch.cdist(mixed.flatten(1), a**0.5 * known.flatten(1)).square()
-    return ((-apart / (2 * (1 - a))).softmax(1) @ known.flatten(1)).view_as(mixed)
+    likely = (-apart / (2 * (1 - a))).softmax(1)
+    return (likely @ known.flatten(1)).view_as(mixed)
 
 # %% mystnb={"image": {"alt": "Four rows of six pictures, with less of the picture in the noise from left to right. Test digit mixed with noise: at the right only noise. Best guess: at the left a clear digit that resembles the test digit but is another, at the right a grey cloud."}}
 levels, known_digits = [0.9, 0.5, 0.2, 0.05, 0.01, 0.001], train_images[:20_000]
 rows = []
 for one in (test_images[:1], test_images[1:2]):
     mixed = [noised(one, a) for a in levels]
-    rows += [torch.cat(mixed).clamp(0, 1),
-             torch.cat([best_guess(x, a, known_digits) for x, a in zip(mixed, levels)])]
+    clear = [best_guess(x, a, known_digits) for x, a in zip(mixed, levels)]
+    rows += [torch.cat(mixed).clamp(0, 1), torch.cat(clear)]
 titles = [[f"a = {a:g}" for a in levels], None, None, None]
 figures.digits(rows, names=["mixed", "best guess"] * 2, titles=titles)
 plt.show()

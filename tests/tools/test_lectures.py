@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tools import lectures, verdicts
 from tools.lectures import LectureError, difference, execute, remake, source_of, write
 
-LONGEST_CELL = 12
+LONGEST_CELL, WIDEST_LINE = 12, 80
 PAIR = """# ---
 # jupyter:
 #   kernelspec:
@@ -52,6 +52,10 @@ def problems(path):
     for cell in code:
         if len(cell.source.splitlines()) > LONGEST_CELL:
             yield f"a cell of more than {LONGEST_CELL} lines: {cell.source[:60]!r}"
+        if cell.source != lectures.setup_cell(lectures.repository()):  # it may hold an address
+            for line in cell.source.splitlines():
+                if len(line) > WIDEST_LINE:
+                    yield f"a line of more than {WIDEST_LINE} columns: {line!r}"
     if found := difference(path):
         yield f"not in step with {source_of(path).name} (make notebooks): {found}"
 
@@ -134,13 +138,23 @@ def test_the_checks_notice_a_change(small, alter):
     assert list(problems(small))
 
 
-def test_the_checks_notice_a_long_cell(tmp_path):
-    cell = new_code_cell("\n".join(["1"] * (LONGEST_CELL + 1)), execution_count=1)
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("\n".join(["1"] * LONGEST_CELL), []),
+        ("\n".join(["1"] * (LONGEST_CELL + 1)), ["more than 12 lines"]),
+        ("1" * WIDEST_LINE, []),
+        ("1\n" + "1" * (WIDEST_LINE + 1), ["more than 80 columns"]),
+    ],
+)
+def test_the_checks_notice_a_long_cell_and_a_wide_line(tmp_path, source, found):
     kernel = {"kernelspec": lectures.KERNEL}
+    cell = new_code_cell(source, execution_count=1)
     write(new_notebook(cells=[cell], metadata=kernel), tmp_path / "a.ipynb")
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.py").write_text("# %%\n" + cell.source)
-    assert any("lines" in problem for problem in problems(tmp_path / "a.ipynb"))
+    said = [problem for problem in problems(tmp_path / "a.ipynb") if "more than" in problem]
+    assert len(said) == len(found) and all(words in one for words, one in zip(found, said))
 
 
 def test_remaking_keeps_the_ids_of_unchanged_cells(small):
