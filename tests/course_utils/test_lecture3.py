@@ -139,38 +139,32 @@ def defined(cells, words, space):
     return space
 
 
-class Distances(nn.Module):
-    """Two logits that say how much nearer a picture is to one of two points, squashed or bent."""
-
-    def __init__(self, one, two, bend):
-        super().__init__()
-        self.way, self.middle, self.bend = (two - one).flatten(), (one + two).flatten() / 2, bend
-
-    def forward(self, x):
-        side = self.bend((x.flatten(1) - self.middle) @ self.way / self.way.norm())
-        return torch.stack([-side, side], dim=1)
-
-
-@pytest.mark.parametrize(
-    ("bend", "verdict"),
-    [(lambda side: torch.tanh(5 * side), "reproduced"), (lambda side: side, "undecided"),
-     (lambda side: side.where(side.abs() < 1, 20 * side), "contradicted")],
-    ids=["sudden", "even", "flat where it turns"],
-)
-def test_logits_that_move_evenly_are_no_sign_of_instability(bend, verdict, cells):
-    """The lecture's rates, for a network that turns from one class to the other as it likes."""
+@pytest.mark.parametrize(("border", "verdict"), [(0.3, "reproduced"), (0.7, "contradicted")])
+def test_only_a_border_before_the_half_is_not_stable(border, verdict, cells):
+    """The lecture's parts of the way: of a network with a border there, and the nearest neighbour's."""
     generator = torch.Generator().manual_seed(0)
-    one, two = torch.rand(2, 1, 28, 28, generator=generator)
-    model = Distances(one, two, bend)
-    along = torch.rand(40, 1, 1, 1, generator=generator) * 0.02 + 0.04 / model.way.norm()
-    digits = (one + two) / 2 - (0.05 + along) * (two - one)
-    space = defined(cells, "def rate(", {"digits": digits})
-    attack = lbfgs_attack(model, digits, torch.ones(40, dtype=torch.long)).images
-    near, second = two.expand(40, 1, 28, 28), two + 1e-3
-    rows = [space["rate"](model, x) / space["rate"](model, near) for x in (attack, second)]
-    found = claims.check("not-stable", intervals.over_seeds_and_images(torch.stack([rows[0]] * 2)
-                         + 1e-4 * torch.randn(2, 40, generator=generator)), null=rows[1].mean())
-    assert found.verdict == verdict
+    one, two = 0.2 + 0.6 * torch.rand(2, 1, 28, 28, generator=generator)
+    digits = one + 0.02 * torch.randn(40, 1, 28, 28, generator=generator)
+    ahead = (two - one).flatten()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 2)).requires_grad_(False)
+    model[1].weight[:] = torch.stack([-ahead, ahead])
+    middle = (one.flatten() + border * ahead) @ ahead
+    model[1].bias[:] = torch.stack([middle, -middle])
+    space = {"torch": torch, "lbfgs_attack": lbfgs_attack, "digits": digits, "there": 40,
+             "real": torch.cat([digits, two[None]]), "kinds": torch.arange(41) // 40,
+             "aims": torch.ones(40, dtype=torch.long), "way": (digits - two).flatten(1).norm(dim=1)}
+    for words in ("def turning(", "def share_of_way("):
+        defined(cells, words, space)
+
+    def judged(parts):
+        both = torch.stack([parts, parts]) + 1e-4 * torch.randn(2, 40, generator=generator)
+        return claims.check("not-stable", intervals.over_seeds_and_images(both), null=0.5).verdict
+
+    assert judged(space["share_of_way"](model)) == verdict
+    straight = space["turning"](lambda x: model(x).argmax(1))
+    assert judged(straight) == verdict and abs(straight.mean() - border) < 0.02
+    neighbour = space["turning"](space["neighbour"])
+    assert neighbour.min() >= 0.5 and judged(neighbour) == "contradicted"
 
 
 def test_six_networks_that_correlate_by_chance_explain_nothing(cells):
