@@ -87,6 +87,13 @@ def test_page_in_light_in_the_dark_and_on_a_phone(page, site, errors, shots, nam
     assert not faults, "\n".join(faults)
 
 
+# A slide's words are made to fit once its pictures are there.
+FITTED = "() => Reveal.getCurrentSlide().style.fontSize"
+WIDE = """e => [...e.querySelectorAll('math, img, table')].filter(
+    m => m.scrollWidth > e.clientWidth + 1).map(m => m.outerHTML.slice(0, 80))"""
+SCROLLED = "e => e.scrollHeight - e.clientHeight"
+
+
 @pytest.mark.parametrize("name", SLIDES)
 def test_the_arrow_key_goes_through_all_slides(page, site, errors, name):
     page.goto(f"{site}/{name}", wait_until="load")
@@ -97,11 +104,38 @@ def test_the_arrow_key_goes_through_all_slides(page, site, errors, name):
         assert page.evaluate("Reveal.getSlidePastCount()") == place
         slide = page.locator("section.present").last
         assert slide.is_visible() and slide.inner_text().strip()
-        wide = slide.evaluate("""e => [...e.querySelectorAll('math, img')].filter(
-            m => m.scrollWidth > e.clientWidth + 1).map(m => m.outerHTML.slice(0, 80))""")
-        assert not wide
+        page.wait_for_function(FITTED)
+        assert not slide.evaluate(WIDE) and slide.evaluate(SCROLLED) <= 1, place + 1
         page.keyboard.press("ArrowRight")
     assert not errors
+
+
+@pytest.mark.parametrize(
+    ("name", "width"), [(name, 1280) for name in SLIDES] + [(name, PHONE) for name in SLIDES[:1]])
+def test_an_explorer_fits_its_slide_also_when_it_has_attacked(page, site, shots, name, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{site}/{name}", wait_until="load")
+    page.wait_for_function("window.Reveal && Reveal.isReady()")
+    for place in page.locator("[data-laboratory]").all():
+        if width == PHONE:  # slides are scrolled
+            place.scroll_into_view_if_needed()
+        else:
+            place.evaluate("e => Reveal.slide(Reveal.getIndices(e.closest('section')).h)")
+        place.locator("input[type=range]:visible").first.wait_for()
+        slide = place.locator("xpath=ancestor::section[1]")
+        if place.locator(".lab-go").count():
+            place.locator(".lab-status", has_text="press attack").wait_for()
+            place.locator(".lab-go").click()
+            if place.get_by_text("show to all networks").is_visible():
+                place.get_by_text("show to all networks").click()
+                place.locator(".lab-everyone tr:nth-child(3)").wait_for()
+        page.wait_for_timeout(500)
+        page.screenshot(path=shots / f"slide-{named(name)}-{width}.png")
+        if width == 1280:
+            assert slide.evaluate(SCROLLED) <= 1
+        else:  # on a phone it may be longer, but no wider, than the screen
+            assert place.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+            assert slide.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
 
 
 LECTURES = [name for name in PAGES if name.startswith("notebooks/0")]

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -252,6 +253,21 @@ def test_a_slide_is_an_equation_with_its_sentence_or_a_question_and_prose_is_for
     ]
 
 
+def test_an_equation_that_goes_on_has_one_slide_and_a_section_shows_its_own_words():
+    text = "## 1. A\n\nTake\n\n$$x$$\n\n$$y$$\n\nWhat is left.\n\n## Summary\n\nSo."
+    assert deck(new_markdown_cell(text)) == [
+        (["### 1. A", "Take", "$$x$$", "$$y$$"], ["Take", "What is left."]),
+        (["### Summary", "So."], ["So."]),
+    ]
+
+
+def test_a_slide_does_not_quote_a_guess_that_nobody_made():
+    for said, shown in {"9.4 % (you said ?)\nyou said ?\nb\n": "9.4 %\nb\n", "b; you said ?": "b"}.items():
+        cell = described()
+        cell.outputs.insert(0, new_output("stream", text=said))
+        assert slides.prepared(cell).outputs[0].text == shown
+
+
 def test_a_figure_gets_a_slide_with_one_sentence_and_alt_text():
     caption = new_markdown_cell("**Figure 1.** Digits, .5 apart: two. And more.")
     made = slides.slides(new_notebook(cells=[new_markdown_cell("## 1. A"), described(), caption]))
@@ -259,6 +275,12 @@ def test_a_figure_gets_a_slide_with_one_sentence_and_alt_text():
     assert (heading.source, sentence.source) == ("### 1. A", "Digits, .5 apart: two.")
     shown = BeautifulSoup(figure.outputs[0].data["text/html"], "html.parser")
     assert shown.img["alt"] == ALT and shown.img["src"].endswith(PNG)
+
+
+def test_no_line_begins_with_the_full_stop_after_a_formula():
+    page = "<p>of <math><mi>D</mi></math>. <math>x</math> and"
+    wanted = '<p>of <span class="together"><math><mi>D</mi></math>.</span> <math>x</math> and'
+    assert build.lighter(page, Path("a.html")) == wanted
 
 
 def test_slides_are_in_one_order():

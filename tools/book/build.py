@@ -69,10 +69,13 @@ def lighter(page: str, path: Path) -> str:
     """A page without what only some readers need: that is fetched when they need it.
 
     Without the theme's icons as a script of 1.5 MB (it has them as a font, too) and, where nothing
-    is searched, the search's index; its pictures come as they are scrolled to.
+    is searched, the search's index; its pictures come as they are scrolled to. No line begins with
+    the full stop after a formula.
     """
     page = re.sub(r"<(script|link)[^>]*fontawesome\.js[^>]*>(\s*</script>)?", "", page)
     if path.name != "search.html":
         names = r"(searchindex|searchtools|language_data)\.js"
         page = re.sub(rf"<script[^>]*{names}[^>]*></script>", "", page)
+    page = re.sub(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)]+)",  # no line begins with a full stop
+                  r'<span class="together">\1\2</span>', page, flags=re.DOTALL)
     return re.sub(r"<img(?![^>]*loading=)", '<img loading="lazy"', page)

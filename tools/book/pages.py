@@ -80,11 +80,9 @@ def claims_page(notebooks: dict[str, NotebookNode]) -> str:
         for output in cell.get("outputs", []) if claims.MIME_TYPE in output.get("data", {})
     ]
     words = {verdict.verdict: verdict.verdict.replace(" ", "-") for verdict in found}
-    boxes = [
-        f'<label><input type="checkbox" checked value="{css}"> '
-        f"<b>{sum(v.verdict == word for v in found)}</b> {word}</label> "
-        for word, css in words.items()
-    ]
+    boxes = [f'<label><input type="checkbox" checked value="{css}"> '
+             f"<b>{sum(v.verdict == word for v in found)}</b> {word}</label> "
+             for word, css in words.items()]
     parts = [CLAIMS, f'<div class="claims-filter">{"".join(boxes)}</div>']
     for lecture, name in names.items():
         cards = [
@@ -122,11 +120,8 @@ def title(notebook: NotebookNode) -> str:
 def write_all(source: Path) -> dict:
     """Write every page into the folder `source`, with tools/book/conf.py and what the pages need.
 
-    Returns:
-        What the finished site must have, as the keyword arguments of `site.problems`.
-
-    Raises:
-        BookError: a lecture, figure, caption, alt text or claim is missing.
+    Returns what the finished site must have, as the keyword arguments of `site.problems`. Raises
+    BookError where a lecture, figure, caption, alt text or claim is missing.
     """
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in lectures.numbered()}
     for path in sorted((ROOT / "notebooks" / "src").glob("[0-9][0-9]_*.py")):
@@ -146,10 +141,8 @@ def write_all(source: Path) -> dict:
     texts["index"] += sidebar("Lectures", chapters)
     texts["index"] += sidebar("Beside the lectures", [GLOSSARY, *beside])
     texts["claims"] = claims_page(taught)
-    links = [
-        f'<li><a href="slides/{name}.html">{html.escape(title(notebook))}</a></li>\n'
-        for name, notebook in taught.items()
-    ]
+    links = [f'<li><a href="slides/{name}.html">{html.escape(title(notebook))}</a></li>\n'
+             for name, notebook in taught.items()]
     texts["slides"] = f"{SLIDES}\n\n<ul>\n{''.join(links)}</ul>\n"
     texts["problem_sets"] = SETS + listing(sets)
     texts["teachers"] += sidebar("", [f"{ASSIGNMENTS}/ANSWERS"])

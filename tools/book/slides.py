@@ -22,6 +22,7 @@ PAGE_LINK = re.compile(r"\]\(([\w/]+)\.(?:md|ipynb)(?=[)#])")  # to a page besid
 LEFT_OUT = re.compile(r"## (?:\d+\. )?(?:Exercises|References)\b")
 HEADING = re.compile(r"#+ ")
 SENTENCE = re.compile(r"(?<=[.?!])(?:\*\*)?\s+")  # between two
+NO_GUESS = re.compile(r"(?m)^you said \?\n?|[ ;]*\(?you said \?\)?")  # nobody typed one here
 
 
 def paragraphs(source: str) -> list[str]:
@@ -55,16 +56,22 @@ def slides(notebook: NotebookNode) -> NotebookNode:
         empty = False
 
     cells = [cell for cell in notebook.cells if "skip" not in cell.metadata.get("tags", [])]
-    for cell, below in zip(cells, [*cells[1:], new_markdown_cell("#")]):
+    cells += [new_markdown_cell("# The end")] * 2
+    for cell, below in zip(cells, cells[1:]):
         for part in paragraphs(cell.source) if cell.cell_type == "markdown" else [cell]:
             text = part if isinstance(part, str) else f"```python\n{cell.source}\n```"
             if HEADING.match(text):
                 if empty and waiting:
                     add(waiting[0])
+                elif deck:
+                    deck[-1][1].extend(waiting)
+                    waiting.clear()
                 skipping = bool(LEFT_OUT.match(text)) or skipping and text.startswith("###")
                 heading, empty = HEADING.sub("", text), not skipping
             elif skipping or CAPTION.match(text):
                 continue
+            elif text.startswith("$$") and not waiting and deck and "$$" in deck[-1][0][-1]:
+                deck[-1][0].append(text)  # it goes on
             elif text.startswith("$$"):
                 add(SENTENCE.split(waiting[-1])[-1] if waiting else "", text)
             elif text.startswith("> **Before"):
@@ -74,8 +81,6 @@ def slides(notebook: NotebookNode) -> NotebookNode:
                 add(prepared(from_dict(cell)), SENTENCE.split(caption[0])[1] if caption else "")
             else:
                 waiting.append(text)
-    if empty and waiting:
-        add(waiting[0])
     made = []
     for shown, notes in deck:
         kinds = ["slide"] + ["-"] * (len(shown) - 1) + ["notes"] * len(notes)
@@ -84,15 +89,16 @@ def slides(notebook: NotebookNode) -> NotebookNode:
             cell.id, cell.metadata["slideshow"] = f"cell-{len(made)}", {"slide_type": kind}
             made.append(cell)
     title = notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
-    return from_dict(
-        {**notebook, "cells": made, "metadata": {**notebook.metadata, "title": title}}
-    )
+    return from_dict(notebook | {"cells": made, "metadata": notebook.metadata | {"title": title}})
 
 
 def prepared(cell: NotebookNode) -> NotebookNode:
     """Of a code cell what its slide shows."""
     show_as_html(cell)
-    for output in cell.outputs:  # nbconvert has no alt texts for pictures
+    for output in cell.outputs:
+        if "text" in output:
+            output.text = NO_GUESS.sub("", output.text)
+        # nbconvert has no alt texts for pictures
         if png := output.get("data", {}).get("image/png"):
             alt = html.escape(cell.metadata["mystnb"]["image"]["alt"])
             source = "data:image/png;base64," + png.replace("\n", "")
@@ -117,8 +123,7 @@ def write_slides(notebook: NotebookNode, path: Path) -> None:
         if cell.cell_type == "markdown":
             cell.source = MATH.sub(lambda m: mathml(m[1] or m[2], block=bool(m[1])), cell.source)
             cell.source = PAGE_LINK.sub(r"](../notebooks/\1.html", cell.source)
-    body, _ = exporter.from_notebook_node(
-        made, resources={"metadata": {"name": path.stem, "path": str(ROOT / "notebooks")}}
-    )
+    told = {"metadata": {"name": path.stem, "path": str(ROOT / "notebooks")}}
+    body, _ = exporter.from_notebook_node(made, resources=told)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(body, encoding="utf-8")
