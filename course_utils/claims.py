@@ -119,8 +119,7 @@ def check_table(claim_id: str, ours: pd.Series, paper: pd.Series, *,
     them the cells are counted that agree by `intervals.agree`. Raises ValueError as `check` does.
     """
     claim = _find(claim_id, "table")
-    ranks = intervals.rank_correlation(ours, paper)
-    found = {"correlation": ranks.value, "p": ranks.p, "chance": ranks.chance, "cells": len(ours)}
+    found = intervals.rank_correlation(ours, paper) | {"cells": len(ours)}
     if n is not None:
         theirs = [intervals.proportion(round(cell * n / 100), n) for cell in paper]
         cells = [Interval(*ends) for ends in zip(ours, low, high, strict=True)]

@@ -10,14 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.attacks import fgsm, lbfgs_attack, pgd, square
-from course_utils.checks import check_attack, check_choice
+from course_utils.checks import check_attack, check_choice, check_counts, check_labels
 from course_utils.inference import logits_of, predict
 from course_utils.lipschitz.plain import kind_of
 from course_utils.models import eval_mode
+from course_utils.transfer import easiest_targets
 
 ATTACKS = ("one step", "projected gradient", "DLR loss", "targeted", "square")
 STRONG = ATTACKS[:3]
 STEPS, PACE = 40, 10  # steps of eps / PACE
+
+
+def _asked(model, images, labels, **sizes: float) -> tuple[Tensor, Tensor]:
+    """Return the logits (N, k) and the labels, on the images' device; all of it checked."""
+    check_attack(model, images, labels, **sizes)
+    logits, labels = logits_of(model, images), labels.to(images.device)
+    check_labels(labels, classes=logits.shape[1])
+    return logits, labels
 
 
 def misread(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, attack: str,
@@ -33,7 +42,8 @@ def misread(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, att
         seed: of those points, and of the squares.
     """
     check_choice(ATTACKS, attack=attack)
-    logits = logits_of(model, images)
+    check_counts(restarts=restarts)
+    logits, labels = _asked(model, images, labels, eps=eps)
     count, wrong = logits.shape[1], logits.argmax(1) != labels
     lot = torch.Generator().manual_seed(seed)
     step = {"eps": eps, "step": eps / PACE, "steps": STEPS}
@@ -64,10 +74,10 @@ def errors_within(model: nn.Module, images: Tensor, labels: Tensor, sizes: Seque
     "worst" counts an image from the smallest eps on at which one attack succeeds: whoever may
     move a pixel by .2 may move it by .1. A single attack's error may well fall as eps grows.
 
-    sizes: the eps, ascending, in pixel units. attacks: of `ATTACKS`. The others: as in `misread`.
+    sizes: the eps, in pixel units, at least 0. attacks: of `ATTACKS`. The others: as in `misread`.
     """
     rows, fallen = {}, torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    for eps in sizes:
+    for eps in sorted(sizes):
         options = {"eps": eps, "restarts": restarts}
         found = {name: misread(model, images, labels, attack=name, **options) for name in attacks}
         found["worst"] = fallen = fallen | torch.stack([*found.values()]).any(0)
@@ -78,13 +88,9 @@ def errors_within(model: nn.Module, images: Tensor, labels: Tensor, sizes: Seque
 def nearest_mistake(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Return the L2 distance (N,) of the nearest mistake, of any class, that `lbfgs_attack` finds:
     0 where an image is misread as it is, infinite where nothing was found. Arguments as there."""
-    logits = logits_of(model, images)
-    best = torch.where(logits.argmax(1) == labels, torch.inf, 0.0)
-    for shift in range(1, logits.shape[1]):
-        found = lbfgs_attack(model, images, (labels + shift) % logits.shape[1])
-        length = found.perturbation.flatten(1).norm(dim=1)
-        best = torch.where(found.success, best.minimum(length), best)
-    return best
+    logits, labels = _asked(model, images, labels)
+    _, found = easiest_targets(lbfgs_attack, model, images, labels, classes=logits.shape[1])
+    return torch.where(found.success, found.perturbation.flatten(1).norm(dim=1), torch.inf)
 
 
 def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
@@ -101,12 +107,14 @@ def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: f
 
     Source: Gowal et al. 2018 (arXiv:1810.12715), sections 3 and 4.
     """
-    check_attack(model, images, labels, eps=eps)
+    labels = _asked(model, images, labels, eps=eps)[1]
     passed = nn.Flatten, nn.Linear, nn.Conv2d, nn.Dropout, nn.ReLU, nn.Sigmoid, nn.Tanh
     for part, kinds in ((model, (nn.Sequential,)), *((part, passed) for part in model.children())):
         if kind_of(part, kinds, "model") is None:
             raise TypeError(f"model: no interval passes {type(part).__name__}")
-    *layers, last = [layer for layer in model if not isinstance(layer, nn.Dropout)]
+    *layers, last = [layer for layer in model if not isinstance(layer, nn.Dropout)] or [None]
+    if not isinstance(last, nn.Linear):
+        raise TypeError(f"model: got {type(last).__name__} as the last layer, expected Linear")
     low, high = (images.double() - eps).clamp_min(0), (images.double() + eps).clamp_max(1)
     with eval_mode(model), torch.no_grad():
         for layer in layers:
@@ -119,7 +127,8 @@ def certified_within(model: nn.Module, images: Tensor, labels: Tensor, *, eps: f
                 low, high = centre - radius, centre + radius
             else:
                 low, high = layer(low), layer(high)
-        weight, bias = last.weight.double(), last.bias.double()
+        weight = last.weight.double()
+        bias = weight.new_zeros(len(weight)) if last.bias is None else last.bias.double()
         lead = weight[labels][:, None] - weight  # (N, classes, units)
         centre, radius = (high + low) / 2, (high - low) / 2
         least = (lead @ centre[:, :, None] - lead.abs() @ radius[:, :, None])[:, :, 0]

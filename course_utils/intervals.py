@@ -104,19 +104,11 @@ def agree(ours: Interval, paper: Interval) -> bool:
     return -above <= ours.value - paper.value <= below
 
 
-@dataclass(frozen=True)
-class RankCorrelation:
-    """Spearman's; its two-sided permutation p; the size that 95 % of shuffles stay below."""
-
-    value: float
-    p: float
-    chance: float
-
-
-def rank_correlation(ours, paper) -> RankCorrelation:
+def rank_correlation(ours, paper) -> dict[str, float]:
     """Rank correlation of two lists, at least three numbers each, and how it does by chance.
 
-    Up to eight pairs every order is tried, beyond that 9,999 shuffles of a fixed seed.
+    "correlation" is Spearman's, "p" its two-sided permutation p, and "chance" the size that 95 % of
+    shuffles stay below. Up to eight pairs every order is tried, else 9,999 shuffles of one seed.
     """
     if isinstance(ours, pd.Series) and not ours.index.equals(getattr(paper, "index", ours.index)):
         raise ValueError("paper: got another index than that of ours, expected the same")
@@ -132,7 +124,8 @@ def rank_correlation(ours, paper) -> RankCorrelation:
         orders = np.random.default_rng(0).permuted(np.tile(second, (9_999, 1)), axis=1)
         shuffled = np.append(orders @ first, value)  # the order found is one of the possible ones
     as_far = np.abs(shuffled) >= abs(value) - 1e-12
-    return RankCorrelation(value, as_far.mean(), np.quantile(np.abs(shuffled), CONFIDENCE))
+    chance = np.quantile(np.abs(shuffled), CONFIDENCE)
+    return {"correlation": value, "p": as_far.mean(), "chance": chance}
 
 
 def _around(value: float, deviation: float, freedom: float) -> Interval:

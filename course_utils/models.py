@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from course_utils.checks import check_choice, check_counts
+from course_utils.checks import check_choice, check_counts, check_model
 
 # Numbers below 1e-38 are rounded to zero: weight decay drives the weights of MNIST's always-black
 # pixels into that range, where a processor computes up to a hundred times slower. The setting
@@ -163,6 +163,7 @@ def eval_mode(model: nn.Module, *, training: bool = False) -> Iterator[nn.Module
 
     Afterwards each part is as it was before.
     """
+    check_model(model)
     before = [(module, module.training) for module in model.modules()]
     model.train(training)
     try:

@@ -83,7 +83,8 @@ def lbfgs_attack(model: nn.Module, images: Tensor, targets: Tensor, *, max_steps
         starts: how often to start: first from the image, then from it with Gaussian noise as large
             as its r; the smallest r is kept. For networks on which one way may end too early.
         seed: of that noise.
-        batch_size: images that advance together; None for as many as fit the device's memory.
+        batch_size: images that advance together; None for as many as fit the device's memory. One
+            that is done goes on while few of them are: r may vary with its company by a percent.
         progress: show a bar.
 
     Returns an AttackResult, detached. An image that already has its target comes back as it is, at
@@ -95,7 +96,7 @@ def lbfgs_attack(model: nn.Module, images: Tensor, targets: Tensor, *, max_steps
     with inference.differentiable(model) as model:
         # Copies: inference mode's own tensors do not take part in gradients.
         images, targets = images.detach().clone(), targets.to(images.device, copy=True)
-        logits = inference.logits_of(model, images, batch_size=batch_size)
+        logits = inference.logits_of(model, images, batch_size=batch_size).to(images)
         check_labels(targets, name="targets", classes=logits.shape[1])
         adversarial, evaluations = images.clone(), torch.zeros_like(targets)
         todo = (logits.argmax(1) != targets).nonzero()[:, 0]
@@ -201,21 +202,19 @@ class _Search:
         """Return the margin (B,) and the loss (B,) at x + r; write the gradient into `state`."""
         with torch.enable_grad():
             r = state[:, 0].detach().requires_grad_()
-            logits = self.model((r - self.lowest).view(-1, *self.shape))
+            logits = self.model((r - self.lowest).view(-1, *self.shape)).to(r)
             wanted, rivals = inference.own_and_rivals(logits.detach(), self.target)
             if self.crossed:
                 sharp = self.sharpness[:, None] * rivals
                 loss, slopes = sharp.logsumexp(1) / self.sharpness - wanted, sharp.softmax(1)
             else:
-                loss = logits.detach().logsumexp(1) - wanted
-                slopes = logits.detach().softmax(1)
+                loss, slopes = logits.detach().logsumexp(1) - wanted, logits.detach().softmax(1)
             slopes.scatter_add_(1, self.target[:, None], -torch.ones_like(slopes[:, :1]))
             state[:, 1] = inference.gradient_in(r, logits, logits, slopes)
         return rivals.amax(1) - wanted, loss
 
     def towards_the_target(self) -> tuple[Tensor, Tensor, Tensor]:
         """Stage 1: step with the c of the moment, then lower c."""
-
         direction = self.quasi_newton().direction(self.weight)
         self.try_step(direction, lambda size, loss: 0.5 * size + self.weight * loss)
         self.weight = (self.weight / LOWER_C).clamp_max(HUGE)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from course_utils.checks import check_attack, check_counts
-from course_utils.inference import ask, margin
+from course_utils.checks import check_attack, check_counts, check_labels
+from course_utils.inference import WITHOUT_GRADIENT, ask, in_batches, margin
 from course_utils.models import eval_mode
 
 SHARE = 0.8  # of the pixels that the first square covers
@@ -42,9 +42,11 @@ def square(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, quer
         return (2 * torch.randint(2, shape, generator=lot) - 1).to(images)
 
     def lead(rows: Tensor, points: Tensor) -> Tensor:
-        return -margin(ask(model, points), labels[rows])
+        logits, = in_batches(lambda some: (ask(model, some),), points, copies=WITHOUT_GRADIENT)
+        check_labels(labels, classes=logits.shape[1])
+        return -margin(logits, labels[rows])
 
-    with eval_mode(model), torch.no_grad():
+    with torch.inference_mode(False), eval_mode(model), torch.no_grad():
         best = (images + eps * signs(len(images), images.shape[1], 1, width)).clamp(*bounds)
         least = lead(torch.arange(len(images), device=images.device), best)
         for query in range(1, queries):
@@ -53,10 +55,8 @@ def square(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, quer
                 break
             share = SHARE / 2 ** sum(query > part * queries for part in HALVED)
             side = min(max(round((share * height * width) ** 0.5), 1), min(height, width))
-            top, left = (
-                torch.randint(n - side + 1, (len(rows), 1), generator=lot).to(images.device)
-                for n in (height, width)
-            )
+            top, left = (torch.randint(n - side + 1, (len(rows), 1), generator=lot).to(best.device)
+                         for n in (height, width))
             inside = ((down >= top) & (down < top + side))[:, None, :, None]
             inside = inside & ((across >= left) & (across < left + side))[:, None, None, :]
             moved = images[rows] + eps * signs(len(rows), images.shape[1], 1, 1)

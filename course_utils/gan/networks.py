@@ -99,7 +99,6 @@ def sample(generator: Generator, count: int, *, seed: int = 0) -> torch.Tensor:
 
     It computes in eval mode. They are (count, ...), without gradients, on the generator's device.
     """
-    device = next(generator.parameters()).device
-    noise = draw_noise(count, generator.noise, seed=seed).to(device)
+    noise = draw_noise(count, generator.noise, seed=seed).to(next(generator.parameters()).device)
     with eval_mode(generator), torch.no_grad():
         return torch.cat([generator(some) for some in noise.split(BATCH)])

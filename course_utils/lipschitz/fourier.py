@@ -27,6 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.lipschitz.certificate import UNIT, UP, allowance, scale_of
+from course_utils.lipschitz.plain import kind_of
+from course_utils.models import eval_mode
 
 CHUNK = 2**21  # complex entries of the matrices A(f) that are in memory at a time
 TRIES = 4  # frequencies whose eigenvalues are computed at a time, while the largest is sought
@@ -73,7 +75,7 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
 
 
 def _check(layer: nn.Module, input_shape: tuple[int, int, int]) -> None:
-    if not isinstance(layer, nn.Conv2d):
+    if kind_of(layer, (nn.Conv2d,), "layer") is None:
         raise TypeError(f"layer: got {type(layer).__name__}, expected nn.Conv2d")
     if layer.padding_mode not in ("zeros", "circular"):
         mode = layer.padding_mode
@@ -195,9 +197,10 @@ def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tens
 
     Errors: as of `operator_norm`. Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
     """
-    periods = tuple(axis.period for axis in axes(layer, input_shape))
-    scale = scale_of(layer.weight) or 1.0
-    parts = grams(phase_weights(layer) / scale, half_grid(periods), periods)
+    with eval_mode(layer):
+        periods = tuple(axis.period for axis in axes(layer, input_shape))
+        scale, weights = scale_of(layer.weight) or 1.0, phase_weights(layer)
+    parts = grams(weights / scale, half_grid(periods), periods)
     squares = [torch.linalg.eigvalsh(part)[..., -1].amax(1) for part in parts]
     norms = scale * torch.cat(squares).clamp_min(0).sqrt().view(periods[0], -1)
     mirror = norms[(-torch.arange(periods[0])) % periods[0]]
@@ -214,11 +217,12 @@ def amplified_pattern(layer: nn.Conv2d, input_shape: tuple[int, int, int],
 
     frequency: (j, k), whole numbers, an entry of `frequency_norms`, modulo its size.
     """
-    both = axes(layer, input_shape)
+    with eval_mode(layer):
+        both, weights = axes(layer, input_shape), phase_weights(layer)
     if len(frequency) != 2 or not all(isinstance(f, int) for f in frequency):
         raise ValueError(f"frequency: got {frequency!r}, expected two whole numbers")
     periods, place = tuple(axis.period for axis in both), torch.tensor(frequency)
-    matrices = transfer(phase_weights(layer), place[None], periods)[0]
+    matrices = transfer(weights, place[None], periods)[0]
     if all(2 * f % period == 0 for f, period in zip(frequency, periods)):
         matrices = matrices.real.to(torch.complex128)  # the waves are real, up to rounding
     _, values, right = torch.linalg.svd(matrices, full_matrices=False)

@@ -161,12 +161,13 @@ def walk(model: nn.Module, input_shape: tuple[int, ...],
             known = ", ".join(sorted(k.__name__ for k in KINDS))
             raise TypeError(f"model: got layer {name!r}, a {type(layer).__name__}, whose bound is "
                             f"not known; expected nn.Sequential of {known}")
-        yield name, kind, layer, shape
         try:
-            shape = _shape_after(kind, layer, shape)
+            after = _shape_after(kind, layer, shape)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ValueError(f"input_shape: got {tuple(input_shape)}, which layer {name!r} "
                              f"({kind.__name__}) does not take: {error}") from error
+        yield name, kind, layer, shape
+        shape = after
 
 
 def _leaves(model: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -231,7 +232,7 @@ def _pool(kind: type, layer: nn.Module, shape: tuple[int, ...]) -> tuple[float, 
     for axis in (0, 1):
         options = {name: pair(getattr(layer, name))[axis] for name in pairs}
         pool = one_axis(**options, **{name: getattr(layer, name) for name in others})
-        matrices.append(pool(torch.eye(shape[1 + axis], dtype=torch.float64)[None])[0].T)
+        matrices.append(pool(torch.eye(shape[axis - 2], dtype=torch.float64)[None])[0].T)
     if kind is nn.MaxPool2d:  # a column's ones are the windows that its pixel lies in
         root = math.sqrt(math.prod(matrix.sum(0).max().item() for matrix in matrices))
         return root, root * UP
@@ -242,14 +243,11 @@ def _pool(kind: type, layer: nn.Module, shape: tuple[int, ...]) -> tuple[float, 
 
 def _describe(kind: type, layer: nn.Module) -> tuple[str, object]:
     """Return a layer's size and stride, as the table gives them."""
-    stride = "N/A"
-    if hasattr(layer, "stride"):
-        high, wide = pair(layer.stride)
-        stride = high if high == wide else f"{high} x {wide}"
+    high, wide = pair(getattr(layer, "stride", "N/A"))
+    stride = high if high == wide else f"{high} x {wide}"
+    sizes = pair(getattr(layer, "kernel_size", ()))
     if kind is nn.Conv2d:
-        sizes = (layer.in_channels, *pair(layer.kernel_size), layer.out_channels)
+        sizes = (layer.in_channels, *sizes, layer.out_channels)
     elif kind is nn.Linear:
-        sizes = tuple(layer.weight.shape[::-1])
-    else:
-        sizes = pair(layer.kernel_size) if hasattr(layer, "kernel_size") else ()
+        sizes = layer.weight.shape[::-1]
     return " x ".join(map(str, sizes)), stride

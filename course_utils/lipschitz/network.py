@@ -1,13 +1,15 @@
 """Bounds of whole networks: the product, certificates, a penalty."""
 
 import math
+import sys
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.checks import check_counts, check_model, check_sizes
-from course_utils.inference import logits_of
+from course_utils.inference import logits_of, margin
 from course_utils.lipschitz.certificate import UP
 from course_utils.lipschitz.layers import layer_bounds
 
@@ -18,7 +20,9 @@ def network_bound(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     Args, errors: as of `layer_bounds`. Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
     """
     uppers = layer_bounds(model, input_shape)["upper"]
-    return math.prod(uppers) * UP ** len(uppers)
+    least = sys.float_info.min  # what is smaller is rounded up to it, and not to 0
+    bound = reduce(lambda one, next: max(one * next, least) if one and next else 0.0, uppers, 1.0)
+    return bound * UP ** len(uppers)
 
 
 def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = None,
@@ -43,9 +47,8 @@ def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = 
     if bound is None:
         bound = network_bound(model, images.shape[1:])
     check_sizes(bound=bound)
-    first, second = logits.topk(2, dim=1).values.unbind(1)
-    radius = (first - second) / (math.sqrt(2) * bound or 1)
-    return radius if bound else radius.fill_(torch.inf)
+    lead = -margin(logits, logits.argmax(1)).cpu().double()  # bounds may exceed float32
+    return (lead / (math.sqrt(2) * bound) if bound else lead.fill_(torch.inf)).to(logits)
 
 
 def lipschitz_penalty(model: nn.Module, *, state: dict[str, Tensor] | None = None,
@@ -66,8 +69,7 @@ def lipschitz_penalty(model: nn.Module, *, state: dict[str, Tensor] | None = Non
 
     Source: Yoshida and Miyato 2017 (arXiv:1705.10941), equation 3, with all layers' lambda 1.
     """
-    if steps is not None:
-        check_counts(steps=steps)
+    check_counts(steps=1 if steps is None else steps)
     if state is not None and not isinstance(state, dict):
         raise TypeError(f"state: got {type(state).__name__}, expected a dict")
     check_model(model)

@@ -1,14 +1,13 @@
 """Whether a module computes what its kind computes, and nothing else: bounds hold for no other."""
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrize
 
 # What a subclass may define without changing what it computes.
 HARMLESS = {"__init__", "__module__", "__doc__", "__qualname__", "__constants__", "extra_repr",
             "__static_attributes__", "__firstlineno__", "__annotations__", "__annotate_func__",
-            "__annotations_cache__"}  # fmt: skip
-HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+            "__annotations_cache__", "__getstate__", "__deepcopy__"}  # fmt: skip
 
 
 def kind_of(module: nn.Module, kinds: tuple[type[nn.Module], ...],
@@ -19,30 +18,33 @@ def kind_of(module: nn.Module, kinds: tuple[type[nn.Module], ...],
     parametrisations (`torch.nn.utils.parametrizations`): their weight is read as it is in eval
     mode.
 
-    Raises:
-        TypeError, with the module's `name`: what it computes may be something else than its weights
-            say: forward hooks (of torch's deprecated `weight_norm` and of pruning too), methods
-            replaced on the instance, parametrisations of another's making.
+    Raises TypeError, with the module's `name`, where it may compute something else than its weights
+    say: forward hooks (of torch's deprecated `weight_norm` and of pruning too), methods replaced,
+    parametrisations of another's making, weights of a tensor type of their own.
     """
     ours = parametrize.type_before_parametrizations(module)
     kind = next((k for k in kinds if issubclass(ours, k)), None)
-    subclasses = ours.__mro__[: ours.__mro__.index(kind)] if kind else ()
-    if kind is None or any(set(vars(subclass)) - HARMLESS for subclass in subclasses):
+    # Behind the kind, too, a base may stand that comes before nn.Module's own methods.
+    if not kind or any(set(vars(one)) - HARMLESS for one in {*ours.__mro__} - {*kind.__mro__}):
         return None
     parts, why = [module], None
     if parametrize.is_parametrized(module):
         parts += module.parametrizations.modules()
+        if set(vars(type(module))) - HARMLESS - set(module.parametrizations):
+            why = "methods replaced"
         for step in (step for part in module.parametrizations.values() for step in part):
             if type(step).__module__ != "torch.nn.utils.parametrizations":
                 why = f"the parametrisation {type(step).__name__}"
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
         why = "forward hooks for all modules"
     for part in parts:
-        if any(getattr(part, hooks) for hooks in HOOKS):
+        if part._forward_hooks or part._forward_pre_hooks:
             why = "forward hooks (weight_norm of old and pruning set some, too)"
-        for attribute, value in vars(part).items():
+        for attribute, value in (vars(part) | part._parameters | part._buffers).items():
             if callable(value) and hasattr(type(part), attribute):
                 why = f"{attribute} replaced"
+            if isinstance(value, Tensor) and type(value) not in (Tensor, nn.Parameter):
+                why = f"{attribute} of type {type(value).__name__}"
     if why:
         raise TypeError(f"{name}: got {type(module).__name__} with {why}, expected one that "
                         "computes what its weights say and nothing else")

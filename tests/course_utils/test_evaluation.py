@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from course_utils import inference
 from course_utils.attacks import square
 from course_utils.evaluation import (
     ATTACKS,
@@ -107,7 +108,8 @@ def test_intervals_pass_a_convolution_as_they_pass_its_dense_matrix():
         assert torch.equal(proved, certified_within(other, images, labels, eps=eps))
     assert found[0].all() and not found[0.5].any()
     with pytest.raises(TypeError, match="no interval passes MaxPool2d"):
-        certified_within(nn.Sequential(nn.MaxPool2d(2), last), images, labels, eps=0.1)
+        pooled = nn.Sequential(nn.MaxPool2d(1), nn.Flatten(), nn.Linear(16, 3))
+        certified_within(pooled, images, labels, eps=0.1)
 
 
 def test_the_worst_of_all_attacks_never_falls(linear):
@@ -162,6 +164,62 @@ def test_a_layer_that_computes_something_else_gets_no_certificate(linear):
     model[1].register_forward_hook(lambda module, inputs, output: 100 * output)
     with pytest.raises(TypeError, match="model: got Linear with forward hooks"):
         certified_within(model, images, labels, eps=0.01)
+
+
+def test_a_last_layer_without_bias_has_biases_of_zero(linear):
+    model, images, labels = linear
+    without = nn.Sequential(nn.Flatten(), nn.Linear(16, 3, bias=False))
+    zero = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    zero[1].weight, labels = without[1].weight, without(images).argmax(1)
+    nn.init.zeros_(zero[1].bias)
+    proved = certified_within(without, images, labels, eps=0.005)
+    assert torch.equal(proved, certified_within(zero, images, labels, eps=0.005)) and proved.any()
+    with pytest.raises(TypeError, match="got ReLU as the last layer"):
+        certified_within(nn.Sequential(*model, nn.ReLU()), images, labels, eps=0.1)
+
+
+JUDGES = {
+    "misread": partial(misread, eps=0.1, attack="DLR loss"),
+    "errors_within": lambda *args, **options: errors_within(*args, [0.1], **options),
+    "nearest_mistake": nearest_mistake,
+    "certified_within": partial(certified_within, eps=0.01),
+    "square": partial(square, eps=0.1, queries=3),
+}
+
+
+@pytest.mark.parametrize("judge", JUDGES.values(), ids=JUDGES)
+def test_every_judge_looks_at_its_labels(linear, judge):
+    model, images, labels = linear
+    for wrong, words in [
+        (labels + 3, "labels: got 5, expected 0 to 2"),
+        (labels[:1], r"labels: got shape \(1,\)"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            judge(model, images, wrong)
+
+
+@pytest.mark.parametrize("restarts", [0, -1, 2.0])
+def test_no_restart_is_no_attack(linear, restarts):
+    """Nothing tried is nothing found: the network would seem to resist."""
+    with pytest.raises(ValueError, match="restarts: got"):
+        misread(*linear, eps=0.1, attack="projected gradient", restarts=restarts)
+
+
+def test_the_order_of_the_sizes_does_not_matter(linear):
+    tables = [errors_within(*linear, sizes, attacks=("one step",)) for sizes in ([0.05, 0], [0, 0.05])]
+    assert tables[0].equals(tables[1]) and tables[0].loc[0, "worst"] == 0
+
+
+def test_the_square_attack_asks_in_batches_that_fit(linear, monkeypatch):
+    model, images, labels = linear
+    whole, sizes = square(model, images, labels, eps=0.03, queries=20), []
+    handle = model.register_forward_hook(lambda m, x, y: sizes.append(len(y)))
+    monkeypatch.setattr(inference, "free_memory", lambda device: 7 * 64 * inference.WITHOUT_GRADIENT)
+    with torch.inference_mode():
+        parts = square(model, images, labels, eps=0.03, queries=20)
+    handle.remove()
+    assert max(sizes) <= 8 and not parts.is_inference()
+    torch.testing.assert_close(parts, whole)
 
 
 def test_the_nearest_mistake_of_a_linear_model_is_at_its_nearest_border(linear):

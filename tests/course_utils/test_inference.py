@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils import inference
-from course_utils.attacks import fgsm, lbfgs_attack, pgd
+from course_utils.attacks import fgsm, lbfgs_attack, pgd, square
+from course_utils.evaluation import certified_within, misread, nearest_mistake
 from course_utils.inference import (
     WITH_GRADIENT,
     batches,
@@ -206,6 +207,14 @@ ON_LABELS = DOORS | {
 }
 
 
+ON_LABELS |= {
+    "square": lambda model, x, y: square(model, x, y, eps=0.1, queries=3),
+    "misread": lambda model, x, y: misread(model, x, y, eps=0.1, attack="one step"),
+    "nearest_mistake": nearest_mistake,
+    "certified_within": lambda model, x, y: certified_within(model, x, y, eps=0.1),
+}
+
+
 @pytest.mark.parametrize("name", sorted(set(ON_LABELS) - {"predict"}))
 def test_labels_are_moved_to_the_images(name):
     images, labels = digits()
@@ -236,6 +245,18 @@ def test_the_loss_of_a_label_that_the_model_does_not_have():
     images, labels = digits()
     with pytest.raises(ValueError, match="labels: got 2, expected 0 to 1"):
         loss_and_gradient(fully_connected(2, inputs=12), images, labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_may_compute_in_another_precision_than_its_images(dtype):
+    images, labels = digits()
+    model = Answers(into=lambda images: images.to(dtype)).to(dtype)
+    for door in (DOORS["fgsm"], DOORS["pgd"]):
+        assert door(model, images, labels).dtype == torch.float32
+    targets = (predict(model, images) + 1) % 3
+    found, plain = (lbfgs_attack(one, images, targets) for one in (model, Answers()))
+    assert found.images.dtype == torch.float32
+    torch.testing.assert_close(found.distortion, plain.distortion, rtol=0.1, atol=0.02)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 import warnings
 
 import pytest
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from course_utils.lipschitz import certified_radius, layer_bounds, network_bound, operator_norm
+from course_utils.lipschitz import (
+    amplified_pattern,
+    certified_radius,
+    frequency_norms,
+    layer_bounds,
+    network_bound,
+    operator_norm,
+)
 from course_utils.models import eval_mode
 
 SIDE = 6
@@ -43,6 +51,32 @@ class Plain(nn.Sequential):
 class Backwards(nn.Sequential):
     def __iter__(self):
         return reversed(list(super().__iter__()) * 2)
+
+
+class Loud(nn.Module):
+    def __call__(self, *inputs):
+        return 30 * super().__call__(*inputs)
+
+
+class Behind(nn.Linear, Loud):
+    """Defines nothing, and still `Loud` comes before nn.Module's own methods."""
+
+
+class LoudWeight(nn.Parameter):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        with torch._C.DisableTorchFunctionSubclass():
+            result = function(*args, **kwargs or {})
+            loud = function in (nn.functional.linear, torch.conv2d)
+            return 30 * result if loud else result
+
+
+class LoudVariance(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        with torch._C.DisableTorchFunctionSubclass():
+            result = function(*args, **kwargs or {})
+            return 30 * result if function is torch.batch_norm else result
 
 
 class Louder(nn.Module):
@@ -99,6 +133,18 @@ def louder(layer):
     return layer
 
 
+def of_another_type(layer):
+    layer.weight = LoudWeight(layer.weight.data)
+    return layer
+
+
+def injected(layer):
+    parametrizations.weight_norm(layer)
+    forward = type(layer).forward
+    type(layer).forward = lambda self, inputs: 30 * forward(self, inputs)
+    return layer
+
+
 def pruned(layer):
     prune.l1_unstructured(layer, "weight", 0.3)
     return layer
@@ -116,7 +162,7 @@ def backward_hook(layer):
 RIGHT = [left_alone, new_weight_norm, parametrizations.spectral_norm, parametrizations.orthogonal,
          backward_hook]  # fmt: skip
 REFUSED = [hooked, prehooked, replaced, old_weight_norm, old_spectral_norm, louder, pruned,
-           hooked_parametrisation]  # fmt: skip
+           hooked_parametrisation, of_another_type, injected]  # fmt: skip
 
 
 @st.composite
@@ -168,7 +214,7 @@ def test_odd_modules_are_bounded_rightly(case, seed):
 @settings(max_examples=60)
 def test_tampered_modules_are_refused_by_name(case):
     model, shape, changed = case
-    with pytest.raises(TypeError, match=r"layer '[\d.]+'.*(hooks|replaced|parametrisation)"):
+    with pytest.raises(TypeError, match=r"layer '[\d.]+'.*(hooks|replaced|parametrisation|type)"):
         network_bound(model, shape)
     with pytest.raises(TypeError, match="layer: got"):
         operator_norm(changed, shape)
@@ -185,6 +231,65 @@ def test_tampered_containers_and_activations_are_refused_too(tamper):
             network_bound(model, (3,))
     with pytest.raises(TypeError, match="a Backwards"):
         network_bound(Backwards(nn.Linear(3, 3)), (3,))
+
+
+def test_bases_and_tensors_that_compute_otherwise_are_refused():
+    for model in (Behind(3, 3), type("Two", (nn.Sequential, Loud), {})(nn.Linear(3, 3))):
+        with pytest.raises(TypeError, match="layer '', a (Behind|Two), whose bound is not known"):
+            network_bound(model, (3,))
+    model = nn.Sequential(nn.BatchNorm1d(3))
+    model[0].running_var = model[0].running_var.as_subclass(LoudVariance)
+    with pytest.raises(TypeError, match="layer '0': .* running_var of type LoudVariance"):
+        network_bound(model, (3,))
+
+
+@pytest.mark.parametrize("function", [frequency_norms, lambda *a: amplified_pattern(*a, (1, 1))])
+def test_what_is_said_of_frequencies_is_of_the_layer_as_it_runs(function):
+    with pytest.raises(TypeError, match="layer: got Conv2d with forward hooks"):
+        function(hooked(nn.Conv2d(2, 3, 3)), (2, 6, 6))
+    layer = parametrizations.spectral_norm(nn.Conv2d(2, 30, 3))
+    randomised(layer, 0).train()  # in train mode each look at its weight changes it
+    before, found = copy.deepcopy(layer.state_dict()), function(layer, (2, 6, 6))
+    assert layer.training and torch.equal(found, function(layer.eval(), (2, 6, 6)))
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-160, 1e160])
+def test_no_bound_is_rounded_to_zero_or_lost(size):
+    """1e-200 twice is too small for a float, and times 1e200 twice it is 1 again."""
+    sizes = [size, size, 1 / size, 1 / size]
+    model = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in sizes)).double()
+    for layer, value in zip(model, sizes):
+        nn.init.constant_(layer.weight, value)
+    assert network_bound(model, (1,)) >= 1
+    short = nn.Sequential(*model[:2])
+    assert network_bound(short, (1,)) >= sys.float_info.min
+    model[1].weight.data.zero_()
+    assert network_bound(model, (1,)) == 0
+
+
+def test_a_layer_that_reads_nothing_but_padding():
+    layer = nn.Conv2d(4, 2, 1, stride=(4, 3), padding=(5, 1), dilation=(2, 3), groups=2)
+    assert operator_norm(layer, (4, 3, 9)).lower == 0
+
+
+def test_pooling_of_pictures_without_channels():
+    for pool in (nn.MaxPool2d(2, 1), nn.AvgPool2d(2, 1)):
+        point = torch.rand(1, 4, 8, generator=torch.Generator().manual_seed(0)).double()
+        assert steepest(pool, point) <= network_bound(pool, (4, 8))
+        with pytest.raises(ValueError, match="input_shape: got .8,., which layer"):
+            network_bound(pool, (8,))
+
+
+def test_radii_for_bounds_beyond_single_precision():
+    model = nn.Linear(2, 2)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    points = torch.zeros(1, 2)
+    assert certified_radius(model, points, bound=1e-300).item() == 0  # a tie, and no NaN
+    model.bias.data[0] = 1e-3
+    expected = 1e-3 / math.sqrt(2) / 1e-40
+    assert certified_radius(model, points, bound=1e-40).item() == pytest.approx(expected)
 
 
 def test_hooks_for_all_modules_are_refused():

@@ -28,8 +28,8 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # Of what lectures import, and of what runs the course: each imports only from its left.
 ORDER = (
     "__init__ device vision sources data machine plan deep_compression checks intervals models "
-    "imagenet inference attacks losses convex lipschitz evaluation training checkpoint zoo "
-    "transfer gan published deck cards claims figures widgets exercises assignments study "
+    "imagenet inference attacks transfer losses convex lipschitz evaluation training checkpoint "
+    "zoo gan published deck cards claims figures widgets exercises assignments study "
     "laboratory"
 ).split()
 TOOLS = "__init__ environment lectures verdicts retraining study classroom book __main__".split()

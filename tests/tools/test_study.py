@@ -99,7 +99,7 @@ def test_on_a_cluster_a_dead_worker_loses_nothing(tmp_path):
     assert there == here and there.count("\n") == 9
 
 
-@pytest.mark.parametrize("part", study.parts())
+@pytest.mark.parametrize("part", sorted(path.stem for path in study.RESULTS.glob("*.csv")))
 def test_tables_are_of_todays_recipes(part):
     from tools.study import all_jobs
 
