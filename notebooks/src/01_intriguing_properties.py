@@ -750,13 +750,13 @@ def unit(d, known):
     return d / d.norm(dim=1, keepdim=True).clamp(min=1e-9)
 
 # %%
-hundred, right = originals[:100].flatten(1), digits[:100, None]
+hundred, truth = originals[:100].flatten(1), digits[:100, None]
 
 def wrong_lead(step):
     """How far the strongest wrong logit leads; above 0 the network errs."""
     logits = network((hundred + step).clamp(0, 1).view(-1, 1, 28, 28))
-    wrong = logits.scatter(1, right, -torch.inf).amax(dim=1)
-    return wrong - logits.gather(1, right)[:, 0]
+    wrong = logits.scatter(1, truth, -torch.inf).amax(dim=1)
+    return wrong - logits.gather(1, truth)[:, 0]
 
 # %%
 def at_random(known):

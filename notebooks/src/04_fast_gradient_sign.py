@@ -343,8 +343,8 @@ def sign_direction(model, images, labels):
 # %% mystnb={"image": {"alt": "Two panels of ten lines, the logits over the step from minus .3 to .3. Along the sign direction they are steep, bend gently, and cross soon after 0: the thick line of the true class falls, others rise. Along random signs all ten are almost flat and straight, and the thick one stays on top."}}
 four = (test_labels == 4).nonzero()[0]
 image, label = test_images[four], test_labels[four]
-lot = torch.Generator().manual_seed(0)
-random = 2.0 * torch.randint(2, image.shape, generator=lot) - 1
+coin = torch.Generator().manual_seed(0)
+random = 2.0 * torch.randint(2, image.shape, generator=coin) - 1
 directions = {"sign of the gradient": sign_direction(maxout, image, label),
               "random signs": random}
 lines = {title: along(maxout, image, way)[:, 0]

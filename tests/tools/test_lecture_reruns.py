@@ -54,9 +54,29 @@ def reads_and_binds(cell: str) -> tuple[set[str], set[str]]:
     return read, bound
 
 
+def read_when_called(cell: str) -> dict[str, set[str]]:
+    """What each function that a cell defines reads of the notebook, by the function's name."""
+    found = {}
+    for node in ast.parse(TransformerManager().transform_cell(cell)).body:
+        if isinstance(node, ast.FunctionDef):
+            node.name, name = "function", node.name  # symtable takes one called top for a module
+            (table,) = symtable.symtable(ast.unparse(node), "cell", "exec").get_children()
+            scopes, found[name] = [table], set()
+            while scopes:
+                scope = scopes.pop()
+                scopes += scope.get_children()
+                found[name] |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
+    return found
+
+
 def overwritten(cells: list[str]) -> set[tuple[str, str, str]]:
     """(name, first line of a cell that reads it, first line of a later one that binds it anew)."""
-    flow = [reads_and_binds(cell) for cell in cells]
+    flow, functions = [reads_and_binds(cell) for cell in cells], {}
+    for cell, (read, _) in zip(cells, flow):
+        for name in [name for name in read if name in functions]:
+            read |= functions[name]
+        for name, reads in read_when_called(cell).items():
+            functions[name] = reads.union(*(functions.get(one, ()) for one in reads))
     return {
         (name, cells[j].splitlines()[0], cells[k].splitlines()[0])
         for j, (read, _) in enumerate(flow)
@@ -74,6 +94,7 @@ def overwritten(cells: list[str]) -> set[tuple[str, str, str]]:
         (["def f(): ...", "f()", "f = 3"], {"f"}),
         (["a = 1", "b = lambda: a", "del a"], {"a"}),
         (["a = 1", "def f(): return a", "for a in []: pass"], {"a"}),
+        (["a = 1\ndef top(b): return a + b", "top(1)", "a = 2\nb = 3"], {"a"}),
         (["a = 1", "a += 1"], {"a"}),
         (["a = 1\nprint(a)", "a = 2\nprint(a)"], set()),
         (["a = 1", "[a for a in range(3)]", "def f(a): a = 2", "for b in [a]: print(b)"], set()),
