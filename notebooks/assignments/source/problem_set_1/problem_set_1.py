@@ -63,8 +63,8 @@ same = partial(same, tensor=True)  # a list is no tensor
 def distortion(images, adversarial):
     """The root mean square change per pixel, for each image.
 
-    images, adversarial: float tensors of the same shape (N, ...), any number of dimensions after
-    the first. Returns a float tensor (N,), 0 or above.
+    images, adversarial: float tensors of the same shape (N, ...), any number of
+    dimensions after the first. Returns a float tensor (N,), 0 or above.
     """
     ### BEGIN SOLUTION
     return (adversarial - images).flatten(1).square().mean(dim=1).sqrt()
@@ -124,13 +124,15 @@ for shape, dtype in [((5, 1, 6, 6), torch.float32), ((3, 7), torch.float64), ((1
 def objective(r, x, targets, weight, bias, c):
     """c * ||r||^2 + loss(x + r, target), one number for each image.
 
-    r, x: float (N, D); targets: int64 (N,), the classes to reach; weight: float (K, D), one row
-    for each class; bias: float (K,); c: float (N,), 0 or above, one for each image.
+    r, x: float (N, D); targets: int64 (N,), the classes to reach; weight: float
+    (K, D), one row for each class; bias: float (K,); c: float (N,), 0 or above,
+    one for each image.
     Returns a float tensor (N,), finite even where logits are in the thousands.
     """
     ### BEGIN SOLUTION
     logits = (x + r) @ weight.T + bias
-    return c * r.square().sum(dim=1) + cross_entropy(logits, targets, reduction="none")
+    loss = cross_entropy(logits, targets, reduction="none")
+    return c * r.square().sum(dim=1) + loss
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
@@ -200,13 +202,14 @@ for n, d, k, size, dtype in [
 def numerical_gradient(function, r, h):
     """The gradient of `function` at each row of r, by central differences.
 
-    function: takes a float tensor (N, D) and returns one (N,); its i-th number depends on the i-th
-    row alone, so all rows can be moved at once. r: float (N, D); h: a number above 0.
-    Returns a float tensor (N, D).
+    function: takes a float tensor (N, D) and returns one (N,); its i-th number
+    depends on the i-th row alone, so all rows can be moved at once. r: float
+    (N, D); h: a number above 0. Returns a float tensor (N, D).
     """
     ### BEGIN SOLUTION
     steps = h * torch.eye(r.shape[1], dtype=r.dtype)
-    columns = [(function(r + step) - function(r - step)) / (2 * h) for step in steps]
+    columns = [(function(r + step) - function(r - step)) / (2 * h)
+               for step in steps]
     return torch.stack(columns, dim=1)
     ### END SOLUTION
 
@@ -255,10 +258,11 @@ for n, d, h in [(4, 5, 1e-3), (1, 2, 0.3), (3, 1, 0.1)]:
 def gradient(r, x, targets, weight, bias, c):
     """The gradient in r of c * ||r||^2 + loss(x + r, target), for each image.
 
-    The arguments are those of Exercise 2: r, x float (N, D); targets int64 (N,); weight float
-    (K, D); bias float (K,); c float (N,). Returns a float tensor (N, D), finite even where logits
-    are in the thousands; row i is the gradient of image i's own objective. Neither autograd nor
-    differences are to be used.
+    The arguments are those of Exercise 2: r, x float (N, D); targets int64
+    (N,); weight float (K, D); bias float (K,); c float (N,). Returns a float
+    tensor (N, D), finite even where logits are in the thousands; row i is the
+    gradient of image i's own objective. Neither autograd nor differences are to
+    be used.
     """
     ### BEGIN SOLUTION
     probabilities = ((x + r) @ weight.T + bias).softmax(dim=1)
@@ -339,11 +343,12 @@ for n, d, k, size, dtype in [(6, 15, 10, 1.0, torch.float64), (1, 4, 2, 1.0, tor
 
 # %% nbgrader={"grade": false, "grade_id": "project", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def project(x, r):
-    """The perturbation nearest to r, in the 2-norm, that keeps x + perturbation in [0, 1].
+    """The perturbation nearest to r, in the 2-norm, that keeps x + perturbation
+    in [0, 1].
 
     x: float (N, ...), pixels in [0, 1]; r: float of the same shape, any values.
-    Returns the perturbation, not the image: a float tensor of the same shape. x and r stay as they
-    are.
+    Returns the perturbation, not the image: a float tensor of the same shape. x
+    and r stay as they are.
     """
     ### BEGIN SOLUTION
     return (x + r).clamp(0, 1) - x
@@ -394,12 +399,13 @@ for shape, dtype in [((4, 1, 6, 6), torch.float32), ((3, 9), torch.float64), ((1
 
 # %% nbgrader={"grade": false, "grade_id": "active-set", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def active_set(x, r, slope):
-    """Which pixels a step of gradient descent would push out of the box at once.
+    """Which pixels a gradient descent step would push out of the box at once.
 
-    x: float (N, ...), pixels in [0, 1]; r: float of the same shape, x + r in the box; slope: the
-    gradient at r, of the same shape. A pixel counts as on a wall if x + r is within 1e-6 of it.
-    Returns a bool tensor of the same shape: True where the pixel is on a wall and minus the slope
-    points out of the box. Where the slope is zero, that is False.
+    x: float (N, ...), pixels in [0, 1]; r: float of the same shape, x + r in
+    the box; slope: the gradient at r, of the same shape. A pixel counts as on a
+    wall if x + r is within 1e-6 of it. Returns a bool tensor of the same shape:
+    True where the pixel is on a wall and minus the slope points out of the box.
+    Where the slope is zero, that is False.
     """
     ### BEGIN SOLUTION
     image = x + r
@@ -466,9 +472,10 @@ same(active_set(x, at - x, slope), wanted, "active set of 50 images of 8 pixels"
 def descend(slope_at, onto_box, r, rate, steps):
     """`steps` steps of projected gradient descent from r.
 
-    slope_at: takes a perturbation and returns the gradient there, of the same shape; onto_box:
-    takes a perturbation and returns the nearest one in the box. r: float (N, ...), the start, in
-    the box; rate: the factor eta, above 0; steps: how many, 0 or more.
+    slope_at: takes a perturbation and returns the gradient there, of the same
+    shape; onto_box: takes a perturbation and returns the nearest one in the
+    box. r: float (N, ...), the start, in the box; rate: the factor eta, above
+    0; steps: how many, 0 or more.
     Returns the last perturbation, of r's shape. r itself stays as it is.
     """
     ### BEGIN SOLUTION
@@ -522,17 +529,20 @@ for steps, rate in [(0, 0.1), (1, 0.07), (2, 0.07), (5, 0.07), (60, 0.04)]:
 
 # %% nbgrader={"grade": false, "grade_id": "closest", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def closest(x, targets, weight, bias):
-    """The smallest r, in the 2-norm, that brings each image to its target; there is no box.
+    """The smallest r, in the 2-norm, that brings each image to its target;
+    there is no box.
 
-    x: float (N, D); targets: int64 (N,), 0 or 1; weight: float (2, D), its rows differ; bias:
-    float (2,). Where x already has a margin of 0 or more, r is zero. Elsewhere x + r has a margin
-    of exactly 0, up to rounding. Returns a float tensor (N, D).
+    x: float (N, D); targets: int64 (N,), 0 or 1; weight: float (2, D), its rows
+    differ; bias: float (2,). Where x already has a margin of 0 or more, r is
+    zero. Elsewhere x + r has a margin of exactly 0, up to rounding. Returns a
+    float tensor (N, D).
     """
     ### BEGIN SOLUTION
     w = weight[targets] - weight[1 - targets]
     d = bias[targets] - bias[1 - targets]
     margin = (w * x).sum(dim=1) + d
-    return (-margin).clamp(min=0)[:, None] * w / w.square().sum(dim=1, keepdim=True)
+    missing = (-margin).clamp(min=0)[:, None]
+    return missing * w / w.square().sum(dim=1, keepdim=True)
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
@@ -596,12 +606,13 @@ for n, d, dtype in [(40, 30, torch.float32), (1, 5, torch.float64), (7, 1, torch
 
 # %% nbgrader={"grade": false, "grade_id": "closest-in-box", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def closest_in_box(x, w, d):
-    """The smallest r, in the 2-norm, with w . (x + r) + d >= 0 and x + r in [0, 1].
+    """The smallest r (2-norm) with w . (x + r) + d >= 0 and x + r in [0, 1].
 
-    x: float (D,), the pixels of ONE image, in [0, 1]; w: float (D,), of any size, not all zero;
-    d: a number. If x has a margin of 0 or more, r is zero. You may take for granted that there is
-    such an r. Returns a float tensor (D,): x + r is in the box, up to 1e-6; the margin at least
-    -1e-4 times the length of w; the length of r at most 1.001 times the smallest.
+    x: float (D,), the pixels of ONE image, in [0, 1]; w: float (D,), of any
+    size, not all zero; d: a number. If x has a margin of 0 or more, r is zero.
+    You may take for granted that there is such an r. Returns a float tensor
+    (D,): x + r is in the box, up to 1e-6; the margin at least -1e-4 times the
+    length of w; the length of r at most 1.001 times the smallest.
     """
     ### BEGIN SOLUTION
     def at(t):
@@ -612,7 +623,8 @@ def closest_in_box(x, w, d):
 
     if not short(0.0):
         return torch.zeros_like(x)
-    low, high = 0.0, 1 / w[w != 0].abs().min().item()  # there every pixel has met its wall
+    # At the upper end every pixel has met its wall.
+    low, high = 0.0, 1 / w[w != 0].abs().min().item()
     for _ in range(100):
         middle = (low + high) / 2
         low, high = (middle, high) if short(middle) else (low, middle)
@@ -698,12 +710,14 @@ for pixels, size, share, dtype in [
 
 # %% nbgrader={"grade": false, "grade_id": "largest-c", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def largest_c(reaches, low, high, ratio):
-    """The largest c in [low, high], up to a factor `ratio`, for which reaches(c) is True.
+    """The largest c in [low, high], up to a factor `ratio`, for which
+    reaches(c) is True.
 
-    reaches: takes a float c and says whether the minimiser for that c reaches the target: True
-    up to some c, False above it. low, high: numbers, 0 < low < high; ratio: a number above 1.
-    Returns a float c with reaches(c) True, while reaches(c * ratio) is False or c * ratio is
-    above high; or None, if reaches(low) is False.
+    reaches: takes a float c and says whether the minimiser for that c reaches
+    the target: True up to some c, False above it. low, high: numbers,
+    0 < low < high; ratio: a number above 1. Returns a float c with reaches(c)
+    True, while reaches(c * ratio) is False or c * ratio is above high; or None,
+    if reaches(low) is False.
     Calls reaches at most 6 + log2(log(high / low) / log(ratio)) times.
     """
     ### BEGIN SOLUTION
@@ -729,39 +743,43 @@ def largest_c(reaches, low, high, ratio):
 
 # %%
 def up_to(border, told):
-    """A `reaches` that is True up to `border`, and the list of all c that it is asked for."""
+    """A `reaches` that is True up to `border`, and the list of all c that it is
+    asked for."""
     asked = []
 
     def reaches(c):
         asked.append(c)
-        assert len(asked) < 10_000, f"{told}: expected an end, but reaches was called 10,000 times."
+        assert len(asked) < 10_000, (
+            f"{told}: expected an end, but reaches was called 10,000 times.")
         return c <= border
 
     return reaches, asked
 
 # %%
 def try_search(search, border, low, high, ratio):
-    """Let `search` look for `border`, the largest c that reaches, and judge what it returns."""
-    told = f"largest_c(low={low:g}, high={high:g}, ratio={ratio:g}), True up to {border:g}"
+    """Let `search` look for `border`, the largest c that reaches, and judge
+    what it returns."""
+    told = (f"largest_c(low={low:g}, high={high:g}, ratio={ratio:g}), "
+            f"True up to {border:g}")
     reaches, asked = up_to(border, told)
     c = search(reaches, low, high, ratio)
     if border < low:
-        assert c is None, f"{told}: expected None, got {c!r}. Likely cause: low is never tried."
+        assert c is None, (f"{told}: expected None, got {c!r}. "
+                           "Likely cause: low is never tried.")
         return
-    assert c is not None and low <= c <= high, f"{told}: expected a c from low to high, got {c!r}."
+    assert c is not None and low <= c <= high, (
+        f"{told}: expected a c from low to high, got {c!r}.")
     assert c <= border, (
-        f"{told}: got {c:g}, where reaches is False. Likely cause: it is the other end of the last "
-        "interval that is known to reach the target."
-    )
+        f"{told}: got {c:g}, where reaches is False. Likely cause: it is the "
+        "other end of the last interval that is known to reach the target.")
     assert c * ratio >= min(border, high) * (1 - 1e-6), (
-        f"{told}: got {c:g}, which could be larger. Likely cause: the wrong half is kept, the "
-        "search stops too early, or high is never tried."
-    )
+        f"{told}: got {c:g}, which could be larger. Likely cause: the wrong "
+        "half is kept, the search stops too early, or high is never tried.")
     most = 6 + math.log2(math.log(high / low) / math.log(ratio))
     assert len(asked) <= most, (
-        f"{told}: expected at most {most:.1f} calls of reaches, got {len(asked)}. Likely cause: "
-        "the interval is not halved on the scale of log c."
-    )
+        f"{told}: expected at most {most:.1f} calls of reaches, got "
+        f"{len(asked)}. Likely cause: the interval is not halved on the scale "
+        "of log c.")
 
 # %% nbgrader={"grade": true, "grade_id": "largest-c-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 try_search(largest_c, 3.7, 0.01, 100.0, 1.1)
@@ -807,7 +825,8 @@ right = network(images.double()).argmax(1) == labels
 digits, digit_labels = images[right].double(), labels[right]
 
 def walk_down(reaches, low, high, ratio):
-    """A c as `largest_c` returns it, by many more calls: down from `high`, by `ratio` each time."""
+    """A c as `largest_c` returns it, by many more calls: down from `high`, by
+    `ratio` each time."""
     c = high
     while c >= low:
         if reaches(c):
@@ -816,13 +835,16 @@ def walk_down(reaches, low, high, ratio):
 
 # %% nbgrader={"grade": false, "grade_id": "attack", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def attack(model, x, target, search):
-    """The smallest r that the search finds such that the model takes x + r for the target.
+    """The smallest r that the search finds such that the model takes x + r for
+    the target.
 
-    model: gives logits (N, K) for images (N, ...), in float64; x: float64 (1, 1, 28, 28), one
-    image, pixels in [0, 1], which the model does not take for the target; target: an int;
-    search: a function such as `largest_c` or `walk_down`, called in the same way.
-    Returns a tensor of x's shape: x + r is in [0, 1], up to 1e-6; its logit of the target is the
-    largest, up to 1e-3; and the length of r is at most 1.2 times the smallest there is.
+    model: gives logits (N, K) for images (N, ...), in float64; x: float64
+    (1, 1, 28, 28), one image, pixels in [0, 1], which the model does not take
+    for the target; target: an int; search: a function such as `largest_c` or
+    `walk_down`, called in the same way.
+    Returns a tensor of x's shape: x + r is in [0, 1], up to 1e-6; its logit of
+    the target is the largest, up to 1e-3; and the length of r is at most 1.2
+    times the smallest there is.
     """
     ### BEGIN SOLUTION
     pixels = x.numpy().ravel()
@@ -830,16 +852,20 @@ def attack(model, x, target, search):
 
     def penalty(r, c):
         r = torch.tensor(r.reshape(x.shape), requires_grad=True)
-        value = c * r.square().sum() + cross_entropy(model(x + r), torch.tensor([target]))
+        loss = cross_entropy(model(x + r), torch.tensor([target]))
+        value = c * r.square().sum() + loss
         (slope,) = torch.autograd.grad(value, r)
         return value.item(), slope.numpy().ravel()
 
     def minimiser(c):
-        found = minimize(penalty, 0 * pixels, args=(c,), jac=True, method="L-BFGS-B", bounds=bounds)
+        found = minimize(penalty, 0 * pixels, args=(c,), jac=True,
+                         method="L-BFGS-B", bounds=bounds)
         return torch.tensor(found.x).reshape(x.shape)
 
-    best = search(lambda c: model(x + minimiser(c)).argmax().item() == target, 1e-3, 10.0, 1.1)
-    return minimiser(best)
+    def reaches(c):
+        return model(x + minimiser(c)).argmax().item() == target
+
+    return minimiser(search(reaches, 1e-3, 10.0, 1.1))
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]

@@ -53,12 +53,14 @@ same = partial(same, tensor=True)  # a list is no tensor
 # %%
 def numbers(result, count, what):
     """The `count` numbers of a result as one float64 tensor."""
-    right = isinstance(result, tuple | list | torch.Tensor | np.ndarray) and len(result) == count
-    assert right, f"{what}: expected {count} numbers, got {result!r}. Likely cause: the `return`."
-    return torch.tensor([float(number) for number in result], dtype=torch.float64)
+    right = isinstance(result, tuple | list | torch.Tensor | np.ndarray)
+    assert right and len(result) == count, (
+        f"{what}: expected {count} numbers, got {result!r}. "
+        "Likely cause: the `return`.")
+    return torch.tensor([float(one) for one in result], dtype=torch.float64)
 
 def linear(weight):
-    """A model without hidden layers: logits x @ weight.T for images (N, ...)."""
+    """A model without hidden layers: logits x @ weight.T of images (N, ...)."""
     weight = torch.as_tensor(weight, dtype=torch.float32)
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     layer.weight.data = weight
@@ -74,8 +76,9 @@ def linear(weight):
 def error(model, images, labels):
     """How many of the images the model misclassifies, in percent.
 
-    model: gives logits (N, K) for images (N, ...); images: float (N, ...), N at least 1; labels:
-    int64 (N,), the true classes. Returns a number from 0 to 100.
+    model: gives logits (N, K) for images (N, ...); images: float (N, ...), N at
+    least 1; labels: int64 (N,), the true classes. Returns a number from 0 to
+    100.
     """
     ### BEGIN SOLUTION
     return 100 * (model(images).argmax(dim=1) != labels).double().mean().item()
@@ -123,11 +126,13 @@ for n, shape, classes in [(200, (1, 5, 5), 10), (1, (4,), 2), (30, (3, 2, 2), 30
 
 # %% nbgrader={"grade": false, "grade_id": "transfer-rate", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def transfer_rate(model, images, adversarial, labels):
-    """Of the images that the model has right, the percentage whose adversarial image it has wrong.
+    """Of the images that the model has right, the percentage whose adversarial
+    image it has wrong.
 
-    model: gives logits (N, K) for images (N, ...); images, adversarial: float (N, ...), the i-th
-    adversarial image made from the i-th image, for some other model; labels: int64 (N,), the true
-    classes. Returns a number from 0 to 100, or NaN if the model has no original right.
+    model: gives logits (N, K) for images (N, ...); images, adversarial: float
+    (N, ...), the i-th adversarial image made from the i-th image, for some
+    other model; labels: int64 (N,), the true classes. Returns a number from 0
+    to 100, or NaN if the model has no original right.
     """
     ### BEGIN SOLUTION
     right = model(images).argmax(dim=1) == labels
@@ -202,9 +207,9 @@ same(transfer_rate(model, images, moved, wrong), math.nan, "transfer rate where 
 def wilson(errors, n, z=1.96):
     """The ends of Wilson's interval for an error rate, in percent.
 
-    errors: an int, how many of the n images are misclassified, 0 to n; n: an int, at least 1;
-    z: how many standard deviations, above 0. Returns two numbers, low and high, from 0 to 100 up
-    to rounding.
+    errors: an int, how many of the n images are misclassified, 0 to n; n: an
+    int, at least 1; z: how many standard deviations, above 0. Returns two
+    numbers, low and high, from 0 to 100 up to rounding.
     """
     ### BEGIN SOLUTION
     p = errors / n
@@ -258,9 +263,10 @@ same(low, numbers(wilson(12, 80, 1.96), 2, "wilson")[0], "wilson without z", cau
 def coverage(interval, p, n):
     """The probability, in percent, that an interval contains the true error.
 
-    interval: takes (errors, n) and returns low and high, in percent; p: the true error, IN PERCENT,
-    0 to 100; n: how many images, 1 to 500. An interval contains its ends. Returns a number from 0
-    to 100, exact up to rounding: nothing is drawn at random.
+    interval: takes (errors, n) and returns low and high, in percent; p: the
+    true error, IN PERCENT, 0 to 100; n: how many images, 1 to 500. An interval
+    contains its ends. Returns a number from 0 to 100, exact up to rounding:
+    nothing is drawn at random.
     """
     ### BEGIN SOLUTION
     total = 0.0
@@ -268,7 +274,8 @@ def coverage(interval, p, n):
         low, high = interval(errors, n)
         if low <= p <= high:
             share = p / 100
-            total += math.comb(n, errors) * share**errors * (1 - share) ** (n - errors)
+            ways = math.comb(n, errors)
+            total += ways * share**errors * (1 - share) ** (n - errors)
     return 100 * total
     ### END SOLUTION
 
@@ -324,11 +331,13 @@ same(coverage(lambda errors, n: (5, 6), 50.0, 10), 0.0, "of too low an interval"
 
 # %% nbgrader={"grade": false, "grade_id": "rescale", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def rescale(images, adversarial, stddev):
-    """Each adversarial image with its perturbation scaled to a distortion of `stddev`.
+    """Each adversarial image with its perturbation scaled to a distortion of
+    `stddev`.
 
-    images, adversarial: float (N, ...) of the same shape; stddev: a number, 0 or above, the root
-    mean square per pixel that EACH image's perturbation gets. Returns images of the same shape, not
-    clipped, so they may leave [0, 1]. An image with a perturbation of zero stays as it is.
+    images, adversarial: float (N, ...) of the same shape; stddev: a number, 0
+    or above, the root mean square per pixel that EACH image's perturbation
+    gets. Returns images of the same shape, not clipped, so they may leave
+    [0, 1]. An image with a perturbation of zero stays as it is.
     """
     ### BEGIN SOLUTION
     change = (adversarial - images).flatten(1)
@@ -396,15 +405,14 @@ for shape, dtype, stddev in [
 def transfer_matrix(models, adversarial, labels):
     """The error, in percent, of each model on each set of images.
 
-    models: a list of M models, each gives logits (N, K) for images (N, ...); adversarial: a list of
-    S sets of images, each float (N, ...); labels: int64 (N,), the true classes, the same for all
-    sets. M and S may differ. Returns a float tensor (S, M): rows are sets, columns are models.
+    models: a list of M models, each gives logits (N, K) for images (N, ...);
+    adversarial: a list of S sets of images, each float (N, ...); labels: int64
+    (N,), the true classes, the same for all sets. M and S may differ. Returns a
+    float tensor (S, M): rows are sets, columns are models.
     """
     ### BEGIN SOLUTION
-    errors = [
-        [100 * (model(images).argmax(dim=1) != labels).double().mean() for model in models]
-        for images in adversarial
-    ]
+    errors = [[100 * (model(images).argmax(dim=1) != labels).double().mean()
+               for model in models] for images in adversarial]
     return torch.tensor(errors)
     ### END SOLUTION
 
@@ -455,8 +463,8 @@ for m, s, n, shape, classes in [(3, 3, 60, (1, 4, 4), 4), (4, 2, 7, (5,), 10), (
 def mean_of_others(matrix):
     """The mean of each row of a transfer matrix without its diagonal.
 
-    matrix: float (M, M), M at least 2; what stands on the diagonal does not matter, even if it is
-    NaN. Returns a float tensor (M,).
+    matrix: float (M, M), M at least 2; what stands on the diagonal does not
+    matter, even if it is NaN. Returns a float tensor (M,).
     """
     ### BEGIN SOLUTION
     off_diagonal = ~torch.eye(len(matrix), dtype=torch.bool)
@@ -509,11 +517,13 @@ for m, dtype, diagonal in [(6, torch.float32, None), (2, torch.float64, 7.0), (5
 
 # %% nbgrader={"grade": false, "grade_id": "paired-difference", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def paired_difference(wrong_a, wrong_b, z=1.96):
-    """The difference between two cells, with its interval, in percentage points.
+    """The difference of two cells, with its interval, in percentage points.
 
-    wrong_a, wrong_b: bool (N,), whether each of the same N digits is misclassified in the first
-    and in the second cell; z: how many standard deviations, above 0.
-    Returns three numbers: the difference (first minus second), and the low and the high end.
+    wrong_a, wrong_b: bool (N,), whether each of the same N digits is
+    misclassified in the first and in the second cell; z: how many standard
+    deviations, above 0.
+    Returns three numbers: the difference (first minus second), and the low and
+    the high end.
     """
     ### BEGIN SOLUTION
     difference = wrong_a.double() - wrong_b.double()

@@ -33,7 +33,8 @@ from course_utils.assignments import same
 
 
 def processor_time(function):
-    """Seconds so far, of this process or, when your work is marked, of that of your function."""
+    """Seconds so far, of this process or, when your work is marked, of that of
+    your function."""
     return getattr(function, "processor_time", time.process_time)()
 
 # %% [markdown]
@@ -49,11 +50,13 @@ def processor_time(function):
 
 # %% nbgrader={"grade": false, "grade_id": "power-iteration", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def power_iteration(matrix, start, steps):
-    """The length of matrix @ v_k after k = steps steps of power iteration, by the formula above.
+    """The length of matrix @ v_k after k = steps steps of power iteration, by
+    the formula above.
 
-    matrix: float (M, N); start: float (N,), the s above, not zero; steps: int, 0 or more. Returns
-    a number (a float, or a tensor without dimensions). Where matrix @ v_k is zero, as for a matrix
-    of zeros, it is 0, and not NaN; and no number on the way overflows, however many the steps.
+    matrix: float (M, N); start: float (N,), the s above, not zero; steps: int,
+    0 or more. Returns a number (a float, or a tensor without dimensions). Where
+    matrix @ v_k is zero, as for a matrix of zeros, it is 0, and not NaN; and no
+    number on the way overflows, however many the steps.
     """
     ### BEGIN SOLUTION
     v = start / start.norm()
@@ -131,8 +134,9 @@ same(power_iteration(torch.tensor([[1.0, 0.0]]), torch.tensor([0.0, 2.0]), 5), 0
 
 # %%
 def circular_convolution(image, kernel):
-    """image (H, W), kernel (h, w): the picture (H, W) whose pixel [i, j] is the sum over all a, b
-    of kernel[a, b] * image[i - a, j - b], indices taken modulo H and W."""
+    """image (H, W), kernel (h, w): the picture (H, W) whose pixel [i, j] is the
+    sum over all a, b of kernel[a, b] * image[i - a, j - b], indices taken
+    modulo H and W."""
     return sum(kernel[a, b] * torch.roll(image, (a, b), (0, 1))
                for a in range(kernel.shape[0]) for b in range(kernel.shape[1]))
 
@@ -143,10 +147,11 @@ def circular_convolution(image, kernel):
 def as_matrix(operation, size):
     """The matrix of a linear operation on pictures.
 
-    operation: takes a picture, float64 (H, W), and gives another, float64, of a size that may
-    differ; size: (H, W), two ints. Pictures become vectors row by row, as image.flatten() does it.
-    Returns A, float (pixels of the output, H * W), with A @ image.flatten() equal to
-    operation(image).flatten() for every image.
+    operation: takes a picture, float64 (H, W), and gives another, float64, of a
+    size that may differ; size: (H, W), two ints. Pictures become vectors row by
+    row, as image.flatten() does it. Returns A, float (pixels of the output,
+    H * W), with A @ image.flatten() equal to operation(image).flatten() for
+    every image.
     """
     ### BEGIN SOLUTION
     height, width = size
@@ -216,11 +221,12 @@ for name, operation in {
 
 # %% nbgrader={"grade": false, "grade_id": "circular-norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def circular_norm(kernel, size):
-    """The norm of image -> circular_convolution(image, kernel) on pictures of H x W pixels.
+    """The norm of image -> circular_convolution(image, kernel) on pictures of
+    H x W pixels.
 
-    kernel: float (h, w); size: (H, W), two ints, at least h and w. Returns a number (a float, or a
-    tensor without dimensions). Makes no matrix of the convolution: 44 x 44 pixels take a
-    small part of a second.
+    kernel: float (h, w); size: (H, W), two ints, at least h and w. Returns a
+    number (a float, or a tensor without dimensions). Makes no matrix of the
+    convolution: 44 x 44 pixels take a small part of a second.
     """
     ### BEGIN SOLUTION
     return torch.fft.fft2(kernel, s=size).abs().max()
@@ -285,11 +291,12 @@ same(circular_norm(torch.tensor([[1.0, -1.0]]), (44, 43)), 2 * math.cos(math.pi 
 
 # %% nbgrader={"grade": false, "grade_id": "channel-norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def channel_norm(weight, size):
-    """The norm of a circular convolution with several channels, on pictures of H x W pixels.
+    """The norm of a circular convolution with several channels, on pictures of
+    H x W pixels.
 
-    Channel o of the output is the sum over c of circular_convolution(channel c, weight[o, c]).
-    weight: float (out, in, h, w); size: (H, W), two ints, at least h and w. Returns a number (a
-    float, or a tensor without dimensions).
+    Channel o of the output is the sum over c of circular_convolution(channel c,
+    weight[o, c]). weight: float (out, in, h, w); size: (H, W), two ints, at
+    least h and w. Returns a number (a float, or a tensor without dimensions).
     """
     ### BEGIN SOLUTION
     transform = torch.fft.fft2(weight, s=size)
@@ -361,16 +368,18 @@ for number, (shape, size) in enumerate(cases):
 
 # %% nbgrader={"grade": false, "grade_id": "strided-norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def strided_norm(weight, size, stride):
-    """The norm of exercise 4's convolution if only pixels [::stride, ::stride] of each output stay.
+    """The norm of exercise 4's convolution if only pixels [::stride, ::stride]
+    of each output stay.
 
-    weight: float (out, in, h, w); size: (H, W), two ints, at least h and w, and multiples of
-    stride; stride: int, 1 or more. Returns a number (a float, or a tensor without dimensions).
+    weight: float (out, in, h, w); size: (H, W), two ints, at least h and w, and
+    multiples of stride; stride: int, 1 or more. Returns a number (a float, or a
+    tensor without dimensions).
     """
     ### BEGIN SOLUTION
     transform = torch.fft.fft2(weight, s=size)
     rows, columns = size[0] // stride, size[1] // stride
-    aliases = [transform[:, :, p * rows:(p + 1) * rows, q * columns:(q + 1) * columns]
-               for p in range(stride) for q in range(stride)]
+    aliases = [part for strip in transform.split(rows, dim=2)
+               for part in strip.split(columns, dim=3)]
     beside = torch.cat(aliases, dim=1).permute(2, 3, 0, 1)
     return torch.linalg.matrix_norm(beside, 2).max() / stride
     ### END SOLUTION
@@ -439,12 +448,13 @@ for shape, size, stride in [((2, 3, 3, 3), (4, 6), 2), ((3, 2, 2, 3), (6, 3), 3)
 
 # %% nbgrader={"grade": false, "grade_id": "pool-constant", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def pool_constant(size, kernel, stride):
-    """The smallest Lipschitz constant of max pooling on square pictures, without padding.
+    """The smallest Lipschitz constant of max pooling on square pictures,
+    without padding.
 
-    size, kernel, stride: ints, 1 or more, kernel at most size. The windows are kernel x kernel
-    pixels; they begin at every stride-th pixel, down and across, and only those count that lie in
-    the picture of size x size pixels whole. Returns a number (a float, an int, or a tensor without
-    dimensions).
+    size, kernel, stride: ints, 1 or more, kernel at most size. The windows are
+    kernel x kernel pixels; they begin at every stride-th pixel, down and
+    across, and only those count that lie in the picture of size x size pixels
+    whole. Returns a number (a float, an int, or a tensor without dimensions).
     """
     ### BEGIN SOLUTION
     windows = [0] * size
@@ -503,15 +513,17 @@ for (size, kernel, stride), wanted in {
 def network_bound(model):
     """The product of the smallest Lipschitz constants of the layers.
 
-    model: nn.Sequential; its layers are nn.Flatten, nn.Linear, nn.ReLU and nn.Sigmoid, in any
-    order and number, with weights in float32 or float64. Returns a number (a float, or a tensor
-    without dimensions); infinity where a layer is of any other kind. torch.linalg may be used.
+    model: nn.Sequential; its layers are nn.Flatten, nn.Linear, nn.ReLU and
+    nn.Sigmoid, in any order and number, with weights in float32 or float64.
+    Returns a number (a float, or a tensor without dimensions); infinity where a
+    layer is of any other kind. torch.linalg may be used.
     """
     ### BEGIN SOLUTION
     bound = 1.0
     for layer in model:
         if isinstance(layer, nn.Linear):
-            bound *= torch.linalg.matrix_norm(layer.weight.detach().double(), 2).item()
+            weight = layer.weight.detach().double()
+            bound *= torch.linalg.matrix_norm(weight, 2).item()
         elif isinstance(layer, nn.Sigmoid):
             bound *= 0.25
         elif not isinstance(layer, nn.Flatten | nn.ReLU):
@@ -529,9 +541,10 @@ def network_bound(model):
 
 # %%
 def linear(rows):
-    """A fully connected layer with these weights, and a bias of 7 everywhere."""
+    """A fully connected layer with these weights and a bias of 7 everywhere."""
     layer = nn.Linear(len(rows[0]), len(rows))
-    layer.weight.data, layer.bias.data = torch.tensor(rows), torch.full((len(rows),), 7.0)
+    layer.weight.data = torch.tensor(rows)
+    layer.bias.data = torch.full((len(rows),), 7.0)
     return layer.requires_grad_(False)
 
 # %% nbgrader={"grade": true, "grade_id": "network-bound-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -587,10 +600,12 @@ for stranger in (nn.MaxPool2d(3, 2), nn.Softplus(beta=3), nn.Bilinear(2, 2, 2), 
 
 # %% nbgrader={"grade": false, "grade_id": "certified-radius", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def certified_radius(logits, labels, bound):
-    """How far each picture can move without being misclassified, as far as the bound says.
+    """How far each picture can move without being misclassified, as far as the
+    bound says.
 
-    logits: float (N, K), K at least 2; labels: int64 (N,), the true classes; bound: float above 0,
-    the Lipschitz constant L of the logits. Returns float (N,), 0 or above.
+    logits: float (N, K), K at least 2; labels: int64 (N,), the true classes;
+    bound: float above 0, the Lipschitz constant L of the logits. Returns float
+    (N,), 0 or above.
     """
     ### BEGIN SOLUTION
     rows = torch.arange(len(labels))

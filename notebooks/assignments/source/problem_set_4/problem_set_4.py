@@ -36,13 +36,15 @@ from course_utils.attacks import fgsm
 
 
 class Wave(nn.Module):
-    """A small network in float64 that is not linear, on pictures of any shape, for the tests."""
+    """A small network in float64 that is not linear, on pictures of any shape,
+    for the tests."""
 
     def __init__(self, pixels, classes, seed):
         super().__init__()
         lot = torch.Generator().manual_seed(seed)
-        self.first = nn.Parameter(torch.randn(pixels, 12, generator=lot).double())
-        self.second = nn.Parameter(torch.randn(12, classes, generator=lot).double())
+        first = torch.randn(pixels, 12, generator=lot).double()
+        second = torch.randn(12, classes, generator=lot).double()
+        self.first, self.second = nn.Parameter(first), nn.Parameter(second)
 
     def forward(self, images):
         return torch.sin(images.flatten(1) @ self.first) @ self.second
@@ -61,10 +63,11 @@ class Wave(nn.Module):
 def input_gradient(model, images, labels):
     """The gradient of each picture's own cross-entropy in its pixels.
 
-    model: an nn.Module, from pictures (N, ...) to logits (N, K), each row from its picture alone;
-    images: float (N, ...); labels: int64 (N,). Returns float (N, ...), of the pictures' shape; row
-    i does not depend on the other pictures. The model's parameters are left as they were, and so is
-    their .grad.
+    model: an nn.Module, from pictures (N, ...) to logits (N, K), each row from
+    its picture alone; images: float (N, ...); labels: int64 (N,). Returns float
+    (N, ...), of the pictures' shape; row i does not depend on the other
+    pictures. The model's parameters are left as they were, and so is their
+    .grad.
     """
     ### BEGIN SOLUTION
     x = images.clone().requires_grad_()
@@ -83,11 +86,13 @@ def input_gradient(model, images, labels):
 
 # %%
 def slope(model, images, labels, *pixel):
-    """How fast the loss of picture pixel[0] changes with this pixel, by two nearby points."""
+    """How fast the loss of picture pixel[0] changes with this pixel, by two
+    nearby points."""
     nudge = torch.zeros_like(images)
     nudge[pixel] = 1e-5
-    higher, lower = (F.cross_entropy(model(images + s * nudge)[pixel[0]], labels[pixel[0]]).item()
-                     for s in (1, -1))
+    logits = [model(images + side * nudge)[pixel[0]] for side in (1, -1)]
+    higher, lower = (F.cross_entropy(row, labels[pixel[0]]).item()
+                     for row in logits)
     return (higher - lower) / 2e-5
 
 # %% nbgrader={"grade": true, "grade_id": "input-gradient-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -158,9 +163,10 @@ for p, old in zip(model.parameters(), kept):
 def sign_step(images, gradient, eps, low, high):
     """The fast gradient sign step, clipped to pictures.
 
-    images: float (N, ...), each pixel in [low, high]; gradient: float (N, ...), of the same shape;
-    eps: float, 0 or more; low, high: floats, the smallest and the largest value of a pixel. Returns
-    float (N, ...). A pixel whose gradient is 0 stays.
+    images: float (N, ...), each pixel in [low, high]; gradient: float (N, ...),
+    of the same shape; eps: float, 0 or more; low, high: floats, the smallest
+    and the largest value of a pixel. Returns float (N, ...). A pixel whose
+    gradient is 0 stays.
     """
     ### BEGIN SOLUTION
     return (images + eps * gradient.sign()).clamp(low, high)
@@ -238,10 +244,12 @@ for low, high, eps in [(-1.0, 1.0, 0.3), (0.2, 0.8, 0.5), (0.0, 255.0, 8.0), (-i
 
 # %% nbgrader={"grade": false, "grade_id": "worst-loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def worst_loss(x, y, w, b, eps):
-    """The largest logistic loss of each x + r, over all r with no |r_i| above eps, in closed form.
+    """The largest logistic loss of each x + r, over all r with no |r_i| above
+    eps, in closed form.
 
-    x: float (N, D); y: float (N,), each +1 or -1; w: float (D,); b: a number; eps: a number, 0 or
-    more. Returns float (N,), finite even where the loss is in the thousands.
+    x: float (N, D); y: float (N,), each +1 or -1; w: float (D,); b: a number;
+    eps: a number, 0 or more. Returns float (N,), finite even where the loss is
+    in the thousands.
     """
     ### BEGIN SOLUTION
     margin = y * (x @ w + b) - eps * w.abs().sum()
@@ -302,10 +310,12 @@ for kind in (torch.float32, torch.float64):
 
 # %% nbgrader={"grade": false, "grade_id": "smallest-eps", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def smallest_eps(x, y, w, b):
-    """The smallest eps for which some r with every |r_i| <= eps takes x + r to the border.
+    """The smallest eps for which some r with every |r_i| <= eps takes x + r to
+    the border.
 
-    x: float (N, D); y: float (N,), the true classes, each +1 or -1; w: float (D,), not all zero; b:
-    a number. Returns float (N,): 0 where x is misclassified already. Nothing is clipped.
+    x: float (N, D); y: float (N,), the true classes, each +1 or -1; w: float
+    (D,), not all zero; b: a number. Returns float (N,): 0 where x is
+    misclassified already. Nothing is clipped.
     """
     ### BEGIN SOLUTION
     margin = y * (x @ w + b)
@@ -368,11 +378,12 @@ same(smallest_eps(torch.tensor([[1.0, 1.0]]), torch.tensor([1.0]), torch.tensor(
 
 # %% nbgrader={"grade": false, "grade_id": "aligned-over-random", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def aligned_over_random(w):
-    """How far the sign step moves w . x, over the standard deviation of w . r for random signs.
+    """How far the sign step moves w . x, over the standard deviation of w . r
+    for random signs.
 
-    w: float (K, D): the weights of K models, none of them all zero. In w . r each r_i is +eps or
-    -eps, with equal chances and independent of the others. Returns float (K,), exact: in closed
-    form, not by drawing numbers.
+    w: float (K, D): the weights of K models, none of them all zero. In w . r
+    each r_i is +eps or -eps, with equal chances and independent of the others.
+    Returns float (K,), exact: in closed form, not by drawing numbers.
     """
     ### BEGIN SOLUTION
     return w.abs().sum(dim=1) / w.square().sum(dim=1).sqrt()
@@ -422,13 +433,15 @@ same(aligned_over_random(torch.full((2, 10_000), -0.5)), torch.tensor([100.0, 10
 def adversarial_loss(model, images, labels, eps, alpha):
     """The slides' loss of adversarial training, the mean over the batch.
 
-    model: an nn.Module, from pictures (N, ...) to logits (N, K); images: float (N, ...) in [0, 1];
-    labels: int64 (N,); eps: float, 0 or more; alpha: float in [0, 1], the share of the clean
-    pictures. Returns a tensor without dimensions that backward() can be called on.
+    model: an nn.Module, from pictures (N, ...) to logits (N, K); images: float
+    (N, ...) in [0, 1]; labels: int64 (N,); eps: float, 0 or more; alpha: float
+    in [0, 1], the share of the clean pictures. Returns a tensor without
+    dimensions that backward() can be called on.
     """
     ### BEGIN SOLUTION
     moved = fgsm(model, images, labels, eps=eps)
-    clean, hostile = (F.cross_entropy(model(x), labels) for x in (images, moved))
+    clean = F.cross_entropy(model(images), labels)
+    hostile = F.cross_entropy(model(moved), labels)
     return alpha * clean + (1 - alpha) * hostile
     ### END SOLUTION
 
@@ -442,10 +455,12 @@ def adversarial_loss(model, images, labels, eps, alpha):
 
 # %%
 def two_pixels():
-    """A model, a picture and its class: of the pixels a and b the logits are 0 and 2 a - 4 b."""
-    plain = nn.Linear(2, 2, bias=False).double()
-    plain.weight.data = torch.tensor([[0.0, 0.0], [2.0, -4.0]], dtype=torch.float64)
-    return plain, torch.tensor([[0.5, 0.4]], dtype=torch.float64), torch.tensor([0])
+    """A model, a picture and its class: of the pixels a and b the logits are 0
+    and 2 a - 4 b."""
+    plain = nn.Linear(2, 2, bias=False)
+    plain.weight.data = torch.tensor([[0.0, 0.0], [2.0, -4.0]])
+    picture = torch.tensor([[0.5, 0.4]], dtype=torch.float64)
+    return plain.double(), picture, torch.tensor([0])
 
 # %% nbgrader={"grade": true, "grade_id": "adversarial-loss-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 plain, picture, truth = two_pixels()
@@ -514,12 +529,14 @@ same(pictures, before, "the pictures after the call", cause="changed in place")
 
 # %% nbgrader={"grade": false, "grade_id": "projected-steps", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def projected_steps(model, images, labels, eps, step, steps):
-    """The last point x_k, k = steps, of projected gradient from each picture, by the formula.
+    """The last point x_k, k = steps, of projected gradient from each picture,
+    by the formula.
 
-    model: an nn.Module, from pictures (N, ...) to logits (N, K), each row from its picture alone;
-    images: float (N, ...) in [0, 1]; labels: int64 (N,); eps: float, 0 or more; step: float, 0 or
-    more, the formula's eta; steps: int, 0 or more. Returns float (N, ...). The .grad of the model's
-    parameters is left as it was.
+    model: an nn.Module, from pictures (N, ...) to logits (N, K), each row from
+    its picture alone; images: float (N, ...) in [0, 1]; labels: int64 (N,);
+    eps: float, 0 or more; step: float, 0 or more, the formula's eta; steps:
+    int, 0 or more. Returns float (N, ...). The .grad of the model's parameters
+    is left as it was.
     """
     ### BEGIN SOLUTION
     points = images.clone()
@@ -542,7 +559,8 @@ def projected_steps(model, images, labels, eps, step, steps):
 
 # %%
 class Hill(nn.Module):
-    """Two classes; the loss of class 0 is largest at the peak, and falls off to all sides."""
+    """Two classes; the loss of class 0 is largest at the peak, and falls off to
+    all sides."""
 
     def __init__(self, *peak):
         super().__init__()
@@ -554,7 +572,8 @@ class Hill(nn.Module):
 
 
 class Bend(nn.Module):
-    """The second pixel lowers the loss as long as the first is below .6, which it has to stay."""
+    """The second pixel lowers the loss as long as the first is below .6, which
+    it has to stay."""
 
     def forward(self, images):
         first, second = images.unbind(1)

@@ -28,10 +28,12 @@ from torch.nn import functional as F
 
 from course_utils.assignments import same
 from course_utils.data import load_mnist
-from course_utils.gan import choose_sigma, frechet_distance, parzen_log_likelihood, plane
+from course_utils.gan import (
+    choose_sigma, frechet_distance, parzen_log_likelihood, plane)
 
-training, validation, test = (load_mnist("train")[0][:2000], load_mnist("train")[0][50_000:50_200],
-                              load_mnist("test")[0][:200])
+training = load_mnist("train")[0][:2000]
+validation = load_mnist("train")[0][50_000:50_200]
+test = load_mnist("test")[0][:200]
 
 # %% [markdown]
 # ## Exercise 1: fool the Parzen windows (4 points)
@@ -42,11 +44,13 @@ training, validation, test = (load_mnist("train")[0][:2000], load_mnist("train")
 
 # %% nbgrader={"grade": false, "grade_id": "fool-parzen", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def fool_parzen(digits):
-    """Pictures that score better by Parzen windows than the digits that they are made from.
+    """Pictures that score better by Parzen windows than the digits that they
+    are made from.
 
-    digits: float32 (N, 1, 28, 28) in [0, 1], N at least 100. Returns float32 (N, 1, 28, 28) in
-    [0, 1], as many, under which test digits are at least 60 nats more likely than under `digits`,
-    each set with the best of its own sigmas. No test digit may be used, only `digits`.
+    digits: float32 (N, 1, 28, 28) in [0, 1], N at least 100. Returns float32
+    (N, 1, 28, 28) in [0, 1], as many, under which test digits are at least 60
+    nats more likely than under `digits`, each set with the best of its own
+    sigmas. No test digit may be used, only `digits`.
     """
     ### BEGIN SOLUTION
     return F.avg_pool2d(digits, 3, 1, 1)
@@ -91,12 +95,14 @@ for first, last in [(300, 500), (1000, 1400)]:
 
 # %% nbgrader={"grade": false, "grade_id": "fool-frechet", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def fool_frechet(features, start, digits, eps):
-    """Pictures near `start` whose features are nearly those of the digits, one for each.
+    """Pictures near `start` whose features are nearly those of the digits, one
+    for each.
 
-    features: a function from pictures (N, 1, 28, 28) to features (N, k), which autograd can
-    differentiate. start, digits: float32 (N, 1, 28, 28) in [0, 1]. eps: float, in pixel units.
-    Returns float32 (N, 1, 28, 28) in [0, 1], detached, each pixel within eps of start's, so that
-    the Fréchet distance to the digits is at most a tenth of what it was.
+    features: a function from pictures (N, 1, 28, 28) to features (N, k), which
+    autograd can differentiate. start, digits: float32 (N, 1, 28, 28) in [0, 1].
+    eps: float, in pixel units. Returns float32 (N, 1, 28, 28) in [0, 1],
+    detached, each pixel within eps of start's, so that the Fréchet distance to
+    the digits is at most a tenth of what it was.
     """
     ### BEGIN SOLUTION
     wanted = features(digits).detach()
@@ -162,15 +168,18 @@ for first, eps, seed in [(200, 0.3, 2), (500, 0.4, 3)]:
 
 # %% nbgrader={"grade": false, "grade_id": "copies", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def copies(samples, digits):
-    """Which of the digits each sample is a copy of, shifted by up to two pixels, or -1 for none.
+    """Which of the digits each sample is a copy of, shifted by up to two
+    pixels, or -1 for none.
 
-    samples: float32 (N, 1, 28, 28), digits: float32 (M, 1, 28, 28), both in [0, 1]; the outer two
-    rows and columns of every digit are empty. A copy is a digit moved by -2 to 2 pixels in each
-    direction, whose pixels may each be off by some hundredths; any other digit differs by .08 or
-    more (root mean square per pixel). Returns int64 (N,): indices into digits, or -1.
+    samples: float32 (N, 1, 28, 28), digits: float32 (M, 1, 28, 28), both in
+    [0, 1]; the outer two rows and columns of every digit are empty. A copy is a
+    digit moved by -2 to 2 pixels in each direction, whose pixels may each be
+    off by some hundredths; any other digit differs by .08 or more (root mean
+    square per pixel). Returns int64 (N,): indices into digits, or -1.
     """
     ### BEGIN SOLUTION
-    best, which = torch.full((len(samples),), float("inf")), torch.full((len(samples),), -1)
+    best = torch.full((len(samples),), float("inf"))
+    which = torch.full((len(samples),), -1)
     for down in range(-2, 3):
         for right in range(-2, 3):
             moved = digits.roll((down, right), dims=(2, 3)).flatten(1)
@@ -236,23 +245,27 @@ for seed in (56, 57):
 # %%
 @cache
 def history(rules, seed, rounds=240, every=60):
-    """What a game leaves behind: generated points (T, 200, 2), and D's mean answers (T,)."""
+    """What a game leaves behind: generated points (T, 200, 2), and D's mean
+    answers (T,)."""
     lot = torch.Generator().manual_seed(seed)
     pair = plane.player(2, seed=seed), plane.player(1, seed=seed + 1000)
-    z, points, answers = torch.randn(200, 2, generator=lot, dtype=torch.float64), [], []
-    steps = rules.discriminator_steps, rules.discriminator_steps + rules.generator_steps
+    z = torch.randn(200, 2, generator=lot, dtype=torch.float64)
+    points, answers, of_d = [], [], rules.discriminator_steps
     for number in range(1, rounds + 1):
-        real = plane.ring(48 * steps[0], lot).view(steps[0], 48, 2)
-        noise = torch.randn(steps[1], 48, 2, generator=lot, dtype=torch.float64)
+        real = plane.ring(48 * of_d, lot).view(of_d, 48, 2)
+        noise = torch.randn(of_d + rules.generator_steps, 48, 2, generator=lot,
+                            dtype=torch.float64)
         pair = plane.play(*pair, rules, real, noise)
         if number % every == 0:
             points.append(plane.answer(pair[0].weights, z))
-            answers.append(plane.answer(pair[1].weights, points[-1]).sigmoid().mean())
+            logits = plane.answer(pair[1].weights, points[-1])
+            answers.append(logits.sigmoid().mean())
     return torch.stack(points), torch.stack(answers)
 
 games = {
     "healthy": plane.Rules(),
-    "collapsed": plane.Rules(generator_steps=3, generator_rate=5e-3, discriminator_rate=5e-4),
+    "collapsed": plane.Rules(generator_steps=3, generator_rate=5e-3,
+                             discriminator_rate=5e-4),
     "D has won": plane.Rules(generator_rate=1e-5, discriminator_rate=1e-2),
 }
 
@@ -260,14 +273,14 @@ games = {
 def diagnose(points, answers):
     """Say what went on in a game: "healthy", "collapsed" or "D has won".
 
-    points: float64 (T, N, 2), generated points at T moments, the last of them at the end.
-    answers: float64 (T,), the discriminator's mean answer to them, 0 to 1. Returns one of the three
-    words, a str.
+    points: float64 (T, N, 2), generated points at T moments, the last of them
+    at the end. answers: float64 (T,), the discriminator's mean answer to them,
+    0 to 1. Returns one of the three words, a str.
     """
     ### BEGIN SOLUTION
     if answers[-1] < 0.15:
         return "D has won"
-    # D's answer does not show a collapse: the heap moves on as soon as D has found it.
+    # D's answer shows no collapse: the heap moves on as soon as D has found it.
     reached = (plane.blob_shares(points[-1]) >= 0.02).sum()
     return "collapsed" if reached < 4 else "healthy"
     ### END SOLUTION
