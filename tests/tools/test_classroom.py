@@ -161,6 +161,8 @@ def test_set_has_its_parts(name):
         sources = [c.source for c in each.cells if kind(c) == "test" and grade_id(c) in tests]
         assert any("BEGIN HIDDEN TESTS" in source for source in sources), exercise
     assert sum(kind(cell) == "hint" for cell in each.cells) >= len(each.exercises)
+    code = [cell.source for cell in each.of("given", "solution").values()]
+    assert not [line for source in code for line in source.splitlines() if len(line) > 80]
 
 
 @pytest.mark.parametrize("name", ["problem_set_0", *NAMES])
