@@ -115,8 +115,8 @@ def test_other_directions_are_at_right_angles_and_a_network_may_have_none():
             side = x.flatten(1) @ w - 0.5 * w.sum()
             return torch.stack([-side, side], dim=1)
         space = {"torch": torch, "generator": torch.Generator().manual_seed(1),
-                 "network": network, "hundred": flat, "right": digits}
-        for name in ("unit", "wrong_lead", "another"):
+                 "network": network, "hundred": flat, "truth": digits}
+        for name in ("unit", "wrong_lead", "at_random"):
             (source,) = (c.source for c in cells if f"def {name}(" in c.source)
             exec(source[source.index(f"def {name}("):], space)
         known = [space["unit"](one.expand(30, -1), [])]
