@@ -123,6 +123,11 @@ def neighbour(pictures):
     far = torch.cdist(pictures.flatten(1), real.flatten(1))
     return kinds[far.argmin(dim=1)]
 
+def share_of_way(model):
+    """Each attack's length as a part of the way to the real picture."""
+    return 28 * lbfgs_attack(model, digits, aims).distortion / way
+
+# %%
 def turning(answers):
     """After what part of the way to the real picture its class is answered."""
     low, high = torch.full_like(way, 0.1), torch.ones_like(way)
@@ -132,11 +137,6 @@ def turning(answers):
         turned = answers(on_the_way) == aims
         low, high = middle.where(~turned, low), middle.where(turned, high)
     return high
-
-# %%
-def share_of_way(model):
-    """Each attack's length as a part of the way to the real picture."""
-    return 28 * lbfgs_attack(model, digits, aims).distortion / way
 
 # %%
 trained = share_of_way(load_study("projected gradient")[0]).mean()
