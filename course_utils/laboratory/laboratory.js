@@ -116,7 +116,7 @@ export function stateOf(hash) {
 export function mountLaboratory(root, source, { state = { ...FIRST }, remember = () => {} } = {}) {
   const images = bytesOf(source.digits.images), { labels } = source.digits;
   const digit = (k) => Float64Array.from(images.subarray(784 * k, 784 * (k + 1)), (v) => v / 255);
-  const networks = {};
+  const networks = {}, originals = {};
   let network = null, found = null, drawn = false, label = labels[state.digit], later = 0;
 
   const status = make("p", { class: "lab-status", role: "status", "aria-live": "polite" });
@@ -147,6 +147,7 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   });
   const go = make("button", { class: "lab-go", onclick: () => run() }, "attack");
   const all = make("button", { onclick: () => { state.all = 1; showToAll(); } }, "show to all networks");
+  all.hidden = source.names.length < 2;
 
   function picture() { return drawn ? centred(pad.pixels) : digit(state.digit); }
 
@@ -186,7 +187,7 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
     clearTimeout(later);
     later = setTimeout(() => remember(state), 200);  // browsers count changes of the address
     if (!network) return;
-    const image = picture(), before = network.percentages(image), first = largest(before);
+    const image = picture(), before = unmoved(state.network, image), first = largest(before);
     target.row.hidden = state.attack !== "smallest";
     eps.row.hidden = state.attack === "smallest";
     paint(original.canvas, image);
@@ -249,12 +250,21 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
     show();
   }
 
+  /** What a network says of the picture as it was: the same at each move of a slider. */
+  function unmoved(name, image) {
+    const known = originals[name];
+    if (known && image.every((v, i) => v === known.image[i])) return known.percent;
+    const percent = networks[name].percentages(image);
+    originals[name] = { image: Float64Array.from(image), percent };
+    return percent;
+  }
+
   function showTable(image, moved) {
     const told = (p) => `${largest(p)} (${p[largest(p)].toFixed(0)} %)`;
     const rows = source.names.filter((name) => name in networks).map((name) => {
       const other = networks[name], head = make("th", { scope: "row" }, name);
       if (!other) return make("tr", {}, head, make("td", { colspan: 3 }, "could not be loaded"));
-      const before = other.percentages(image), after = other.percentages(moved);
+      const before = unmoved(name, image), after = other.percentages(moved);
       const fooled = largest(before) !== largest(after);
       return make("tr", { class: fooled ? "fooled" : "" }, head, make("td", {}, told(before)),
         make("td", {}, told(after)), make("td", {}, fooled ? "fooled" : "not fooled"));

@@ -4,6 +4,7 @@ import { choice, make, slider } from "./laboratory.js";
 import { bytesOf, largest, Network } from "./networks.js";
 
 const PAUSE = 40;  // milliseconds of attacks between two drawings
+const STEP = 0.005, PLACES = 61;  // of the slider: what each network says there is found in advance
 
 /** Build the explorer inside an element. @param {HTMLElement} root @param {object} source */
 export async function mountTransfer(root, source) {
@@ -13,7 +14,7 @@ export async function mountTransfer(root, source) {
   const targets = labels.map((label) => (label + 1 + Math.floor(9 * next())) % 10);
   const status = make("p", { class: "lab-status", role: "status" });
   const menu = choice("made for", source.names.map((n) => [n, n]), () => attack(menu.menu.value));
-  const size = slider("distortion", { min: 0, max: 0.3, step: 0.005, value: 0.1 }, show);
+  const size = slider("distortion", { min: 0, max: STEP * (PLACES - 1), step: STEP, value: 0.1 }, show);
   const rows = source.names.map((name) => {
     const bar = make("b"), number = make("td", { class: "number" });
     const row = make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "bars" }, bar), number);
@@ -26,7 +27,9 @@ export async function mountTransfer(root, source) {
       ...rows.map((r) => r.row)), status);
   status.textContent = "Loading the networks ...";
   let networks, made = "";
-  const lines = {};  // by the name of the network that they were made for, digit by digit
+  // By the name of the network that the changes were made for: how many digits have been attacked,
+  // and how many of them each network gets wrong at each of the slider's places.
+  const tables = {};
   try {
     networks = await Promise.all(source.names.map(async (n) => Network.from(await source.load(n))));
   } catch (error) {
@@ -35,30 +38,33 @@ export async function mountTransfer(root, source) {
   }
 
   function show() {
-    const found = lines[made] || [];
+    const { digits, wrong } = tables[made] || { digits: 0 };
+    const place = Math.round(size.input.value / STEP);
     rows.forEach((r, k) => {
-      const wrong = found.filter((line) => largest(line.logits[k](+size.input.value)) !== line.label);
-      const error = found.length ? 100 * wrong.length / found.length : 0;
+      const error = digits ? 100 * wrong[k][place] / digits : 0;
       r.bar.style.width = `${error}%`;
       r.number.textContent = error.toFixed(0);
       r.row.className = r.name === made ? "first" : "";
     });
-    const left = labels.length - found.length;
-    status.textContent = left ? `Attacking: ${found.length} of ${labels.length} digits.`
+    status.textContent = digits < labels.length ? `Attacking: ${digits} of ${labels.length} digits.`
       : `The first ${labels.length} test digits, each changed towards a class drawn at random.`;
   }
 
   async function attack(name) {
     made = name;
-    const found = (lines[name] ??= []), network = networks[source.names.indexOf(name)];
-    while (made === name && found.length < labels.length) {
+    const table = (tables[name] ??= { digits: 0, wrong: networks.map(() => new Uint16Array(PLACES)) });
+    const network = networks[source.names.indexOf(name)];
+    while (made === name && table.digits < labels.length) {
       const end = performance.now() + PAUSE;
-      while (performance.now() < end && found.length < labels.length) {
-        const k = found.length, image = digit(k);
+      while (performance.now() < end && table.digits < labels.length) {
+        const k = table.digits++, image = digit(k);
         const moved = smallestPerturbation(network, image, targets[k]).image;
         const length = distortion(image, moved) || 1;  // a digit that is taken for its target stays
         const way = moved.map((v, i) => (v - image[i]) / length);
-        found.push({ label: labels[k], logits: networks.map((one) => one.along(image, way)) });
+        networks.forEach((one, i) => {
+          const logits = one.along(image, way);
+          table.wrong[i].forEach((_, p, wrong) => (wrong[p] += largest(logits(p * STEP)) !== labels[k]));
+        });
       }
       show();
       await new Promise((done) => setTimeout(done));

@@ -121,6 +121,39 @@ def test_the_scale_undoes_the_attack(lab_page):
     print(f"a move of the slider: {sorted(times)[10]:.1f} ms")
 
 
+MOVES = """(slider) => {  // milliseconds, with the layout of what has changed: the median of 31
+  const times = [];
+  for (let move = 0; move < 31; move++) {
+    slider.value = +slider.min + (slider.max - slider.min) * (7 * move % 31) / 30;
+    const from = performance.now();
+    slider.dispatchEvent(new Event('input'));
+    document.body.offsetHeight;
+    times.push(performance.now() - from);
+  }
+  return times.sort((a, b) => a - b)[15];
+}"""
+PAPERS = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10", "AE400-10")
+
+
+@pytest.mark.parametrize(("kind", "networks", "ready"), [
+    ("digit=0&all=1&t=1", laboratory.NETWORKS, "now says"),
+    ("transfer", PAPERS, "The first 100"),
+    ("frequency", laboratory.LAYERS, "Amplified"),
+], ids=["all networks", "transfer", "frequency"])  # fmt: skip
+def test_a_move_of_a_slider_takes_less_than_a_frame(page, folder, kind, networks, ready):
+    text = PAGE.format(laboratory.place(kind, networks=networks, files="."))
+    (folder / "moves.html").write_text(text, encoding="utf-8")
+    page.goto((folder / "moves.html").as_uri())
+    page.locator(".lab-status", has_text=ready).wait_for(timeout=60_000)
+    if kind.startswith("digit"):
+        rows = "document.querySelectorAll('.lab-everyone th[scope=row]').length"
+        page.wait_for_function(f"{rows} == {len(networks)}")
+    for slider in page.locator("input[type=range]:visible").all():
+        medians = [slider.evaluate(MOVES) for _ in range(3)]  # other programs share the processor
+        print(f"{kind}: {', '.join(f'{ms:.1f}' for ms in medians)} ms a move")
+        assert min(medians) < 16
+
+
 def test_an_empty_pad_gets_a_sentence(lab_page):
     lab_page.click("text=clear")
     lab_page.click(".lab-go")
