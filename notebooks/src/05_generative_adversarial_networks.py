@@ -1300,9 +1300,9 @@ print("attack, as usual over adversarial:",
       intervals.ratio(sensitive.loc[both[0]], sensitive.loc[both[1]]))
 
 # %% tags=["claim", "claim:gan-adversarial-discriminator"]
-claims.check(
-    "gan-adversarial-discriminator", gain("Adam", "Adam, adversarial D"),
-    null=gain("Adam, again", "Adam").value)
+claims.check("gan-adversarial-discriminator",
+             gain("Adam", "Adam, adversarial D"),
+             null=gain("Adam, again", "Adam").value)
 
 # %% [markdown]
 # Adversarial training does what it did in Lecture 4: on digits .02 now moves $D$ about a quarter as
