@@ -14,21 +14,16 @@ from tools import environment
 
 # What runs each: a function below, or MODULE:FUNCTION.
 TARGETS = {
-    "course": ("tools.verdicts:course",
-               "run every lecture, then print which of the deck's statements hold"),
+    "course": ("tools.verdicts:course", "run every lecture, then print which statements hold"),
     "lab": ("lab", "open JupyterLab on a copy of the lectures, in work/, that is yours to change"),
     "test": ("test", "run the tests, and re-run every lecture against its stored outputs"),
     "check": ("check", "look for slips in code and spelling (ruff, codespell); takes seconds"),
-    "train": ("tools.retraining:retrain_all",
-              "train every checkpoint anew and compare it with the shipped one"),
-    "study": ("study",
-              "train the lectures' networks with ten seeds, attack and measure them (hours)"),
-    "notebooks": ("tools.lectures:remake",
-                  "for maintainers: execute lectures anew, in place (all, or those named)"),
+    "train": ("tools.retraining:retrain_all", "train every checkpoint anew, and compare"),
+    "study": ("study", "train the tables' networks with ten seeds, and attack them (hours)"),
+    "notebooks": ("tools.lectures:remake", "for maintainers: execute all lectures anew, or some"),
     "bench": ("bench", "time our attacks beside other libraries' (in an environment of its own)"),
     "book": ("book", "make the site and the slides in build/book, from the executed lectures"),
-    "test-browser": ("test_browser",
-                     "try the explorers and the site in a real browser (Chromium or Chrome)"),
+    "test-browser": ("test_browser", "try the explorers and the site in a real browser"),
     "assignments": ("tools.classroom.problem_sets:main",
                     "for teachers: write the students' versions of the problem sets"),
     "grade": ("grade", "for teachers: mark a folder of submissions"),
@@ -54,6 +49,7 @@ def run_in_dev(module: str, call: str, *arguments: str) -> int:
 
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
     # A saved notebook shows its explorers and progress bars when it is opened again.
     "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
 }
@@ -62,16 +58,18 @@ LAB_SETTINGS = {
 def lab() -> int:
     from tools import lectures
 
-    for path in lectures.working_copy():
-        print(f"new: {path.relative_to(environment.ROOT)}", flush=True)
     settings = environment.ROOT / "build" / "lab-settings"
-    settings.mkdir(parents=True, exist_ok=True)
+    with environment.locked(settings):
+        for path in lectures.working_copy():
+            print(f"new: {path.relative_to(environment.ROOT)}", flush=True)
+        settings.mkdir(exist_ok=True)
     (settings / "overrides.json").write_text(json.dumps(LAB_SETTINGS))
-    options = [f"--LabApp.app_settings_dir={settings}"]
-    options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    if getattr(os, "geteuid", lambda: 1)() == 0:  # in a container
-        options.append("--allow-root")
-    return run("-m", "jupyterlab", str(lectures.WORK / "00_start.ipynb"), *options)
+    root = getattr(os, "geteuid", lambda: 1)() == 0  # in a container
+    options = [f"--LabApp.app_settings_dir={settings}", *["--allow-root"] * root,
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    # In the place of this process, so that Ctrl-C is Jupyter's alone, which asks before it ends.
+    place = str(lectures.WORK / "00_start.ipynb")
+    return environment.enter(sys.executable, "-m", "jupyterlab", place, *options)
 
 
 def test() -> int:
@@ -82,11 +80,10 @@ def test() -> int:
     python = str(environment.ensure_dev())
     # Here, or the first cell of a lecture that needs MNIST tells on stderr how it comes.
     run("-c", "from course_utils.data import load_mnist; load_mnist('test')", python=python)
-    return run(
-        "-m", "pytest", "-n", str(machine.cores()), "--dist", "loadscope",  # see tests/conftest.py
-        "--nbval", "--nbval-current-env", "--ignore=tests/browser", "tests", "notebooks",
-        python=python, **lectures.kernel_environment(),
-    )  # fmt: skip
+    # (For loadscope see tests/conftest.py.)
+    command = ["-m", "pytest", "-n", str(machine.cores()), "--dist", "loadscope", "--nbval",
+               "--nbval-current-env", "--ignore=tests/browser", "tests", "notebooks"]
+    return run(*command, python=python, **lectures.kernel_environment())
 
 
 def check() -> int:
@@ -110,9 +107,8 @@ def book() -> int:
 
 def test_browser() -> int:
     python = str(environment.ensure_dev())
-    return book() or run(
-        "-m", "pytest", "-rs", "tests/browser", python=python, COURSE_PYTHON=sys.executable
-    )
+    command = "-m", "pytest", "-rs", "tests/browser"
+    return book() or run(*command, python=python, COURSE_PYTHON=sys.executable)
 
 
 def grade(*arguments: str) -> int:
@@ -141,7 +137,7 @@ def main(arguments: list[str]) -> int:
     os.environ.pop("MPLBACKEND", None)  # the kernels are to draw into the notebooks
     try:
         python = environment.ensure()
-        if not environment.is_running(python):
+        if str(python) != sys.executable and not environment.inside(python.parent.parent):
             return environment.enter(python, "-m", "tools", *arguments)
         module, _, function = TARGETS[target][0].rpartition(":")
         status = getattr(import_module(module or __name__), function)(*names)

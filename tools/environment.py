@@ -44,12 +44,7 @@ def inside(folder: Path) -> bool:
     return folder.exists() and os.path.samefile(folder, sys.prefix)
 
 
-def is_running(python: Path) -> bool:
-    """Whether `python` is the interpreter that runs this line."""
-    return python == Path(sys.executable) or inside(python.parent.parent)
-
-
-def enter(python: Path, *arguments: str) -> int:
+def enter(python: Path | str, *arguments: str) -> int:
     """Run `python arguments...` in the place of this process, or, on Windows, beneath it."""
     command = [str(python), *arguments]
     # A kernel of the reader's own that is called python3 must not stand in for ours.
@@ -113,15 +108,15 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
         stamp = read_stamp(folder)
         ours = stamp.get("made_here", not folder.exists() or not any(folder.iterdir()))
         works = python.exists() and place.items() <= stamp.items() and bool(stamp["requirements"])
-        if ours and not works:
-            begin(folder, wanted | {"made_here": True, "requirements": ""}, again=bool(stamp))
-        else:
-            if ours:
-                print(f"The course's requirements changed: updating {folder.name}.", flush=True)
-            else:
-                adopt(folder)
-            keep(folder)
         try:
+            if ours and not works:
+                begin(folder, wanted | {"made_here": True, "requirements": ""}, stamp)
+            else:
+                if ours:
+                    print(f"The course's requirements changed: updating {folder.name}.", flush=True)
+                else:
+                    adopt(folder)
+                keep(folder)
             install(folder)
             write_stamp(folder, wanted | {"made_here": ours})
         except BaseException as error:
@@ -140,15 +135,14 @@ def beside(folder: Path, what: str) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let one set-up at a time work on `folder`; a second one says that it waits, and waits."""
+    """Let one process at a time work on `folder`; a second one says that it waits, and waits."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         file = beside(folder, "lock").open("w")
     except OSError as error:
         raise SetupError(
-            f"{folder} cannot be made: {error}.\nWhat to do: copy the course's folder to a place "
-            f"that you may write to; or install it into an environment of your own, where it is:\n"
-            f'python -m pip install -c constraints.txt -e ".[lab]"'
+            f"{folder} cannot be made: {error}.\n"
+            f"What to do: copy the course's folder to a place that you may write to."
         ) from error
     if os.name == "nt":
         import msvcrt
@@ -164,7 +158,7 @@ def locked(folder: Path) -> Iterator[None]:
                 take()
                 break
             if attempt == 0:
-                print(f"Another set-up works on {folder.name}: waiting for it.", flush=True)
+                print(f"Another program works on {folder.name}: waiting for it.", flush=True)
             time.sleep(0.5)
         yield
 
@@ -205,16 +199,22 @@ def adopt(folder: Path) -> None:
     print(f"{folder.name} was not made by the course: adding the course to it.", flush=True)
 
 
-def begin(folder: Path, stamp: dict, *, again: bool) -> None:
-    """Make an empty environment; `again`: in the place of one that the course made."""
-    if again and inside(folder):
+def begin(folder: Path, stamp: dict, old: dict) -> None:
+    """Make an empty environment, in the place of the one that has the `old` stamp, if any.
+
+    If this fails, `prepare` puts that one back: another Python may still have a use for it.
+    """
+    if old and inside(folder):
         raise SetupError(
             f"{folder} has to be made anew, but this Python runs from inside it.\n"
             f"What to do: leave it (type: deactivate), then run the same command again."
         )
-    if again:
+    if old:
         print(f"{folder.name} is unfinished, moved, or of another Python: making it anew.")
-        shutil.rmtree(folder)
+        if old.get("requirements"):
+            folder.rename(beside(folder, "before"))
+        else:
+            shutil.rmtree(folder)
     print(f"Making {folder.name}; this takes a few minutes, once.", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_stamp(folder, stamp)

@@ -3,6 +3,7 @@
 `notebooks/NN_name.ipynb` is what people open; `notebooks/src/NN_name.py` is what we edit.
 """
 
+import atexit
 import hashlib
 import json
 import os
@@ -139,10 +140,10 @@ def execute_all(
             pool.shutdown(wait=False, cancel_futures=True)
             while any(future.running() for future in futures.values()):
                 for client in list(clients.values()):
-                    pid = getattr(getattr(client.km, "provisioner", None), "pid", None)
-                    if pid:
-                        with suppress(OSError):  # it is gone already
-                            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+                    atexit.unregister(client._cleanup_kernel)  # which fails, with no kernel left
+                    with suppress(AttributeError, OSError, TypeError):  # not yet there, or gone
+                        kill = getattr(signal, "SIGKILL", signal.SIGTERM)
+                        os.kill(client.km.provisioner.pid, kill)
                 time.sleep(0.2)
             raise
     return {name: future.result() for name, future in futures.items()}
@@ -190,12 +191,15 @@ def clear(notebook: NotebookNode) -> None:
 def working_copy(folder: Path = NOTEBOOKS, to: Path = WORK) -> list[Path]:
     """Copy the notebooks, outputs cleared, to where readers work; return what is new there.
 
-    Nothing that is there is ever overwritten: of a notebook that changed since it was copied,
-    the new version gets a name of its own, such as 01_name-2.ipynb.
+    None that is there is ever overwritten: of a notebook that changed since it was copied, the
+    new version gets a name of its own, such as 01_name-2.ipynb. The glossary is always today's.
     """
     record = to / ".copied.json"  # the hash of each original, when it was last copied
     copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     new = []
+    to.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("glossary.md"):
+        shutil.copy(path, to)
     for path in [*numbered(folder), *sorted((folder / "assignments").glob("*.ipynb"))]:
         notebook = nbformat.read(path, as_version=4)
         clear(notebook)
@@ -209,10 +213,9 @@ def working_copy(folder: Path = NOTEBOOKS, to: Path = WORK) -> list[Path]:
             number += 1
             place = place.with_name(f"{path.stem}-{number}.ipynb")
         write(notebook, place)
-        copied[name] = digest
         new.append(place)
-    to.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(copied, indent=1), encoding="utf-8")
+        copied[name] = digest  # noted at once: it may be stopped before the next
+        record.write_text(json.dumps(copied, indent=1), encoding="utf-8")
     return new
 
 

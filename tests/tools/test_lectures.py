@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -345,6 +346,28 @@ def test_the_working_copy_is_clean_and_never_overwritten(small, tmp_path):
     assert not lectures.working_copy(folder, work)
     made.unlink()  # what the reader threw away does not come back
     assert not lectures.working_copy(folder, work)
+
+
+def test_a_working_copy_that_was_stopped_is_completed(tmp_path, monkeypatch):
+    work, written = tmp_path / "work", []
+
+    def stop_at_the_third(notebook, path):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(notebook, path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(lectures, "write", stop_at_the_third)
+        lectures.working_copy(to=work)
+    new = lectures.working_copy(to=work)
+    assert written and not set(new) & set(written) and not list(work.rglob("*-2.ipynb"))
+
+
+def test_what_the_working_copys_notebooks_lead_to_is_there(tmp_path):
+    places = [path.parent / link for path in lectures.working_copy(to=tmp_path / "work")
+              for link in re.findall(r"\]\((\w[\w/.]*\.\w+)\)", path.read_text(encoding="utf-8"))]
+    assert len(places) > 20 and [place for place in places if not place.exists()] == []
 
 
 def test_the_working_copy_holds_every_lecture_and_problem_set(tmp_path):
