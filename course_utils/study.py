@@ -15,7 +15,7 @@ def read(part: str) -> pd.DataFrame:
     part: a name in `RESULTS`. "tables" has the networks of Szegedy et al. 2013, ten seeds each; its
     columns: seed, table ("models" or "halves"), row, column, measure, value, n. "fast_gradient" has
     `zoo.STUDY`: condition, seed, measure, eps, value, n. "few_digits" has Lecture 3's penalty and
-    weight decay on 1,000 digits, "gan" Lecture 5's small pairs.
+    its rivals on 1,000 digits, "gan" Lecture 5's small pairs.
 
     Raises ValueError where there is no such part.
     """
