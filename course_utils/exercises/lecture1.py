@@ -63,17 +63,9 @@ def _objective_cases() -> list[tuple]:
             for draw, c in zip(_draws(), (0.3, 2.0), strict=True)]
 
 
-def _walls_cases() -> list[tuple]:
-    return [(draw(6, 6).clamp(0, 1),) for draw in _draws()]
-
-
 def _logit_cases() -> list[tuple]:
     single, double = _draws()
     return [(2 * single(10), 3), (2 * double(4), 0)]
-
-
-def _closed_form_cases() -> list[tuple]:
-    return [(draw(8), draw(8), b) for draw in _draws() for b in (-3.0, 0.5, 4.0)]
 
 
 def _diagnose_bisection(exercise: Exercise, answer) -> str | None:
@@ -119,6 +111,7 @@ EXERCISES = (
         lambda r: r.norm(),
         lambda r: r.square().mean(),
         lambda r: r.norm() / r.numel(),
+        lambda r: r.norm() / 28,
         lambda r: r.abs().mean(),
         lambda r: r.std(),
     )),
@@ -129,7 +122,7 @@ EXERCISES = (
         lambda r, p, c: c * r.square().sum() - p,
         lambda r, p, c: r.square().sum() - c * p.log(),
     )),
-    Exercise(walls, _walls_cases, (
+    Exercise(walls, lambda: [(draw(6, 6).clamp(0, 1),) for draw in _draws()], (
         lambda x: torch.stack([torch.zeros_like(x), torch.ones_like(x)]),
         lambda x: torch.stack([1 - x, -x]),
         lambda x: torch.stack([x, 1 - x]),
@@ -142,7 +135,9 @@ EXERCISES = (
         lambda z, t: logit_gradient(z, t) - z.softmax(0),
         lambda z, t: logit_gradient(z, t) - z.softmax(0) + z,
     )),
-    Exercise(closed_form, _closed_form_cases, (
+    Exercise(closed_form, lambda: [(draw(8), draw(8), b) for draw in _draws()
+                                   for b in (-3.0, 0.5, 4.0)], (
+        lambda x, w, b: x + closed_form(x, w, b),
         lambda x, w, b: -closed_form(x, w, b),
         lambda x, w, b: closed_form(x, w, b) * w.norm(),
         lambda x, w, b: closed_form(x, w, 0.0),

@@ -69,9 +69,9 @@ def _diagnose_stronger_row(exercise: Exercise, answer) -> str | None:
     single = max(fooled(images + 10 * stddev * normalize(row)) for row in rows)
     error = fooled(result)
     if error < single + 3:
-        return (f"Networks that you have not seen err on {error:.0f} % of your images. Made for "
-                f"one network, and scaled to {stddev:g}, the best row gets {single:.0f} %: do "
-                "better.")
+        return (f"Networks that you have not seen err on {error:.0f} % of your images, which move "
+                f"by up to {size:.2g}. Made for one network, and moved by {stddev:g}, the best row "
+                f"gets {single:.0f} %: do better.")
     return None
 
 

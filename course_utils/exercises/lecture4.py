@@ -4,9 +4,10 @@ and an attack that gets past a defence.
 
 import torch
 from torch import nn
+from torch.func import grad
 from torch.nn.functional import cross_entropy
 
-from course_utils.attacks import fgsm, pgd
+from course_utils.attacks import fgsm
 from course_utils.exercises.framework import Exercise, call, random, unlike
 from course_utils.models import fully_connected
 
@@ -112,7 +113,7 @@ EXERCISES = (
     Exercise(sign_step, _step_cases, (
         lambda model, x, y, eps: fgsm(model, x, y, eps=eps, bounds=(-1, 2)),
         lambda model, x, y, eps: fgsm(model, x, y, eps=eps, targeted=True),
-        lambda model, x, y, eps: pgd(model, x, y, eps=9, step=eps, steps=1, norm="l2"),
+        lambda f, x, y, eps: (x + eps * grad(lambda z: cross_entropy(f(z), y))(x)).clamp(0, 1),
     )),
     Exercise(worst_margin, _margin_cases, (
         lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.norm(),

@@ -25,7 +25,7 @@ def blind_test(kinds: Mapping[str, torch.Tensor], generator: torch.Generator, *,
     truth = torch.randint(len(names), (rounds,), generator=generator).tolist()
     order = torch.randperm(len(kinds[names[0]]), generator=generator)[:rounds].tolist()
     answers: list[int] = []
-    picture, says = ipywidgets.Image(format="png"), ipywidgets.HTML()
+    picture, says = ipywidgets.Image(format="png", width=224), ipywidgets.HTML()
     buttons = [ipywidgets.Button(description=name) for name in names]
 
     def show() -> None:
