@@ -8,9 +8,10 @@ import torch
 from course_utils import claims, intervals
 from course_utils.attacks import fgsm
 from course_utils.data import DataUnavailable, load_mnist
-from course_utils.inference import predict
+from course_utils.evaluation import certified_within
+from course_utils.inference import loss_and_gradient, predict
 from course_utils.losses import adversarial_loss
-from course_utils.models import fully_connected
+from course_utils.models import RBF, fully_connected
 from course_utils.training import fit_linear
 from course_utils.zoo import load_model, load_study
 from tools.lectures import NOTEBOOKS
@@ -57,19 +58,74 @@ def test_the_photograph_is_in_no_output(cells):
 
 
 def test_too_linear_is_judged_by_borrowed_signs_and_not_by_any(digits):
+    """Signs dealt anew, or those of another digit for its own, change the verdict."""
     images, labels = (some[:1000] for some in digits)
+    signs = loss_and_gradient(load_model("softmax"), images, labels)[1].sign()
     lot = torch.Generator().manual_seed(0)
-    signs = 2.0 * torch.randint(2, images.shape, generator=lot) - 1
-    borrowed = fgsm(load_model("softmax"), images, labels, eps=0.1)
-    sets = [borrowed, *((images + way * 0.1 * signs).clamp(0, 1) for way in (1, -1))]
-    found, noisy, again = (
-        torch.stack([100.0 * (predict(net, x) != labels) for net in load_study("none")])
-        for x in sets
+    orders = [torch.arange(1000), *(torch.randperm(1000, generator=lot) for _ in range(2))]
+    found, dealt, again = (
+        torch.stack([100.0 * (predict(net, (images + 0.1 * signs[order]).clamp(0, 1)) != labels)
+                     for net in load_study("none")])
+        for order in orders
     )
-    for effect, expected in ((found - noisy, "reproduced"), (noisy - found, "contradicted"),
-                             (again - noisy, "undecided")):
+    for effect, expected in ((found - dealt, "reproduced"), (dealt - found, "contradicted"),
+                             (again - dealt, "undecided")):
         estimate = intervals.over_seeds_and_images(effect)
         assert claims.check("too-linear", estimate, null=0.0).verdict == expected
+
+
+@pytest.fixture(scope="module")
+def section_8(cells):
+    """The functions of section 8, as the lecture has them."""
+    found = {"torch": torch, "RBF": RBF, "intervals": intervals}
+    for name in ("as_squares", "can_fall", "nearest_in_pixels", "of_all_right", "against_decayed"):
+        (source,) = (cell.source for cell in cells if cell.source.startswith(f"def {name}("))
+        exec(source, found)
+    return found
+
+
+def test_what_can_fall_is_what_no_interval_certifies_of_a_linear_network(section_8, digits):
+    """Of a network without hidden layers intervals are exact, too."""
+    images, labels = (some[:200] for some in digits)
+    model, flat = load_model("softmax"), images.flatten(1)
+    nearest = section_8["nearest_in_pixels"](model, flat, labels)
+    for eps in (0.0, 0.03, 0.06):
+        proved = certified_within(model, images, labels, eps=eps)
+        assert torch.equal(section_8["can_fall"](model, flat, labels, eps), ~proved)
+        assert ((nearest > eps) == proved)[(nearest - eps).abs() > 1e-3].all()
+        assert eps == 0 or 20 < proved.sum() < 180
+
+
+def test_what_can_fall_of_an_rbf_network_is_what_a_grid_finds(section_8):
+    """On two pixels and three classes: every change on a fine grid, with the network asked."""
+    lot = torch.Generator().manual_seed(0)
+    model = RBF(3, 2, precision=4.0)
+    model.means = torch.rand(3, 2, generator=lot)
+    with torch.no_grad():
+        model.log_precisions += torch.randn(3, 2, generator=lot)
+    x = torch.rand(40, 2, generator=lot)
+    labels, steps = model(x).argmax(1), torch.linspace(-1, 1, 81)
+    for eps in (0.05, 0.1, 0.2):
+        around = (x[:, None] + eps * torch.cartesian_prod(steps, steps)).clamp(0, 1)
+        found = (model(around.flatten(0, 1)).argmax(1).view(40, -1) != labels[:, None]).any(1)
+        exact = section_8["can_fall"](model, x, labels, eps)
+        assert not (found & ~exact).any() and (exact & ~found).sum() <= 1
+        assert 2 < found.sum() < 40
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(1.0, "undecided"), (1.5, "reproduced"),
+                                                (0.7, "contradicted")])
+@pytest.mark.parametrize("claim", ["rbf-resistant", "rbf-resistant-pixels"])
+def test_rbf_is_judged_by_a_linear_network_as_far_away(section_8, claim, times, verdict):
+    lot = torch.Generator().manual_seed(1)
+    control, noise = torch.rand(2, 200, generator=lot)
+    control[:20] = 0  # misread as they are: left out
+    rbf = times * control * (0.9 + 0.2 * noise)
+    judged = section_8["against_decayed"](
+        {"softmax": torch.ones(200), "linear": control, "RBF": rbf})
+    assert judged["detail"].startswith("180 digits")
+    assert judged["null"] == pytest.approx((control[20:110].mean() / control[110:].mean()).item())
+    assert claims.check(claim, **judged).verdict == verdict
 
 
 def test_logistic_regression_by_its_closed_form(digits):
