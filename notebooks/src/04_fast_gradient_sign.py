@@ -463,7 +463,8 @@ def after(signs):
     return misreads((test_images + 0.1 * signs).clamp(0, 1))
 
 foreign = after(signs)
-dealt, again = (after(signs[torch.randperm(len(signs), generator=lot)])
+deal = torch.Generator().manual_seed(0)
+dealt, again = (after(signs[torch.randperm(len(signs), generator=deal)])
                 for _ in range(2))
 
 # %% tags=["claim", "claim:too-linear"]
@@ -1358,8 +1359,8 @@ plt.show()
 # %%
 frame = torch.ones(28, 28, dtype=torch.bool)
 frame[4:-4, 4:-4] = False
-lot = torch.Generator().manual_seed(0)
-elsewhere = frame.flatten()[torch.randperm(784, generator=lot)].view(28, 28)
+draw = torch.Generator().manual_seed(0)
+elsewhere = frame.flatten()[torch.randperm(784, generator=draw)].view(28, 28)
 clean_2000, labels_2000 = test_images[:2000], test_labels[:2000]
 random_2000 = by_lot(clean_2000, 0.25)
 
