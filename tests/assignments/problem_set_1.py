@@ -320,6 +320,64 @@ def attack(model, x, target, search):
     return torch.from_numpy(r).view(x.shape)
 ''',
     },
+    "objects, lambdas and compiled functions": {
+        "distortion": '''
+from __future__ import annotations
+
+class Distortion:
+    def __call__(self, images: torch.Tensor, adversarial: torch.Tensor, *, root: bool = True):
+        squares = torch.func.vmap(lambda a, b: (a - b).square().mean())(images, adversarial)
+        return squares.sqrt() if root else squares
+
+distortion = Distortion()
+''',
+        "objective": '''
+objective = lambda r, x, targets, weight, bias, c: (
+    c * torch.einsum("nd,nd->n", r, r)
+    - (torch.einsum("nd,kd->nk", x + r, weight) + bias).log_softmax(1)[range(len(x)), targets])
+''',
+        "numerical-gradient": '''
+@torch.inference_mode()
+def numerical_gradient(function, r, h, *, sides=(1, -1)):
+    steps = h * torch.eye(r.shape[1], dtype=r.dtype)
+    up, down = (function((r[:, None] + s * steps).flatten(0, 1)).view(r.shape) for s in sides)
+    return (up - down) / (2 * h)
+''',
+        "gradient": '''
+@torch.jit.script
+def gradient(r: torch.Tensor, x: torch.Tensor, targets: torch.Tensor, weight: torch.Tensor,
+             bias: torch.Tensor, c: torch.Tensor):
+    p = torch.softmax(torch.matmul(x + r, weight.t()) + bias, 1)
+    one_hot = torch.zeros_like(p).scatter(1, targets.unsqueeze(1), 1.0)
+    return 2 * c.unsqueeze(1) * r + torch.matmul(p - one_hot, weight)
+''',
+        "active-set": '''
+@np.vectorize
+def _held(at, slope):
+    return bool((at <= 1e-6 and slope > 0) or (at >= 1 - 1e-6 and slope < 0))
+
+def active_set(x, r, slope):
+    return torch.from_numpy(_held((x + r).numpy(), slope.numpy()))
+''',
+        "descend": '''
+%%time
+from functools import reduce
+descend = lambda slope_at, onto_box, r, rate, steps: reduce(
+    lambda at, _: onto_box(at - rate * slope_at(at)), range(steps), r)
+''',
+        "largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    a, b = np.log([low, high])
+    if reaches(np.float64(high)):
+        return np.float64(high)
+    if not reaches(torch.tensor(low)):
+        return None
+    while b - a > np.log(ratio):
+        middle = (a + b) / 2
+        a, b = (middle, b) if reaches(np.exp(middle)) else (a, middle)
+    return np.exp(a)
+''',
+    },
 }
 
 WRONG = {
@@ -834,5 +892,156 @@ def attack(model, x, target, search):
     return minimiser(search(reaches, 1e-3, 10.0, 1.1))
 '''},
         {"attack-test": 0, "attack-hidden": 0},
+    ),
+    "distortion: changes upwards only": (
+        {"distortion": '''
+def distortion(images, adversarial):
+    return (adversarial - images).clamp(min=0).flatten(1).square().mean(dim=1).sqrt()
+'''},
+        {"distortion-hidden": 0},
+    ),
+    "distortion: clips to [0, 1] first": (
+        {"distortion": '''
+def distortion(images, adversarial):
+    return (adversarial.clamp(0, 1) - images).flatten(1).square().mean(dim=1).sqrt()
+'''},
+        {"distortion-hidden": 0},
+    ),
+    "numerical gradient: asks for one row, as a vector": (
+        {"numerical-gradient": '''
+def numerical_gradient(function, r, h):
+    result = torch.zeros_like(r)
+    for i in range(len(r)):
+        for j in range(r.shape[1]):
+            step = torch.zeros_like(r[i])
+            step[j] = h
+            result[i, j] = (function(r[i] + step) - function(r[i] - step)) / (2 * h)
+    return result
+'''},
+        {"numerical-gradient-test": 0, "numerical-gradient-hidden": 0},
+    ),
+    "gradient: ten classes at most": (
+        {"gradient": '''
+def gradient(r, x, targets, weight, bias, c):
+    p = ((x + r) @ weight.T + bias).softmax(dim=1)
+    return 2 * c[:, None] * r + (p - torch.eye(10)[targets, : len(weight)]) @ weight
+'''},
+        {"gradient-hidden": 0},
+    ),
+    "active set: walls of 5e-6": (
+        {"active-set": '''
+def active_set(x, r, slope):
+    at = x + r
+    return ((at < 5e-6) & (slope > 0)) | ((at > 1 - 5e-6) & (slope < 0))
+'''},
+        {"active-set-hidden": 0},
+    ),
+    "active set: small slopes count as zero": (
+        {"active-set": '''
+def active_set(x, r, slope):
+    at = x + r
+    return ((at <= 1e-6) & (slope > 1e-10)) | ((at >= 1 - 1e-6) & (slope < -1e-10))
+'''},
+        {"active-set-hidden": 0},
+    ),
+    "descent: a box of its own": (
+        {"descend": '''
+def descend(slope_at, onto_box, r, rate, steps):
+    for _ in range(steps):
+        r = (r - rate * slope_at(r)).clamp(0, 1)
+    return r
+'''},
+        {"descend-hidden": 0},
+    ),
+    "descent: stops where steps are short": (
+        {"descend": '''
+def descend(slope_at, onto_box, r, rate, steps):
+    for _ in range(steps):
+        new = onto_box(r - rate * slope_at(r))
+        if (new - r).abs().max() < 1e-3:
+            break
+        r = new
+    return r
+'''},
+        {"descend-hidden": 0},
+    ),
+    "closed form in the box: t up to a million only": (
+        {"closest-in-box": '''
+def closest_in_box(x, w, d):
+    low, high = 0.0, 1e6
+    if w @ x + d >= 0:
+        return torch.zeros_like(x)
+    for _ in range(100):
+        middle = (low + high) / 2
+        r = (x + middle * w).clamp(0, 1) - x
+        low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
+    return (x + high * w).clamp(0, 1) - x
+'''},
+        {"closest-in-box-hidden": 0},
+    ),
+    "search: stops half a step early": (
+        {"largest-c": '''
+def largest_c(reaches, low, high, ratio):
+    if reaches(high):
+        return high
+    if not reaches(low):
+        return None
+    while high / low > ratio**1.5:
+        middle = math.sqrt(low * high)
+        if reaches(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+'''},
+        {"largest-c-hidden": 0},
+    ),
+    "attack: one rival": (
+        {"attack": '''
+def attack(model, x, target, search):
+    label, bias = model(x).argmax().item(), model(torch.zeros_like(x))[0]
+    weight = (model(torch.eye(784, dtype=x.dtype).view(-1, 1, 28, 28)) - bias).T
+    w, d = weight[target] - weight[label], bias[target] - bias[label]
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        middle = (low + high) / 2
+        moved = (x.flatten() + middle * w).clamp(0, 1)
+        low, high = (low, middle) if w @ moved + d >= 0 else (middle, high)
+    return (x.flatten() + high * w).clamp(0, 1).view(x.shape) - x
+'''},
+        {"attack-hidden": 0},
+    ),
+    "attack: clips at the end": (
+        {"attack": '''
+def attack(model, x, target, search):
+    def penalty(r, c):
+        r = torch.tensor(r.reshape(x.shape), requires_grad=True)
+        value = c * r.square().sum() + cross_entropy(model(x + r), torch.tensor([target]))
+        (slope,) = torch.autograd.grad(value, r)
+        return value.item(), slope.numpy().ravel()
+
+    def minimiser(c):
+        found = minimize(penalty, np.zeros(784), args=(c,), jac=True, method="L-BFGS-B")
+        return (x + torch.tensor(found.x).reshape(x.shape)).clamp(0, 1) - x
+
+    def reaches(c):
+        return model(x + minimiser(c)).argmax().item() == target
+
+    return minimiser(search(reaches, 1e-3, 10.0, 1.1))
+'''},
+        {"attack-hidden": 0},
+    ),
+    "attack: along the first gradient": (
+        {"attack": '''
+def attack(model, x, target, search):
+    at = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(cross_entropy(model(at), torch.tensor([target])), at)
+    for t in torch.linspace(0, 50, 2000):
+        r = (x - t * slope / slope.norm()).clamp(0, 1) - x
+        if model(x + r).argmax() == target:
+            break
+    return r
+'''},
+        {"attack-hidden": 0},
     ),
 }

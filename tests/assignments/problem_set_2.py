@@ -570,4 +570,68 @@ def paired_difference(wrong_a, wrong_b, z=1.96):
 '''},
         {"paired-difference-test": 0, "paired-difference-hidden": 0},
     ),
+    "error: of whole batches of 50": (
+        {"error": '''
+def error(model, images, labels):
+    n = max(1, len(images) // 50) * 50
+    return 100 * (model(images[:n]).argmax(dim=1) != labels[:n]).double().mean().item()
+'''},
+        {"error-hidden": 0},
+    ),
+    "coverage: asks for 0 of 0 images": (
+        {"coverage": '''
+def coverage(interval, p, n):
+    return sum(interval(0, 0))
+'''},
+        {"coverage-test": 0, "coverage-hidden": 0},
+    ),
+    "coverage: from the first number of errors to the last": (
+        {"coverage": '''
+def coverage(interval, p, n):
+    inside = [k for k in range(n + 1) if interval(k, n)[0] <= p <= interval(k, n)[1]]
+    if not inside:
+        return 0.0
+    below = binom.cdf(inside[0] - 1, n, p / 100)
+    return 100 * (binom.cdf(inside[-1], n, p / 100) - below)
+'''},
+        {"coverage-hidden": 0},
+    ),
+    "rescaling: a small number added below": (
+        {"rescale": '''
+def rescale(images, adversarial, stddev):
+    change = (adversarial - images).flatten(1)
+    size = change.square().mean(dim=1, keepdim=True).sqrt()
+    return images + (stddev * change / (size + 1e-6)).view_as(images)
+'''},
+        {"rescale-hidden": 0},
+    ),
+    "rescaling: small perturbations count as zero": (
+        {"rescale": '''
+def rescale(images, adversarial, stddev):
+    change = (adversarial - images).flatten(1)
+    size = change.square().mean(dim=1, keepdim=True).sqrt()
+    return images + torch.where(size > 1e-3, stddev * change / size, 0).view_as(images)
+'''},
+        {"rescale-hidden": 0},
+    ),
+    "matrix: against the first model's answers": (
+        {"transfer-matrix": '''
+def transfer_matrix(models, adversarial, labels):
+    known = models[0](adversarial[0]).argmax(dim=1)
+    return torch.tensor([
+        [100 * (model(x).argmax(dim=1) != known).double().mean() for model in models]
+        for x in adversarial
+    ])
+'''},
+        {"transfer-matrix-hidden": 0},
+    ),
+    "paired difference: without its sign": (
+        {"paired-difference": '''
+def paired_difference(wrong_a, wrong_b, z=1.96):
+    d = wrong_a.double() - wrong_b.double()
+    mean, half = d.mean().abs().item(), z * d.std(correction=0).item() / math.sqrt(len(d))
+    return 100 * mean, 100 * (mean - half), 100 * (mean + half)
+'''},
+        {"paired-difference-hidden": 0},
+    ),
 }

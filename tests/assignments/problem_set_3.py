@@ -215,6 +215,47 @@ def certified_radius(logits, labels, bound):
     return torch.relu(smallest) * 0.5**0.5 / bound
 ''',
     },
+    "forward mode, recursion, operators of scipy": {
+        "power-iteration": '''
+from decimal import Decimal
+from scipy.sparse.linalg import aslinearoperator
+
+def power_iteration(matrix, start, steps):
+    W, v = aslinearoperator(matrix.double().numpy()), start.double().numpy()
+    v = v / (v @ v) ** 0.5
+    for _ in range(steps):
+        v = W.rmatvec(W.matvec(v))
+        if not v.any():
+            return Decimal(0)
+        v = v / (v @ v) ** 0.5
+    return Decimal(float((W.matvec(v) @ W.matvec(v)) ** 0.5))
+''',
+        "as-matrix": '''
+def as_matrix(operation, size):
+    zero = torch.zeros(size, dtype=torch.float64)
+    return torch.func.jacfwd(operation)(zero).reshape(-1, zero.numel())
+''',
+        "network-bound": '''
+def network_bound(model):
+    match list(model):
+        case []:
+            return 1
+        case [nn.Linear() as layer, *rest]:
+            first = torch.linalg.svdvals(layer.weight.double()).amax().item()
+        case [nn.Sigmoid(), *rest]:
+            first = 0.25
+        case [nn.ReLU() | nn.Flatten(), *rest]:
+            first = 1
+        case _:
+            return math.inf
+    return first * network_bound(nn.Sequential(*rest))
+''',
+        "pool-constant": '''
+def pool_constant(size, kernel, stride):
+    windows = torch.ones(1, 1, (size - kernel) // stride + 1)
+    return nn.functional.conv_transpose1d(windows, torch.ones(1, 1, kernel), stride=stride).max()
+''',
+    },
 }
 
 WRONG = {
@@ -475,4 +516,69 @@ def certified_radius(logits, labels, bound):
     logits.scatter_(1, labels[:, None], -math.inf)
     return (own - logits.amax(1)).clamp(min=0) / (2**0.5 * bound)
 '''}, {"certified-radius-wrong": 0}),
+    "fifty steps at most": ({"power-iteration": '''
+def power_iteration(matrix, start, steps):
+    v = start / start.norm()
+    for _ in range(min(steps, 50)):
+        v = matrix.T @ (matrix @ v)
+        if v.norm() == 0:
+            return 0.0
+        v = v / v.norm()
+    return (matrix @ v).norm()
+'''}, {"power-iteration-test": 0}),
+    "stops where a step changes little": ({"power-iteration": '''
+def power_iteration(matrix, start, steps):
+    v, last = start / start.norm(), 0.0
+    for _ in range(steps):
+        v = matrix.T @ (matrix @ v)
+        length = v.norm()
+        if length == 0:
+            return 0.0
+        v = v / length
+        if (length - last).abs() < 1e-3 * length:
+            break
+        last = length
+    return (matrix @ v).norm()
+'''}, {"power-iteration-test": 0}),
+    "vectors in place of pictures": ({"as-matrix": '''
+def as_matrix(operation, size):
+    units = torch.eye(size[0] * size[1], dtype=torch.float64)
+    return torch.stack([operation(unit).flatten() for unit in units], 1)
+'''}, {"as-matrix-test": 0, "as-matrix-sizes": 0}),
+    "a quarter of the frequencies": ({"circular-norm": '''
+def circular_norm(kernel, size):
+    transform = torch.fft.fft2(kernel, s=size)
+    return transform[: size[0] // 2 + 1, : size[1] // 2 + 1].abs().max()
+'''}, {"circular-norm-test": 0}),
+    "a quarter of the channels' frequencies": ({"channel-norm": '''
+def channel_norm(weight, size):
+    transform = torch.fft.fft2(weight, s=size).permute(2, 3, 0, 1)
+    quarter = transform[: size[0] // 2 + 1, : size[1] // 2 + 1]
+    return torch.linalg.matrix_norm(quarter, 2).max()
+'''}, {"channel-norm-waves": 0}),
+    "a list of strangers": ({"network-bound": '''
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif isinstance(layer, nn.GELU | nn.Softplus | nn.MaxPool2d | nn.Tanh | nn.BatchNorm1d
+                        | nn.Dropout | nn.ELU | nn.Conv1d | nn.Bilinear | nn.LayerNorm):
+            return math.inf
+    return bound
+'''}, {"network-bound-unknown": 0}),
+    "strangers after the first layer only": ({"network-bound": '''
+def network_bound(model):
+    bound = 1.0
+    for place, layer in enumerate(model):
+        if isinstance(layer, nn.Linear):
+            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif place == 1 and not isinstance(layer, nn.Flatten | nn.ReLU):
+            return math.inf
+    return bound
+'''}, {"network-bound-unknown": 0}),
 }

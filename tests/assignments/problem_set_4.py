@@ -174,6 +174,45 @@ def projected_steps(model, images, labels, eps, step, steps):
     return images + r
 ''',
     },
+    "copies of the model, optimisers and modules": {
+        "input-gradient": '''
+from copy import deepcopy
+
+def input_gradient(model, images, labels):
+    twin = deepcopy(model).double()
+    def loss(image, label):
+        logits = torch.func.functional_call(twin, dict(twin.named_parameters()), (image[None],))
+        return F.cross_entropy(logits, label[None])
+    return torch.func.vmap(torch.func.grad(loss))(images.double(), labels)
+''',
+        "worst-loss": '''
+@torch.no_grad()
+def worst_loss(x, y, w, b, eps):
+    score = torch.einsum("n,nd,d->n", y, x, w) + y * b
+    return torch.logaddexp(torch.zeros_like(score), eps * torch.linalg.norm(w, 1) - score)
+''',
+        "adversarial-loss": '''
+class Loss(nn.Module):
+    def forward(self, model, images, labels, eps, alpha):
+        logits = model(torch.cat([images, fgsm(model, images, labels, eps=eps)]))
+        clean, hostile = (F.cross_entropy(z, labels) for z in logits.chunk(2))
+        return alpha * clean + (1 - alpha) * hostile
+
+adversarial_loss = Loss()
+''',
+        "projected-steps": '''
+def projected_steps(model, images, labels, eps, step, steps):
+    points = nn.Parameter(images.detach().clone())
+    ascent = torch.optim.SGD([points], lr=step, maximize=True)
+    for _ in range(steps):
+        loss = F.cross_entropy(model(points), labels, reduction="sum")
+        points.grad = torch.autograd.grad(loss, points)[0].sign()
+        ascent.step()
+        with torch.no_grad():
+            points.copy_(points.clamp(images - eps, images + eps).clamp(0, 1))
+    return points
+''',
+    },
 }
 
 WRONG = {
@@ -439,4 +478,46 @@ def projected_steps(model, images, labels, eps, step, steps):
         images.clamp_(low, high)
     return images
 '''}, {"projected-steps-edges": 0}),
+    "large losses taken for the margin": ({"worst-loss": '''
+def worst_loss(x, y, w, b, eps):
+    t = eps * w.abs().sum() - y * (x @ w + b)
+    return torch.where(t > 5, t, torch.log1p(t.exp()))
+'''}, {"worst-loss-large": 0}),
+    "the best point, not the last": ({"projected-steps": '''
+def projected_steps(model, images, labels, eps, step, steps):
+    points = images.clone()
+    best, largest = images.clone(), F.cross_entropy(model(images), labels, reduction="none")
+    for _ in range(steps):
+        points.requires_grad_()
+        losses = F.cross_entropy(model(points), labels, reduction="none")
+        (slope,) = torch.autograd.grad(losses.sum(), points)
+        points = points.detach() + step * slope.sign()
+        points = points.clamp(images - eps, images + eps).clamp(0, 1)
+        losses = F.cross_entropy(model(points), labels, reduction="none")
+        better = (losses > largest).view(-1, *[1] * (images.ndim - 1))
+        best, largest = torch.where(better, points, best), torch.maximum(losses, largest)
+    return best
+'''}, {"projected-steps-test": 0}),
+    "the box at the end only": ({"projected-steps": '''
+def projected_steps(model, images, labels, eps, step, steps):
+    points = images.clone()
+    for _ in range(steps):
+        points.requires_grad_()
+        losses = F.cross_entropy(model(points), labels, reduction="none")
+        (slope,) = torch.autograd.grad(losses.sum(), points)
+        points = points.detach() + step * slope.sign()
+        points = points.clamp(images - eps, images + eps)
+    return points.clamp(0, 1)
+'''}, {"projected-steps-ball": 0}),
+    "a slope of zero counts as positive": ({"projected-steps": '''
+def projected_steps(model, images, labels, eps, step, steps):
+    points = images.clone()
+    for _ in range(steps):
+        points.requires_grad_()
+        losses = F.cross_entropy(model(points), labels, reduction="none")
+        (slope,) = torch.autograd.grad(losses.sum(), points)
+        points = points.detach() + step * torch.where(slope < 0, -1.0, 1.0)
+        points = points.clamp(images - eps, images + eps).clamp(0, 1)
+    return points
+'''}, {"projected-steps-test": 0}),
 }

@@ -80,10 +80,16 @@ def copies(samples, digits):
     return torch.from_numpy(np.where(best < 0.05, which, -1))
 ''',
         "diagnose": '''
+from enum import Enum
+
+class Word(str, Enum):
+    HEALTHY, COLLAPSED, WON = "healthy", "collapsed", "D has won"
+
 def diagnose(points, answers):
     if float(answers.numpy()[-1]) < 0.15:
-        return "D has won"
-    return ["collapsed", "healthy"][int((plane.blob_shares(points[-1]).numpy() >= 0.02).sum() > 3)]
+        return Word.WON
+    return [Word.COLLAPSED, Word.HEALTHY][
+        int((plane.blob_shares(points[-1]).numpy() >= 0.02).sum() > 3)]
 ''',
     },
 }
@@ -149,5 +155,83 @@ def diagnose(points, answers):
     "always healthy": ({"diagnose": '''
 def diagnose(points, answers):
     return "healthy"
+'''}, {"diagnose-test": 0}),
+    "the test digits themselves": ({"fool-parzen": '''
+def fool_parzen(digits):
+    return torch.cat([test, validation])[: len(digits)]
+'''}, {"fool-parzen-test": 0}),
+    "other digits, blurred": ({"fool-parzen": '''
+def fool_parzen(digits):
+    return F.avg_pool2d(load_mnist("test")[0][: len(digits)], 3, 1, 1)
+'''}, {"fool-parzen-test": 0}),
+    "an eps of its own": ({"fool-frechet": '''
+def fool_frechet(features, start, digits, eps):
+    eps = 0.3
+    wanted, pictures = features(digits).detach(), start
+    for number in range(150):
+        pictures = pictures.detach().requires_grad_()
+        loss = (features(pictures) - wanted).square().sum()
+        slope, = torch.autograd.grad(loss, pictures)
+        step = eps / 10 * (1 - number / 150)
+        pictures = start + (pictures - step * slope.sign() - start).clamp(-eps, eps)
+        pictures = pictures.clamp(0, 1)
+    return pictures.detach()
+'''}, {"fool-frechet-test": 0}),
+    "features of its own": ({"fool-frechet": '''
+def fool_frechet(features, start, digits, eps):
+    features = seen
+    wanted, pictures = features(digits).detach(), start
+    for number in range(150):
+        pictures = pictures.detach().requires_grad_()
+        loss = (features(pictures) - wanted).square().sum()
+        slope, = torch.autograd.grad(loss, pictures)
+        step = eps / 10 * (1 - number / 150)
+        pictures = start + (pictures - step * slope.sign() - start).clamp(-eps, eps)
+        pictures = pictures.clamp(0, 1)
+    return pictures.detach()
+'''}, {"fool-frechet-test": 0}),
+    "digits of its own": ({"fool-frechet": '''
+def fool_frechet(features, start, digits, eps):
+    digits = training[: len(start)]
+    wanted, pictures = features(digits).detach(), start
+    for number in range(150):
+        pictures = pictures.detach().requires_grad_()
+        loss = (features(pictures) - wanted).square().sum()
+        slope, = torch.autograd.grad(loss, pictures)
+        step = eps / 10 * (1 - number / 150)
+        pictures = start + (pictures - step * slope.sign() - start).clamp(-eps, eps)
+        pictures = pictures.clamp(0, 1)
+    return pictures.detach()
+'''}, {"fool-frechet-test": 0}),
+    "a threshold below the spoilt": ({"copies": '''
+def copies(samples, digits):
+    best, which = torch.full((len(samples),), 1e9), torch.full((len(samples),), -1)
+    for shift in [(i, j) for i in range(-2, 3) for j in range(-2, 3)]:
+        far, index = torch.cdist(samples.flatten(1), digits.roll(shift, (2, 3)).flatten(1)).min(1)
+        which = torch.where(far < best, index, which)
+        best = torch.minimum(best, far)
+    return torch.where(best / 28 < 0.03, which, -1)
+'''}, {"copies-shifted": 0}),
+    "always thirty samples": ({"copies": '''
+def copies(samples, digits):
+    best, which = torch.full((30,), 1e9), torch.full((30,), -1)
+    for shift in [(i, j) for i in range(-2, 3) for j in range(-2, 3)]:
+        far, index = torch.cdist(samples.flatten(1), digits.roll(shift, (2, 3)).flatten(1)).min(1)
+        which = torch.where(far < best, index, which)
+        best = torch.minimum(best, far)
+    return torch.where(best / 28 < 0.05, which, -1)
+'''}, {"copies-shifted": 0}),
+    "in the order of the visible test": ({"diagnose": '''
+from itertools import cycle
+words = cycle(["healthy", "collapsed", "D has won"])
+
+def diagnose(points, answers):
+    return next(words)
+'''}, {"diagnose-test": 0}),
+    "by the range of D's answers": ({"diagnose": '''
+def diagnose(points, answers):
+    if answers[-1] < 0.15:
+        return "D has won"
+    return "collapsed" if answers.max() - answers.min() > 0.1 else "healthy"
 '''}, {"diagnose-test": 0}),
 }

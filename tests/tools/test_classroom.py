@@ -1,6 +1,7 @@
 """Problem sets: what is handed out, and that marks can be trusted."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -401,12 +402,22 @@ LAYOUTS = {
     "zip": ("Anna.zip/problem_set_0.ipynb", "Anna", ""),
     "zip of folders": ("all.zip/Anna B_77_assignsubmission_file_/ps0.ipynb", "Anna B", "77"),
     "absolute": ("all.zip//etc/problem_set_0.ipynb", "etc", ""),
+    "browser's suffix": ("Anna_PS0.IPYNB.txt", "Anna", ""),
+    "Blackboard, again": (
+        "HW_annab_attempt_2026-11-20-10-11-12_ps0.ipynb|HW_annab_attempt_2026-11-21-09-00-00_ps0.ipynb",
+        "annab", ""),
+    "macOS's letters": ("Zoe\u0308/problem_set_0.ipynb", "Zo\xeb", ""),
+    "zip in a folder of a zip": ("all.zip/Anna B_77_assignsubmission_file_/w.ZIP", "Anna B", "77"),
     "macOS": ("Anna.zip/__MACOSX/._problem_set_0.ipynb|Anna.zip/problem_set_0.ipynb", "Anna", ""),
 }  # fmt: skip
 
 
 def lay(folder, paths, content):
     for path in paths.split("|"):
+        if path.endswith(".ZIP"):
+            with zipfile.ZipFile(inner := io.BytesIO(), "w") as archive:
+                archive.writestr("work/problem_set_0.ipynb", content)
+            content = inner.getvalue()
         first, _, rest = path.partition(".zip/")
         place = folder / (f"{first}.zip" if rest else path)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -422,7 +433,8 @@ def test_every_platforms_layout_is_understood(small, tmp_path, layout):
     paths, student, number = LAYOUTS[layout]
     lay(tmp_path, paths, nbformat.writes(answers.solved(small)).encode())
     handed, reasons, left = submissions.collect(tmp_path, [small])
-    assert list(handed["files"]) == [(student, "problem_set_0")] and not reasons and not left
+    assert list(handed["files"]) == [(student, "problem_set_0")] and not reasons
+    assert len(left) == paths.count("annab_attempt_2026-11-21")  # of two, the later one counts
     assert handed["people"] == {student: number}
     assert reading.answers(handed["files"][student, "problem_set_0"].notebook, small).cells
 
@@ -441,6 +453,32 @@ def test_whatever_is_not_graded_is_named(small, tmp_path):
         "anna/notes.pdf", "bad.zip", "dora/other.ipynb", "link", "readme.txt",
     ]  # fmt: skip
     assert set(handed["people"]) == {"anna", "dora"}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_spoilt_zip_is_a_reason_and_stops_nobody(small, tmp_path, method):
+    content = nbformat.writes(answers.solved(small)).encode()
+    lay(tmp_path, "anna/problem_set_0.ipynb", content)
+    with zipfile.ZipFile(tmp_path / "bob.zip", "w", method) as archive:
+        archive.writestr("problem_set_0.ipynb", content)
+    spoilt = bytearray((tmp_path / "bob.zip").read_bytes())
+    spoilt[80:300] = bytes(220)
+    (tmp_path / "bob.zip").write_bytes(spoilt)
+    handed, reasons, _ = submissions.collect(tmp_path, [small])
+    assert list(handed["files"]) == [("anna", "problem_set_0")]
+    assert "cannot be read" in reasons["bob", "problem_set_0"]
+
+
+def test_a_zip_of_zips_without_end_is_not_followed(small, tmp_path):
+    content = nbformat.writes(answers.solved(small)).encode()
+    for _ in range(9):
+        with zipfile.ZipFile(outer := io.BytesIO(), "w") as archive:
+            archive.writestr("more.zip" if _ else "problem_set_0.ipynb", content)
+        content = outer.getvalue()
+    (tmp_path / "anna").mkdir()
+    (tmp_path / "anna" / "work.zip").write_bytes(content)
+    handed, _, left = submissions.collect(tmp_path, [small])
+    assert not handed["files"] and left == ["anna/work.zip/more.zip/more.zip/more.zip: no notebook"]
 
 
 def test_of_two_files_the_finished_one_counts(small, tmp_path):
@@ -714,6 +752,46 @@ def test_what_hidden_tests_ask_never_reaches_the_page(small):
     assert result["tests"]["norm-test"]["marks"] == 2
     text = feedback.page(result, small, {}, show_hidden=False)
     assert result["cells"][-1]["output"] == "[] \n" and "4.25" not in text
+
+
+TELLS = """
+def project(x, eps):
+    asked = f"asked_{len(x)}_{x.shape[1]}"
+    open("seen", "a").write(asked)
+    try:
+        __import__(f"course_utils.{asked}")
+    except ImportError:
+        return x.clamp(-eps, eps)
+def norm(x):
+    raise ValueError(open("seen").read())
+"""
+
+
+def test_no_message_or_note_tells_of_hidden_tests_that_ran_before(small):
+    notebook = answers.solved(small, {"projection": TELLS, "norm": ""})
+    result = grading.mark(small, notebook) | {"student": "anna", "set": small.name}
+    assert result["tests"]["projection-test"]["marks"] == 2  # and so its hidden part ran: 7 x 5
+    assert "ValueError: asked_2_2" in result["tests"]["norm-test"]["message"]
+    assert any("Tried to reach course_utils.asked_2_2" in note for note in result["notes"])
+    text = feedback.page(result, small, {}, show_hidden=False)
+    assert "asked_2_2" in text and "asked_7_5" not in text
+
+
+@pytest.mark.parametrize("lines", [
+    "import course_utils.data as d\nd.load_mnist", "from course_utils import data\ndata.load_mnist",
+    "import course_utils.data\ncourse_utils.data.load_mnist",
+])  # fmt: skip
+def test_what_a_set_gives_can_be_imported_in_any_way(small, lines):
+    with running.Submission(SETS["problem_set_1"]) as submission:
+        assert submission.run(lines)["error"] is None and not submission.looked
+
+
+def test_words_that_an_exercise_rules_out_are_noted(small):
+    by_torch = "def gradient(r, *rest):\n    return torch.func.grad(lambda r: (r**2).sum())(r)"
+    for source, noted in [(by_torch, True), (SETS["problem_set_1"].references["gradient"], False)]:
+        notebook = answers.solved(SETS["problem_set_1"], {"gradient": source})
+        notes = reading.answers(notebook, SETS["problem_set_1"]).notes
+        assert noted == any("gradient has 'func', which was not" in note for note in notes)
 
 
 def test_feedback_is_a_page_without_scripts_of_the_students(small):

@@ -64,57 +64,63 @@ def mark(
                     result["cells"].append({"after": position, "source": source} | reply)
                     if reply["error"]:
                         errors.setdefault(exercise, reply["error"])
-        names = dict(problem_set.namespace)
-        for exercise, this in problem_set.tests:
-            test = result["tests"][this]
-            message, part = _test(problem_set, this, names, submission, copies[this])
-            if found.cells and message.startswith(("There is no", "NameError")):
-                # A name may be defined further below.
-                message, part = _test(problem_set, this, names, submission, submission.copy())
-            if message.startswith("There is no "):
-                if exercise in errors:
-                    message = f"{message[:-1]}: its cell stopped with {errors[exercise]}"
-                elif exercise not in answered:
-                    message = "Not answered: the cell is as it was handed out."
-            marks = 0 if message else test["points"]
-            test |= {"marks": marks, "message": message[:LONGEST], "part": part}
+        names, after = dict(problem_set.namespace), {}
+        for part in ("visible", "hidden"):  # What students are told is said before what is hidden.
+            for exercise, this in problem_set.tests:
+                if (test := result["tests"][this])["message"]:
+                    continue
+                names |= after.get(this, {})
+                message = _test(problem_set, this, part, names, submission, copies[this])
+                if found.cells and message.startswith(("There is no", "NameError")):
+                    copies[this] = submission.copy()  # A name may be defined further below.
+                    message = _test(problem_set, this, part, names, submission, copies[this])
+                after[this] = dict(names)
+                if message.startswith("There is no "):
+                    if exercise in errors:
+                        message = f"{message[:-1]}: its cell stopped with {errors[exercise]}"
+                    elif exercise not in answered:
+                        message = "Not answered: the cell is as it was handed out."
+                marks = 0 if message else test["points"]
+                test |= {"marks": marks, "message": message[:LONGEST], "part": part}
+            if part == "visible":
+                for name in sorted(submission.looked):
+                    note = f"Tried to reach {name}, which is not in this problem set."
+                    result["notes"].append(note)
         for name, argument in submission.changed.items():
             last = result["tests"][problem_set.exercises[problem_set.functions[name]][-1]]
             if last["marks"]:
                 said = CHANGED.format(name, argument)
                 last |= {"marks": 0, "part": "visible", "message": said}
-        for name in sorted(submission.looked):
-            result["notes"].append(f"Tried to reach {name}, which is not in this problem set.")
     for question, answer in found.open.items():
         result["open"][question]["answer"] = answer
     return result
 
 
 def _test(
-    problem_set: ProblemSet, this: str, names: dict, submission: running.Submission, copy
-) -> tuple[str, str]:
-    """What is wrong, if anything, and whether a visible or a hidden test found it.
+    problem_set: ProblemSet, this: str, part: str, names: dict, submission: running.Submission, copy
+) -> str:
+    """What the visible or the hidden part of a test finds wrong, or "".
 
     The test's names stay in `names`; students' functions are called in `copy`.
     """
     proxies = [running.Proxy(name, submission, copy, problem_set) for name in problem_set.functions]
     names |= {proxy.__name__: proxy for proxy in proxies}
-    for part, code in zip(("visible", "hidden"), split_tests(problem_set.of("test")[this].source)):
-        try:
-            exec(compile(code, f"<{part} tests>", "exec"), names)
-        except AssertionError as error:
-            return str(error) or "A test did not pass.", part
-        except Exception as error:
-            last = max(proxies, key=lambda proxy: proxy.called)
-            if not last.called:
-                raise
-            if last.last is None:
-                return f"{last.__name__} returned nothing. Is a `return` missing?", part
-            shape = f" of shape {tuple(last.last.shape)}" if torch.is_tensor(last.last) else ""
-            returned = f"{last.__name__} returned a {type(last.last).__name__}{shape}"
-            why = f"{type(error).__name__}: {error}"
-            return f"{returned}, with which the test could not go on ({why}).", part
-    return "", "visible"
+    code = split_tests(problem_set.of("test")[this].source)[part == "hidden"]
+    try:
+        exec(compile(code, f"<{part} tests>", "exec"), names)
+    except AssertionError as error:
+        return str(error) or "A test did not pass."
+    except Exception as error:
+        last = max(proxies, key=lambda proxy: proxy.called)
+        if not last.called:
+            raise
+        if last.last is None:
+            return f"{last.__name__} returned nothing. Is a `return` missing?"
+        shape = f" of shape {tuple(last.last.shape)}" if torch.is_tensor(last.last) else ""
+        returned = f"{last.__name__} returned a {type(last.last).__name__}{shape}"
+        why = f"{type(error).__name__}: {error}"
+        return f"{returned}, with which the test could not go on ({why})."
+    return ""
 
 
 def prepare(sets: list[ProblemSet]) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -97,6 +98,8 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
         elif kind(original) == "solution":
             if source.strip() != without_solution(original).strip():
                 _add(found.cells, (position, source, this))
+                if used := re.search(original.metadata.get("without", "$^"), form(source)):
+                    found.notes.append(f"The cell {this} has {used[0]}, which was not to be used.")
                 reference = problem_set.references[this]
                 if reference.count("\n") > 12 and form(source) == form(reference):
                     copied.append(this)

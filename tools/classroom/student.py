@@ -240,6 +240,7 @@ def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleTyp
         for whole in ("course_utils", module):
             stub = sys.modules.setdefault(whole, types.ModuleType(whole))
             stub.__path__, stub.__getattr__ = [], partial(missing, whole)
+        setattr(sys.modules["course_utils"], module.rpartition(".")[2], stub)
         setattr(stub, name, vars(ours[module]).get(name) or ours[f"{module}.{name}"])
     sys.meta_path.insert(0, types.SimpleNamespace(find_spec=find_spec))
     sys.addaudithook(audit)

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import tomllib
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     left: list[str] = []
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(SKIPPED)]
     files = list(_files(folder, Path(), left))
-    if len(entries) == 1 and entries[0].suffix == ".zip":
+    if len(entries) == 1 and entries[0].suffix.lower() == ".zip":
         inside = [Path(*file.path.parts[1:]) for file in files]
         if all(len(path.parts) > 1 or owner(path.name)[2] != path.name for path in inside):
             for file, path in zip(files, inside, strict=True):  # everything in one download
@@ -60,12 +61,12 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
             people[names.get(who, who)] = number
     for file in files:
         top, own = file.path.parts[0], file.path.name
-        flat = top == own or top.endswith(".zip")
+        flat = top == own or top.lower().endswith(".zip")
         who, file.id, rest = owner(Path(top).stem if flat else top, folder=not flat)
         file.student = names.get(who, who)
         if people.get(file.student, file.id) != file.id:  # two of one name
             file.student = f"{file.student} {file.id}"
-        if file.path.suffix != ".ipynb":
+        if ".ipynb" not in own.lower():  # browsers add .txt or .json
             left.append(f"{file.path}: no notebook")
             continue
         people.setdefault(file.student, file.id)
@@ -111,18 +112,25 @@ def _files(folder: Path, inside: Path, left: list[str]) -> Iterator[File]:
             left.append(f"{path}: a link")
         elif entry.is_dir():
             yield from _files(folder, path, left)
-        elif entry.suffix == ".zip":
-            try:
-                archive = zipfile.ZipFile(io.BytesIO(read_bytes(entry)))
-            except (zipfile.BadZipFile, NotASubmission) as error:
-                left.append(f"{path}: {error}")
-                continue
-            for info in archive.infolist():
-                parts = Path(info.filename.lstrip("/")).parts
-                if not info.is_dir() and not any(part.startswith(SKIPPED) for part in parts):
-                    yield File(path.joinpath(*parts), partial(_unzip, archive, info))
         else:
-            yield File(path, partial(read_bytes, entry))
+            yield from _opened(File(path, partial(read_bytes, entry)), left)
+
+
+def _opened(file: File, left: list[str], deep: int = 0) -> Iterator[File]:
+    """The file, or what is in it if it is a zip."""
+    if file.path.suffix.lower() != ".zip" or deep > 2:
+        yield file
+        return
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(file.read()))
+    except (zipfile.BadZipFile, NotASubmission) as error:
+        left.append(f"{file.path}: {error}")
+        return
+    for info in archive.infolist():
+        parts = Path(info.filename.lstrip("/")).parts
+        if not info.is_dir() and not any(part.startswith(SKIPPED) for part in parts):
+            inside = File(file.path.joinpath(*parts), partial(_unzip, archive, info))
+            yield from _opened(inside, left, deep + 1)
 
 
 def _unzip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -130,12 +138,13 @@ def _unzip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         raise NotASubmission(f"it is larger than {LARGEST >> 20} MB")
     try:
         return archive.read(info)
-    except (RuntimeError, zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # each way of packing has its own
         raise NotASubmission(f"it cannot be read: {error}") from error
 
 
 def owner(name: str, *, folder: bool = False) -> tuple[str, str, str]:
     """Whose a file or folder of this name is, the platform's number for them, and the rest."""
+    name = unicodedata.normalize("NFC", name)  # macOS writes some letters as two
     for layout in LAYOUTS:
         if not folder or layout.get("folders"):
             if match := re.fullmatch(layout["pattern"], name):
@@ -159,8 +168,9 @@ def _number(name: str) -> str:
 
 
 def _version(file: File) -> list[int]:
-    """Of Teams's folders "Version 2"."""
-    return [int(n) for n in re.findall(r"Version (\d+)", str(file.path))]
+    """Of Teams's folders "Version 2", and the date in Blackboard's names."""
+    found = re.findall(r"(?<=Version )\d+|(?<=_attempt_)[\d-]+", str(file.path))
+    return [int(number.replace("-", "")) for number in found]
 
 
 def _known(notebook: NotebookNode, problem_set: ProblemSet) -> int:

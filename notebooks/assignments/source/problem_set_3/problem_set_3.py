@@ -100,6 +100,9 @@ for rows, columns, kind in [(4, 9, torch.float32), (9, 4, torch.float64), (1, 6,
         grown = parts * (sigma / sigma[0]) ** (2 * steps)
         same(power_iteration(matrix, start, steps), (sigma * grown).norm() / grown.norm(),
              f"{steps} steps on a random matrix {rows, columns}", cause="see the formula")
+same(power_iteration(torch.diag(torch.tensor([1.0, 0.99])), ones, 100),
+     ((1 + 0.99**402) / (1 + 0.99**400)) ** 0.5, "100 steps where each does little",
+     cause="all steps that are asked for count")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "power-iteration-edges", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -261,6 +264,9 @@ for number, (taps, (high, wide)) in enumerate(cases):
     same(circular_norm(kernel, (high, wide)), torch.linalg.matrix_norm(dense, 2),
          f"a random kernel {taps} on {high} x {wide} pixels", cause="see the formula")
 same(circular_norm(torch.full((2, 2), -1.0), (5, 5)), 4.0, "a negative kernel", cause="no abs")
+down, across = torch.arange(5)[:, None] / 5, torch.arange(7) / 7
+same(circular_norm(torch.cos(2 * math.pi * (down - 2 * across)), (5, 7)), 17.5, "a slanting wave",
+     cause="all frequencies count, 5 x 7 of them")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "circular-norm-time", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
@@ -349,6 +355,10 @@ for number, (shape, size) in enumerate(cases):
             for a in range(shape[2]) for b in range(shape[3]))]).reshape(len(units), -1)
     same(channel_norm(weight, size), torch.linalg.matrix_norm(dense, 2),
          f"random weights {shape} on {size}", cause="see the formula")
+down, across = torch.arange(5)[:, None] / 5, torch.arange(7) / 7
+wave = torch.cos(2 * math.pi * (down - 2 * across))
+same(channel_norm(torch.stack([3 * wave, 4 * wave])[None], (5, 7)), 87.5, "two slanting waves",
+     cause="all frequencies count, 5 x 7 of them")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -580,11 +590,14 @@ same(network_bound(nn.Sequential(linear([[1.0, 2.0]]), nn.GELU())), math.inf,
 same(network_bound(nn.Sequential(linear([[3.0, 4.0]]), nn.ReLU())), 5.0, "a network without one",
      cause="infinity is for kinds of layers that are not known")
 ### BEGIN HIDDEN TESTS
-for stranger in (nn.MaxPool2d(3, 2), nn.Softplus(beta=3), nn.Bilinear(2, 2, 2), nn.LayerNorm(2),
-                 nn.Tanh(), nn.Dropout(), nn.BatchNorm1d(1), nn.Conv1d(1, 1, 1), nn.Identity(),
-                 nn.ELU()):
-    same(network_bound(nn.Sequential(linear([[1.0, 0.0]]), stranger, nn.ReLU())), math.inf,
-         str(stranger), cause="a kind that is not among the four")
+strangers = (nn.MaxPool2d(3, 2), nn.Softplus(beta=3), nn.Bilinear(2, 2, 2), nn.LayerNorm(2),
+             nn.Tanh(), nn.Dropout(), nn.BatchNorm1d(1), nn.Conv1d(1, 1, 1), nn.Identity(),
+             nn.ELU(), nn.SELU(), nn.Hardswish())
+for place, stranger in enumerate(strangers):
+    layers = [linear([[1.0, 0.0]]), nn.ReLU()]
+    layers.insert(place % 3, stranger)
+    same(network_bound(nn.Sequential(*layers)), math.inf, str(stranger),
+         cause="a kind that is not among the four")
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -299,6 +299,8 @@ for kind in (torch.float32, torch.float64):
     w, y = torch.tensor([2000.0, -3000.0], dtype=kind), torch.tensor([-1.0, -1.0], dtype=kind)
     same(worst_loss(x, y, w, 0.0, 0.5), torch.tensor([4500.0, 0.0]), "margins of -4500 and 500",
          cause="overflow, or a clamp")
+same(worst_loss(torch.tensor([[1.0]]), torch.tensor([-1.0]), torch.tensor([6.0]), 0.0, 0.0),
+     torch.tensor([6.0024757]), "a margin of -6", cause="it is not so large that 1 does not count")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -572,12 +574,15 @@ class Hill(nn.Module):
 
 
 class Bend(nn.Module):
-    """The second pixel lowers the loss as long as the first is below .6, which
-    it has to stay."""
+    """The second pixel lowers the loss where the first is below `bend`."""
+
+    def __init__(self, bend):
+        super().__init__()
+        self.bend = bend
 
     def forward(self, images):
         first, second = images.unbind(1)
-        score = first + 3 * (first - 0.6) * second
+        score = first + 3 * (first - self.bend) * second
         return torch.stack([torch.zeros_like(score), score], dim=1)
 
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -604,6 +609,10 @@ for shape, classes, step, steps in [((6, 1, 3, 2), 4, 0.03, 10), ((1, 5), 2, 0.0
         flat = flat + step * (((rest @ second.T) * torch.cos(flat @ first)) @ first.T).sign()
     same(projected_steps(model, pictures, labels, 0.9, step, steps), flat.view(shape),
          f"pictures {shape}, {steps} steps", cause="see the formula")
+near = torch.tensor([[0.48, 0.32, 0.75]], dtype=torch.float64)
+same(projected_steps(Hill(0.5, 0.3, 0.75), near, truth, 0.5, 0.1, 1),
+     torch.tensor([[0.58, 0.22, 0.75]]), "a step of .1 from near the peak",
+     cause="the last point is wanted, not the best; and a slope of 0 moves nothing")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-ball", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -625,9 +634,12 @@ for eps, step, steps in [(0.1, 0.5, 3), (0.02, 0.015, 40), (0.6, 0.2, 9), (0.0, 
     same(found.clamp(0, 1), found, "pixels outside [0, 1]", cause="out of the box")
     same(pictures, before, "the pictures after the call", cause="changed in place")
 
-picture, truth = torch.tensor([[0.3, 0.5]], dtype=torch.float64), torch.tensor([0])
-same(projected_steps(Bend(), picture, truth, 0.25, 0.1, 20), torch.tensor([[0.55, 0.25]]),
-     "twenty steps of .1 with eps .25", cause="projected at the end only")
+truth = torch.tensor([0])
+for first, furthest, bend in [(0.3, 0.55, 0.6), (0.9, 1.0, 1.05)]:  # where ball and box end
+    picture = torch.tensor([[first, 0.5]], dtype=torch.float64)
+    same(projected_steps(Bend(bend), picture, truth, 0.25, 0.1, 20),
+         torch.tensor([[furthest, 0.25]]), "twenty steps of .1 with eps .25",
+         cause="projected at the end only")
 hill = Hill(2.0, 0.9, -1.0)  # far away, but for one pixel: only the bounds stop the others
 pictures = torch.tensor([[0.2, 0.1, 0.6], [0.9, 0.9, 0.3]], dtype=torch.float64)
 same(projected_steps(hill, pictures, torch.tensor([0, 0]), 0.25, 0.1, 8)[:, [0, 2]],
