@@ -876,13 +876,16 @@ def test_a_table_without_its_columns_is_refused(tmp_path):
 def test_marks_set_by_hand_are_kept_and_exported(tmp_path):
     result = {"student": "Anna B", "set": "problem_set_0", "id": "77", "reason": None, "notes": [],
               "tests": {"t": {"marks": 3, "points": 5}}, "open": {}}  # fmt: skip
-    tables.write([result], tmp_path, [])
+    tables.write([result], tmp_path)
     for edit in (("3,5,3,0,,", "4.5,5,3,0,,"), ("4.5,5,3,0,4.5,", "2,5,3,0,2,")):
         text = (tmp_path / "grades.csv").read_text(encoding="utf-8-sig")
         assert edit[0] in text
         (tmp_path / "grades.csv").write_text(text.replace(*edit), encoding="utf-8")
-        tables.write([result], tmp_path, [])
+        tables.write([result], tmp_path)
     assert "2,5,3,0,2," in (tmp_path / "grades.csv").read_text(encoding="utf-8-sig")
+    tables.write([result | {"failed": "NOT GRADED"}], tmp_path)
+    assert "2,5,,,2,NOT GRADED," in (tmp_path / "grades.csv").read_text(encoding="utf-8-sig")
+    tables.write([result], tmp_path)
     assert (tmp_path / "moodle.csv").read_text(encoding="utf-8-sig").splitlines() == [
         "Identifier,Full name,problem_set_0", "Participant 77,Anna B,2",
     ]  # fmt: skip

@@ -27,6 +27,7 @@ from tools.classroom.wire import LONGEST
 from tools.environment import ROOT
 
 NOTHING = "nothing was handed in"
+LOOKED = "Tried to reach {}, which is not in this problem set."
 CHANGED = (
     "{} changes its argument `{}`. Likely cause: something like `+=`, a method whose name ends in "
     "`_`, or requires_grad, eval() or backward() on what was given, and not on a copy."
@@ -83,14 +84,11 @@ def mark(
                 marks = 0 if message else test["points"]
                 test |= {"marks": marks, "message": message[:LONGEST], "part": part}
             if part == "visible":
-                for name in sorted(submission.looked):
-                    note = f"Tried to reach {name}, which is not in this problem set."
-                    result["notes"].append(note)
+                result["notes"] += map(LOOKED.format, sorted(submission.looked))
         for name, argument in submission.changed.items():
             last = result["tests"][problem_set.exercises[problem_set.functions[name]][-1]]
             if last["marks"]:
-                said = CHANGED.format(name, argument)
-                last |= {"marks": 0, "part": "visible", "message": said}
+                last |= {"marks": 0, "message": CHANGED.format(name, argument), "part": "visible"}
     for question, answer in found.open.items():
         result["open"][question]["answer"] = answer
     return result
@@ -114,32 +112,29 @@ def _test(
         last = max(proxies, key=lambda proxy: proxy.called)
         if not last.called:
             raise
-        if last.last is None:
+        if (got := last.last) is None:
             return f"{last.__name__} returned nothing. Is a `return` missing?"
-        shape = f" of shape {tuple(last.last.shape)}" if torch.is_tensor(last.last) else ""
-        returned = f"{last.__name__} returned a {type(last.last).__name__}{shape}"
-        why = f"{type(error).__name__}: {error}"
-        return f"{returned}, with which the test could not go on ({why})."
+        shape = f" of shape {tuple(got.shape)}" if torch.is_tensor(got) else ""
+        why = f"with which the test could not go on ({type(error).__name__}: {error})"
+        return f"{last.__name__} returned a {type(got).__name__}{shape}, {why}."
     return ""
 
 
 def prepare(sets: list[ProblemSet]) -> None:
-    """Before the first `mark`. MNIST is fetched here: submissions know nothing of a proxy."""
+    """Before the first `mark`. MNIST is fetched here: submissions know nothing of a proxy.
+
+    Raises RuntimeError where a set's own cells fail on this machine: no student's fault.
+    """
     torch.set_num_threads(1)
-    with suppress(data.DataUnavailable):  # `check` says which set cannot do without
+    with suppress(data.DataUnavailable):  # a cell says which set cannot do without
         data.load_mnist("test")
     running.start(sets)
-
-
-def check(problem_set: ProblemSet) -> None:
-    """Raise RuntimeError where the set's own cells fail on this machine: no student's fault."""
-    with running.Submission(problem_set) as submission:
-        for cell in problem_set.of("given").values():
-            if error := submission.run(cell.source, given=True)["error"]:
-                raise RuntimeError(
-                    f"{problem_set.name}: a cell of its own fails on this machine, so nothing was "
-                    f"marked.\n\n{cell.source}\n\n{error}"
-                )
+    for each in sets:
+        with running.Submission(each) as submission:
+            for cell in each.of("given").values():
+                if error := submission.run(cell.source, given=True)["error"]:
+                    why = "a cell of its own fails on this machine, so nothing was marked."
+                    raise RuntimeError(f"{each.name}: {why}\n\n{cell.source}\n\n{error}")
 
 
 def nothing(problem_set: ProblemSet, reason: str | None) -> dict:
@@ -175,38 +170,33 @@ def grade(
     if not sets:
         raise ValueError(f"folder: no notebook in {folder} has cells of a problem set")
     prepare(sets)
-    for each in sets:
-        check(each)
 
     def job(person: str, each: ProblemSet) -> dict:
         file = handed["files"].get((person, each.name))
-        reason = reasons.get((person, each.name), NOTHING) if file is None else None
-        result = _job(person, each, file, reason, to, cell=cell, whole=whole)
-        result["id"] = handed["people"][person]
-        text = feedback.page(result, each, by_hand, show_hidden=show_hidden)
-        tables.replace(to / tables.page(result), text)
-        return result
-
-    results, failures = [], []
-    with ThreadPoolExecutor(machine.cores()) as pool:
-        futures = {pool.submit(job, person, each): (person, each.name)
-                   for each in sets for person in handed["people"]}  # fmt: skip
+        result = nothing(each, None if file else reasons.get((person, each.name), NOTHING))
+        result |= {"student": person, "set": each.name, "id": handed["people"][person]}
         try:
-            for future in tqdm(as_completed(futures), total=len(futures), unit="submission"):
-                try:
-                    results.append(future.result())
-                except Exception as error:
-                    reason = "NOT GRADED, the grader itself failed: "
-                    reason += f"{type(error).__name__}: {error}"
-                    failures.append(dict(zip(("student", "set"), futures[future]), reason=reason))
+            marked = _marked(result, each, file, to, cell=cell, whole=whole)
+            text = feedback.page(marked, each, by_hand, show_hidden=show_hidden)
+            tables.replace(to / tables.page(marked), text)
+            return marked
+        except Exception as error:
+            why = f"NOT GRADED, the grader itself failed: {type(error).__name__}: {error}"
+            return result | {"failed": why}
+
+    with ThreadPoolExecutor(machine.cores()) as pool:
+        futures = [pool.submit(job, person, each) for each in sets for person in handed["people"]]
+        try:
+            done = tqdm(as_completed(futures), total=len(futures), unit="submission")
+            results = [future.result() for future in done]
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     results.sort(key=lambda result: (result["student"], result["set"]))
-    tables.write(results, to, failures)
+    tables.write(results, to)
     tables.replace(to / "not-graded.txt", "".join(f"{line}\n" for line in left))
-    if failures:
-        raise RuntimeError("\n".join("{student}, {set}: {reason}".format(**f) for f in failures))
+    if failures := [result for result in results if "failed" in result]:
+        raise RuntimeError("\n".join("{student}, {set}: {failed}".format(**f) for f in failures))
     return to
 
 
@@ -230,25 +220,21 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _job(
-    person: str, problem_set: ProblemSet, file, reason: str | None, to: Path, **limits: float
-) -> dict:
-    """The result for one submission: the stored one, or a new one if that is of something else."""
-    path = to / "results" / person / f"{problem_set.name}.json"
+def _marked(result: dict, problem_set: ProblemSet, file, to: Path, **limits: float) -> dict:
+    """`result` with the marks of a file, if there is one: the stored ones, or new ones where those
+    are of something else."""
+    path = to / "results" / result["student"] / f"{problem_set.name}.json"
     cells = [[cell.cell_type, cell.source, cell.metadata] for cell in problem_set.cells]
-    key = digest(file and file.digest, reason, cells, limits, _code())
+    key = digest(file and file.digest, result, cells, limits, _code())
     with suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
             return stored
-    if file is None:
-        result = nothing(problem_set, reason)
-    else:
-        result = mark(problem_set, file.notebook, **limits)
+    if file:
+        result = result | mark(problem_set, file.notebook, **limits)
         if file.path.name != f"{problem_set.name}.ipynb":
             result["notes"].append(f"Handed in as {file.path}.")
-    result |= {"key": key, "student": person, "set": problem_set.name}
-    tables.replace(path, json.dumps(result))
+    tables.replace(path, json.dumps(result | {"key": key}))
     return result
 
 

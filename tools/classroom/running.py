@@ -54,7 +54,7 @@ def patience(seconds: float) -> float:
 def allowed(problem_set: ProblemSet) -> list[str]:
     """What the set's own cells import from course_utils, or tell students to."""
     text = "\n".join(cell.source for cell in problem_set.of("given", "text").values())
-    found = re.findall(r"from course_utils([\w.]*) import ([\w, ]+)", text)
+    found = re.findall(r"from course_utils([\w.]*) import (\([^)]+\)|[\w, ]+)", text)
     return sorted({f"{m}.{n}".strip(".") for m, names in found for n in re.findall(r"\w+", names)})
 
 
@@ -109,7 +109,8 @@ class Submission:
         self.request["folder"] = self.open.enter_context(folder)
         self._begin()
         # Whatever a process does, or leaves half said, nobody waits for it longer than this.
-        timer = threading.Timer(self.until + self.cell - time.monotonic(), self._end)
+        left = self.until + self.cell - time.monotonic()
+        timer = threading.Timer(left, lambda: self.life.close())
         timer.daemon = True
         timer.start()
         self.open.callback(timer.cancel)
@@ -117,9 +118,6 @@ class Submission:
 
     def __exit__(self, *_) -> None:
         self.open.close()
-
-    def _end(self) -> None:
-        self.life.close()
 
     def _begin(self) -> None:
         (self.pipe, theirs), (self.life, end) = Pipe(), Pipe()
@@ -209,9 +207,12 @@ class Proxy:
                 return len(callbacks) - 1 if ours else None
 
             def reducer_override(_, part):
-                if type(part) is torch.Tensor and part.nbytes < part.untyped_storage().nbytes():
-                    return part.clone().__reduce_ex__(4)  # a slice, and not all that it is of
-                return NotImplemented
+                if type(part) is not torch.Tensor:
+                    return NotImplemented
+                part = part if part.is_leaf else part.detach()  # the grader keeps what it is from
+                if part.nbytes < part.untyped_storage().nbytes():
+                    part = part.clone()  # a slice, and not all that it is of
+                return part.__reduce_ex__(4)
 
         Pickler(file := io.BytesIO()).dump(value)
         return file.getvalue()
@@ -225,7 +226,7 @@ class Proxy:
             number, times = header["callback"]
             try:
                 result = derivative(callbacks[number], times, decode(header["value"], blob))
-                send(self.pipe, {}, self.pack(detached(result), callbacks))
+                send(self.pipe, {}, self.pack(result, callbacks))
             except Exception as error:
                 failures.append(error)
                 send(self.pipe, {"failed": str(error)})
@@ -286,9 +287,3 @@ def derivative(function, times: int, inputs: list):
         )
 
     return nth(times, *inputs)
-
-
-def detached(value):
-    if isinstance(value, tuple):
-        return tuple(map(detached, value))
-    return value.detach() if isinstance(value, torch.Tensor) else value

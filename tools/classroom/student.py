@@ -250,8 +250,7 @@ def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleTyp
 def limit_seconds(seconds: float) -> None:
     """Of processor time; never more than there was allowed before."""
     most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    soft = int(seconds) + 1
-    soft = soft if most == resource.RLIM_INFINITY else min(soft, most)
+    soft = min(int(seconds) + 1, sys.maxsize if most == resource.RLIM_INFINITY else most)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, most))
 
 

@@ -123,13 +123,12 @@ def marks_by_hand(result: dict, by_hand: dict) -> dict[str, tuple[float | None, 
     return given
 
 
-def write(results: list[dict], to: Path, failures: list[dict]) -> None:
+def write(results: list[dict], to: Path) -> None:
     """Write grades.csv, by-hand.csv with a row for each answer that waits for marks, and both as
     Canvas and Moodle import grades.
 
-    Submissions that could not be marked (`failures`, each with "student", "set" and "reason") have
-    rows without marks. No row that the teacher filled in is ever dropped: where an answer changed,
-    there are two.
+    What the grader failed on has marks where the teacher set them, and none else. No row that the
+    teacher filled in is ever dropped: where an answer changed, there are two.
     """
     by_hand = read_by_hand(to / "by-hand.csv")  # the teacher may have gone on writing
     overrides, rows = read_overrides(to / "grades.csv"), []
@@ -149,27 +148,23 @@ def write(results: list[dict], to: Path, failures: list[dict]) -> None:
         tests = sum(test["marks"] for test in result["tests"].values())
         waiting = any(marks is None for marks, _ in given.values())
         extra = sum(marks or 0 for marks, _ in given.values())
-        remarks = [result["reason"], *result["notes"]]
-        remarks += ["Waits for marks in by-hand.csv."] if waiting else []
+        waits = "Waits for marks in by-hand.csv." if waiting else ""
+        remarks = [failed := result.get("failed"), result["reason"], *result["notes"], waits]
         every = [*result["tests"].values(), *result["open"].values()]
         override, number_of = overrides.get(key(result)), result.get("id", "")
+        marks = None if failed else tests + extra
         rows.append(who | {
-            "marks": number(tests + extra if override is None else override),
-            "out_of": sum(one["points"] for one in every), "tests": number(tests),
-            "by_hand": None if waiting else number(extra), "override": number(override),
+            "marks": number(marks if override is None else override),
+            "out_of": sum(one["points"] for one in every), "tests": number(marks and tests),
+            "by_hand": None if waiting or failed else number(extra), "override": number(override),
             "remark": plain(" ".join(filter(None, remarks))), "row": key(result),
             "id": number_of, "participant": f"Participant {number_of}".strip(),
         })  # fmt: skip
-    rows += [
-        {"student": plain(f["student"]), "problem_set": f["set"], "remark": plain(f["reason"])}
-        for f in failures
-    ]
     grades = pd.DataFrame(rows, columns=[*COLUMNS, "id", "participant"])
     grades = grades.sort_values(["student", "problem_set"])
     tables = {"grades": grades[[*COLUMNS]], "by-hand": pd.DataFrame(hand.values(), columns=BY_HAND)}
-    people = grades.dropna(subset="row").pivot_table(
-        "marks", ["student", "id", "participant"], "problem_set", aggfunc="first"
-    )
+    who = ["student", "id", "participant"]
+    people = grades.pivot_table("marks", who, "problem_set", aggfunc="first")
     for name, columns in EXPORTS.items():
         names = {ours: column for column, ours in columns.items()}
         table = people.reset_index().rename(columns=names)

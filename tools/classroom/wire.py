@@ -4,10 +4,10 @@ Both import it, so it knows nothing of tests and marks. What comes from the stud
 read by `receive` and `decode`, and by nothing else.
 """
 
-import decimal
-import fractions
 import hashlib
 import json
+from decimal import Decimal
+from fractions import Fraction
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import nn
 
 MESSAGE = 256 << 20  # bytes
 LONGEST = 20_000  # characters of output kept from a cell
+PLAIN = {bool: bool, int: int, float | Fraction | Decimal: float, str: str.__str__}  # by classes
 
 
 class Strange(ValueError):
@@ -49,17 +50,13 @@ def encode(value, tensors: dict[str, torch.Tensor]):
         native = float if value.dtype == np.longdouble else value.dtype.newbyteorder("=")
         array = torch.from_numpy(np.array(value, native))
         return {"array": [encode(array, tensors), isinstance(value, np.generic)]}
-    for plain in (bool, int, float):
-        if isinstance(value, plain):
+    for kind, plain in PLAIN.items():
+        if isinstance(value, kind):
             return plain(value)
-    if isinstance(value, str):
-        return str.__str__(value)  # that of an Enum is another
     if value is None:
         return None
     if isinstance(value, complex):
         return {"complex": [value.real, value.imag]}
-    if isinstance(value, fractions.Fraction | decimal.Decimal):
-        return float(value)
     if isinstance(value, nn.Module):
         state = [*value.named_parameters(), *value.named_buffers()]
         parts = [[name, encode(tensor, tensors)] for name, tensor in state]
