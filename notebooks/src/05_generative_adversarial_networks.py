@@ -592,15 +592,31 @@ ours = gan.rectifier_generator(400, 400, noise=10, mean=mean_image)
 theirs = gan.maxout_discriminator(120, 120)
 fixed, seen = gan.draw_noise(10, ours.noise, seed=1), {}
 
+# %% [markdown]
+# While it runs in a notebook, you see what the same ten draws of noise become: every 25 rounds
+# their row is drawn anew. Figure 5 keeps some of these moments.
+
+# %%
+from IPython.display import display
+from PIL import Image
+
+def row(images):
+    """Ten pictures side by side, three times as large."""
+    pixels = (255 * torch.cat([*images[:, 0]], dim=1)).byte()
+    return Image.fromarray(pixels.numpy()).resize((840, 84), Image.NEAREST)
+
+# %%
 def look(rounds):
-    """Keep what the same ten draws of noise become after some of the rounds."""
+    """Keep what the ten draws become after some of the rounds, and show it."""
     with torch.no_grad():
         seen[rounds] = ours.eval()(fixed)
     ours.train()
+    live.update(row(seen[rounds]))
 
-# %%
+# %% tags=["remove-output"]
+live = display(row(torch.zeros(10, 1, 28, 28)), display_id=True)
 look(0)
-report = gan.train_gan(ours, theirs, digits, epochs=2, every=50, watch=look)
+report = gan.train_gan(ours, theirs, digits, epochs=2, every=25, watch=look)
 
 # %% mystnb={"image": {"alt": "Rows of ten small pictures, one row for each of several moments of the training. In the first all ten are the same grey cloud; then come blurred strokes, and in the last rows most are digits. Each column changes slowly from row to row."}}
 moments = [0, 100, 200, 350, 550, 800]

@@ -122,6 +122,24 @@ def test_the_first_explorer_needs_no_kernel(page, lab, number, errors):
     assert not [error for error in errors if "kernel" not in error.lower()]
 
 
+def test_digits_are_redrawn_as_the_generator_learns(page, lab, shots):
+    address, folder = lab
+    notebook = explorer_slice(LECTURES["05"], "live = display(")
+    for cell in notebook.cells:  # 200 rounds in place of 800
+        cell.source = cell.source.replace("train_images[:40_000]", "train_images[:10_000]")
+    nbformat.write(notebook, folder / "live.ipynb")
+    Lab(page, address, "live.ipynb")
+    picture = page.locator(".jp-OutputArea-output img")
+    seen = []
+    for _ in range(4):  # black, grey clouds, ...
+        page.wait_for_function(
+            "seen => { const now = document.querySelector('.jp-OutputArea-output img')?.src;"
+            " return now && !seen.includes(now); }", arg=seen, timeout=240_000)
+        seen.append(picture.evaluate("e => e.src"))
+        picture.screenshot(path=shots / f"live-{len(seen)}.png")
+    assert picture.count() == 1
+
+
 def test_a_saved_notebook_opens_as_it_was(page, lab):
     """Explorers and progress bars, after a new start: no "Error displaying widget"."""
     address, folder = lab
