@@ -32,7 +32,8 @@ if "google.colab" in sys.modules:
 
 # %% [markdown]
 # The number in brackets at its left says that it ran, and as which. While a cell is at work there
-# is a star instead, `[*]`. Now one that prints something:
+# is a star instead, `[*]`. Now one that prints something. (MNIST is a collection of 70,000
+# handwritten digits, small grey pictures; most of this course is about them.)
 
 # %%
 picture = 28 * 28
@@ -51,8 +52,7 @@ print("A digit of MNIST has", picture, "pixels.")
 # ## 2. Is this machine ready?
 #
 # The next cell looks at Python, the packages, the memory and the disk. The first time, it also
-# fetches MNIST, the 70,000 handwritten digits of the course (up to 20 MB); nothing else in this
-# notebook needs the network.
+# fetches MNIST (up to 20 MB); nothing else in this notebook needs the network.
 
 # %% tags=["drift:machine"]
 from course_utils import machine
@@ -117,7 +117,8 @@ plan.times(seconds)
 #
 # ## 5. Choose a path
 #
-# Each lecture builds on those before it. How far in do you want to go?
+# Each lecture builds on those before it. How far in do you want to go? Where a path names some
+# sections of a lecture, run its cells above section 1 as well: they load what the others use.
 #
 # **An evening**
 #

@@ -23,13 +23,19 @@
 #   attack is from the best possible one.
 #
 # **You need** gradient descent, and enough Python to read ten lines. The lecture runs in about a
-# minute. Whatever the slides [5] claim, we check: a cell that ends in a line with *Verdict*
-# compares a statement of the slides with what was measured, and with its *null*, what chance or
-# doing nothing would have given. *Reproduced* means that the whole 95 % interval lies on the
-# slides' side of no effect; of a table it is the *order* that is reproduced. What must hold of
-# every case, a *theorem* above all, is *checked*, and one exception would have violated it. Every
-# few minutes there is something to do: a number to guess, which you type into `guess`, or a
-# function of three lines to write. The terms are in the [glossary](glossary.md).
+# minute. Every few minutes there is something to do: a number to guess, which you type into
+# `guess`, or a function of three lines to write. The terms are in the [glossary](glossary.md).
+#
+# **Whatever the slides [5] claim, we check.** A cell that ends in a *verdict* compares a statement
+# of the slides with what was measured. It shows
+#
+# - the **95 % interval**: with other pictures, or other networks of the kind, the number would be a
+#   little different; made in this way, 95 of 100 intervals contain the true one;
+# - the **null**: what chance, or doing nothing, would have given.
+#
+# *Reproduced* means that the whole interval lies on the slides' side of "no effect"; of a table it
+# is the *order* that is reproduced ($p$ says how often a shuffled table does as well). What must
+# hold of every case, a *theorem* above all, is *checked*: one exception would have violated it.
 #
 # The next cell does nothing unless you are on Colab.
 
@@ -172,9 +178,10 @@ print(f"wrong on the training set: {error_rate(network, images, labels):.2f} %")
 # has trained each network of the slides' tables **ten times**, with ten seeds (`make study` does it
 # again), and a statement about such networks is judged by what all ten say together. Their numbers
 # come with the course. There are six networks in that table (Lecture 2 meets them all). Do their
-# test errors stand in the paper's *order*? And which of the six numbers agree, given that one more
-# seed would move ours, and other test digits the paper's? The null shuffles one of the two lists.
-# (*Exploratory*: we knew the six errors when we chose this question.)
+# test errors stand in the paper's *order*? And which of the six numbers agree with the paper's?
+# (That is, differ by no more than another seed would move ours, and other test digits the paper's.)
+# The null shuffles one of the two lists. (*Exploratory*: we knew the six errors when we chose this
+# question.)
 
 # %% tags=["claim", "claim:classifier"]
 tables = study.read("tables").query("table == 'models'")
@@ -744,8 +751,8 @@ for name, moved in {"r and noise": tilted, "the noise alone": alone}.items():
 # %% [markdown]
 # A direction 60 degrees off still works, if it is followed further: the mixture is twice as long as
 # $r$, so this step is three times the attack's length. So $r$ is no needle. But it
-# may be the only one: beyond a flat border *everything* fools, and here $r$ does all the work while
-# the noise, by itself harmless, rides along. Are there directions that owe nothing to $r$?
+# may still be the only direction that counts: if it alone leads across the border, a mixture with it
+# does, too, whatever harmless noise is added. Are there directions that owe nothing to $r$?
 #
 # Attack again with $r$ projected out of every step, so that what is found is at right angles to it;
 # then with that direction projected out as well, and so on. We look for eight, for each of a hundred
@@ -925,9 +932,10 @@ check("closed-form", closed_form)
 # $$(w_l - w_j) \cdot (x + r) + b_l - b_j \ge 0 \quad (j \ne l) .$$
 #
 # This is a **quadratic program**: a convex problem, with one solution. *Duality* makes it small.
-# Put a price $\mu_j \ge 0$ on each inequality and minimise $\frac12\|r\|^2$ plus the prices times
-# the shortfalls over the box: the pixels part company, and the answer is $r =
-# \text{clip}\big(\sum_j \mu_j (w_l - w_j)\big)$. For *any* prices the value of that minimum is at
+# Put a price $\mu_j \ge 0$ on each inequality: $r$ pays it for each unit by which it falls short,
+# and gets it for each unit to spare. Minimise $\frac12\|r\|^2$ plus all that is paid, over the box:
+# now each pixel can be chosen by itself, and the answer is $r = \text{clip}\big(\sum_j \mu_j (w_l -
+# w_j)\big)$, clipped to the walls of section 5. For *any* prices the value of that minimum is at
 # most $\frac12$ of the true smallest $\|r\|^2$ (an $r$ that meets all inequalities pays nothing,
 # or less), so whatever the search for the best nine prices gives is a length that **no** $r$ can
 # beat.
