@@ -1304,11 +1304,11 @@ plt.show()
 # how many somewhere on the way there?
 
 # %%
-def on_the_way(model, sizes=torch.linspace(0, 0.25, 26)):
+def on_the_way(model):
     """Misread at the end of the sign's way, and anywhere on it, in percent."""
     way = sign_direction(model, few, few_labels)
     missed = torch.stack([predict(model, few + eps * way) != few_labels
-                          for eps in sizes])
+                          for eps in torch.linspace(0, 0.25, 26)])
     return [100 * some.double().mean().item()
             for some in (missed[-1], missed.any(0))]
 
