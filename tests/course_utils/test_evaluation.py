@@ -122,6 +122,21 @@ def test_the_worst_of_all_attacks_never_falls(linear):
         misread(model, images, labels, eps=0.1, attack="two steps")
 
 
+class _Band(nn.Module):
+    """Class 1 where its pixel is .05 to .15 away from .5, on either side."""
+
+    def forward(self, images):
+        inside = 0.05 - ((images[:, 0] - 0.5).abs() - 0.1).abs()
+        return torch.stack([torch.zeros_like(inside), inside], 1)
+
+
+def test_whoever_may_move_further_may_move_as_far_as_before():
+    """One step of .1 lands where the label is another, one of .2 beyond."""
+    images, labels = torch.tensor([[0.51], [0.52]]), torch.tensor([0, 0])
+    table = errors_within(_Band(), images, labels, [0.1, 0.2], attacks=("one step",))
+    assert table["one step"].tolist() == [100, 0] and table["worst"].tolist() == [100, 100]
+
+
 def test_restarts_never_find_less(linear):
     """And the network, the images and PyTorch's random state stay as they were."""
     images, labels = linear[1], linear[2]

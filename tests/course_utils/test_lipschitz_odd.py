@@ -340,6 +340,8 @@ def test_inside_inference_mode():
                                          nn.Linear(48, 4)), 0)  # fmt: skip
         bound = network_bound(model, (2, 6, 6))
         radius = certified_radius(model, torch.ones(3, 2, 6, 6).double())
+        alone = operator_norm(model[0], (2, 6, 6))
+    assert alone == operator_norm(model[0], (2, 6, 6))
     assert bound == network_bound(model, (2, 6, 6)) and radius.shape == (3,)
 
 

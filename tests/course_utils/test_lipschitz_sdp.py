@@ -126,6 +126,18 @@ def test_what_is_false_is_not_proved():
         assert not sdp._proved(matrices, [1.0], rho, np.array(weights, dtype=float))
 
 
+def test_what_only_rounding_decides_is_not_proved():
+    """Here rho is 1 but for the last digit: by Cholesky alone every other draw would pass."""
+    draw = np.random.default_rng(0)
+    for size in (3, 10, 30):
+        for _ in range(10):
+            left, right = (np.linalg.qr(draw.normal(size=(size, size)))[0] for _ in range(2))
+            shrunk = left @ np.diag([1, *[0.5] * (size - 1)]) @ right / 3
+            matrices, weights = [shrunk, 3 * left.T], np.full(size, 9.0)
+            assert not sdp._proved(matrices, [1.0], 1.0, weights)
+            assert sdp._proved(matrices, [1.0], 1 + 1e-9, weights * (1 + 5e-10))
+
+
 @pytest.mark.parametrize("layers, named", [
     ([nn.Linear(4, 4), nn.Linear(4, 2)], "layer '1', a Linear"),
     ([nn.ReLU(), nn.Linear(4, 2)], "layer '0', a ReLU"),
