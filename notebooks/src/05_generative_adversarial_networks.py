@@ -1134,7 +1134,7 @@ print(f"blurred digits are {worse:.0f} times as far away as real ones")
 
 # %%
 from course_utils.attacks import fgsm
-from course_utils.inference import loss_and_gradient
+from course_utils.inference import loss_and_gradient, margin
 
 # Two logits, as of a classifier: 0 for "generated", and D's own for "real".
 two = torch.nn.Sequential(discriminator, torch.nn.ZeroPad1d((1, 0))).eval()
@@ -1220,8 +1220,6 @@ def believed(images):
     return 100 * (logits_of(images) > 0).double().mean().item()
 
 # %%
-from course_utils.inference import margin
-
 def moved(model, images, labels, spared=None, eps=0.02):
     """Mean margin, how far a step moves it, flips, and that over two scales."""
     stepped = fgsm(model, images, labels, eps=eps)
