@@ -82,7 +82,9 @@ print(machine.verdict(findings))
 #   [3. Lipschitz bounds](03_lipschitz_bounds.ipynb),
 #   [4. The fast gradient sign](04_fast_gradient_sign.ipynb) and
 #   [5. Generative adversarial networks](05_generative_adversarial_networks.ipynb);
-# - `assignments`: a **problem set** for each lecture, with hints, tests and solutions.
+# - `assignments`: a **problem set** for each lecture, with hints, tests and solutions;
+# - the [glossary](glossary.md): gradients, logits and spread in two minutes, then all terms from A
+#   to Z.
 #
 # On your machine:
 

@@ -77,7 +77,7 @@ figures.use_style()
 # assumption is about **every** change of a given size. In a space of 784 dimensions these are very
 # different statements, and this lecture is about the difference.
 #
-# Read the formula once more, though: *for a small enough radius*. Taken by its letters it is true.
+# Read the formula once more, though: *for a small enough radius*. Taken literally it is true.
 # A network is a continuous function, so a picture that it gets right lies inside a region of that
 # answer, and some ball around it lies inside, too. What was believed is more: that $\epsilon$ may
 # be as large as a change that *we* hardly notice. So we shall ask two things: can the class be
@@ -1250,7 +1250,7 @@ plt.show()
 # %% [markdown]
 # ## Summary
 #
-# - The **smoothness assumption** is true by its letters: every picture has a small ball of safe
+# - The **smoothness assumption** is literally true: every picture has a small ball of safe
 #   changes. It fails at the size that matters: for every picture that we tried there is a change to a
 #   class of our choice, nearly always less than a third of the way to a real picture of that class.
 # - Finding it is an **optimisation problem** over the pixels: the smallest $\|r\|_2$ with

@@ -816,7 +816,7 @@ pd.DataFrame({"attack": cells(split.errors), "mean digits": cells(straight),
 # ### The half that the slides leave out
 #
 # The paper goes on (section 4.2): the same perturbations, amplified to stddev 0.1. Its formula is
-# $x + 0.1\, (x' - x) / \|x' - x\|_2$. Taken by its letters that makes the
+# $x + 0.1\, (x' - x) / \|x' - x\|_2$. Taken literally that makes the
 # *length* 0.1, a distortion of $0.1 / 28 = 0.0036$: sixteen times *smaller* than the attack's own. It
 # is a stddev of 0.1 only with a factor of 28 more. And there are two ways to give it that:
 # scale *each* picture's perturbation to 0.1, as in section 5, or scale a whole row by *one factor*,
