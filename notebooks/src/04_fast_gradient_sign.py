@@ -1312,6 +1312,7 @@ def on_the_way(model):
     return [100 * some.double().mean().item()
             for some in (missed[-1], missed.any(0))]
 
+# %% tags=["drift:0.5"]
 rows = {name: on_the_way(model) for name, model in hollow.items()}
 columns = ["misread at .25 (%)", "on the way (%)"]
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
