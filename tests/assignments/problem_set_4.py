@@ -520,4 +520,12 @@ def projected_steps(model, images, labels, eps, step, steps):
         points = points.clamp(images - eps, images + eps).clamp(0, 1)
     return points
 '''}, {"projected-steps-test": 0}),
+    "a graph that is used up": ({"adversarial-loss": '''
+def adversarial_loss(model, images, labels, eps, alpha):
+    x = images.clone().requires_grad_()
+    clean = F.cross_entropy(model(x), labels)
+    (slope,) = torch.autograd.grad(clean, x)
+    hostile = F.cross_entropy(model((images + eps * slope.sign()).clamp(0, 1)), labels)
+    return alpha * clean + (1 - alpha) * hostile
+'''}, {"adversarial-loss-trains": 0}),
 }

@@ -406,6 +406,7 @@ LAYOUTS = {
     "Blackboard, again": (
         "HW_annab_attempt_2026-11-20-10-11-12_ps0.ipynb|HW_annab_attempt_2026-11-21-09-00-00_ps0.ipynb",
         "annab", ""),
+    "the set first": ("Set 0 - Anna B.ipynb", "Anna B", ""),
     "macOS's letters": ("Zoe\u0308/problem_set_0.ipynb", "Zo\xeb", ""),
     "zip in a folder of a zip": ("all.zip/Anna B_77_assignsubmission_file_/w.ZIP", "Anna B", "77"),
     "macOS": ("Anna.zip/__MACOSX/._problem_set_0.ipynb|Anna.zip/problem_set_0.ipynb", "Anna", ""),

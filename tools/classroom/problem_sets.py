@@ -278,6 +278,4 @@ def self_study(problem_set: ProblemSet) -> NotebookNode:
 
 def folded(title: str, text: str) -> NotebookNode:
     """A text cell that shows its title until it is clicked on."""
-    return new_markdown_cell(
-        f"<details><summary>{title}</summary>\n\n{text.strip()}\n\n</details>"
-    )
+    return new_markdown_cell(f"<details><summary>{title}</summary>\n\n{text.strip()}\n\n</details>")

@@ -171,7 +171,8 @@ def slopes(result, tensors: list) -> list | None:
     tracked = [tensor for tensor in tensors if tensor.requires_grad]
     if not (tracked and isinstance(result, torch.Tensor) and result.requires_grad) or result.ndim:
         return None
-    return list(torch.autograd.grad(result, tracked, materialize_grads=True, allow_unused=True))
+    with contextlib.suppress(RuntimeError):  # where the graph was used up
+        return list(torch.autograd.grad(result, tracked, materialize_grads=True, allow_unused=True))
 
 
 def fresh() -> None:

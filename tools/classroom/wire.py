@@ -6,9 +6,8 @@ read by `receive` and `decode`, and by nothing else.
 
 import hashlib
 import json
-from decimal import Decimal
-from fractions import Fraction
 from multiprocessing.connection import Connection
+from numbers import Number
 
 import numpy as np
 import torch
@@ -17,7 +16,8 @@ from torch import nn
 
 MESSAGE = 256 << 20  # bytes
 LONGEST = 20_000  # characters of output kept from a cell
-PLAIN = {bool: bool, int: int, float | Fraction | Decimal: float, str: str.__str__}  # by classes
+PLAIN = {bool: bool, int: int, complex: lambda z: {"complex": [z.real, z.imag]}, Number: float,
+         str: str.__str__}  # fmt: skip
 
 
 class Strange(ValueError):
@@ -55,8 +55,6 @@ def encode(value, tensors: dict[str, torch.Tensor]):
             return plain(value)
     if value is None:
         return None
-    if isinstance(value, complex):
-        return {"complex": [value.real, value.imag]}
     if isinstance(value, nn.Module):
         state = [*value.named_parameters(), *value.named_buffers()]
         parts = [[name, encode(tensor, tensors)] for name, tensor in state]
