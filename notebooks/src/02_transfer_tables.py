@@ -465,6 +465,7 @@ def towards(start, way, size):
     factor = (size / distortion(way).clamp(min=1e-9)).view(-1, 1, 1, 1)
     return (start + factor * way).clamp(0, 1)
 
+# %%
 changes = {name: x - originals for name, x in adversarial.items()}
 rivals = {
     "attack": adversarial,
