@@ -52,6 +52,37 @@ def test_a_guess_stands_beside_the_measurement(page, site, shots):
     assert page.get_by_text("You said: in between").is_visible()
 
 
+PLACES = """e => Object.fromEntries([...e.querySelectorAll('.tick, .dot')].map(
+    m => [m.textContent, parseFloat(m.style.left)]))"""
+
+
+@pytest.mark.parametrize(("lecture", "unit", "guess", "measured"), [
+    (0, "in percent", "2.5 %", 1.88), (0, "how many of the thousand", "900", 1000),
+    (2, "how many times", "12", None), (4, "in nats", "-0,5", -1.3863),
+])  # fmt: skip
+def test_a_guess_has_its_place_on_an_axis(page, site, shots, lecture, unit, guess, measured):
+    page.goto(f"{site}/{LECTURES[lecture]}", wait_until="load")
+    form = page.locator("form.guess", has_text=f"({unit})").first
+    form.get_by_label("Your guess").fill(guess)
+    page.keyboard.press("Enter")
+    axis = page.locator(".guess-axis")
+    axis.scroll_into_view_if_needed()
+    page.screenshot(path=shots / f"guess-axis-{lecture}-{unit.split()[0]}.png")
+    at, number = axis.evaluate(PLACES), float(guess.rstrip(" %").replace(",", "."))
+    assert f"your guess {number:g}" in axis.get_attribute("aria-label")
+    if measured is not None:  # to scale: from 0, where one end of the axis is
+        zero = at.get("0")
+        assert (at["▽"] - zero) / (at["●"] - zero) == pytest.approx(number / measured, rel=1e-3)
+    assert all(0 <= place <= 100 for place in at.values())
+
+
+def test_words_have_no_place_on_an_axis(page, site):
+    page.goto(f"{site}/{LECTURES[0]}", wait_until="load")
+    page.locator("form.guess").first.get_by_label("Your guess").fill("2 or 3")
+    page.keyboard.press("Enter")
+    assert page.get_by_text("(you said 2 or 3)").count() and not page.locator(".guess-axis").count()
+
+
 def test_a_link_to_a_verdict_shows_it(page, site):
     page.goto(f"{site}/{LECTURES[2]}#claim-not-stable", wait_until="load")
     assert page.locator("#claim-not-stable").is_visible()

@@ -76,6 +76,8 @@ def test_page_in_light_in_the_dark_and_on_a_phone(page, site, errors, shots, nam
     page.set_viewport_size({"width": PHONE, "height": 844})
     page.wait_for_timeout(300)
     page.screenshot(path=shots / f"site-{named(name)}-phone.png")
+    faults += [f"phone: {fault}" for fault in grave_faults(
+        page, runOnly=["scrollable-region-focusable", "color-contrast", "target-size"])]
     if page.evaluate("document.documentElement.scrollWidth") > PHONE:
         faults += page.evaluate("""() => [...document.querySelectorAll('article *')]
             .filter(e => e.getBoundingClientRect().right > innerWidth + 1)

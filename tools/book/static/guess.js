@@ -20,7 +20,49 @@ function answersOf(question) {
   return { answers, unit };
 }
 
-function reveal({ form, answers }, guess) {
+// The number that a guess in such a unit is about, in a line before "you said": groups are the
+// number, the ends of its interval, or of how many it is.
+const MEASURED = {
+  percent: /(?<value>-?[\d.]+) %[^%\d]*$/,
+  times: /(?<value>-?[\d.]+)(?: \((?<low>-?[\d.]+) to (?<high>-?[\d.]+)\))? times[^\d]*$/,
+  nats: /(?<value>-?[\d.]+); $/,
+  "how many of": /(?<value>\d+) of (?<whole>\d+) \($/,
+};
+
+// An axis from 0 with what was measured and what was guessed; null where either is no number.
+function axisOf(line, unit, guess) {
+  const kind = Object.keys(MEASURED).find((word) => unit.includes(word));
+  const before = line.slice(0, line.indexOf("you said"));
+  const found = kind && !before.startsWith("paper") && before.match(MEASURED[kind])?.groups;
+  const guessed = Number(guess.replace(/[ %]/g, "").replace(",", ".") || NaN);
+  if (!found || !Number.isFinite(guessed)) return null;
+  const told = Object.fromEntries(Object.entries(found).map(([name, text]) => [name, Number(text ?? NaN)]));
+  const all = [0, guessed, ...Object.values(told).filter(Number.isFinite)];
+  const least = Math.min(...all), most = Math.max(...all), room = 0.06 * (most - least) || 1;
+  const at = (value) => `${100 * (value - least + room) / (most - least + 2 * room)}%`;
+  const axis = Object.assign(document.createElement("div"), { className: "guess-axis" });
+  const add = (name, value, text = "") => {
+    const mark = Object.assign(document.createElement("span"), { className: name, textContent: text });
+    mark.style.left = at(value);
+    axis.append(mark);
+    return mark;
+  };
+  add("tick", least, String(least));
+  add("tick", most, String(most));
+  if (told.high > told.low) {
+    add("interval", told.low).style.width = `calc(${at(told.high)} - ${at(told.low)})`;
+  }
+  add("dot", told.value, "●");
+  add("dot guessed-dot", guessed, "▽");
+  const words = `● measured ${told.value}, ▽ your guess ${guessed}`;
+  axis.role = "img";
+  axis.ariaLabel = words;
+  const figure = Object.assign(document.createElement("div"), { className: "guess-figure" });
+  figure.append(axis, Object.assign(document.createElement("small"), { textContent: words }));
+  return figure;
+}
+
+function reveal({ form, answers, unit }, guess) {
   if (!form.isConnected) return;
   form.remove();
   for (const answer of answers) answer.hidden = false;
@@ -28,6 +70,9 @@ function reveal({ form, answers }, guess) {
   const place = answers.flatMap((answer) => [...answer.querySelectorAll("pre")])
     .find((pre) => pre.textContent.includes("you said ?"));
   if (place) {
+    const line = place.textContent.split("\n").find((each) => each.includes("you said ?"));
+    const axis = axisOf(line, unit, guess);
+    if (axis) place.after(axis);
     place.textContent = place.textContent.replace("you said ?", () => `you said ${guess}`);
   } else {
     const said = Object.assign(document.createElement("p"), { className: "guessed" });
@@ -46,7 +91,7 @@ function ask(question, number) {
   form.querySelector("input").id = `guess-${number}`;
   if (unit) form.querySelector("input").before(`(${unit}) `);
   question.append(form);
-  const asked = { form, answers };
+  const asked = { form, answers, unit };
   questions.push(asked);
   for (const answer of answers) {
     answer.classList.add("answer");

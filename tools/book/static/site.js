@@ -15,3 +15,13 @@ addEventListener("DOMContentLoaded", () => {
     });
   }
 });
+// What scrolls by itself, such as a long formula on a phone, can be scrolled with the keyboard, too.
+function reachScrollers() {
+  for (const box of document.querySelectorAll("article :is(div.math, pre, .output.text_html, .pst-scrollable-table-container)")) {
+    const scrolls = box.scrollWidth > box.clientWidth + 1 && !box.querySelector("a, button, input, select");
+    if (scrolls) box.tabIndex = 0;
+    else if (box.tabIndex === 0) box.removeAttribute("tabindex");
+  }
+}
+addEventListener("load", reachScrollers);
+addEventListener("resize", reachScrollers);
