@@ -66,7 +66,8 @@ def lab() -> int:
     (settings / "overrides.json").write_text(json.dumps(LAB_SETTINGS))
     root = getattr(os, "geteuid", lambda: 1)() == 0  # in a container
     options = [f"--LabApp.app_settings_dir={settings}", *["--allow-root"] * root,
-               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+               "--KernelManager.transport_encryption=auto"]  # or it warns of eavesdroppers
     # In the place of this process, so that Ctrl-C is Jupyter's alone, which asks before it ends.
     place = str(lectures.WORK / "00_start.ipynb")
     return environment.enter(sys.executable, "-m", "jupyterlab", place, *options)
