@@ -20,7 +20,7 @@ def verdict_card(verdict) -> str:
         facts["Expected"] = claim.expected
     body = axis(verdict) + "".join(
         f'<div style="margin:.2em 0"><b>{name}:</b> {html.escape(fact)}.</div>'
-        for name, fact in facts.items()
+        for name, fact in facts.items() if fact != "-"  # no paper has a number for it
     )
     body += ("<details><summary>What would contradict this</summary>"
              f"{html.escape(claim.contradicted_by)}</details>")

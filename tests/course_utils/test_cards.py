@@ -41,9 +41,10 @@ def test_a_card_has_all_that_the_line_has_and_what_would_contradict_it(word, ver
     assert card["id"] == f"claim-{verdict.claim.id}"
     sign = {"reproduced": "✓", "theorem": "✓", "checked": "✓", "undecided": "?"}.get(word, "✗")
     assert card.b.string == f"{sign} {word}" and COLOURS[sign] in card.b["style"]
-    for part in (verdict.claim.says, verdict.claim.measures, verdict.text, verdict.claim.paper,
-                 verdict.detail):
+    for part in (verdict.claim.says, verdict.claim.measures, verdict.text, verdict.detail,
+                 verdict.claim.paper.strip("-")):
         assert " ".join(part.split()) in said
+    assert ("Paper:" in said) == (verdict.claim.paper != "-")
     if "null" in verdict.measured:
         assert f"{verdict.claim.null}: {verdict.claim.format(verdict.measured['null'])}." in said
     assert card.details.summary.string == "What would contradict this"
