@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from course_utils.checks import check_attack, check_counts
+from course_utils.checks import check_attack, check_counts, check_labels
 from course_utils.losses import weight_decay_term
 
 
@@ -40,6 +40,7 @@ def fit_linear(model: nn.Module, images: Tensor, labels: Tensor, *, weight_decay
     labels = labels.to(images.device)
     if not isinstance(model, nn.Sequential) or [*map(type, model)] != [nn.Flatten, nn.Linear]:
         raise ValueError(f"model: got {model}, expected a Flatten and a Linear, as in FC10")
+    check_labels(labels, classes=model[1].out_features)
     check_counts(iterations=iterations)
     weight_decay_term(model, weight_decay)
     dtype = torch.float32 if images.device.type == "mps" else torch.float64

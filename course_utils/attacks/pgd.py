@@ -68,9 +68,8 @@ def pgd(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: f
         return (best,)
 
     images, labels = images.detach(), labels.to(images.device)
-    start = torch.zeros_like(images)
-    if generator is not None:
-        start = eps * _random_shift(images, generator, norm)
+    start = (torch.zeros_like(images) if generator is None
+             else eps * _random_shift(images, generator, norm))
     with inference.differentiable(model) as model:
         return inference.in_batches(climb, images, labels, start, batch_size=batch_size)[0]
 

@@ -44,8 +44,7 @@ def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = 
     Source: Tsuzuku, Sato and Sugiyama 2018 (arXiv:1802.04034), Proposition 1.
     """
     logits = logits_of(model, images, batch_size=batch_size)
-    if bound is None:
-        bound = network_bound(model, images.shape[1:])
+    bound = network_bound(model, images.shape[1:]) if bound is None else bound
     check_sizes(bound=bound)
     lead = -margin(logits, logits.argmax(1)).cpu().double()  # bounds may exceed float32
     return (lead / (math.sqrt(2) * bound) if bound else lead.fill_(torch.inf)).to(logits)

@@ -592,6 +592,14 @@ def test_bad_examples_are_refused_before_any_work(change, error, message):
     assert same(state_of(model), before)
 
 
+def test_labels_without_a_unit_are_refused_before_any_work():
+    model, (images, labels) = fully_connected(3, inputs=12), examples()
+    before = state_of(model)
+    with pytest.raises(ValueError, match="labels: got 5, expected 0 to 2"):
+        fit_linear(model, images, labels + 3, progress=False)
+    assert same(state_of(model), before)
+
+
 @pytest.mark.parametrize("option", ["epochs", "batch_size"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, True])
 def test_bad_counts_are_refused(option, value):
