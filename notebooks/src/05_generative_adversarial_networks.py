@@ -597,13 +597,17 @@ fixed, seen = gan.draw_noise(10, ours.noise, seed=1), {}
 # their row is drawn anew. Figure 5 keeps some of these moments.
 
 # %%
-from IPython.display import display
+import io
+
+import ipywidgets
 from PIL import Image
 
 def row(images):
-    """Ten pictures side by side, three times as large."""
-    pixels = (255 * torch.cat([*images[:, 0]], dim=1)).byte()
-    return Image.fromarray(pixels.numpy()).resize((840, 84), Image.NEAREST)
+    """Ten pictures side by side, three times as large, as a PNG."""
+    pixels = (255 * torch.cat([*images[:, 0]], dim=1)).byte().numpy()
+    large = Image.fromarray(pixels).resize((840, 84), Image.NEAREST)
+    large.save(png := io.BytesIO(), "png")
+    return png.getvalue()
 
 # %%
 def look(rounds):
@@ -611,10 +615,11 @@ def look(rounds):
     with torch.no_grad():
         seen[rounds] = ours.eval()(fixed)
     ours.train()
-    live.update(row(seen[rounds]))
+    strip.value = row(seen[rounds])
 
-# %% tags=["remove-output"]
-live = display(row(torch.zeros(10, 1, 28, 28)), display_id=True)
+# %%
+strip = ipywidgets.Image(value=row(torch.zeros(10, 1, 28, 28)))
+display(strip)
 look(0)
 report = gan.train_gan(ours, theirs, digits, epochs=2, every=25, watch=look)
 

@@ -124,7 +124,7 @@ def test_the_first_explorer_needs_no_kernel(page, lab, number, errors):
 
 def test_digits_are_redrawn_as_the_generator_learns(page, lab, shots):
     address, folder = lab
-    notebook = explorer_slice(LECTURES["05"], "live = display(")
+    notebook = explorer_slice(LECTURES["05"], "strip = ipywidgets.Image(")
     for cell in notebook.cells:  # 200 rounds in place of 800
         cell.source = cell.source.replace("train_images[:40_000]", "train_images[:10_000]")
     nbformat.write(notebook, folder / "live.ipynb")

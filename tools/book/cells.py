@@ -38,9 +38,8 @@ def is_plumbing(source: str) -> bool:
 
 
 def shows_picture(cell: NotebookNode) -> bool:
-    """Whether the cell shows one, and not a live drawing, of which the next figure tells."""
-    live = "remove-output" in cell.metadata.get("tags", [])
-    return not live and any("image/png" in out.get("data", {}) for out in cell.get("outputs", []))
+    """Whether the cell shows one."""
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
 
 
 def show_as_html(cell: NotebookNode) -> None:

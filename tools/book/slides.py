@@ -39,8 +39,7 @@ def paragraphs(source: str) -> list[str]:
 
 def is_shown(cell: NotebookNode) -> bool:
     """Whether a code cell has a figure, a table, a claim or an explorer to show, and no answer."""
-    live = "remove-output" in cell.metadata.get("tags", [])
-    shown = [output.get("data", {}) for output in cell.outputs if not live]
+    shown = [output.get("data", {}) for output in cell.outputs]
     kinds = {mime for data in shown for mime in data if "course-card" not in data.get(mime, "")}
     return bool(kinds & {"image/png", "text/html", claims.MIME_TYPE, laboratory.MIME})
 
