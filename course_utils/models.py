@@ -112,7 +112,7 @@ def convolutional(*, seed: int = 0) -> nn.Sequential:
         nn.utils.skip_init(nn.Conv2d, 16, 32, 4, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
         nn.utils.skip_init(nn.Linear, 32 * 7 * 7, 100), nn.ReLU(),
         nn.utils.skip_init(nn.Linear, 100, 10),
-    ), seed)  # fmt: skip
+    ), seed)
 
 
 def _started(model: nn.Sequential, seed: int) -> nn.Sequential:

@@ -71,7 +71,7 @@ def _recipes_of(section: dict[str, dict]) -> dict[str, Recipe]:
             "options": options,
             "train": getattr(training, told[name]["train"]),
             "precision": getattr(torch, told[name].get("precision", "float32")),
-        })  # fmt: skip
+        })
     return recipes
 
 

@@ -28,7 +28,7 @@ TARGETS = {
                     "for teachers: write the students' versions of the problem sets"),
     "grade": ("grade", "for teachers: mark a folder of submissions"),
     "setup": ("setup", "only make or update the environment in .venv"),
-}  # fmt: skip
+}
 TAKE_NAMES = ("notebooks", "grade", "study", "assignments")
 
 

@@ -118,7 +118,7 @@ def execute_all(
                 # Keep what the kernel says from others on this machine, where jupyter_client can.
                 config=Config(KernelManager={"transport_encryption": "auto"}),
                 resources={"metadata": {"path": str(folder)}},
-            )  # fmt: skip
+            )
             problem = None
             try:
                 clients[name].execute(env=kernel_environment())

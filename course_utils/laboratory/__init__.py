@@ -27,7 +27,7 @@ from course_utils.zoo import STUDY, ZOO, load_model, load_study
 HERE = Path(__file__).parent
 MIME = "application/vnd.course.laboratory+json"  # in a stored notebook: what stands there
 MODULES = ("networks", "attacks", "pad", "laboratory", "game", "arena", "transfer", "walk",
-           "frequency", "mount")  # fmt: skip
+           "frequency", "mount")
 # Networks of 784-100-100-10 rectifiers (Lectures 3 and 4), by how they were trained.
 STUDIED = {
     "rectifiers": "none",
@@ -36,7 +36,7 @@ STUDIED = {
     "rectifiers (penalised)": "Lipschitz penalty",
 }
 NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF",
-            *STUDIED)  # fmt: skip
+            *STUDIED)
 LAYERS = ("AlexNet, conv1, untrained", "EfficientNet-Lite0, stem, trained")  # of Lecture 3
 # What the site has.
 FILES = (*NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator", *LAYERS)

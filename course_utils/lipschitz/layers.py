@@ -24,7 +24,7 @@ POOLS = {
     nn.AvgPool2d: (nn.AvgPool1d, ("kernel_size", "stride", "padding"),
                    ("ceil_mode", "count_include_pad")),
     nn.AdaptiveAvgPool2d: (nn.AdaptiveAvgPool1d, ("output_size",), ()),
-}  # fmt: skip
+}
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LocalResponseNorm, Normalize)
 KINDS = (nn.Linear, nn.Conv2d, *POOLS, *NORMS, *ACTIVATIONS, *UNCHANGED)
 

@@ -7,7 +7,7 @@ from torch.nn.utils import parametrize
 # What a subclass may define without changing what it computes.
 HARMLESS = {"__init__", "__module__", "__doc__", "__qualname__", "__constants__", "extra_repr",
             "__static_attributes__", "__firstlineno__", "__annotations__", "__annotate_func__",
-            "__annotations_cache__", "__getstate__", "__deepcopy__"}  # fmt: skip
+            "__annotations_cache__", "__getstate__", "__deepcopy__"}
 
 
 def kind_of(module: nn.Module, kinds: tuple[type[nn.Module], ...],

@@ -151,7 +151,7 @@ def common(problem_set: ProblemSet) -> list[Answer]:
         return solved(problem_set, {
             this: f"{problem_set.references[this]}\n{source.format(name=name)}"
             for this, name in everywhere.items()
-        })  # fmt: skip
+        })
 
     def below(notebook, source):
         notebook.cells.append(new_code_cell(source))
@@ -235,7 +235,7 @@ def common(problem_set: ProblemSet) -> list[Answer]:
                below(solved(problem_set), f"{function} = 3\nprint({function})"), full),
         Answer(order, "cells from last to first",
                new_notebook(cells=solved(problem_set).cells[::-1]), full),
-    ]  # fmt: skip
+    ]
 
 
 PATCHES = '''
@@ -490,7 +490,7 @@ def hard_coded(problem_set: ProblemSet) -> tuple[NotebookNode, set[str]]:
             name=name, table=base64.b64encode(pickle.dumps(_plain(table))).decode()
         )
         for this, (name, table) in tables.items()
-    }), takes  # fmt: skip
+    }), takes
 
 
 def _plain(value):
@@ -523,7 +523,7 @@ def table(given: dict[tuple[str, str], int]) -> str:
         "repository. Right answers written in another way get full marks, wrong ones lose what is",
         "wrong with them, and tricks gain nothing. Points are those of the tests; open questions",
         "are marked by hand. `python tests/assignments` writes this page.",
-    ]  # fmt: skip
+    ]
     for name, tried in every().items():
         lines += ["", f"## {name}", "", "| | answer | should get | gets |", "|---|---|---|---|"]
         full = sum(problem_sets.read(name).points("test").values())

@@ -50,7 +50,7 @@ def compare(name: str) -> dict[str, float]:
     theirs = error_rate(model, attack(images, labels).clamp(0, 1), labels)
     end = time.perf_counter()
     return {"eps": eps, "ours": ours, "AutoAttack": theirs, "seconds": middle - start,
-            "AutoAttack's seconds": end - middle}  # fmt: skip
+            "AutoAttack's seconds": end - middle}
 
 
 def main(names: list[str]) -> int:

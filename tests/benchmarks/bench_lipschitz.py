@@ -115,13 +115,13 @@ def main() -> int:
     wall, cpu = (
         {method: sum(row[at] for row in result["rows"].values()) for method, result in
          results.items()} for at in (2, 3)
-    )  # fmt: skip
+    )
     sums = pd.DataFrame({
         "seconds": wall,
         "x ours": {method: seconds / wall[OURS] for method, seconds in wall.items()},
         "processor seconds": cpu,
         "GB": {method: result["peak"] for method, result in results.items()},
-    })  # fmt: skip
+    })
     print("\nAll eight layers")
     print(sums.to_string(float_format="{:.4g}".format), flush=True)
 

@@ -118,7 +118,7 @@ def lab(tmp_path_factory) -> Iterator[tuple[str, Path]]:
          "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}",
          "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
         env=env, stdout=log, stderr=log,
-    )  # fmt: skip
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(f"{address}/api", server, home / "log")

@@ -52,7 +52,7 @@ def pages(tmp_path_factory) -> Path:
         ("wrong", "expected"), ("crash", "IndexError: list index out of range"),
         ("syntax", "its cell stopped with SyntaxError"),
     ],
-)  # fmt: skip
+)
 def test_page_begins_with_a_summary_and_fits(browser, pages, shots, kind, says, width):
     page = browser.new_page(viewport={"width": width, "height": 800})
     asked = []

@@ -59,7 +59,7 @@ PLACES = """e => Object.fromEntries([...e.querySelectorAll('.tick, .dot')].map(
 @pytest.mark.parametrize(("lecture", "unit", "guess", "measured"), [
     (0, "in percent", "2.5 %", 1.88), (0, "how many of the thousand", "900", 1000),
     (2, "how many times", "12", None), (4, "in nats", "-0,5", -1.3863),
-])  # fmt: skip
+])
 def test_a_guess_has_its_place_on_an_axis(page, site, shots, lecture, unit, guess, measured):
     page.goto(f"{site}/{LECTURES[lecture]}", wait_until="load")
     form = page.locator("form.guess", has_text=f"({unit})").first

@@ -69,7 +69,7 @@ def test_the_same_as_python(lab_page, name):
     told = lab_page.evaluate(COMPARE, {
         "name": name, "images": images.flatten(1).tolist(), "labels": labels.tolist(),
         "targets": targets.tolist(), "eps": 0.25,
-    })  # fmt: skip
+    })
     ours = {key: np.array([row[key] for row in told["rows"]]) for key in told["rows"][0]}
     with torch.no_grad():
         logits = model(images)
@@ -86,7 +86,7 @@ def test_the_same_as_python(lab_page, name):
     means = ours["distortion"].mean(), result.distortion.mean().item()
     print(f"{name}: logits {np.abs(ours['logits'] - logits.numpy()).max():.1e}, gradient "
           f"{error.max():.1e}, distortion {means[0]:.5f} against {means[1]:.5f}, "
-          f"{told['milliseconds']:.0f} ms")  # fmt: skip
+          f"{told['milliseconds']:.0f} ms")
     assert np.abs(ours["logits"] - logits.numpy()).max() < 1e-4
     assert error.max() < 1e-4
     assert np.abs(ours["sign"] - moved)[clear].max() < 1e-5
@@ -113,7 +113,7 @@ def test_the_scale_undoes_the_attack(lab_page):
     lab_page.click(".lab-go")
     move = "(v) => {const s = document.querySelectorAll('.lab-controls input')[1]; s.value = v;" \
            "const from = performance.now(); s.dispatchEvent(new Event('input'));" \
-           "return performance.now() - from}"  # fmt: skip
+           "return performance.now() - from}"
     times = [lab_page.evaluate(move, v / 20) for v in range(21)]
     assert "instead of" in lab_page.inner_text(".lab-status")
     lab_page.evaluate(move, 0)
@@ -139,7 +139,7 @@ PAPERS = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10",
     ("digit=0&all=1&t=1", laboratory.NETWORKS, "now says"),
     ("transfer", PAPERS, "The first 100"),
     ("frequency", laboratory.LAYERS, "Amplified"),
-], ids=["all networks", "transfer", "frequency"])  # fmt: skip
+], ids=["all networks", "transfer", "frequency"])
 def test_a_move_of_a_slider_takes_less_than_a_frame(page, folder, kind, networks, ready):
     text = PAGE.format(laboratory.place(kind, networks=networks, files="."))
     (folder / "moves.html").write_text(text, encoding="utf-8")
@@ -174,7 +174,7 @@ def test_drawing_by_mouse_and_by_keyboard(lab_page):
     for _ in range(8):
         lab_page.keyboard.press("Shift+ArrowDown")
     white = "document.querySelector('figure canvas').getContext('2d').getImageData(0,0,28,28).data" \
-            ".filter((v, i) => i % 4 == 0 && v > 128).length"  # fmt: skip
+            ".filter((v, i) => i % 4 == 0 && v > 128).length"
     assert lab_page.evaluate(white) >= 8
 
 
@@ -195,7 +195,7 @@ def test_drawing_by_finger(browser, folder):
 def test_weights_that_fail_to_load_get_a_sentence(lab_page):
     lab_page.route("**/network-5.js", lambda route: route.abort())
     lab_page.evaluate("courseLaboratory.networks = {}; for (const s of "
-                      "document.querySelectorAll('script[src*=network]')) s.remove()")  # fmt: skip
+                      "document.querySelectorAll('script[src*=network]')) s.remove()")
     lab_page.select_option("select >> nth=0", "RBF")
     lab_page.wait_for_function(
         "document.querySelector('.lab-status').textContent.includes('could not be loaded')"
@@ -238,7 +238,7 @@ def test_patterns_are_pythons(lab_page):
                 const layer = courseLaboratory.convolutionOf(courseLaboratory.networks[name]);
                 const {pattern, amplified} = courseLaboratory.amplifiedPattern(layer, place);
                 return {pattern: [...pattern], amplified};
-            }""", [name, place])  # fmt: skip
+            }""", [name, place])
             assert told["amplified"] == pytest.approx(norms[place].item(), rel=1e-3)
             ours = torch.tensor(told["pattern"], dtype=torch.float64)
             wanted = amplified_pattern(layer, shape, place).flatten()
@@ -350,7 +350,7 @@ def test_the_games_rounds_are_those_of_python(page, folder, adam, saturating):
         "options": {"discriminatorSteps": 3, "generatorSteps": 2, "discriminatorRate": 3e-2,
                     "generatorRate": 1e-2, "optimiser": "adam" if adam else "sgd",
                     "saturating": saturating},
-    })  # fmt: skip
+    })
     for real, z in zip(points, noise):
         pair = plane.play(*pair, rules, real, z)
     for ours, theirs in zip(map(flat, pair), told, strict=True):

@@ -105,7 +105,7 @@ def test_what_only_the_model_can_tell_costs_it_one_pass(images, targets, words):
         (lambda logits: logits[:1], r"model: gave \(1, 2\), expected logits \(3, classes\)"),
         (lambda logits: logits.detach(), "model: its logits carry no gradient"),
     ],
-)  # fmt: skip
+)
 def test_a_model_that_gives_no_logits_is_named(answer, words):
     model = Counting(answer).train()
     with pytest.raises(ValueError, match=words):

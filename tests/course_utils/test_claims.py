@@ -136,7 +136,7 @@ def test_the_null_in_the_effects_place_changes_the_verdict(claim):
     """Every claim could come out each way, and only one of the ways is the one expected."""
     possible = [COUNTED[claim.kind], "violated"] if claim.kind in COUNTED else [
         "reproduced", "contradicted", "undecided",
-    ]  # fmt: skip
+    ]
     for verdict in possible:
         found = judged(claim, verdict=verdict)
         assert found.verdict == verdict and f"Verdict: {'order ' * (claim.kind == 'table')}" \
@@ -280,7 +280,7 @@ def test_another_verdict_than_expected_fails_for_better_or_worse(number):
     for claim in (claim for claim in CLAIMS.values() if claim.lecture == number):
         others = {"violated"} if claim.kind in COUNTED else {
             "reproduced", "contradicted", "undecided",
-        } - {claim.expected}  # fmt: skip
+        } - {claim.expected}
         for verdict in others:
             cells = whole_lecture(number, **{claim.id: verdict})
             table = report([notebook(*cells)], lectures=[number])

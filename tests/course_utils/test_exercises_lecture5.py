@@ -129,7 +129,7 @@ def test_mistakes_are_named(exercise_id, answer, says):
 
 def test_more_steps_of_the_discriminator_cure_as_well_as_larger_ones(capsys):
     changes = {"generator_steps": 1, "discriminator_steps": 4, "generator_rate": 2e-3,
-               "discriminator_rate": 2e-3}  # fmt: skip
+               "discriminator_rate": 2e-3}
     check("cure", lambda rules: changes, strict=True)
     assert capsys.readouterr().out.startswith("Right.")
 

@@ -23,7 +23,7 @@ def digits(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 @given(
     st.integers(1, 6), st.integers(0, 99), st.sampled_from([0.0, 0.007, 0.25, 2.0]),
     st.sampled_from([(0, 1), (-0.1, 1.5), (-INF, INF)]), st.booleans(),
-)  # fmt: skip
+)
 def test_two_classes_have_a_closed_form(count, seed, eps, bounds, targeted):
     # Logistic regression: whatever the image, the loss falls along w_label - w_other.
     images, labels = digits(count, seed)

@@ -249,7 +249,7 @@ def test_rounds_are_those_of_algorithm_1(images):
     gan.train_gan(
         generator, discriminator, images,
         epochs=3, batch_size=60, learning_rate=rate, average=0, seed=5, progress=False,
-    )  # fmt: skip
+    )
     # Adam's steps follow the sign of the slope, which rounding may turn where it is 0.
     pairs = zip(states((generator, discriminator)), states((g, d)))
     apart = torch.cat([(ours - theirs).abs().ravel() for ours, theirs in pairs])
@@ -269,7 +269,7 @@ def test_steps_of_each_round(images, monkeypatch, steps, expected):
 
     monkeypatch.setattr(training, "_step", counted)
     gan.train_gan(generator, discriminator, images, epochs=2, batch_size=20,
-                  generator_steps=steps, progress=False)  # fmt: skip
+                  generator_steps=steps, progress=False)
     assert (counts["discriminator"], counts["generator"]) == expected
 
 
@@ -309,7 +309,7 @@ def test_plain_gradient_descent_and_an_adversarial_d_step_by_step(images):
             weight -= rate * weight.grad
     ours = bare()
     gan.train_gan(*ours, images, epochs=1, batch_size=60, learning_rate=rate, adam=False, eps=eps,
-                  average=0, seed=5, progress=False)  # fmt: skip
+                  average=0, seed=5, progress=False)
     start = states(bare())
     for mine, theirs, before in zip(states(ours), states((g, d)), start):
         torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-4)
@@ -365,7 +365,7 @@ def test_batch_normalisation_is_that_of_the_mean_weights(images):
     gan.train_gan(
         generator, discriminator, images,
         epochs=100, batch_size=60, learning_rate=0.01, average=0.998, progress=False,
-    )  # fmt: skip
+    )
     values = gan.draw_noise(5000, generator.noise, seed=1)
     with torch.no_grad():
         for layer in generator.eval():

@@ -285,5 +285,5 @@ def test_the_attacks_load_nothing_heavy():
     code = "import sys, course_utils.attacks; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"requests", "pandas", "matplotlib", "IPython", "jupyter", "ipywidgets", "torchvision",
-             "scipy", "pooch"}  # fmt: skip
+             "scipy", "pooch"}
     assert not heavy & set(run.stdout.split())

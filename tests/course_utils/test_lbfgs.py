@@ -405,7 +405,7 @@ class Convolutional(nn.Sequential):
         super().__init__(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5),
             nn.Flatten(), nn.Linear(4 * 36, 3),
-        )  # fmt: skip
+        )
         generator = torch.Generator().manual_seed(0)
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=0.3, generator=generator)

@@ -38,7 +38,7 @@ def odd(seed: int, dtype: torch.dtype) -> nn.Sequential:
     model = nn.Sequential(
         nn.Flatten(), nn.Dropout(0.5), nn.BatchNorm1d(12),
         fully_connected(5, 3, inputs=12, seed=seed),
-    ).to(dtype)  # fmt: skip
+    ).to(dtype)
     model[2].eval()
     model[3][1].eval()
     model[2].weight.requires_grad_(False)
@@ -177,18 +177,18 @@ CALLS = {
     figures.sheets: lambda m, x, y: [{"a": x[:4]}, {"columns": 2}],
     figures.trained_bounds: lambda m, x, y: [frame(x) + 1, frame(x)["a"] + 1, {"title": "t"}],
     figures.transfer_scatter: lambda m, x, y: [{"a": frame(x)}, frame(x), {"xlabel": "x"}],
-}  # fmt: skip
+}
 TRAINING = {training.fit, convex.fit_linear, training.fit_sparse_features, training.fit_rbf,
-            gan.train_gan}  # fmt: skip
+            gan.train_gan}
 # Not for readers: pieces of the above, or what hands the network itself on.
 INSIDE = {"ask", "batches", "copy_of_state", "differentiable", "gradient_in", "in_batches",
-          "per_image"}  # fmt: skip
+          "per_image"}
 KINDS = ("Tensor", "Module", "RBF", "DataFrame", "ndarray", "Mapping")
 
 
 def test_no_public_function_is_left_out():
     modules = (attacks, convex, evaluation, figures, gan, inference, lipschitz, losses, training,
-               transfer)  # fmt: skip
+               transfer)
     public = {
         function
         for module in modules
@@ -196,7 +196,7 @@ def test_no_public_function_is_left_out():
         if inspect.isfunction(function) and not name.startswith("_") and name not in INSIDE
         and function.__module__.startswith(module.__name__)
         and any(kind in str(inspect.signature(function)) for kind in KINDS)
-    }  # fmt: skip
+    }
     assert public == set(CALLS)
 
 
@@ -226,7 +226,7 @@ def snapshot(value: object, weights: bool) -> object:
 @given(
     st.integers(0, 99), st.integers(4, 7), st.sampled_from([torch.float32, torch.float64]),
     st.booleans(),
-)  # fmt: skip
+)
 def test_everything_is_left_as_found(function, seed, count, dtype, wants_gradients):
     images = torch.rand(count, 1, 4, 3, generator=draw(seed)).to(dtype)
     images.requires_grad_(wants_gradients)

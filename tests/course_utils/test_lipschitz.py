@@ -69,7 +69,7 @@ def convolutions(draw):
     layer = nn.utils.skip_init(
         nn.Conv2d, *channels, **pairs, padding=padding, groups=groups,
         padding_mode=draw(st.sampled_from(["zeros", "circular"])),
-    )  # fmt: skip
+    )
     randomised(layer, draw(st.integers(0, 99)))
     try:
         outputs = layer(torch.zeros(1, *shape)).shape
@@ -94,7 +94,7 @@ def circles(draw):
     layer = nn.utils.skip_init(
         nn.Conv2d, *channels, kernel, stride=stride, padding=padding, groups=groups,
         padding_mode="circular",
-    )  # fmt: skip
+    )
     randomised(layer, draw(st.integers(0, 99)))
     return layer, (channels[0], *sides), tuple(h // s for h, s in zip(sides, stride))
 
@@ -161,7 +161,7 @@ def test_frequency_norms_are_singular_values_of_the_whole_circle(case):
     circle = nn.Conv2d(
         layer.in_channels, layer.out_channels, layer.kernel_size, stride=layer.stride,
         dilation=layer.dilation, groups=layer.groups, bias=False,
-    )  # fmt: skip
+    )
     circle.weight = layer.weight
     size = [p * s for p, s in zip(periods, layer.stride)]
     reach = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size)]
@@ -411,7 +411,7 @@ def slope(layer: nn.Module, shape: tuple[int, ...], count: int = 300) -> float:
 @pytest.mark.parametrize("kernel, stride, padding, dilation, windows", [
     (3, 2, 0, 1, 4), (2, 2, 0, 1, 1), (3, 1, 1, 1, 9), ((3, 2), (2, 1), (1, 0), 1, 4),
     (3, 2, 0, 2, 9), (5, 2, 2, 1, 9), (3, 3, 0, 1, 1),
-])  # fmt: skip
+])
 def test_max_pooling_counts_the_windows_of_a_pixel(kernel, stride, padding, dilation, windows):
     pool = nn.MaxPool2d(kernel, stride, padding, dilation)
     bounds = layer_bounds(pool, (1, 11, 11)).iloc[0]
@@ -426,7 +426,7 @@ def test_max_pooling_counts_the_windows_of_a_pixel(kernel, stride, padding, dila
     nn.AvgPool2d(2), nn.AvgPool2d(3, 2, padding=1), nn.AvgPool2d((3, 2), (1, 2), ceil_mode=True),
     nn.AvgPool2d(3, 1, padding=1, count_include_pad=False), nn.AdaptiveAvgPool2d((3, 2)),
     nn.AdaptiveAvgPool2d(1),
-])  # fmt: skip
+])
 def test_average_pooling_agrees_with_its_matrix(pool):
     bounds, true = layer_bounds(pool, (2, 7, 8)).iloc[0], true_norm(pool, (2, 7, 8))
     assert true * (1 - 1e-5) <= bounds.lower <= true * (1 + ROUNDING)

@@ -160,9 +160,9 @@ def backward_hook(layer):
 
 
 RIGHT = [left_alone, new_weight_norm, parametrizations.spectral_norm, parametrizations.orthogonal,
-         backward_hook]  # fmt: skip
+         backward_hook]
 REFUSED = [hooked, prehooked, replaced, old_weight_norm, old_spectral_norm, louder, pruned,
-           hooked_parametrisation, of_another_type, injected]  # fmt: skip
+           hooked_parametrisation, of_another_type, injected]
 
 
 @st.composite
@@ -180,7 +180,7 @@ def odd_modules(draw, changes):
     if draw(st.booleans()):
         other.weight = one.weight
     others = [nn.ReLU(), nn.Sigmoid(), nn.Tanh(), nn.Dropout(0.5), nn.Identity(), other,
-              nn.Sequential(one, nn.ReLU()), Plain(nn.Dropout(0.2), other)]  # fmt: skip
+              nn.Sequential(one, nn.ReLU()), Plain(nn.Dropout(0.2), other)]
     if not flat:
         others += [nn.BatchNorm2d(2), nn.MaxPool2d(3, 1, 1)]
     layers = [one] + draw(st.lists(st.sampled_from(others), max_size=4))
@@ -320,7 +320,7 @@ def test_a_layer_that_stands_twice_counts_twice():
 @pytest.mark.parametrize("change, shown", [
     ({"stride": 2}, {}), ({"padding": 3}, {}), ({"padding": (0, 2)}, {}), ({"dilation": 2}, {}),
     ({"kernel_size": (5, 5)}, ValueError), ({"out_channels": 7}, ValueError),
-])  # fmt: skip
+])
 def test_settings_changed_after_the_layer_was_made(change, shown):
     layer = randomised(nn.Conv2d(2, 3, 3, padding=1), 0)
     vars(layer).update(change)
@@ -337,7 +337,7 @@ def test_settings_changed_after_the_layer_was_made(change, shown):
 def test_inside_inference_mode():
     with torch.inference_mode():
         model = randomised(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(),
-                                         nn.Linear(48, 4)), 0)  # fmt: skip
+                                         nn.Linear(48, 4)), 0)
         bound = network_bound(model, (2, 6, 6))
         radius = certified_radius(model, torch.ones(3, 2, 6, 6).double())
         alone = operator_norm(model[0], (2, 6, 6))

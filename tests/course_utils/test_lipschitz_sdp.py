@@ -30,7 +30,7 @@ def network(widths, kind, seed, spread=0.0):
 @given(
     st.lists(st.integers(1, 8), min_size=3, max_size=5), st.sampled_from(list(KINDS)),
     st.integers(0, 99), st.sampled_from([0.0, 1.0, 3.0]),
-)  # fmt: skip
+)
 @settings(max_examples=60)
 def test_it_lies_between_the_slopes_and_the_product(widths, kind, seed, spread):
     model = network(widths, kind, seed, spread)
@@ -143,7 +143,7 @@ def test_what_only_rounding_decides_is_not_proved():
     ([nn.ReLU(), nn.Linear(4, 2)], "layer '0', a ReLU"),
     ([nn.Linear(4, 2), nn.ReLU()], "an activation at the end"),
     ([nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)], "layer '1', a BatchNorm1d"),
-])  # fmt: skip
+])
 def test_other_networks_are_refused_by_name(layers, named):
     with pytest.raises(ValueError, match=named):
         network_bound_sdp(nn.Sequential(*layers), (4,))

@@ -54,7 +54,7 @@ def test_rectifiers_and_dropout_stand_where_they_should():
     kinds = [type(layer).__name__ for layer in model]
     assert kinds == [
         "Flatten", "Dropout", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"
-    ]  # fmt: skip
+    ]
     assert [layer.p for layer in model if isinstance(layer, nn.Dropout)] == [0.2, 0.5, 0.5]
     plain = fully_connected(6, 5, 3, hidden="rectifier", inputs=12)
     images = torch.rand(4, 12, generator=torch.Generator().manual_seed(0))
@@ -91,7 +91,7 @@ def test_rbf_logits_and_slopes_are_finite_and_smooth_near_and_far():
     ("options", "words"),
     [({"hidden": "tanh"}, "hidden: got 'tanh'"), ({"dropout": (0.2,)}, "dropout: got"),
      ({"dropout": (0.2, 1.0)}, "dropout: got"), ({"dropout": (-0.1, 0)}, "dropout: got")],
-)  # fmt: skip
+)
 def test_bad_kinds_and_shares_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         fully_connected(5, 3, **options)

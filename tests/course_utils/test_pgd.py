@@ -22,7 +22,7 @@ def digits(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Gen
 @given(
     st.integers(0, 99), st.sampled_from([0.0, 0.1, 0.4]), st.booleans(), st.booleans(),
     st.sampled_from([(0, 1), (-0.1, 1.1), (-INF, INF)]),
-)  # fmt: skip
+)
 def test_on_two_classes_it_ends_in_the_corner(seed, eps, targeted, at_random, bounds):
     # A linear model of two classes: the loss is highest where every pixel has moved as far as it
     # may along the sign, from any start, after 2 eps / step steps.
@@ -34,7 +34,7 @@ def test_on_two_classes_it_ends_in_the_corner(seed, eps, targeted, at_random, bo
     moved = pgd(
         model, images, labels, eps=eps, step=0.1, steps=9, bounds=bounds, targeted=targeted,
         generator=generator if at_random else None,
-    )  # fmt: skip
+    )
     torch.testing.assert_close(moved, (images + eps * signs).clamp(*bounds), rtol=0, atol=1e-6)
 
 
@@ -133,7 +133,7 @@ def test_in_l2_on_two_classes_it_ends_along_the_weights(seed, eps, targeted, at_
     moved = pgd(
         model, images, labels, eps=eps, step=eps / 2, steps=60, norm="l2", targeted=targeted,
         bounds=(-INF, INF), generator=generator if at_random else None,
-    )  # fmt: skip
+    )
     torch.testing.assert_close(moved, images + eps * unit, rtol=0, atol=2e-3)
     inside = pgd(model, images, labels, eps=eps, step=eps / 2, steps=9, norm="l2")
     assert (inside - images).flatten(1).norm(dim=1).max() <= eps + 1e-6
@@ -146,7 +146,7 @@ def test_the_l2_start_is_uniform_in_the_ball():
     start = pgd(
         fully_connected(3, inputs=2), images, labels, eps=0.2, step=0, norm="l2",
         generator=generator,
-    )  # fmt: skip
+    )
     radius = (start - images).norm(dim=1) / 0.2
     assert radius.max() <= 1 + 1e-6 and (start - images).mean(0).abs().max() < 0.005
     for share in (0.25, 0.5, 0.75):  # the area within radius r is r^2 of the disc
@@ -165,7 +165,7 @@ def test_the_ratio_climbs(targeted):
     moved = pgd(
         model, images, labels, eps=0.3, step=0.05, steps=8, loss="dlr", targeted=targeted,
         generator=generator,
-    )  # fmt: skip
+    )
     assert (moved - images).abs().max() <= 0.3 + 1e-6
     with torch.no_grad():
         before, after = (uphill * dlr(model(points), labels) for points in (images, moved))

@@ -329,7 +329,7 @@ def unknown_names(cells: list[str]) -> set[str]:
     known, unknown, later = set(dir(builtins)) | {"get_ipython"}, set(), set()
     for cell in cells:
         code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line
-                         for line in cell.splitlines())  # fmt: skip
+                         for line in cell.splitlines())
         nodes = list(ast.walk(ast.parse(re.sub(r":\n(?=\n*\Z)", ": pass\n", code + "\n"))))
         names = [node for node in nodes if isinstance(node, ast.Name)]
         known |= {name.id for name in names if not isinstance(name.ctx, ast.Load)}
@@ -340,7 +340,7 @@ def unknown_names(cells: list[str]) -> set[str]:
             (alias.asname or alias.name).partition(".")[0]
             for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
             for alias in node.names
-        }  # fmt: skip
+        }
         functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
         inside = {id(node) for function in functions for node in ast.walk(function)}
         later |= {name.id for name in names if id(name) in inside}  # asked for when it is called

@@ -300,7 +300,7 @@ def test_the_sign_ignores_dropout_and_the_losses_do_not():
      ({"eps": float("nan")}, "eps: got"), ({"bounds": (1, 0)}, "bounds: got"),
      ({"images": torch.full((90, 12), 2.0)}, "images: got"), ({"labels": torch.zeros(2).long()},
      "labels: got")],
-)  # fmt: skip
+)
 def test_bad_options_of_the_losses_are_refused(loss, options, words):
     images, labels = examples()
     arguments = {"images": images, "labels": labels, "eps": 0.1} | options
@@ -338,7 +338,7 @@ def test_adversarial_training_makes_an_attack_harder():
     for loss in (cross_entropy, partial(adversarial_loss, eps=0.15)):
         model = fully_connected(40, 3, inputs=12)
         fit(model, images, labels, loss=loss, epochs=60, batch_size=30, progress=False,
-            learning_rate=0.02)  # fmt: skip
+            learning_rate=0.02)
         errors.append(error_rate(model, fgsm(model, images, labels, eps=0.15), labels))
     assert errors[1] < errors[0] - 10
 
@@ -431,7 +431,7 @@ def test_the_autoencoder_reports_its_two_errors():
     report = fit_sparse_features(
         model, images, labels, sparsity=0.2, weight_decay=1e-2, epochs=1, batch_size=90,
         learning_rate=1e-12, seed=6, progress=False,
-    )  # fmt: skip
+    )
     pixels = images.flatten(1).double().numpy()
     codes = 1 / (1 + np.exp(-pixels @ encoder.T))
     rebuilt = 1 / (1 + np.exp(-codes @ decoder.T))
@@ -484,7 +484,7 @@ def test_the_autoencoder_rebuilds_better_as_it_learns_and_decays():
     report = fit_sparse_features(
         fully_connected(6, 3, inputs=12), images, labels, weight_decay=1e-2, epochs=60,
         learning_rate=0.05, penalty=0.0, progress=False,
-    )  # fmt: skip
+    )
     errors = report["reconstruction"].dropna()
     assert len(errors) == 60 and errors.iloc[-1] < 0.75 * errors.iloc[0]
     norms = [sparse_fit(autoencoder_decay=decay)[1].weight.norm() for decay in (0.0, 1.0)]
@@ -495,7 +495,7 @@ def test_the_autoencoder_rebuilds_better_as_it_learns_and_decays():
     ("option", "value"),
     [("sparsity", 0.0), ("sparsity", 1.0), ("penalty", -1.0), ("penalty", INF), ("epochs", 0),
      ("autoencoder_decay", -1.0), ("weight_decay", -1.0), ("iterations", 0)],
-)  # fmt: skip
+)
 def test_bad_options_of_the_autoencoder_are_refused_before_any_work(option, value):
     images, labels = examples()
     model = fully_connected(6, 3, inputs=12)
@@ -616,7 +616,7 @@ def test_fit_minimises_the_norms_too():
         fit(
             model, images, labels,
             lipschitz=lipschitz, epochs=100, learning_rate=0.05, progress=False,
-        )  # fmt: skip
+        )
         norms[lipschitz] = [
             np.linalg.norm(layer.weight.detach().numpy(), 2) for layer in linear_layers(model)
         ]

@@ -236,7 +236,7 @@ def test_cells_are_those_of_another_network():
     assert list(cells(table).items()) == [
         (("A", "B"), 1), (("A", "C"), 2), (("B", "A"), 3), (("B", "C"), 5), (("C", "A"), 6),
         (("C", "B"), 7),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def few_digits(monkeypatch):
         "STUDY",
         {"a little": Recipe((3, 10), fit, options, 8, hidden="rectifier", dropout=(0.0, 0.5),
                             copies=2, precision=torch.float16)},
-    )  # fmt: skip
+    )
     return splits
 
 

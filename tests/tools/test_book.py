@@ -97,7 +97,7 @@ def test_check_passes_a_site_that_has_everything(tmp_path):
         ("lecture.html", "claim-panda", "claim-gibbon", "lecture.html: the claim panda is missing"),
         ("claims.html", "lecture.html#claim-panda", "#", "claims.html: the claim panda is missing"),
     ],
-)  # fmt: skip
+)
 def test_check_finds_what_is_broken(tmp_path, name, old, new, said):
     assert old in GOOD[name]
     found = site.problems(write(tmp_path, GOOD | {name: GOOD[name].replace(old, new)}), **WANTED)
@@ -161,7 +161,7 @@ def test_an_explorers_place_is_kept_on_pages_and_slides():
     told = {"kind": "eps=0.1&all=1", "networks": ["FC10(1e-4)"]}
     cell = new_code_cell("laboratory()", outputs=[
         new_output("execute_result", {"text/plain": "words", laboratory.MIME: told})
-    ])  # fmt: skip
+    ])
     notebook = new_notebook(cells=[new_markdown_cell("# A\n\nOne."), cell])
     page = cells.page(notebook).cells[1]
     (slide,) = [c for c in slides.slides(notebook).cells if "outputs" in c]

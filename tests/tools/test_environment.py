@@ -147,7 +147,7 @@ def test_two_set_ups_at_once_make_one_environment(root, monkeypatch):
             stdout=subprocess.PIPE, text=True,
         )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     said = [process.communicate(timeout=60)[0] for process in pair]
     assert [process.returncode for process in pair] == [0, 0]
     assert "".join(said).count("installs") == 1

@@ -81,7 +81,7 @@ def test_numbers_in_prose_are_those_of_outputs_or_code(path):
     [("It is 12.4 %.", None), ("It is 12 %", None), ("1.6", "1.6"), ("12.5", "12.5"), ("13 %", "13"),
      ("$13.5$ and `13.5`, arXiv:1312.6199", None), ("eps .25, of 13 digits", None),
      ("13 of the 20", "13"), ("12 of 20", None), ("## 2. Next\n\n12.4 %", "12.4")],
-)  # fmt: skip
+)
 def test_a_number_that_its_section_did_not_print_is_found(prose, number):
     code = new_code_cell("eps = 0.25", outputs=[new_output("stream", text="error 12.36 %")])
     assert list(unfounded([code, new_markdown_cell(prose)])) == ([number] if number else [])

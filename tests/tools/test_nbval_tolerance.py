@@ -140,7 +140,7 @@ CELLS = [
     ("import sys\nprint('a warning', file=sys.stderr)", None, "", False),
     ("import sys\nprint(sys.executable)", sys.executable + "\n", "", True),
     ("import os\nprint(os.path.basename(os.getcwd()))", "notebooks\n", "", True),
-]  # fmt: skip
+]
 
 
 def test_a_rerun_by_nbval(tmp_path):
@@ -151,7 +151,7 @@ def test_a_rerun_by_nbval(tmp_path):
         new_notebook(cells=[new_code_cell(source, metadata={"tags": [tag] if tag else []})
                             for source, _, tag, _ in CELLS]),
         name="cells", folder=folder,
-    )  # fmt: skip
+    )
     for cell, (_, stored, _, _) in zip(notebook.cells, CELLS, strict=True):
         if isinstance(stored, dict):
             cell.outputs = [new_output("execute_result", stored, execution_count=1)]
@@ -170,7 +170,7 @@ def test_a_rerun_by_nbval(tmp_path):
         [sys.executable, "-m", "pytest", *options, "--rootdir", str(tmp_path), str(folder)],
         env=os.environ | {"JUPYTER_DATA_DIR": str(tmp_path / "jupyter"), "PYTHONPATH": str(ROOT)},
         cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+    )
     found = re.findall(r"^(PASSED|FAILED) \S+::Cell (\d+)", run.stdout, flags=re.MULTILINE)
     verdicts = {int(number): verdict == "PASSED" for verdict, number in found}
     assert verdicts == {i: passes for i, (*_, passes) in enumerate(CELLS)}, run.stdout

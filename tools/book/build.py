@@ -21,7 +21,7 @@ SOURCE = ROOT / "build" / "book-source"
 REVEAL = (  # what the slides need of reveal.js
     "LICENSE", "dist/reveal.js", "dist/reveal.css", "dist/theme/white.css", "dist/theme/fonts",
     "plugin/notes/notes.js",
-)  # fmt: skip
+)
 
 
 def main(python: Path) -> int:

@@ -151,7 +151,7 @@ def write_all(source: Path) -> dict:
     shutil.copytree(ROOT / "tools" / "book", source)
     laboratory.write(source / "static" / "laboratory")
     for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff", ".github/overview.png",
-                 f"{ASSIGNMENTS}/ANSWERS.md", f"{GLOSSARY}.md"):  # fmt: skip
+                 f"{ASSIGNMENTS}/ANSWERS.md", f"{GLOSSARY}.md"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
     for name, text in texts.items():

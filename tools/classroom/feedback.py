@@ -20,7 +20,7 @@ TAGS = bleach.ALLOWED_TAGS | set(
 )
 ATTRIBUTES = {"*": ["id", "class", "title"], "img": ["src", "alt", "width"],
               "td": ["align"], "th": ["align"], "ol": ["start"],
-              "a": lambda tag, name, value: name == "href" and value[:5] != "data:"}  # fmt: skip
+              "a": lambda tag, name, value: name == "href" and value[:5] != "data:"}
 FORMULA = re.compile(r"<code.*?</code>|\$\$(.+?)\$\$|\$([^$]+?)\$", re.DOTALL)
 PAGE = Template(Path(__file__).with_name("feedback.html").read_text("utf-8"))
 
@@ -94,7 +94,7 @@ def page(result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: b
                 body += [code(one["output"])] if one["output"] else []
                 body += [f'<img alt="a figure that your cell shows" '
                          f'src="data:image/png;base64,{escape(figure)}">'
-                         for figure in one["figures"]]  # fmt: skip
+                         for figure in one["figures"]]
     return PAGE.substitute(title=title, body="\n".join(body))
 
 

@@ -149,7 +149,7 @@ def nothing(problem_set: ProblemSet, reason: str | None) -> dict:
 def grade(
     folder: Path, *, show_hidden: bool = False, source: Path = SOURCE, seed: int = 0,
     cell: float = CELL, whole: float = WHOLE,
-) -> Path:  # fmt: skip
+) -> Path:
     """Mark every submission in `folder` that is new or changed; return the folder of the results.
 
     folder: see submissions.collect. show_hidden: whether the feedback tells of the hidden tests.

@@ -66,7 +66,7 @@ class ProblemSet:
         """The names of a solution's arguments."""
         tree = ast.parse(self.references[self.functions[function]])
         return [argument.arg for node in tree.body if getattr(node, "name", "") == function
-                for argument in node.args.args]  # fmt: skip
+                for argument in node.args.args]
 
     @cached_property
     def namespace(self) -> dict:

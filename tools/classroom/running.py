@@ -30,10 +30,10 @@ TIME = "Your code was still running when the time limit was reached."
 ENDED = "Your code ended the process that ran it."
 # What a submission may know of the teacher's settings.
 SETTINGS = {"COURSE_CACHE", "COURSE_DATA", "HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR",
-            "XDG_CACHE_HOME"}  # fmt: skip
+            "XDG_CACHE_HOME"}
 # No pip starts with such a PIP_PYTHON; torch.compile gives the function as it is.
 SET = {"PIP_PYTHON": "none", "UV_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1",
-       "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+       "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}
 _lock = threading.Lock()
 _zygote: list = []  # the process that all others are forked from, when there is one
 
@@ -64,7 +64,7 @@ def start(sets: list[ProblemSet]) -> None:
         raise RuntimeError("grading needs Linux or macOS; on Windows use WSL or the container")
     cells = [cell.source for each in sets for cell in each.of("given").values()]
     imports = {ast.unparse(node) for source in cells for node in ast.parse(source).body
-               if isinstance(node, ast.Import | ast.ImportFrom)}  # fmt: skip
+               if isinstance(node, ast.Import | ast.ImportFrom)}
     for name in {name for each in sets for name in allowed(each)}:
         module, _, name = f"course_utils.{name}".rpartition(".")
         imports.add(f"from {module} import {name}")
@@ -80,7 +80,7 @@ def start(sets: list[ProblemSet]) -> None:
         process = subprocess.Popen(
             [sys.executable, script, str(number), *sorted(imports)],
             env=environment, stdin=subprocess.DEVNULL, pass_fds=[number],
-        )  # fmt: skip
+        )
     _zygote[:] = [ours, process, imports]
 
 
@@ -137,7 +137,7 @@ class Submission:
             self.cells.append((source, given))
             return {"error": reply["error"] and str(reply["error"]),
                     "output": str(reply["output"])[:LONGEST],
-                    "figures": [str(figure) for figure in reply["figures"]]}  # fmt: skip
+                    "figures": [str(figure) for figure in reply["figures"]]}
         except Lost as lost:
             self._begin()
             cells, self.cells = self.cells, []

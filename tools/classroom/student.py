@@ -198,7 +198,7 @@ def words(error: BaseException | None) -> str | None:
             return f"{kind}: {error.msg} (line {error.lineno}: {error.text!s:.200})"
         text = ": ".join(filter(None, [kind, str(error)[:2000]]))
         lines = [frame.line for frame in traceback.extract_tb(error.__traceback__)
-                 if frame.filename.startswith("<ipython")]  # fmt: skip
+                 if frame.filename.startswith("<ipython")]
         return f"{text} (your line: {lines[-1]})" if lines and lines[-1] else text
     except BaseException:
         return "An exception that could not even be shown."

@@ -156,7 +156,7 @@ def owner(name: str, *, folder: bool = False) -> tuple[str, str, str]:
 def _gradescope(files: list[File]) -> dict[str, str]:
     """Gradescope's folders are called submission_123, and one file says whose they are."""
     text = "".join(f.read().decode("utf-8", "replace") for f in files
-                   if f.path.name == "submission_metadata.yml")  # fmt: skip
+                   if f.path.name == "submission_metadata.yml")
     found = re.findall(r"^(submission_\d+):.*?:name: (.+?)$", text, flags=re.M | re.S)
     return {folder: name.replace("/", "_").strip(" .\"'") for folder, name in found}
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 COLUMNS = ("student", "problem_set", "marks", "out_of", "tests", "by_hand", "override", "remark",
-           "row")  # fmt: skip
+           "row")
 BY_HAND = ("student", "problem_set", "question", "out_of", "marks", "comment", "answer")
 # What the platforms import: their columns, and ours; behind them one for each set.
 EXPORTS = {
     "canvas": {"Student": "student", "ID": "id", "SIS User ID": "", "SIS Login ID": "",
                "Section": ""},
     "moodle": {"Identifier": "participant", "Full name": "student"},
-}  # fmt: skip
+}
 
 
 def replace(path: Path, text: str, *, encoding: str = "utf-8") -> None:
@@ -134,7 +134,7 @@ def write(results: list[dict], to: Path) -> None:
     overrides, rows = read_overrides(to / "grades.csv"), []
     # A row that is not filled in and whose answer is gone asks for nothing any more.
     hand = {this: row | {"marks": number(row["marks"])} for this, row in by_hand.items()
-            if row["marks"] is not None or row["comment"]}  # fmt: skip
+            if row["marks"] is not None or row["comment"]}
     for result in results:
         given = marks_by_hand(result, by_hand)
         who = {"student": plain(result["student"]), "problem_set": result["set"]}
@@ -144,7 +144,7 @@ def write(results: list[dict], to: Path) -> None:
                 hand[this] = who | {
                     "question": question, "out_of": result["open"][question]["points"],
                     "marks": number(marks), "comment": comment, "answer": f"{page(result)}#{this}",
-                }  # fmt: skip
+                }
         tests = sum(test["marks"] for test in result["tests"].values())
         waiting = any(marks is None for marks, _ in given.values())
         extra = sum(marks or 0 for marks, _ in given.values())
@@ -159,7 +159,7 @@ def write(results: list[dict], to: Path) -> None:
             "by_hand": None if waiting or failed else number(extra), "override": number(override),
             "remark": plain(" ".join(filter(None, remarks))), "row": key(result),
             "id": number_of, "participant": f"Participant {number_of}".strip(),
-        })  # fmt: skip
+        })
     grades = pd.DataFrame(rows, columns=[*COLUMNS, "id", "participant"])
     grades = grades.sort_values(["student", "problem_set"])
     tables = {"grades": grades[[*COLUMNS]], "by-hand": pd.DataFrame(hand.values(), columns=BY_HAND)}

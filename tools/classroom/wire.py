@@ -17,7 +17,7 @@ from torch import nn
 MESSAGE = 256 << 20  # bytes
 LONGEST = 20_000  # characters of output kept from a cell
 PLAIN = {bool: bool, int: int, complex: lambda z: {"complex": [z.real, z.imag]}, Number: float,
-         str: str.__str__}  # fmt: skip
+         str: str.__str__}
 
 
 class Strange(ValueError):

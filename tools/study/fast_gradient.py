@@ -36,12 +36,12 @@ SIDES = (14, 28, 56)  # pixels a side
 RATES = ((28, 4.0), (56, 0.25))
 TRIALS = (  # eps, and queries of the square attack: as many as its authors'
     ("projected gradient", 0.1, 5000), ("convolutional (robust)", 0.3, 5000),
-)  # fmt: skip
+)
 REGULARISED = (  # of which ten seeds are needed; the convolutional networks have one
     "none", "weight decay", "dropout", "noise", "adversarial training",
     "dropout and adversarial training", "strong noise", "weak noise", "weak adversarial training",
     "dropout and weak adversarial training",
-)  # fmt: skip
+)
 
 
 # The paper's own kind of network, twice, alike but for the loss; none of it is tuned. The shipped
@@ -57,7 +57,7 @@ MAXOUT = {
             "loss": partial(adversarial_loss, eps=0.25, bounds=(-0.25, 1.25))
         },
     }.items()
-}  # fmt: skip
+}
 
 
 def jobs() -> list[Job]:
@@ -73,18 +73,18 @@ def jobs() -> list[Job]:
     named += [
         (f"side {side}-{seed}", job_of_side, (side, seed), plain)
         for seed in ATTACKED for side in SIDES
-    ]  # fmt: skip
+    ]
     named += [
         (f"side {side}, rate x {rate}-{seed}", job_of_side, (side, seed, rate), plain)
         for seed in ATTACKED for side, rate in RATES
-    ]  # fmt: skip
+    ]
     named += [
         (f"trial of {trial[0]}", job_of_trial, trial, zoo.STUDY[trial[0]]) for trial in TRIALS
     ]
     named += [
         (f"{condition}-{seed}", job_of_maxout, (condition, seed), [N, SIZES, recipe])
         for seed in ATTACKED for condition, recipe in MAXOUT.items()
-    ]  # fmt: skip
+    ]
     return [
         Job("fast_gradient", name, function, arguments, recipe=recipe)
         for name, function, arguments, recipe in named
@@ -97,7 +97,7 @@ def _rows(condition: str, seed: int, found: Iterable[tuple[str, float, float, in
         {"condition": condition, "seed": seed, "measure": measure, "eps": eps,
          "value": float(value), "n": n}
         for measure, eps, value, n in found
-    ]  # fmt: skip
+    ]
 
 
 def job(condition: str, seed: int) -> list[dict]:
@@ -196,11 +196,11 @@ def job_of_trial(condition: str, eps: float, queries: int) -> list[dict]:
     by_gradient = torch.stack([
         misread(model, images, labels, eps=eps, attack=attack)
         for attack in ("projected gradient", "DLR loss", "targeted")
-    ]).any(0)  # fmt: skip
+    ]).any(0)
     by_squares = predict(model, square(model, images, labels, eps=eps, queries=queries)) != labels
     fallen = {"gradients": by_gradient, "squares": by_squares, "any": by_gradient | by_squares}
     found = [(f"by {way}", eps, 100 * wrong.double().mean(), len(labels))
-             for way, wrong in fallen.items()]  # fmt: skip
+             for way, wrong in fallen.items()]
     return _rows(condition, zoo.STUDY[condition].seed, found)
 
 

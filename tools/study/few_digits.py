@@ -42,9 +42,9 @@ def job(seed: int, judged: str) -> list[dict]:
         for weight in weights:
             of = {name: weight * (kind == name) for name in GRID}
             model = fully_connected(100, 100, 10, hidden="rectifier", seed=seed,
-                                    dropout=(of["dropout"] / 2, of["dropout"]))  # fmt: skip
+                                    dropout=(of["dropout"] / 2, of["dropout"]))
             fit(model, images[drawn], labels[drawn], **OPTIONS, lipschitz=of["lipschitz"],
-                weight_decay=of["weight decay"], seed=seed, progress=False)  # fmt: skip
+                weight_decay=of["weight decay"], seed=seed, progress=False)
             rows.append({"judged on": judged, "seed": seed, "kind": kind, "weight": weight,
-                         "error": error_rate(model, *there)})  # fmt: skip
+                         "error": error_rate(model, *there)})
     return rows

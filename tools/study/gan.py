@@ -42,7 +42,7 @@ def jobs() -> list[Job]:
     settings += [(f"{name}, again", name, AGAIN) for name in REPEATED]
     return [
         Job("gan", f"{label}-{seed}", measure, (label, name, seed, seed + added),
-            recipe=[OPTIONS, CONDITIONS[name], EPS, TRAINED_ON, SAMPLES, ATTACKED])  # fmt: skip
+            recipe=[OPTIONS, CONDITIONS[name], EPS, TRAINED_ON, SAMPLES, ATTACKED])
         for seed in SEEDS
         for label, name, added in settings
     ]
@@ -62,7 +62,7 @@ def measure(label: str, condition: str, seed: int, drawn: int) -> list[dict]:
 
     found = {"Frechet distance, untrained": frechet()}
     gan.train_gan(generator, discriminator, images, seed=drawn, progress=False,
-                  **OPTIONS, **CONDITIONS[condition])  # fmt: skip
+                  **OPTIONS, **CONDITIONS[condition])
     found["Frechet distance"] = frechet()
     some = {"digits": (test[:ATTACKED], 1), "samples": (gan.sample(generator, ATTACKED, seed=1), 0)}
     discriminator.eval()
@@ -97,4 +97,4 @@ def sensitivity(
         way = 1 - 2 * label  # an attack lowers a digit's logit, and raises a sample's
         far = {name: (way * (discriminator(x) - rest)).mean().item() for name, x in moved.items()}
     return {"at rest": rest.mean().item(), "deviation": rest.std().item(),
-            "above 0": 100 * (rest > 0).double().mean().item(), **far}  # fmt: skip
+            "above 0": 100 * (rest > 0).double().mean().item(), **far}

@@ -33,7 +33,7 @@ def jobs() -> list[Job]:
     tables = {"models": (MODELS, "train", (0.1, 0.3)), "halves": (HALVES, "test", (0.06, 0.1))}
     return [
         Job("tables", f"{table}-{seed}", measure, (table, names, split, stddevs, seed),
-            recipe=[N, [zoo.ZOO[name] for name in names]])  # fmt: skip
+            recipe=[N, [zoo.ZOO[name] for name in names]])
         for table, (names, split, stddevs) in tables.items()
         for seed in SEEDS
     ]
@@ -63,19 +63,19 @@ def measure(
          "value": float(value), "n": n}
         for what, n, row, column, value
         in _measured(models, images, labels, targets, stddevs, drawn)
-    ]  # fmt: skip
+    ]
     test_images, test_labels = load_mnist("test")
     return rows + [
         {"seed": seed, "table": table, "row": "test", "column": name, "measure": "error",
          "value": error_rate(model, test_images, test_labels), "n": len(test_labels)}
         for name, model in models.items()
-    ]  # fmt: skip
+    ]
 
 
 def _measured(
     models: Mapping[str, nn.Module], images: Tensor, labels: Tensor, targets: Tensor,
     stddevs: tuple[float, ...], drawn: torch.Generator,
-) -> Iterator[tuple[str, int, str, str, float]]:  # fmt: skip
+) -> Iterator[tuple[str, int, str, str, float]]:
     """Yield (measure, n, row, column, value): errors in percent, distortions as RMS per pixel."""
     n = len(images)
     right = {name: predict(model, images) == labels for name, model in models.items()}
