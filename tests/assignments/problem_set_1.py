@@ -1,5 +1,23 @@
 """Answers to problem set 1: right ones written another way, and wrong ones with their marks."""
 
+NO_BOX = '''
+def attack(model, x, target, search):
+    def penalty(r, c):
+        r = torch.tensor(r.reshape(x.shape), requires_grad=True)
+        value = c * r.square().sum() + cross_entropy(model(x + r), torch.tensor([target]))
+        (slope,) = torch.autograd.grad(value, r)
+        return value.item(), slope.numpy().ravel()
+
+    def minimiser(c):
+        found = minimize(penalty, np.zeros(784), args=(c,), jac=True, method="L-BFGS-B")
+        return torch.tensor(found.x).reshape(x.shape)
+
+    def reaches(c):
+        return model(x + minimiser(c)).argmax().item() == target
+
+    return minimiser(search(reaches, 1e-3, 10.0, 1.1))
+'''
+
 RIGHT = {
     "loops": {
         "distortion": '''
@@ -826,23 +844,7 @@ def attack(model, x, target, search):
         {"attack-test": 0, "attack-hidden": 0},
     ),
     "attack: no box": (
-        {"attack": '''
-def attack(model, x, target, search):
-    def penalty(r, c):
-        r = torch.tensor(r.reshape(x.shape), requires_grad=True)
-        value = c * r.square().sum() + cross_entropy(model(x + r), torch.tensor([target]))
-        (slope,) = torch.autograd.grad(value, r)
-        return value.item(), slope.numpy().ravel()
-
-    def minimiser(c):
-        found = minimize(penalty, np.zeros(784), args=(c,), jac=True, method="L-BFGS-B")
-        return torch.tensor(found.x).reshape(x.shape)
-
-    def reaches(c):
-        return model(x + minimiser(c)).argmax().item() == target
-
-    return minimiser(search(reaches, 1e-3, 10.0, 1.1))
-'''},
+        {"attack": NO_BOX},
         {"attack-test": 0, "attack-hidden": 0},
     ),
     "attack: away from the label in place of to the target": (
@@ -1012,23 +1014,7 @@ def attack(model, x, target, search):
         {"attack-hidden": 0},
     ),
     "attack: clips at the end": (
-        {"attack": '''
-def attack(model, x, target, search):
-    def penalty(r, c):
-        r = torch.tensor(r.reshape(x.shape), requires_grad=True)
-        value = c * r.square().sum() + cross_entropy(model(x + r), torch.tensor([target]))
-        (slope,) = torch.autograd.grad(value, r)
-        return value.item(), slope.numpy().ravel()
-
-    def minimiser(c):
-        found = minimize(penalty, np.zeros(784), args=(c,), jac=True, method="L-BFGS-B")
-        return (x + torch.tensor(found.x).reshape(x.shape)).clamp(0, 1) - x
-
-    def reaches(c):
-        return model(x + minimiser(c)).argmax().item() == target
-
-    return minimiser(search(reaches, 1e-3, 10.0, 1.1))
-'''},
+        {"attack": NO_BOX.replace("torch.tensor(found.x).reshape(x.shape)", "(x + torch.tensor(found.x).reshape(x.shape)).clamp(0, 1) - x")},
         {"attack-hidden": 0},
     ),
     "attack: along the first gradient": (

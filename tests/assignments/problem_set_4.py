@@ -1,5 +1,17 @@
 """Answers to problem set 4: right ones written another way, and wrong ones with their marks."""
 
+STEPS = '''
+def projected_steps(model, images, labels, eps, step, steps):
+    points = images.clone()
+    for _ in range(steps):
+        points.requires_grad_()
+        losses = F.cross_entropy(model(points), labels, reduction="none")
+        (slope,) = torch.autograd.grad(losses.sum(), points)
+        points = points.detach() + step * slope.sign()
+        points = points.clamp(images - eps, images + eps).clamp(0, 1)
+    return points
+'''
+
 RIGHT = {
     "loops": {
         "input-gradient": '''
@@ -498,28 +510,14 @@ def projected_steps(model, images, labels, eps, step, steps):
         best, largest = torch.where(better, points, best), torch.maximum(losses, largest)
     return best
 '''}, {"projected-steps-test": 0}),
-    "the box at the end only": ({"projected-steps": '''
-def projected_steps(model, images, labels, eps, step, steps):
-    points = images.clone()
-    for _ in range(steps):
-        points.requires_grad_()
-        losses = F.cross_entropy(model(points), labels, reduction="none")
-        (slope,) = torch.autograd.grad(losses.sum(), points)
-        points = points.detach() + step * slope.sign()
-        points = points.clamp(images - eps, images + eps)
-    return points.clamp(0, 1)
-'''}, {"projected-steps-ball": 0}),
-    "a slope of zero counts as positive": ({"projected-steps": '''
-def projected_steps(model, images, labels, eps, step, steps):
-    points = images.clone()
-    for _ in range(steps):
-        points.requires_grad_()
-        losses = F.cross_entropy(model(points), labels, reduction="none")
-        (slope,) = torch.autograd.grad(losses.sum(), points)
-        points = points.detach() + step * torch.where(slope < 0, -1.0, 1.0)
-        points = points.clamp(images - eps, images + eps).clamp(0, 1)
-    return points
-'''}, {"projected-steps-test": 0}),
+    "the box at the end only": (
+        {"projected-steps": STEPS.replace(").clamp(0, 1)", ")").replace("return points", "return points.clamp(0, 1)")},
+        {"projected-steps-ball": 0},
+    ),
+    "a slope of zero counts as positive": (
+        {"projected-steps": STEPS.replace("slope.sign()", "torch.where(slope < 0, -1.0, 1.0)")},
+        {"projected-steps-test": 0},
+    ),
     "a graph that is used up": ({"adversarial-loss": '''
 def adversarial_loss(model, images, labels, eps, alpha):
     x = images.clone().requires_grad_()

@@ -1,5 +1,18 @@
 """Answers to problem set 5: right ones written another way, and wrong ones with their marks."""
 
+FOOL = '''
+def fool_frechet(features, start, digits, eps):
+    wanted, pictures = features(digits).detach(), start.detach()
+    for number in range(150):
+        pictures = pictures.detach().requires_grad_()
+        loss = (features(pictures) - wanted).square().sum()
+        slope, = torch.autograd.grad(loss, pictures)
+        step = eps / 10 * (1 - number / 150)
+        pictures = start + (pictures - step * slope.sign() - start).clamp(-eps, eps)
+        pictures = pictures.clamp(0, 1)
+    return pictures.detach()
+'''
+
 RIGHT = {
     "written another way": {
         "fool-parzen": '''
@@ -11,18 +24,7 @@ def fool_parzen(digits):
         made.append(0.9 * near + 0.1 * digits.mean(0))
     return torch.stack(made)
 ''',
-        "fool-frechet": '''
-def fool_frechet(features, start, digits, eps):
-    wanted, pictures = features(digits).detach(), start.detach()
-    for number in range(150):
-        pictures = pictures.detach().requires_grad_()
-        loss = (features(pictures) - wanted).square().sum()
-        slope, = torch.autograd.grad(loss, pictures)
-        step = eps / 10 * (1 - number / 150)
-        pictures = start + (pictures - step * slope.sign() - start).clamp(-eps, eps)
-        pictures = pictures.clamp(0, 1)
-    return pictures.detach()
-''',
+        "fool-frechet": FOOL,
         "copies": '''
 def copies(samples, digits):
     found = []
@@ -164,45 +166,18 @@ def fool_parzen(digits):
 def fool_parzen(digits):
     return F.avg_pool2d(load_mnist("test")[0][: len(digits)], 3, 1, 1)
 '''}, {"fool-parzen-test": 0}),
-    "an eps of its own": ({"fool-frechet": '''
-def fool_frechet(features, start, digits, eps):
-    eps = 0.3
-    wanted, pictures = features(digits).detach(), start
-    for number in range(150):
-        pictures = pictures.detach().requires_grad_()
-        loss = (features(pictures) - wanted).square().sum()
-        slope, = torch.autograd.grad(loss, pictures)
-        step = eps / 10 * (1 - number / 150)
-        pictures = start + (pictures - step * slope.sign() - start).clamp(-eps, eps)
-        pictures = pictures.clamp(0, 1)
-    return pictures.detach()
-'''}, {"fool-frechet-test": 0}),
-    "features of its own": ({"fool-frechet": '''
-def fool_frechet(features, start, digits, eps):
-    features = seen
-    wanted, pictures = features(digits).detach(), start
-    for number in range(150):
-        pictures = pictures.detach().requires_grad_()
-        loss = (features(pictures) - wanted).square().sum()
-        slope, = torch.autograd.grad(loss, pictures)
-        step = eps / 10 * (1 - number / 150)
-        pictures = start + (pictures - step * slope.sign() - start).clamp(-eps, eps)
-        pictures = pictures.clamp(0, 1)
-    return pictures.detach()
-'''}, {"fool-frechet-test": 0}),
-    "digits of its own": ({"fool-frechet": '''
-def fool_frechet(features, start, digits, eps):
-    digits = training[: len(start)]
-    wanted, pictures = features(digits).detach(), start
-    for number in range(150):
-        pictures = pictures.detach().requires_grad_()
-        loss = (features(pictures) - wanted).square().sum()
-        slope, = torch.autograd.grad(loss, pictures)
-        step = eps / 10 * (1 - number / 150)
-        pictures = start + (pictures - step * slope.sign() - start).clamp(-eps, eps)
-        pictures = pictures.clamp(0, 1)
-    return pictures.detach()
-'''}, {"fool-frechet-test": 0}),
+    "an eps of its own": (
+        {"fool-frechet": FOOL.replace("eps):", "eps):\n    eps = 0.3", 1)},
+        {"fool-frechet-test": 0},
+    ),
+    "features of its own": (
+        {"fool-frechet": FOOL.replace("eps):", "eps):\n    features = seen", 1)},
+        {"fool-frechet-test": 0},
+    ),
+    "digits of its own": (
+        {"fool-frechet": FOOL.replace("eps):", "eps):\n    digits = training[: len(start)]", 1)},
+        {"fool-frechet-test": 0},
+    ),
     "a threshold below the spoilt": ({"copies": '''
 def copies(samples, digits):
     best, which = torch.full((len(samples),), 1e9), torch.full((len(samples),), -1)
