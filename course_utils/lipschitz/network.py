@@ -21,7 +21,7 @@ def network_bound(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     """
     uppers = layer_bounds(model, input_shape)["upper"]
     least = sys.float_info.min  # what is smaller is rounded up to it, and not to 0
-    bound = reduce(lambda one, next: max(one * next, least) if one and next else 0.0, uppers, 1.0)
+    bound = reduce(lambda one, two: max(one * two, least) if one and two else 0.0, uppers, 1.0)
     return bound * UP ** len(uppers)
 
 
@@ -68,7 +68,8 @@ def lipschitz_penalty(model: nn.Module, *, state: dict[str, Tensor] | None = Non
 
     Source: Yoshida and Miyato 2017 (arXiv:1705.10941), equation 3, with all layers' lambda 1.
     """
-    check_counts(steps=1 if steps is None else steps)
+    if steps is not None:
+        check_counts(steps=steps)
     if state is not None and not isinstance(state, dict):
         raise TypeError(f"state: got {type(state).__name__}, expected a dict")
     check_model(model)

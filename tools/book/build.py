@@ -76,6 +76,6 @@ def lighter(page: str, path: Path) -> str:
     if path.name != "search.html":
         names = r"(searchindex|searchtools|language_data)\.js"
         page = re.sub(rf"<script[^>]*{names}[^>]*></script>", "", page)
-    page = re.sub(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)]+)",  # no line begins with a full stop
+    page = re.sub(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)]+)",
                   r'<span class="together">\1\2</span>', page, flags=re.DOTALL)
     return re.sub(r"<img(?![^>]*loading=)", '<img loading="lazy"', page)
