@@ -600,6 +600,7 @@ fixed, seen = gan.draw_noise(10, ours.noise, seed=1), {}
 import io
 
 import ipywidgets
+from IPython.display import display
 from PIL import Image
 
 def row(images):

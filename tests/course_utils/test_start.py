@@ -326,7 +326,7 @@ def sections(source: str) -> dict[int, list[str]]:
 
 def unknown_names(cells: list[str]) -> set[str]:
     """The names that are used, though no cell above, nor the same one, says what they are."""
-    known, unknown, later = set(dir(builtins)) | {"get_ipython"}, set(), set()
+    known, unknown, later = set(dir(builtins)) | {"get_ipython", "display"}, set(), set()
     for cell in cells:
         code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line
                          for line in cell.splitlines())
