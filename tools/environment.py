@@ -230,9 +230,15 @@ def read_stamp(folder: Path) -> dict:
 
 
 def write_stamp(folder: Path, stamp: dict) -> None:
-    draft = folder / f"{STAMP}.{os.getpid()}"
-    draft.write_text(json.dumps(stamp), encoding="utf-8")
-    os.replace(draft, folder / STAMP)
+    put(folder / STAMP, json.dumps(stamp))
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file beside its place, then rename: nobody meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(draft, path)
 
 
 def create(folder: Path) -> None:

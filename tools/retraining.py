@@ -2,9 +2,11 @@
 
 import multiprocessing
 import platform
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from course_utils.inference import predict
 MOST = 4  # processes; each takes about 0.7 GB
 OPTIONS = {"epochs": 20, "batch_size": 100, "learning_rate": (1e-3, 3e-4), "average": 0.9998}
 TRAINED_ON = 50_000  # images for the GAN; the others are left to choose sigma on
+TOLD = "log-likelihood {log_likelihood:.1f} +- {standard_error:.1f} nats, digits in % {digits}"
 
 
 def retrain_all(folder: Path = zoo.CHECKPOINTS, *, workers: int | None = None) -> pd.DataFrame:
@@ -32,26 +35,20 @@ def retrain_all(folder: Path = zoo.CHECKPOINTS, *, workers: int | None = None) -
     """
     for split in ("train", "test"):
         data.load_mnist(split)  # fetched once, before several processes ask for it
-    names = list(zoo.checkpoints())
-    if workers is None:
-        workers = min(machine.cores(), MOST)
+    names, rows = list(zoo.checkpoints()), {}
     train = partial(retrain, folder=folder, progress=False)
-    rows = {}
-    with tqdm(total=len(names), desc="checkpoints", unit="network") as bar:
-        # From the last, which take longest, so that no core idles at the end.
-        for name, row in in_processes(train, names[::-1], workers=workers):
-            rows[name] = row
-            bar.write(f"{name}: test error {row['test error']:.2f} %, {row['seconds']:.0f} s")
-            bar.update()
+    # From the last, which take longest, so that no core idles at the end.
+    done = in_processes(train, names[::-1], workers=workers or min(machine.cores(), MOST))
+    for name, row in tqdm(done, "checkpoints", len(names), unit="network"):
+        rows[name] = row
+        tqdm.write(f"{name}: test error {row['test error']:.2f} %, {row['seconds']:.0f} s")
     table = pd.DataFrame.from_dict({name: rows[name] for name in names}, orient="index")
     print(table.to_string(float_format="{:.2f}".format), flush=True)
     retrain_gan(folder)
     return table
 
 
-def retrain(
-    name: str, folder: Path = zoo.CHECKPOINTS, *, progress: bool = True
-) -> dict[str, float]:
+def retrain(name: str, folder: Path = zoo.CHECKPOINTS, *, progress: bool = True) -> dict:
     """Train one of `zoo.checkpoints()` anew, write it, and report how it compares with the old one.
 
     Returns train and test error in percent, retrained and as shipped; the seconds that training
@@ -61,20 +58,17 @@ def retrain(
     """
     start, recipe = time.perf_counter(), zoo.checkpoints()[name]
     networks, record = zoo.train(recipe, progress=progress)
-
-    def errors(record: dict) -> list[float]:
-        return [np.mean(record["train_error"]), np.mean(record["test_error"])]
-
-    row = dict(zip(("train error", "test error"), errors(record)))
+    kinds = ("train error", "test error")
+    row = {kind: np.mean(record[kind.replace(" ", "_")]) for kind in kinds}
     row["seconds"] = time.perf_counter() - start
     try:
-        shipped, before = zoo.read(name, folder)
+        old, before = zoo.read(name, folder)
     except RuntimeError as error:
         print(f"nothing to compare {name} with: {error}", flush=True)
     else:
-        row["shipped train error"], row["shipped test error"] = errors(before)
-        images, pairs = data.load_mnist("test")[0], zip(networks, shipped)
-        same = [predict(new, images) == predict(old, images) for new, old in pairs]
+        row |= {f"shipped {kind}": np.mean(before[kind.replace(" ", "_")]) for kind in kinds}
+        images = data.load_mnist("test")[0]
+        same = [predict(one, images) == predict(two, images) for one, two in zip(networks, old)]
         row["agreement"] = 100 * torch.cat(same).double().mean().item()
     state = zoo.together(networks).state_dict()
     state = {key: value.to(recipe.precision) for key, value in state.items()}
@@ -83,22 +77,31 @@ def retrain(
 
 
 def in_processes(
-    work: Callable[[str], dict], names: list[str], *, workers: int
-) -> Iterator[tuple[str, dict]]:
-    """Yield each name with what `work` returns for it, in the order in which they are done.
+    work: Callable, items: Iterable, *, workers: int = 1, scheduler: str | None = None
+) -> Iterator[tuple]:
+    """Yield each item with what `work` returns for it, in the order in which they are done.
 
-    The work is done in that many processes of one thread each. What fails in one is raised here,
-    and Ctrl-C too; what has not begun by then is left.
+    workers: processes on this machine, of one thread each. scheduler: address of a Dask cluster's
+    scheduler, to work there instead; what a worker that dies had begun is begun anew on another.
+    What fails elsewhere is raised here, and Ctrl-C too; what has not begun by then is left.
     """
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)
-    )
-    try:
-        futures = {pool.submit(work, name): name for name in names}
+    with ExitStack() as stack:
+        if scheduler:
+            from distributed import Client  # the extra "cluster"
+
+            pool = stack.enter_context(Client(scheduler)).get_executor(pure=False)
+        else:
+            spawn = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(workers, spawn, _begin))
+        futures = {pool.submit(work, item): item for item in items}
+        stack.callback(lambda: [future.cancel() for future in futures])
         for future in as_completed(futures):
             yield futures[future], future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it, whatever it is at
 
 
 def measure_gan(generator: gan.Generator) -> dict[str, object]:
@@ -131,30 +134,24 @@ def measure_gan(generator: gan.Generator) -> dict[str, object]:
 @torch.no_grad()
 def retrain_gan(folder: Path = zoo.CHECKPOINTS) -> dict:
     """Train the pair anew, write it to the folder, say how it compares; return the new record."""
-    images = data.load_mnist("train")[0][:TRAINED_ON]
+    images, start = data.load_mnist("train")[0][:TRAINED_ON], time.perf_counter()
     pair = shipped.new_pair(images.mean(0))
-    start = time.perf_counter()
     with torch.enable_grad():
         gan.train_gan(*pair, images, seed=shipped.SEED, **OPTIONS)
     print(f"GAN: trained in {time.perf_counter() - start:.0f} s", flush=True)
-    state = pair.state_dict()
-    for name, values in state.items():
-        if values.is_floating_point():  # measured as they are shipped
-            state[name] = values.half()
-            values.copy_(state[name])
+    state = {key: v.half() if v.is_floating_point() else v for key, v in pair.state_dict().items()}
+    pair.load_state_dict(state)  # measured as they are shipped
+    source = f"MNIST, the first {TRAINED_ON} of its training set"
     record = {
         "architecture": shipped.ARCHITECTURE,
         "training": {"function": "train_gan", "options": OPTIONS, "seed": shipped.SEED},
-        "data": {"name": f"MNIST, the first {TRAINED_ON} of its training set",
-                 "sha256": data.MNIST_SHA256},
+        "data": {"name": source, "sha256": data.MNIST_SHA256},
         **measure_gan(pair[0]),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
-    told = ("log-likelihood {log_likelihood:.1f} +- {standard_error:.1f} nats, digits in % of the "
-            "samples {digits}")
     try:
-        print("GAN, as shipped:", told.format(**shipped.read(folder)[1]), flush=True)
+        print("GAN, as shipped:", TOLD.format(**shipped.read(folder)[1]), flush=True)
     except RuntimeError as error:
         print(f"nothing to compare GAN with: {error}", flush=True)
-    print("GAN, retrained:", told.format(**record))
+    print("GAN, retrained:", TOLD.format(**record))
     return checkpoint.write(shipped.NAME, state, record, folder)

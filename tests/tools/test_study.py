@@ -20,15 +20,23 @@ from tools.study import engine, tables
 from tools.study.engine import Job
 
 
-def square(number):
-    return [{"number": number, "square": number**2}]
+def square(number, _folder=None):
+    yield torch.tensor(number**2), 4
 
 
-def jobs(function=square, numbers=range(4), **options):
-    return [Job("squares", f"of-{n}", function, (n,), **options) for n in numbers]
+def jobs(function=square, numbers=range(4), recipe=None, folder=()):
+    columns = ("square", "n")
+    return [Job("squares", f"of-{n}", function, (n, *folder), recipe, {"number": n}, columns)
+            for n in numbers]
 
 
-def test_jobs_are_kept_one_by_one_and_not_run_twice(tmp_path):
+@pytest.fixture
+def here(monkeypatch):
+    """In this process; test_retraining.py and the cluster's test try others."""
+    monkeypatch.setattr(engine, "in_processes", lambda work, todo: ((job, work(job)) for job in todo))
+
+
+def test_jobs_are_kept_one_by_one_and_not_run_twice(tmp_path, here):
     engine.run(jobs(), folder=tmp_path)
     kept = sorted(tmp_path.rglob("*.json"))
     assert len(kept) == 4
@@ -41,26 +49,25 @@ def test_jobs_are_kept_one_by_one_and_not_run_twice(tmp_path):
 def fails_at_two(number):
     if number == 2:
         raise ValueError("two")
-    return square(number)
+    yield from square(number)
 
 
-def test_what_is_done_before_a_failure_is_kept(tmp_path):
+def test_what_is_done_before_a_failure_is_kept(tmp_path, here):
     with pytest.raises(ValueError, match="two"):
         engine.run(jobs(fails_at_two), folder=tmp_path)
-    done = len(list(tmp_path.rglob("*.json")))
-    assert done >= 2
+    assert len(list(tmp_path.rglob("*.json"))) == 2
     engine.run(jobs(square), folder=tmp_path)
     assert len(list(tmp_path.rglob("*.json"))) == 4
 
 
-def test_another_recipe_is_another_result(tmp_path):
+def test_another_recipe_is_another_result(tmp_path, here):
     engine.run(jobs(recipe="old"), folder=tmp_path)
     engine.run(jobs(recipe="new"), folder=tmp_path)
     assert len(list(tmp_path.rglob("*.json"))) == 8
     assert engine.recipes(jobs(recipe="old")) != engine.recipes(jobs(recipe="new"))
 
 
-def test_no_table_without_all_of_its_jobs(tmp_path):
+def test_no_table_without_all_of_its_jobs(tmp_path, here):
     engine.run(jobs(numbers=[0, 1]), folder=tmp_path)
     engine.join(jobs(), folder=tmp_path, results=tmp_path)
     assert not (tmp_path / "squares.csv").exists()
@@ -70,14 +77,14 @@ def slow_square(number, folder):
     """Writes down which process computes it; the one that is first to begin will be killed."""
     Path(folder, f"{number}-by-{os.getpid()}").touch()
     time.sleep(0.3)
-    return square(number)
+    yield from square(number)
 
 
 def test_on_a_cluster_a_dead_worker_loses_nothing(tmp_path):
     distributed = pytest.importorskip("distributed")
     noted = tmp_path / "noted"
     noted.mkdir()
-    todo = [Job("squares", f"of-{n}", slow_square, (n, str(noted))) for n in range(8)]
+    todo = jobs(slow_square, range(8), folder=(str(noted),))
 
     def kill_first():
         while not (seen := list(noted.iterdir())):
@@ -203,8 +210,8 @@ def test_a_job_on_few_digits_gives_the_shipped_rows(monkeypatch):
 
     kinds = ("nothing", "dropout")
     monkeypatch.setattr(few_digits, "TUNED", {kind: few_digits.TUNED[kind] for kind in kinds})
-    rows = engine.run_alone(Job("few_digits", "test-0", few_digits.job, (0, "test")))
+    found = {kind: error for kind, _, error in few_digits.measure(0, "test")}
     table = study.read("few_digits").query("`judged on` == 'test' and seed == 0")
-    shipped, found = table.set_index("kind")["error"], {row["kind"]: row["error"] for row in rows}
+    shipped = table.set_index("kind")["error"]
     for kind in kinds:  # trained anew, on another processor perhaps: nearer than the next seed's
         assert abs(found[kind] - shipped[kind]) < 0.5

@@ -3,6 +3,8 @@
 Each seed draws its digits, first weights and order, which all of its networks share.
 """
 
+from collections.abc import Iterator
+
 import torch
 
 from course_utils.data import load_mnist
@@ -25,26 +27,32 @@ OPTIONS = {"epochs": 60, "batch_size": 50, "learning_rate": 0.003}
 
 def jobs() -> list[Job]:
     """One job a seed."""
+    columns = ("kind", "weight", "error")
     return [
-        Job("few_digits", f"{judged}-{seed}", job, (seed, judged), recipe=[SEEN, grid, OPTIONS])
+        Job(
+            "few_digits",
+            f"{judged}-{seed}",
+            measure,
+            (seed, judged),
+            [SEEN, grid, OPTIONS],
+            {"judged on": judged, "seed": seed},
+            columns,
+        )
         for judged, seeds, grid in (("held back", TUNING, GRID), ("test", SEEDS, TUNED))
         for seed in seeds
     ]
 
 
-def job(seed: int, judged: str) -> list[dict]:
+def measure(seed: int, judged: str) -> Iterator[tuple[str, float, float]]:
     """Train with each weight, and count the errors in percent on digits held back, or on test's."""
     images, labels = load_mnist("train")
     drawn = torch.randperm(50_000, generator=torch.Generator().manual_seed(seed))[:SEEN]
     there = load_mnist("test") if judged == "test" else (images[50_000:], labels[50_000:])
-    rows = []
-    for kind, weights in (TUNED if judged == "test" else GRID).items():
-        for weight in weights:
-            of = {name: weight * (kind == name) for name in GRID}
-            model = fully_connected(100, 100, 10, hidden="rectifier", seed=seed,
-                                    dropout=(of["dropout"] / 2, of["dropout"]))
-            fit(model, images[drawn], labels[drawn], **OPTIONS, lipschitz=of["lipschitz"],
-                weight_decay=of["weight decay"], seed=seed, progress=False)
-            rows.append({"judged on": judged, "seed": seed, "kind": kind, "weight": weight,
-                         "error": error_rate(model, *there)})
-    return rows
+    grid = TUNED if judged == "test" else GRID
+    for kind, weight in ((kind, weight) for kind, weights in grid.items() for weight in weights):
+        of = {name: weight * (kind == name) for name in GRID}
+        dropout = of["dropout"] / 2, of["dropout"]
+        model = fully_connected(100, 100, 10, hidden="rectifier", seed=seed, dropout=dropout)
+        decay = {"lipschitz": of["lipschitz"], "weight_decay": of["weight decay"]}
+        fit(model, images[drawn], labels[drawn], **OPTIONS, **decay, seed=seed, progress=False)
+        yield kind, weight, error_rate(model, *there)

@@ -6,6 +6,8 @@ the same first weights, digits and noise, so differences pair. A condition with 
 has other seeds than the one it repeats: what is left between the two is the null.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from course_utils import gan
 from course_utils.attacks import fgsm, pgd
 from course_utils.data import load_mnist
 from course_utils.zoo import load_model
-from tools.study.engine import Job
+from tools.study.engine import Job, random_signs
 
 SEEDS = range(5)
 AGAIN = 5  # added to the seed where a condition is run again
@@ -40,15 +42,22 @@ def jobs() -> list[Job]:
     """One job a seed and condition, the seeds in turn."""
     settings = [(name, name, 0) for name in CONDITIONS]
     settings += [(f"{name}, again", name, AGAIN) for name in REPEATED]
+    sizes = [EPS, TRAINED_ON, SAMPLES, ATTACKED]
     return [
-        Job("gan", f"{label}-{seed}", measure, (label, name, seed, seed + added),
-            recipe=[OPTIONS, CONDITIONS[name], EPS, TRAINED_ON, SAMPLES, ATTACKED])
+        Job(
+            "gan",
+            f"{label}-{seed}",
+            measure,
+            (label, name, seed, seed + added),
+            [OPTIONS, CONDITIONS[name], *sizes],
+            {"seed": seed, "condition": label},
+        )
         for seed in SEEDS
         for label, name, added in settings
     ]
 
 
-def measure(label: str, condition: str, seed: int, drawn: int) -> list[dict]:
+def measure(_label: str, condition: str, _seed: int, drawn: int) -> Iterator[tuple[str, float]]:
     """Train a pair from the weights and noise of seed `drawn`, and measure samples and D."""
     images, test = load_mnist("train")[0][:TRAINED_ON], load_mnist("test")[0]
     generator = gan.rectifier_generator(100, 100, noise=10, mean=images.mean(0), seed=2 * drawn)
@@ -60,19 +69,15 @@ def measure(label: str, condition: str, seed: int, drawn: int) -> list[dict]:
         samples = gan.sample(generator, SAMPLES, seed=drawn)
         return gan.frechet_distance(gan.features(classifier, samples), known)
 
-    found = {"Frechet distance, untrained": frechet()}
-    gan.train_gan(generator, discriminator, images, seed=drawn, progress=False,
-                  **OPTIONS, **CONDITIONS[condition])
-    found["Frechet distance"] = frechet()
+    yield "Frechet distance, untrained", frechet()
+    options = OPTIONS | CONDITIONS[condition]
+    gan.train_gan(generator, discriminator, images, seed=drawn, progress=False, **options)
+    yield "Frechet distance", frechet()
     some = {"digits": (test[:ATTACKED], 1), "samples": (gan.sample(generator, ATTACKED, seed=1), 0)}
     discriminator.eval()
-    for name, (pictures, label_of) in some.items():
-        for what, value in sensitivity(discriminator, pictures, label_of, drawn).items():
-            found[f"{what}, {name}"] = value
-    return [
-        {"seed": seed, "condition": label, "measure": what, "value": float(value)}
-        for what, value in found.items()
-    ]
+    for name, (pictures, label) in some.items():
+        for what, value in sensitivity(discriminator, pictures, label, drawn).items():
+            yield f"{what}, {name}", value
 
 
 def sensitivity(
@@ -85,16 +90,14 @@ def sensitivity(
     """
     two = nn.Sequential(discriminator, nn.ZeroPad1d((1, 0)))  # 0, and D's logit: two classes
     labels = torch.full((len(images),), label)
-    random = torch.Generator().manual_seed(seed)
-    signs = eps * (2.0 * torch.randint(2, images.shape, generator=random) - 1)
     moved = {
         "step": fgsm(two, images, labels, eps=eps),
         "attack": pgd(two, images, labels, eps=eps, step=eps / 8, steps=20),
-        "signs": (images + signs).clamp(0, 1),
+        "signs": random_signs(images, eps, torch.Generator().manual_seed(seed)),
     }
     with torch.no_grad():
         rest = discriminator(images)
         way = 1 - 2 * label  # an attack lowers a digit's logit, and raises a sample's
         far = {name: (way * (discriminator(x) - rest)).mean().item() for name, x in moved.items()}
-    return {"at rest": rest.mean().item(), "deviation": rest.std().item(),
-            "above 0": 100 * (rest > 0).double().mean().item(), **far}
+    above = 100 * (rest > 0).double().mean().item()
+    return {"at rest": rest.mean().item(), "deviation": rest.std().item(), "above 0": above} | far
