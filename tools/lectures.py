@@ -3,18 +3,16 @@
 `notebooks/NN_name.ipynb` is what people open; `notebooks/src/NN_name.py` is what we edit.
 """
 
-import atexit
+import asyncio
 import hashlib
 import json
 import os
 import re
-import shutil
-import signal
 import sys
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import jupytext
@@ -28,12 +26,14 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 from traitlets.config import Config
 
-from tools.environment import ROOT
+from tools.environment import ROOT, put
 
 NOTEBOOKS = ROOT / "notebooks"
 WORK = ROOT / "work"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+STARTED = {"kernel_name": "python3", "startup_timeout": 180, "shutdown_kernel": "immediate"}
+STORED = {"coalesce_streams": True, "store_widget_state": False, "record_timing": False}
 # As in notebooks/jupytext.toml; without them in the notebook, jupytext would write them into it.
 FILTERS = {
     "cell_metadata_filter": "all,-execution,-trusted",
@@ -96,57 +96,56 @@ def execute_all(
     """Execute notebooks like `execute`, several at once, those that come first begun first.
 
     Returns for each name how many seconds it took, and what failed. Ctrl-C ends the kernels and
-    raises KeyboardInterrupt (in the main thread nbclient would handle it, and fail over it).
+    raises KeyboardInterrupt.
     """
-    clients: dict[str, NotebookClient] = {}
+    free, tasks = asyncio.Semaphore(at_once), []
 
-    def work(name: str) -> tuple[float, LectureError | None]:
-        started, cells, at = time.perf_counter(), notebooks[name].cells, 0
-        with tqdm(total=len(cells), desc=name, unit="cell") as bar:
+    async def one(name: str) -> tuple[float, LectureError | None]:
+        async with free:
+            started = time.perf_counter()
+            problem = await _execute(notebooks[name], name, folder)
+            return time.perf_counter() - started, problem
 
-            def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
-                nonlocal at
-                at = cell_index
-                bar.update(cell_index - bar.n)
-                if cell.cell_type == "markdown" and (title := re.match(r"#+ (.*)", cell.source)):
-                    bar.set_postfix_str(title[1][:40])
+    async def all_of_them() -> list:
+        tasks.append(asyncio.current_task())
+        return await asyncio.gather(*map(one, notebooks))
 
-            clients[name] = NotebookClient(
-                notebooks[name],
-                kernel_name="python3", timeout=None, startup_timeout=180, coalesce_streams=True,
-                store_widget_state=False, record_timing=False, on_cell_start=on_cell_start,
-                # Keep what the kernel says from others on this machine, where jupyter_client can.
-                config=Config(KernelManager={"transport_encryption": "auto"}),
-                resources={"metadata": {"path": str(folder)}},
-            )
-            problem = None
-            try:
-                clients[name].execute(env=kernel_environment())
-                bar.update(len(cells) - bar.n)
-            except (CellExecutionError, DeadKernelError) as error:
-                said = re.sub(r"\x1b\[[0-9;]*m", "", getattr(error, "traceback", "") or str(error))
-                where = f"{name}, cell {at + 1} of {len(cells)} failed."
-                problem = LectureError(f"{where}\n\n{cells[at].source}\n\n{said}")
-            finally:
-                tidy(notebooks[name])
-        return time.perf_counter() - started, problem
-
-    with ThreadPoolExecutor(at_once) as pool:
-        futures = {name: pool.submit(work, name) for name in notebooks}
+    with ThreadPoolExecutor(1) as pool:  # in the main thread nbclient would handle Ctrl-C
+        future = pool.submit(asyncio.run, all_of_them())
         try:
-            while wait(futures.values(), timeout=0.5).not_done:  # Windows sees Ctrl-C in between
+            while wait([future], timeout=0.5).not_done:  # Windows sees Ctrl-C in between
                 pass
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            while any(future.running() for future in futures.values()):
-                for client in list(clients.values()):
-                    atexit.unregister(client._cleanup_kernel)  # which fails, with no kernel left
-                    with suppress(AttributeError, OSError, TypeError):  # not yet there, or gone
-                        kill = getattr(signal, "SIGKILL", signal.SIGTERM)
-                        os.kill(client.km.provisioner.pid, kill)
-                time.sleep(0.2)
+            for task in tasks:
+                task.get_loop().call_soon_threadsafe(task.cancel)
             raise
-    return {name: future.result() for name, future in futures.items()}
+        return dict(zip(notebooks, future.result()))
+
+
+async def _execute(notebook: NotebookNode, name: str, folder: Path) -> LectureError | None:
+    cells, at = notebook.cells, 0
+    with tqdm(total=len(cells), desc=name, unit="cell") as bar:
+
+        def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
+            nonlocal at
+            at = cell_index
+            bar.update(cell_index - bar.n)
+            if cell.cell_type == "markdown" and (title := re.match(r"#+ (.*)", cell.source)):
+                bar.set_postfix_str(title[1][:40])
+
+        # Keep what the kernel says from others on this machine, where jupyter_client can.
+        config = Config(KernelManager={"transport_encryption": "auto"})
+        options = STARTED | STORED | {"resources": {"metadata": {"path": str(folder)}}}
+        client = NotebookClient(notebook, config=config, on_cell_start=on_cell_start, **options)
+        try:
+            await client.async_execute(env=kernel_environment())
+            bar.update(len(cells) - bar.n)
+        except (CellExecutionError, DeadKernelError) as error:
+            said = re.sub(r"\x1b\[[0-9;]*m", "", getattr(error, "traceback", "") or str(error))
+            where = f"{name}, cell {at + 1} of {len(cells)} failed."
+            return LectureError(f"{where}\n\n{cells[at].source}\n\n{said}")
+        finally:
+            tidy(notebook)
 
 
 def kernel_environment() -> dict[str, str]:
@@ -163,22 +162,18 @@ def tidy(notebook: NotebookNode) -> None:
     notebook.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        if cell.cell_type == "code":
+        for out in cell.get("outputs", []):
             # A widget without its kernel shows as an error message; stderr names this machine.
-            for out in cell.outputs:
-                if out.get("data", {}).pop(WIDGET, None) and not out.data.keys() - {"text/plain"}:
-                    out.data.clear()
-            cell.outputs = [
-                out for out in cell.outputs if out.get("name") != "stderr" and out.get("data") != {}
-            ]
+            widget = out.get("data", {}).pop(WIDGET, None)
+            if out.get("name") == "stderr" or (widget and out.data.keys() <= {"text/plain"}):
+                out.output_type = "left out"
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if out.output_type != "left out"]
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write the notebook beside `path`, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    nbformat.write(notebook, beside)
-    os.replace(beside, path)
+    put(path, nbformat.writes(notebook) + "\n")
 
 
 def clear(notebook: NotebookNode) -> None:
@@ -197,25 +192,21 @@ def working_copy(folder: Path = NOTEBOOKS, to: Path = WORK) -> list[Path]:
     record = to / ".copied.json"  # the hash of each original, when it was last copied
     copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     new = []
-    to.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("glossary.md"):
-        shutil.copy(path, to)
+        put(to / path.name, path.read_text(encoding="utf-8"))
     for path in [*numbered(folder), *sorted((folder / "assignments").glob("*.ipynb"))]:
         notebook = nbformat.read(path, as_version=4)
         clear(notebook)
         cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
         digest = hashlib.sha256(repr(cells).encode()).hexdigest()
-        name = path.relative_to(folder).as_posix()
-        if copied.get(name) == digest:
+        name = path.relative_to(folder)
+        if copied.get(name.as_posix()) == digest:
             continue
-        place, number = to / name, 1
-        while place.exists():
-            number += 1
-            place = place.with_name(f"{path.stem}-{number}.ipynb")
-        write(notebook, place)
-        new.append(place)
-        copied[name] = digest  # noted at once: it may be stopped before the next
-        record.write_text(json.dumps(copied, indent=1), encoding="utf-8")
+        places = (to / name.with_stem(f"{path.stem}-{n}" if n > 1 else path.stem) for n in count(1))
+        new.append(next(place for place in places if not place.exists()))
+        write(notebook, new[-1])
+        copied[name.as_posix()] = digest  # noted at once: it may be stopped before the next
+        put(record, json.dumps(copied, indent=1))
     return new
 
 
@@ -227,8 +218,8 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
     """
     sources = sorted((folder / "src").glob("[0-9][0-9]_*.py"))
     # Whatever a maintainer types: 01, 01_name, notebooks/01_name.ipynb.
-    stems = tuple(Path(name).name.removesuffix(".ipynb").removesuffix(".py") for name in names)
-    chosen = [source for source in sources if not names or source.stem.startswith(stems)]
+    stems = tuple(re.sub(r"\.(ipynb|py)$", "", Path(name).name) for name in names) or ("",)
+    chosen = [source for source in sources if source.stem.startswith(stems)]
     if names and not chosen:
         known = ", ".join(source.stem for source in sources)
         print(f"No lecture is called {', '.join(names)}; there are: {known}", file=sys.stderr)
@@ -238,20 +229,19 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
         path = folder / f"{source.stem}.ipynb"
         notebook = read_source(path)
         if path.exists():
+            old = nbformat.read(path, as_version=4)
             if difference(path):
                 keep = folder.parent / "build" / "replaced" / path.name
-                keep.parent.mkdir(parents=True, exist_ok=True)
                 print(f"{path.name} differs from its source; the old one is kept as {keep}")
-                shutil.copy(path, keep)
-            old = nbformat.read(path, as_version=4)
+                write(old, keep)
             notebook = combine_inputs_with_outputs(notebook, old, "py:percent")
         try:
             execute(notebook, name=path.stem, folder=folder)
-            notebook.metadata["jupytext"] = FILTERS
-            write(notebook, path)
         except LectureError as error:
             print(f"\n{error}\n\n{path.name} is left as it was.")
             return 1
+        notebook.metadata["jupytext"] = FILTERS
+        write(notebook, path)
     return 0
 
 
@@ -263,14 +253,13 @@ def repository() -> str | None:
 
 def setup_cell(address: str | None) -> str:
     """Every lecture's first code cell."""
-    install = f'%pip install --quiet "git+{address}"'
-    advice = "First, in a cell above: %pip install git+ADDRESS"
-    return (
-        "# On Colab, install the course first; everywhere else this cell does nothing.\n"
-        "import sys\n"
-        'if "google.colab" in sys.modules:\n'
-        "    " + (install if address else f'raise SystemExit("{advice}")')
-    )
+    install = 'raise SystemExit("First, in a cell above: %pip install git+ADDRESS")'
+    if address:
+        install = f'%pip install --quiet "git+{address}"'
+    return f"""# On Colab, install the course first; everywhere else this cell does nothing.
+import sys
+if "google.colab" in sys.modules:
+    {install}"""
 
 
 def write_setup_cell(source: Path) -> None:

@@ -138,12 +138,11 @@ def at_side(side: int, seed: int, rate: float = 1.0) -> Rows:
         model = network("none", seed)
     else:
         model = fully_connected(*plain.widths, hidden=plain.hidden, inputs=side**2, seed=seed)
-        weight = model[1].weight.detach()  # shared with the model's
-        # Of pixels times the rate, by weights over it: the same network, learning so much faster.
-        weight /= rate
-        seen = rate * resized(images, side)
-        fit(model, seen, labels, **plain.options, seed=seed, progress=False)
-        weight *= rate
+        # Inputs times the rate, by weights over it: the same network, and it learns so much faster.
+        model[1].weight.detach().div_(rate)
+        model[1].register_forward_pre_hook(lambda _, given: (rate * given[0],))
+        images = resized(images, side)
+        fit(model, images, labels, **plain.options, seed=seed, progress=False)
     images, labels = load_mnist("test")
     images = resized(images, side)
     yield "clean", 0.0, error_rate(model, images, labels), len(labels)
