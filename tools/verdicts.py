@@ -2,7 +2,6 @@
 
 import tempfile
 import textwrap
-from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -12,6 +11,7 @@ from course_utils import claims, data, machine, plan
 from tools import lectures
 
 EXECUTED = lectures.ROOT / "build" / "notebooks"
+COLUMNS = ["lecture", "slide", "claim", "measured", "verdict", "expected", "fails"]
 
 
 def course(folder: Path = lectures.NOTEBOOKS, executed: Path = EXECUTED) -> int:
@@ -53,14 +53,13 @@ def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
     numbers do not belong together is not read, and fails in a row of its own.
     """
     shown, amiss = {}, []
-    cells = [cell for notebook in notebooks for cell in notebook.cells]
-    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    for output in (output for output in outputs if claims.MIME_TYPE in output):
-        claim_id = output[claims.MIME_TYPE].get("id", "?")
-        if problem := amiss_in(output) or ("shown a second time" if claim_id in shown else None):
+    outputs = [out for nb in notebooks for cell in nb.cells for out in cell.get("outputs", [])]
+    for data in (out.data for out in outputs if claims.MIME_TYPE in out.get("data", {})):
+        claim_id = data[claims.MIME_TYPE].get("id", "?")
+        if problem := amiss_in(data) or ("shown a second time" if claim_id in shown else None):
             amiss.append((0, "-", claim_id, "-", f"amiss: {problem}", "-", True))
         else:
-            shown[claim_id] = claims.read(output[claims.MIME_TYPE])
+            shown[claim_id] = claims.read(data[claims.MIME_TYPE])
     rows = []
     for claim in claims.CLAIMS.values():
         missing = claim.lecture in lectures
@@ -68,8 +67,7 @@ def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
         if found := shown.get(claim.id):
             told = found.text, found.verdict, claim.expected, not found.as_expected
         rows.append((claim.lecture, claim.slide, claim.id, *told))
-    columns = "lecture slide claim measured verdict expected fails".split()
-    return pd.DataFrame(rows + amiss, columns=columns)
+    return pd.DataFrame(rows + amiss, columns=COLUMNS)
 
 
 def amiss_in(data: dict) -> str | None:
@@ -90,12 +88,12 @@ def failures(table: pd.DataFrame) -> list[str]:
 
 def format_report(table: pd.DataFrame) -> str:
     """`report`'s table as text for a terminal of 100 columns, by lecture and slide."""
-    lines = []
+    lines, wrapped = [], {"initial_indent": "  ", "subsequent_indent": 16 * " "}
     for (lecture, slide), rows in table.groupby(["lecture", "slide"], sort=False):
         lines += ["", f"Lecture {lecture}, {slide}"]
-        lines += [textwrap.fill("{verdict:13} {claim}: {measured}".format(**row), 100,
-                                initial_indent="  ", subsequent_indent=16 * " ")
-                  for row in rows.to_dict("records")]
-    counts = Counter(table["verdict"].str.partition(":")[0])
+        for row in rows.to_dict("records"):
+            line = "{verdict:13} {claim}: {measured}".format(**row)
+            lines.append(textwrap.fill(line, 100, **wrapped))
+    counts = table["verdict"].str.partition(":")[0].value_counts(sort=False)
     lines += ["", ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())]
     return "\n".join([*lines, *(f"FAILS {failure}" for failure in failures(table))])
