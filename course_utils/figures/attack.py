@@ -8,18 +8,20 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.optimize import isotonic_regression
 from torch import nn
 
-from course_utils.figures.images import show_picture
-from course_utils.figures.style import STYLES, legend_beside, mark_at, side_by_side
+from course_utils.figures.style import (
+    STYLES,
+    apart,
+    legend_beside,
+    mark_at,
+    show_picture,
+    side_by_side,
+)
 from course_utils.inference import logits_of
 
-__all__ = ["descent_paths", "landscapes", "logit_lines", "penalty_search", "probability_strip"]
 
-
-def descent_paths(function: Callable[[np.ndarray], np.ndarray],
-                  paths: Mapping[str, np.ndarray]) -> Axes:
+def descent_paths(function: Callable, paths: Mapping[str, np.ndarray]) -> Axes:
     """Paths of minimisers over the contours of a function of two pixels, with the box [0, 1]^2.
 
     `function` takes points (..., 2) and returns its values (...). `paths`: for each name, its
@@ -58,8 +60,8 @@ def penalty_search(table: pd.DataFrame) -> Figure:
         ax.plot(table["c"], table[column], color="0.6", zorder=1)
         for reached, face, label in ((False, "white", "not reached"), (True, "black", "reached")):
             some = table[table["reached"] == reached]
-            ax.scatter(some["c"], some[column], facecolor=face, edgecolor="black", s=45,
-                       label=f"target {label}", zorder=2)
+            dots = {"facecolor": face, "edgecolor": "black", "s": 45, "zorder": 2}
+            ax.scatter(some["c"], some[column], **dots, label=f"target {label}")
         ax.set(xscale="log", xlabel="c (falls to the right)", ylabel=name, ylim=(0, None))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.invert_xaxis()
@@ -67,8 +69,9 @@ def penalty_search(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def probability_strip(model: nn.Module, image: torch.Tensor, perturbation: torch.Tensor, *,
-                      label: int, target: int) -> Figure:
+def probability_strip(
+    model: nn.Module, image: torch.Tensor, perturbation: torch.Tensor, *, label: int, target: int
+) -> Figure:
     """A model's probabilities as r grows: x + t r for t from 0 to 1.5, clipped to [0, 1].
 
     The pictures above stand over their t. `image`, `perturbation`: (1, 28, 28). `label`, `target`:
@@ -134,22 +137,12 @@ def logit_lines(steps: torch.Tensor, panels: Mapping[str, torch.Tensor], *, labe
         heights = logits[-1].tolist()
         for k, (height, at) in enumerate(zip(heights, apart(heights, least=least), strict=True)):
             style = {"color": "black", "linewidth": 2.6} if k == label else {"color": "0.55"}
+            weight = "bold" if k == label else "normal"
             ax.plot(steps, logits[:, k], **style)
             ax.plot([steps[-1], 1.12 * steps[-1]], [height, at], color="0.7", linewidth=0.8)
-            ax.text(1.16 * steps[-1], at, str(k), fontsize=9, va="center",
-                    weight="bold" if k == label else "normal")
+            ax.text(1.16 * steps[-1], at, str(k), fontsize=9, va="center", weight=weight)
         mark_at(ax, 0)
         ax.set_xlabel("step per pixel")
         ax.set_title(title, fontsize=11)
     axes[0].set_ylabel("logit")
     return figure
-
-
-def apart(heights: list[float], *, least: float) -> list[float]:
-    """Move labels as little as possible (in squares) so that any two are `least` apart."""
-    order = np.argsort(heights, kind="stable")
-    # Less rank * least, the labels need only not fall.
-    steps = least * np.arange(len(heights))
-    moved = np.empty(len(heights))
-    moved[order] = isotonic_regression(np.array(heights)[order] - steps).x + steps
-    return moved.tolist()

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_utils.figures.style import STYLES, hollow, legend_beside, line, mark_level, side_by_side
+from course_utils.figures.style import STYLES, hollow, legend_beside, mark_level, side_by_side
 
-__all__ = ["class_shares", "discriminators", "game_in_the_plane", "game_values", "saturation"]
+Curve = Sequence[float]
+Curves = Mapping[str, Curve]
 
 
-def discriminators(points: Sequence[float], densities: Mapping[str, Sequence[float]],
-                   outputs: Mapping[str, Sequence[float]]) -> Figure:
+def discriminators(points: Curve, densities: Curves, outputs: Curves) -> Figure:
     """Densities on a line, and below them what discriminators say there, from 0 to 1.
 
     points: (S,), ascending. densities, outputs: name to values (S,); the first of the outputs is
@@ -24,7 +24,7 @@ def discriminators(points: Sequence[float], densities: Mapping[str, Sequence[flo
     options = {"figsize": (7.6, 4.6), "sharex": True, "height_ratios": [1, 1.3]}
     figure, (above, below) = plt.subplots(2, 1, **options)
     for (name, values), style in zip(densities.items(), STYLES):
-        above.plot(points, values, **line(style), label=name)
+        above.plot(points, values, **style | {"marker": ""}, label=name)
         above.fill_between(points, values, color=style["color"], alpha=0.1)
     above.set(ylabel="density", ylim=(0, None))
     (name, values), *others = outputs.items()
@@ -56,8 +56,7 @@ def game_values(values: pd.DataFrame, *, xlabel: str) -> Axes:
     return ax
 
 
-def saturation(logits: Sequence[float], slopes: Mapping[str, Sequence[float]],
-               paths: Mapping[str, Sequence[float]]) -> Figure:
+def saturation(logits: Curve, slopes: Curves, paths: Curves) -> Figure:
     """How steep the generator's losses are, and how it moves by each.
 
     logits: (S,), D's, of a generated point, ascending. slopes: for each loss, how steep it is
@@ -65,7 +64,7 @@ def saturation(logits: Sequence[float], slopes: Mapping[str, Sequence[float]],
     """
     figure, (left, right) = side_by_side(2, 9, 3.5)
     for (name, values), style in zip(slopes.items(), STYLES):
-        left.plot(logits, values, **line(style), label=name)
+        left.plot(logits, values, **style | {"marker": ""}, label=name)
         right.plot(paths[name], **style, markevery=max(1, len(paths[name]) // 12), label=name)
     left.set(xlabel="D's logit of a generated point", ylabel="size of the loss's slope")
     left.annotate("D is sure:\n“generated”", (min(logits), 0.5), fontsize=9, va="center")
@@ -84,8 +83,8 @@ def class_shares(table: pd.DataFrame, *, least: float) -> Axes:
     for place, ((name, values), style) in enumerate(zip(table.items(), STYLES)):
         at = np.arange(len(table)) + 0.16 * (place - (table.shape[1] - 1) / 2)
         ax.vlines(at, 0, values, color="0.8", linewidth=1)
-        ax.plot(at, values, style["marker"], color=style["color"], label=name,
-                fillstyle="none" if place else "full", markersize=7)
+        fill = {"fillstyle": "none" if place else "full"}
+        ax.plot(at, values, **hollow(style) | fill, label=name)
     mark_level(ax, least, f"{least:g} %")
     ax.set_xticks(range(len(table)), labels=table.index)
     ax.set(xlabel="taken for", ylabel="share (%)", ylim=(0, None))
@@ -94,22 +93,22 @@ def class_shares(table: pd.DataFrame, *, least: float) -> Axes:
     return ax
 
 
-def game_in_the_plane(panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], real: Tensor, *,
-                      extent: float) -> Figure:
+def game_in_the_plane(
+    panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], real: Tensor, *, extent: float
+) -> Figure:
     """States of a game between points: D's answers as shades, real and generated points, arrows.
 
     `panels`: title to generated points (N, 2), the arrows at them (N, 2), and D's answers (S, S)
     from 0 to 1, by rows from the bottom, over [-extent, extent] both ways. `real`: points (M, 2).
     """
     figure, axes = side_by_side(len(panels), 3 * len(panels), 3.4)
+    ends, grey = (-extent, extent), {"cmap": "Greys_r", "vmin": -0.4, "vmax": 1, "alpha": 0.8}
     for ax, (title, (made, arrows, answers)) in zip(axes, panels.items()):
-        shades = ax.imshow(answers, origin="lower", extent=[-extent, extent] * 2, cmap="Greys_r",
-                           vmin=-0.4, vmax=1, alpha=0.8)
+        shades = ax.imshow(answers, origin="lower", extent=ends * 2, **grey)
         ax.plot(*real.T, ".", color="black", markersize=2, label="real")
         ax.plot(*made.T, "x", color="tab:orange", markersize=5, label="generated")
         ax.quiver(*made.T, *arrows.T, color="tab:blue", width=0.006)
-        ax.set(xlabel="first number", xlim=(-extent, extent), ylim=(-extent, extent),
-               aspect="equal")
+        ax.set(xlabel="first number", xlim=ends, ylim=ends, aspect="equal")
         ax.set_title(title, fontsize=11)
         ax.grid(False)
     axes[0].set_ylabel("second number")

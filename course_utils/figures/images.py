@@ -4,20 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from course_utils.figures.style import side_by_side
-
-__all__ = ["digits", "equation", "patterns", "sheets"]
-
-SMALL = 64  # pixels a side, up to which a picture's pixels are to be seen one by one
+from course_utils.figures.style import show_picture, side_by_side
 
 
-def digits(rows: Sequence[torch.Tensor], *, names: Sequence[str] | None = None,
-           titles: Sequence[Sequence[str] | None] | None = None,
-           signed: Sequence[int] = ()) -> Figure:
+def digits(
+    rows: Sequence[torch.Tensor],
+    *,
+    names: Sequence[str] | None = None,
+    titles: Sequence[Sequence[str] | None] | None = None,
+    signed: Sequence[int] = (),
+) -> Figure:
     """Rows of pictures.
 
     Args:
@@ -46,8 +45,9 @@ def digits(rows: Sequence[torch.Tensor], *, names: Sequence[str] | None = None,
     return figure
 
 
-def equation(pictures: Sequence[torch.Tensor], captions: Sequence[str], *, factor: float = 1,
-             plus: str = "+") -> Figure:
+def equation(
+    pictures: Sequence[torch.Tensor], captions: Sequence[str], *, factor: float = 1, plus: str = "+"
+) -> Figure:
     """x + r = x + r: an image, its perturbation magnified by `factor`, and their sum.
 
     `pictures`: three tensors (1 or 3, H, W): in [0, 1], in [-1, 1] when magnified, in [0, 1], with
@@ -65,8 +65,9 @@ def equation(pictures: Sequence[torch.Tensor], captions: Sequence[str], *, facto
     return figure
 
 
-def patterns(pictures: Sequence[torch.Tensor], *, titles: Sequence[str],
-             beneath: Sequence[str]) -> Figure:
+def patterns(
+    pictures: Sequence[torch.Tensor], *, titles: Sequence[str], beneath: Sequence[str]
+) -> Figure:
     """Patterns (C, H, W) side by side, each stretched to its own range, with 0 drawn grey.
 
     Three channels are drawn in colour; of any other number, the one that holds most.
@@ -96,21 +97,3 @@ def sheets(images: Mapping[str, torch.Tensor], *, columns: int = 10) -> Figure:
         show_picture(ax, rows_of.flatten(2).flatten(0, 1)[None])
         ax.set_title(title, fontsize=11)
     return figure
-
-
-def show_picture(ax: Axes, picture: torch.Tensor, beneath: str = "", *, title: str = "",
-                 signed: bool = False) -> None:
-    """Draw a picture (1 or 3, H, W) in [0, 1], or, `signed`, in [-1, 1] with 0 as grey."""
-    low = -1 if signed else 0
-    if len(picture) == 3:  # colours have no limits that one could set
-        pixels = ((picture - low) / (1 - low)).clamp(0, 1).permute(1, 2, 0)
-    else:
-        pixels = picture.squeeze(0)
-    # Smoothed, a pattern of signs would show greys that are not in it.
-    way = "nearest" if signed or len(pixels) <= SMALL else None
-    ax.imshow(pixels.numpy(), vmin=low, vmax=1, cmap="gray", interpolation=way)
-    ax.set(xticks=[], yticks=[])
-    ax.set_xlabel(beneath, fontsize=10, labelpad=3)
-    ax.set_title(title, fontsize=10)
-    ax.grid(False)
-    ax.spines[:].set_visible(False)

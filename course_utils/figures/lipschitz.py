@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 
 from course_utils.figures.style import SIX_STYLES, STYLES, hollow, legend_beside, side_by_side
 
-__all__ = ["certified_curves", "cones", "distances_by_network", "frequency_maps", "trained_bounds"]
-
 
 def cones(function: Callable[[np.ndarray], np.ndarray], *, constants: Sequence[float]) -> Figure:
     """A function of one number with the cone that a constant K allows it at 0, a panel for each K.
@@ -31,8 +29,8 @@ def cones(function: Callable[[np.ndarray], np.ndarray], *, constants: Sequence[f
         outside = np.abs(y - height) > reach * (1 + 1e-9) + 1e-12
         ax.plot(x, np.where(outside, y, np.nan), color="tab:orange", linewidth=6)
         ax.plot(0, height, "o", color="black")
-        ax.set(title=f"K = {constant:g}", xlabel="x", xlim=(-6, 6),
-               ylim=(y.min() - room, y.max() + room))
+        ax.set(title=f"K = {constant:g}", xlabel="x", xlim=(-6, 6))
+        ax.set_ylim(y.min() - room, y.max() + room)
     axes[0].set_ylabel("f(x)")
     return figure
 
@@ -49,8 +47,8 @@ def frequency_maps(norms: Mapping[str, torch.Tensor]) -> Figure:
         down, right = (np.fft.fftshift(np.fft.fftfreq(side)) for side in grid.shape)
         picture = ax.pcolormesh(right, down, grid, cmap="gray", vmin=0)
         row, column = np.unravel_index(grid.argmax(), grid.shape)
-        ax.plot(right[column], down[row], "o", color="tab:orange", fillstyle="none",
-                markersize=11, markeredgewidth=2)
+        ring = {"color": "tab:orange", "fillstyle": "none", "markersize": 11, "markeredgewidth": 2}
+        ax.plot(right[column], down[row], "o", **ring)
         ax.set(xlabel="turns an output pixel, right", xticks=[-0.5, 0, 0.5], aspect="equal")
         ax.set_title(f"{title}\nlargest {grid.max():.3g}", fontsize=10)
         ax.grid(False)
@@ -94,11 +92,10 @@ def distances_by_network(radii: Mapping[str, Mapping[str, torch.Tensor]]) -> Axe
     for line, kinds in enumerate(radii.values()):
         for row, ((kind, values), style) in enumerate(zip(kinds.items(), STYLES)):
             height = line + 0.24 * (row - (len(kinds) - 1) / 2)
-            ax.plot(values, np.full(len(values), height), "|", color=style["color"], alpha=0.3,
-                    markersize=9)
-            ax.plot(np.median(values), height, style["marker"], color="white",
-                    markeredgecolor=style["color"], markersize=8, markeredgewidth=1.8,
-                    label=None if line else kind)
+            color, label = style["color"], None if line else kind
+            ax.plot(values, [height] * len(values), "|", color=color, alpha=0.3, markersize=9)
+            dot = {"color": "white", "mec": color, "markersize": 8, "markeredgewidth": 1.8}
+            ax.plot(np.median(values), height, style["marker"], **dot, label=label)
     ax.set(xscale="log", xlabel="distance from the image (L2)", ylim=(len(radii) - 0.5, -0.5))
     ax.set_yticks(range(len(radii)), labels=list(radii))
     above = ax.secondary_xaxis("top", functions=(lambda x: x / 28, lambda x: 28 * x))

@@ -1,29 +1,29 @@
-"""The look that all figures share, the line styles that need no colour, and the figures' door."""
+"""What all figures share: their look, the line styles that need no colour, and their door."""
 
 import functools
 from collections.abc import Callable, Mapping
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from matplotlib import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
 
-
-def _styles(colors: tuple, lines: tuple, markers: str) -> tuple[dict, ...]:
-    names = ("color", "linestyle", "marker")
-    return tuple(dict(zip(names, style)) for style in zip(colors, lines, markers, strict=True))
-
-
-STYLES = _styles(("black", "tab:orange", "tab:blue"), ("-", "--", ":"), "os^")
-SIX_STYLES = _styles(("black", "0.45", "tab:blue", "black", "0.45", "tab:orange"),
-                     ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))), "os^Dvx")
+SMALL = 64  # pixels a side, up to which a picture's pixels are to be seen one by one
+SIX = cycler(
+    linestyle=["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))], marker=list("os^Dvx")
+)
+SIX_STYLES = [*cycler(color=["black", "0.45", "tab:blue", "black", "0.45", "tab:orange"]) + SIX]
+STYLES = [*cycler(color=["black", "tab:orange", "tab:blue"]) + SIX[:3]]
 
 
 def use_style() -> None:
     """Set the course's style for all figures drawn from now on."""
-    plt.rcParams.update({"axes.grid": True, "axes.spines.right": False, "axes.spines.top": False,
-                         "figure.constrained_layout.use": True, "figure.dpi": 110, "font.size": 11,
-                         "grid.alpha": 0.3, "image.cmap": "gray", "lines.markersize": 5})
+    plt.rcParams.update({"axes.grid": True, "axes.spines.right": False, "axes.spines.top": False})
+    plt.rcParams.update({"figure.constrained_layout.use": True, "figure.dpi": 110, "font.size": 11})
+    plt.rcParams.update({"grid.alpha": 0.3, "image.cmap": "gray", "lines.markersize": 5})
 
 
 def from_any_device(draw: Callable) -> Callable:
@@ -54,11 +54,6 @@ def side_by_side(count: int, width: float, height: float, **options) -> tuple[Fi
     return figure, list(axes[0])
 
 
-def line(style: Mapping) -> dict:
-    """A style's colour and dashes, without its marker."""
-    return {"color": style["color"], "linestyle": style["linestyle"]}
-
-
 def hollow(style: Mapping, size: float = 7) -> dict:
     """A style's colour and hollow marker, without its line."""
     return style | {"linestyle": "none", "fillstyle": "none", "markersize": size}
@@ -68,8 +63,8 @@ def mark_at(ax: Axes, place: float, name: str = "") -> None:
     """A vertical line at a place on the axis, with its name on top."""
     ax.axvline(place, color="0.5", linewidth=1, linestyle="-" if name else ":")
     if name:
-        ax.annotate(name, (place, 1.01), xycoords=("data", "axes fraction"), ha="center",
-                    va="bottom", fontsize=10, annotation_clip=False)
+        on_top = {"transform": ax.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        ax.text(place, 1.01, name, **on_top, fontsize=10)
 
 
 def mark_level(ax: Axes, height: float, name: str) -> None:
@@ -80,10 +75,39 @@ def mark_level(ax: Axes, height: float, name: str) -> None:
 
 def write_beside(ax: Axes, height: float, text: str, *, at: float = 1.02, **options) -> None:
     """Text at the right of the Axes (which end at 1), at a height of its vertical axis."""
-    ax.text(at, height, text, transform=ax.get_yaxis_transform(), va="center",
-            **{"fontsize": 10} | options)
+    options = {"va": "center", "fontsize": 10} | options
+    ax.text(at, height, text, transform=ax.get_yaxis_transform(), **options)
 
 
 def legend_beside(ax: Axes, **options) -> None:
     """The legend, at the right of the Axes."""
     ax.legend(**{"loc": "center left", "bbox_to_anchor": (1.02, 0.5), "frameon": False} | options)
+
+
+def apart(heights: list[float], *, least: float) -> list[float]:
+    """Move labels as little as possible (in squares) so that any two are `least` apart."""
+    order = np.argsort(heights, kind="stable")
+    # Less rank * least, the labels need only not fall.
+    steps = least * np.arange(len(heights))
+    moved = np.empty(len(heights))
+    moved[order] = isotonic_regression(np.array(heights)[order] - steps).x + steps
+    return moved.tolist()
+
+
+def show_picture(
+    ax: Axes, picture: torch.Tensor, beneath: str = "", *, title: str = "", signed: bool = False
+) -> None:
+    """Draw a picture (1 or 3, H, W) in [0, 1], or, `signed`, in [-1, 1] with 0 as grey."""
+    low = -1 if signed else 0
+    if len(picture) == 3:  # colours have no limits that one could set
+        pixels = ((picture - low) / (1 - low)).clamp(0, 1).permute(1, 2, 0)
+    else:
+        pixels = picture.squeeze(0)
+    # Smoothed, a pattern of signs would show greys that are not in it.
+    way = "nearest" if signed or len(pixels) <= SMALL else None
+    ax.imshow(pixels.numpy(), vmin=low, vmax=1, cmap="gray", interpolation=way)
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(beneath, fontsize=10, labelpad=3)
+    ax.set_title(title, fontsize=10)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 
 from course_utils import figures
 from course_utils.data import load_image
-from course_utils.figures.attack import apart
+from course_utils.figures.style import apart
 from course_utils.imagenet import imagenet_classifier
 from course_utils.models import Normalize
 from course_utils.widgets import FastGradientExplorer
