@@ -2,7 +2,7 @@
 
 The code is in plain ES modules beside this file. `bundle` joins them into one script, which the
 site's pages load, and which JupyterLab, VS Code and Colab load through anywidget. Weights are
-exported from the checkpoints as they are.
+exported from the checkpoints, as halves where that changes no prediction.
 """
 
 import base64
@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -22,12 +23,11 @@ from course_utils.gan import load_gan
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
 from course_utils.lipschitz import frequency_norms, network_bound
 from course_utils.models import RBF, Maxout
-from course_utils.zoo import STUDY, ZOO, load_model, load_study
+from course_utils.zoo import load_model, load_study
 
 HERE = Path(__file__).parent
 MIME = "application/vnd.course.laboratory+json"  # in a stored notebook: what stands there
-MODULES = ("networks", "attacks", "pad", "laboratory", "game", "arena", "transfer", "walk",
-           "frequency", "mount")
+MODULES = "networks attacks pad laboratory game arena transfer walk frequency mount".split()
 # Networks of 784-100-100-10 rectifiers (Lectures 3 and 4), by how they were trained.
 STUDIED = {
     "rectifiers": "none",
@@ -35,27 +35,27 @@ STUDIED = {
     "rectifiers (projected gradient)": "projected gradient",
     "rectifiers (penalised)": "Lipschitz penalty",
 }
-NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF",
-            *STUDIED)
+NETWORKS = ("FC10(1e-4)", "FC100-100-10", "AE400-10", "maxout", "maxout (adversarial)", "RBF")
+NETWORKS += (*STUDIED,)
 LAYERS = ("AlexNet, conv1, untrained", "EfficientNet-Lite0, stem, trained")  # of Lecture 3
-# What the site has.
-FILES = (*NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator", *LAYERS)
-DIGITS = 100  # of the test set
-EXPORTED = ("mount", "stateOf", "Network", "largest", "logOdds", "distortion", "fastGradientSign",
-            "projectedGradient", "smallestPerturbation", "noiseOfSize", "centred", "SmallNetwork",
-            "Game", "generatorSlope", "convolutionOf", "amplifiedPattern")
+FILES = (*NETWORKS, "FC10(1e-2)", "FC10(1)", "FC200-200-10", "generator", *LAYERS)  # on the site
+SCRIPTS = ("laboratory", "digits", "start")  # in this order
 
 
 def bundle() -> str:
-    """Return the modules as one script: imports and the word export dropped, in this order."""
-    texts = [(HERE / f"{name}.js").read_text(encoding="utf-8") for name in MODULES]
-    joined = re.sub(r"^import\b[^;]*;\n", "", "\n".join(texts), flags=re.MULTILINE)
-    return re.sub(r"^export ", "", joined, flags=re.MULTILINE)
+    """Return the modules as one script, with what they export as the object `exported`."""
+    text = "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in MODULES)
+    names = ", ".join(re.findall(r"^export (?:async )?\w+ (\w+)", text, flags=re.MULTILINE))
+    text = re.sub(r"^import\b[^;]*;\n|^export ", "", text, flags=re.MULTILINE)
+    return f"{text}const exported = {{ {names} }};\n"
 
 
 def network(name: str) -> nn.Module | tuple[nn.Conv2d, tuple[int, int, int]]:
     """Return the network of that name: of the zoo, of `STUDIED`, or Lecture 5's generator; of
-    `LAYERS`, the layer and the shape of its input."""
+    `LAYERS`, the layer and the shape of its input.
+
+    Weights are rounded to halves where each of the 10,000 test digits is still read alike.
+    """
     if name == LAYERS[0]:
         return alexnet_2012(seed=0).conv1, (3, 227, 227)
     if name == LAYERS[1]:
@@ -64,24 +64,30 @@ def network(name: str) -> nn.Module | tuple[nn.Conv2d, tuple[int, int, int]]:
         return stem, (3, 225, 225)  # a picture of 224, and a row of zeros
     if name == "generator":
         return load_gan()[0]
-    return load_study(STUDIED[name])[0] if name in STUDIED else load_model(name)
+    model = load_study(STUDIED[name])[0] if name in STUDIED else load_model(name)
+    rounded, images = deepcopy(model).half().float(), load_mnist("test")[0]
+    with torch.no_grad():
+        alike = model(images).argmax(1).equal(rounded(images).argmax(1))
+    return rounded if alike else model
+
+
+def encoded(numbers: torch.Tensor) -> str:
+    """Return a tensor's bytes in base64."""
+    return base64.b64encode(numbers.cpu().numpy().tobytes()).decode()
 
 
 def stored(name: str, model: nn.Module | None = None) -> dict:
     """Return a network as the laboratory reads it: its plan, and its weights in base64.
 
     Args:
-        name: one of `FILES` or of the zoo, stored as precisely as it is shipped; with `model`, any.
-        model: a network of one's own, stored in single precision; or a convolution and the shape
-            of its input, for its norms at all frequencies.
+        name: one of `FILES` or of the zoo, stored as `network` has it; with `model`, any.
+        model: a network of one's own, stored exactly; or a convolution and the shape of its
+            input, for its norms at all frequencies.
 
     Raises ValueError where the name is unknown, or the laboratory lacks one of the layers.
     """
-    precision = torch.float32
-    if model is None:
-        model = network(name)
-        known = STUDY[STUDIED[name]] if name in STUDIED else ZOO.get(name)
-        precision = known.precision if known else torch.float16
+    rounded = model is None and name == "generator"  # a picture's grey is off by 0.002 at most
+    model = network(name) if model is None else model
     if isinstance(model, tuple):
         return _stored_layer(name, *model)
     layers, tensors = [], []
@@ -105,12 +111,14 @@ def stored(name: str, model: nn.Module | None = None) -> dict:
             layers.append({"type": "sigmoid" if isinstance(layer, nn.Sigmoid) else "rectifier"})
         elif not isinstance(layer, nn.Flatten | nn.Unflatten | nn.Dropout):
             raise ValueError(f"name: {name!r} has a {type(layer).__name__}, which has no twin here")
-    flat = torch.cat([tensor.detach().flatten() for tensor in tensors]).cpu().to(precision)
-    plan = {"name": name, "layers": layers, "precision": str(precision).removeprefix("torch.")}
+    flat = torch.cat([tensor.detach().flatten() for tensor in tensors]).float()
+    if rounded or flat.half().float().equal(flat):
+        flat = flat.half()
+    plan = {"name": name, "layers": layers, "precision": str(flat.dtype).removeprefix("torch.")}
     if layers[0].get("inputs") == 784 and layers[-1]["type"] == "dense":
         with suppress(TypeError):  # of maxout networks no bound is known
             plan["bound"] = network_bound(model, (1, 28, 28))
-    return {"plan": plan, "weights": base64.b64encode(flat.numpy().tobytes()).decode()}
+    return {"plan": plan, "weights": encoded(flat)}
 
 
 def _stored_layer(name: str, layer: nn.Conv2d, shape: tuple[int, int, int]) -> dict:
@@ -118,19 +126,18 @@ def _stored_layer(name: str, layer: nn.Conv2d, shape: tuple[int, int, int]) -> d
     norms = frequency_norms(layer, shape)
     if layer.groups != 1 or any(layer.padding) or max(layer.dilation) > 1:
         raise ValueError(f"name: {name!r} has groups, padding or dilation")
-    plan = {"name": name, "channels": layer.in_channels, "outputs": layer.out_channels,
-            "kernel": layer.kernel_size, "stride": layer.stride, "input": shape[1:],
-            "periods": tuple(norms.shape)}
+    plan = {"name": name, "input": shape[1:], "periods": tuple(norms.shape)}
+    plan |= {"channels": layer.in_channels, "outputs": layer.out_channels}
+    plan |= {"kernel": layer.kernel_size, "stride": layer.stride}
     flat = torch.cat([layer.weight.detach().flatten(), norms.flatten()]).float()
-    return {"plan": plan, "weights": base64.b64encode(flat.numpy().tobytes()).decode()}
+    return {"plan": plan, "weights": encoded(flat)}
 
 
-def digits(count: int = DIGITS) -> dict:
+def digits(count: int = 100) -> dict:
     """Return the first test digits, as bytes in base64, and their labels."""
     images, labels = load_mnist("test")
     whole = (255 * images[:count]).round().to(torch.uint8)
-    return {"images": base64.b64encode(whole.numpy().tobytes()).decode(),
-            "labels": labels[:count].tolist()}
+    return {"images": encoded(whole), "labels": labels[:count].tolist()}
 
 
 def write(folder: Path) -> None:
@@ -139,7 +146,7 @@ def write(folder: Path) -> None:
     Everything is a classic script, also the weights, so that the page works from a disk, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    start = "window.courseLaboratory ??= { networks: {}, " + ", ".join(EXPORTED) + " };\n"
+    start = "window.courseLaboratory ??= { networks: {}, ...exported };\n"
     (folder / "laboratory.js").write_text(f"(() => {{\n{bundle()}{start}}})();\n", encoding="utf-8")
     for name in ("laboratory.css", "start.js"):
         shutil.copy(HERE / name, folder)
@@ -150,8 +157,7 @@ def write(folder: Path) -> None:
         (folder / f"network-{number}.js").write_text(text)
 
 
-def place(kind: str = "page", *, networks: Sequence[str] = (),
-          files: str = "_static/laboratory") -> str:
+def place(kind: str = "page", *, networks: Sequence = (), files: str = "_static/laboratory") -> str:
     """Return HTML that keeps a place for the laboratory on a page.
 
     Args:
@@ -164,10 +170,8 @@ def place(kind: str = "page", *, networks: Sequence[str] = (),
     """
     if unknown := set(networks) - set(FILES):
         raise ValueError(f"networks: got {sorted(unknown)}, expected some of {FILES}")
-    scripts = "".join(f'<script defer src="{files}/{name}.js"></script>'
-                      for name in ("laboratory", "digits", "start"))
-    return (f'<link rel="stylesheet" href="{files}/laboratory.css">'
-            f'<div data-laboratory="{html.escape(kind)}" '
-            f'data-networks="{html.escape(json.dumps(list(networks)))}">'
-            "<noscript>An explorer, which needs JavaScript.</noscript></div>"
-            f"{scripts}")
+    scripts = [f'<script defer src="{files}/{name}.js"></script>' for name in SCRIPTS]
+    told = html.escape(json.dumps(list(networks)))
+    return f"""<link rel="stylesheet" href="{files}/laboratory.css">
+<div data-laboratory="{html.escape(kind)}" data-networks="{told}">
+<noscript>An explorer, which needs JavaScript.</noscript></div>{"".join(scripts)}"""

@@ -40,8 +40,7 @@ def _widget() -> type:
     return Laboratory
 
 
-def laboratory(kind: str = "", *,
-               networks: tuple[str, ...] | Mapping[str, nn.Module] = NETWORKS[:2]):
+def laboratory(kind: str = "", *, networks: tuple | Mapping[str, nn.Module] = NETWORKS[:2]):
     """Return the laboratory as a widget for JupyterLab, VS Code and Colab.
 
     A stored notebook keeps words and, of type `MIME`, {"kind", "networks"}, for the site.
@@ -59,9 +58,7 @@ def laboratory(kind: str = "", *,
     if kind == "game":
         return _widget()(kind=kind)
     own = networks if isinstance(networks, Mapping) else dict.fromkeys(networks)
-    known = {*ZOO, *FILES}
-    if unknown := [name for name, model in own.items() if model is None and name not in known]:
-        known = ", ".join(NETWORKS)
-        raise ValueError(f"networks: got {', '.join(unknown)}, expected some of {known}")
+    if unknown := {name for name in own if own[name] is None} - {*ZOO, *FILES}:
+        raise ValueError(f"networks: got {', '.join(unknown)}, expected some of {NETWORKS}")
     told = {name: stored(name, model) for name, model in own.items()}
     return _widget()(kind=kind, networks=told, digits=digits())

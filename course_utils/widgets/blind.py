@@ -9,8 +9,9 @@ from scipy.stats import binomtest
 from course_utils.widgets.fast_gradient import png
 
 
-def blind_test(kinds: Mapping[str, torch.Tensor], generator: torch.Generator, *,
-               rounds: int = 10) -> ipywidgets.VBox:
+def blind_test(
+    kinds: Mapping[str, torch.Tensor], generator: torch.Generator, *, rounds: int = 10
+) -> ipywidgets.VBox:
     """Show pictures one by one, each of a kind drawn at random, and ask by buttons which it is.
 
     After the last click it says how many answers were right, and how often guessing does as well.
@@ -21,10 +22,9 @@ def blind_test(kinds: Mapping[str, torch.Tensor], generator: torch.Generator, *,
 
     Returns a VBox of the picture (an Image), a row with a Button for each kind, and an HTML.
     """
-    names = list(kinds)
+    names, answers = list(kinds), []
     truth = torch.randint(len(names), (rounds,), generator=generator).tolist()
     order = torch.randperm(len(kinds[names[0]]), generator=generator)[:rounds].tolist()
-    answers: list[int] = []
     picture, says = ipywidgets.Image(format="png", width=224), ipywidgets.HTML()
     buttons = [ipywidgets.Button(description=name) for name in names]
 
@@ -37,10 +37,9 @@ def blind_test(kinds: Mapping[str, torch.Tensor], generator: torch.Generator, *,
             says.value = f"<p>Picture {number + 1} of {rounds}: which is it?</p>"
             return
         right = sum(map(int.__eq__, answers, truth))
-        chance = binomtest(right, rounds, 1 / len(names), alternative="greater").pvalue
-        kept = ", ".join(names[kind] for kind in truth)
-        says.value = (f"<p>{right} of {rounds} right. Guessing gets as many in {100 * chance:.0f} "
-                      f"of 100 tries. They were: {kept}.</p>")
+        chance = 100 * binomtest(right, rounds, 1 / len(names), alternative="greater").pvalue
+        says.value = f"""<p>{right} of {rounds} right. Guessing gets as many in {chance:.0f} of 100
+            tries. They were: {", ".join(names[kind] for kind in truth)}.</p>"""
 
     def click(button: ipywidgets.Button) -> None:
         if len(answers) < rounds:

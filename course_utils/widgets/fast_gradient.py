@@ -78,8 +78,8 @@ class FastGradientExplorer:
     def widget(self) -> ipywidgets.VBox:
         """A menu, an Upload, a slider, a message, and the picture beside a table of bars."""
         menu = ipywidgets.Dropdown(options=list(self.known), description="picture")
-        eps = ipywidgets.FloatSlider(value=0.007, min=0, max=LARGEST, step=0.001,
-                                     description="eps", readout_format=".3f")
+        steps = {"max": LARGEST, "step": 0.001, "readout_format": ".3f"}
+        eps = ipywidgets.FloatSlider(value=0.007, description="eps", **steps)
         upload, message, text = Upload(), ipywidgets.HTML(), ipywidgets.HTML()
         image = ipywidgets.Image(format="png", layout={"flex": "none", "align_self": "flex-start"})
 

@@ -13,13 +13,35 @@ from course_utils import gan, laboratory
 from course_utils.data import load_mnist
 from course_utils.laboratory.widget import laboratory as laboratory_widget
 from course_utils.lipschitz import frequency_norms
+from course_utils.zoo import load_model
 
 
 def test_the_script_has_every_module_and_no_import():
     script = laboratory.bundle()
     assert not re.search(r"^(import|export)\b", script, flags=re.MULTILINE)
-    for name in laboratory.EXPORTED:
+    exported = re.search(r"^const exported = { (.*) };$", script, flags=re.MULTILINE)[1].split(", ")
+    assert {"mount", "mountTransfer", "Network", "SHAPES", "smallestPerturbation"} <= set(exported)
+    for name in exported:
         assert re.search(rf"\b(class|function|const) {name}\b", script), name
+
+
+@pytest.mark.parametrize(("name", "precision"), [("FC100-100-10", "float16"), ("FC10(1e-4)", "float32")])
+def test_weights_are_halves_where_no_prediction_changes(name, precision):
+    images = load_mnist("test")[0]
+    shipped, model = load_model(name), laboratory.network(name)
+    halves = [p.half().float() for p in shipped.parameters()]
+    with torch.no_grad():
+        assert shipped(images).argmax(1).equal(model(images).argmax(1))
+        for parameter, half in zip(shipped.parameters(), halves):
+            assert not parameter.equal(half)
+            parameter.copy_(half)
+        # put the other one in place: halves for the second network do change an answer
+        alike = shipped(images).argmax(1).equal(model(images).argmax(1))
+    assert alike == (precision == "float16")
+    told = laboratory.stored(name)
+    assert told["plan"]["precision"] == precision
+    size = sum(p.numel() for p in model.parameters()) * (2 if alike else 4)
+    assert len(base64.b64decode(told["weights"])) == size
 
 
 def test_no_name_stands_in_two_modules():
