@@ -17,15 +17,14 @@ TARGETS = {
     "course": ("tools.verdicts:course", "run every lecture, then print which statements hold"),
     "lab": ("lab", "open JupyterLab on a copy of the lectures, in work/, that is yours to change"),
     "test": ("test", "run the tests, and re-run every lecture against its stored outputs"),
-    "check": ("check", "look for slips in code and spelling (ruff, codespell); takes seconds"),
+    "check": ("check", "look for slips in code, spelling and links; takes seconds"),
     "train": ("tools.retraining:retrain_all", "train every checkpoint anew, and compare"),
     "study": ("study", "train the tables' networks with ten seeds, and attack them (hours)"),
     "notebooks": ("tools.lectures:remake", "for maintainers: execute all lectures anew, or some"),
     "bench": ("bench", "time our attacks beside other libraries' (in an environment of its own)"),
     "book": ("book", "make the site and the slides in build/book, from the executed lectures"),
     "test-browser": ("test_browser", "try the explorers and the site in a real browser"),
-    "assignments": ("tools.classroom.problem_sets:main",
-                    "for teachers: write the students' versions of the problem sets"),
+    "assignments": ("tools.classroom.problem_sets:main", "for teachers: write what students get"),
     "grade": ("grade", "for teachers: mark a folder of submissions"),
     "setup": ("setup", "only make or update the environment in .venv"),
 }
@@ -53,6 +52,11 @@ LAB_SETTINGS = {
     # A saved notebook shows its explorers and progress bars when it is opened again.
     "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
 }
+LAB_OPTIONS = (
+    "--allow-root",  # in a container
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--KernelManager.transport_encryption=auto",  # or it warns of eavesdroppers
+)
 
 
 def lab() -> int:
@@ -64,13 +68,10 @@ def lab() -> int:
             print(f"new: {path.relative_to(environment.ROOT)}", flush=True)
         settings.mkdir(exist_ok=True)
     (settings / "overrides.json").write_text(json.dumps(LAB_SETTINGS))
-    root = getattr(os, "geteuid", lambda: 1)() == 0  # in a container
-    options = [f"--LabApp.app_settings_dir={settings}", *["--allow-root"] * root,
-               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-               "--KernelManager.transport_encryption=auto"]  # or it warns of eavesdroppers
+    settings_of_ours = f"--LabApp.app_settings_dir={settings}"
     # In the place of this process, so that Ctrl-C is Jupyter's alone, which asks before it ends.
-    place = str(lectures.WORK / "00_start.ipynb")
-    return environment.enter(sys.executable, "-m", "jupyterlab", place, *options)
+    command = ["-m", "jupyterlab", str(lectures.WORK / "00_start.ipynb"), settings_of_ours]
+    return environment.enter(sys.executable, *command, *LAB_OPTIONS)
 
 
 def test() -> int:
@@ -82,14 +83,15 @@ def test() -> int:
     # Here, or the first cell of a lecture that needs MNIST tells on stderr how it comes.
     run("-c", "from course_utils.data import load_mnist; load_mnist('test')", python=python)
     # (For loadscope see tests/conftest.py.)
-    command = ["-m", "pytest", "-n", str(machine.cores()), "--dist", "loadscope", "--nbval",
-               "--nbval-current-env", "--ignore=tests/browser", "tests", "notebooks"]
-    return run(*command, python=python, **lectures.kernel_environment())
+    options = f"-n {machine.cores()} --dist loadscope --nbval --nbval-current-env"
+    command = f"-m pytest {options} --ignore=tests/browser tests notebooks"
+    return run(*command.split(), python=python, **lectures.kernel_environment())
 
 
 def check() -> int:
     python = str(environment.ensure_dev())
-    return max(run("-m", *tool.split(), python=python) for tool in ("ruff check", "codespell_lib"))
+    tools = "-m ruff check", "-m ruff format --check", "-m codespell_lib", "tests/tools/links.py"
+    return max(run(*tool.split(), python=python) for tool in tools)
 
 
 def study(*arguments: str) -> int:

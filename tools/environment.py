@@ -302,5 +302,5 @@ def pip(python: Path, *arguments: str) -> None:
             f"Setting up failed; pip's own words are above ({' '.join(command[1:])}).\n"
             f"What to do: look its last message up under Troubleshooting in SETUP.md, then run the "
             f"same command again.\nIf it names torch, PyTorch may have no package for this system "
-            f"and Python {PYTHON}."
+            f"and Python {PYTHON}; for Macs, SETUP.md names the newest that works."
         )

@@ -54,12 +54,12 @@ def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
     """
     shown, amiss = {}, []
     outputs = [out for nb in notebooks for cell in nb.cells for out in cell.get("outputs", [])]
-    for data in (out.data for out in outputs if claims.MIME_TYPE in out.get("data", {})):
-        claim_id = data[claims.MIME_TYPE].get("id", "?")
-        if problem := amiss_in(data) or ("shown a second time" if claim_id in shown else None):
+    for parts in (out.data for out in outputs if claims.MIME_TYPE in out.get("data", {})):
+        claim_id = parts[claims.MIME_TYPE].get("id", "?")
+        if problem := amiss_in(parts) or ("shown a second time" if claim_id in shown else None):
             amiss.append((0, "-", claim_id, "-", f"amiss: {problem}", "-", True))
         else:
-            shown[claim_id] = claims.read(data[claims.MIME_TYPE])
+            shown[claim_id] = claims.read(parts[claims.MIME_TYPE])
     rows = []
     for claim in claims.CLAIMS.values():
         missing = claim.lecture in lectures

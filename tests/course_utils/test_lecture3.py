@@ -15,12 +15,7 @@ from torch import nn
 from course_utils import claims, intervals, published
 from course_utils.attacks import lbfgs_attack
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
-from course_utils.lipschitz import (
-    certified_radius,
-    layer_bounds,
-    network_bound,
-    network_bound_sdp,
-)
+from course_utils.lipschitz import certified_radius, layer_bounds, network_bound, network_bound_sdp
 from course_utils.models import linear_layers
 from course_utils.zoo import load_model, load_study
 from tools.lectures import NOTEBOOKS

@@ -13,13 +13,7 @@ from course_utils.losses import noise_loss
 from course_utils.models import fully_connected, linear_layers
 from course_utils.published import cross_training_errors, szegedy_models
 from course_utils.sources import DataUnavailable
-from course_utils.training import (
-    error_rate,
-    fit,
-    fit_linear,
-    fit_rbf,
-    fit_sparse_features,
-)
+from course_utils.training import error_rate, fit, fit_linear, fit_rbf, fit_sparse_features
 from course_utils.zoo import Recipe, load_model, load_record, load_study
 from tools.retraining import retrain
 

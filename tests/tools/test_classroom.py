@@ -28,15 +28,7 @@ from safetensors import SafetensorError
 
 from course_utils.assignments import likely, same
 from tools import lectures
-from tools.classroom import (
-    feedback,
-    grading,
-    problem_sets,
-    reading,
-    running,
-    submissions,
-    tables,
-)
+from tools.classroom import feedback, grading, problem_sets, reading, running, submissions, tables
 from tools.classroom.problem_sets import ASSIGNMENTS, SOURCE, grade_id, kind
 from tools.classroom.reading import NotASubmission
 from tools.classroom.wire import LONGEST, Strange, decode, encode, fingerprint, packed

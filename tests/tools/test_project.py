@@ -2,19 +2,25 @@
 
 import ast
 import contextlib
+import http.server
+import importlib.util
 import json
 import re
 import subprocess
 import sys
+import threading
 import tomllib
 from importlib import metadata
 
+import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from tools import __main__ as entry
 from tools import lectures
 from tools.__main__ import TARGETS
 from tools.environment import CPU_TORCH, ROOT
@@ -82,11 +88,51 @@ def test_readme_names_every_command_and_no_other():
     assert len(README.splitlines()) < 120
 
 
-def test_readme_links_lead_somewhere():
-    links = re.findall(r"\]\(([^)#]+)\)", README + SETUP + TEACHING)
-    assert {"LICENSE", "SETUP.md", "TEACHING.md"} <= set(links)
-    for link in links:
-        assert link.startswith("https://") or (ROOT / link).exists(), link
+@pytest.fixture
+def server():
+    """Answers /there, /busy (503), and to all else 404."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response({"/there": 200, "/busy": 503}.get(self.path, 404))
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path, server, capsys, monkeypatch):
+    spec = importlib.util.spec_from_file_location("links", ROOT / "tests" / "tools" / "links.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "a b.md").write_text(
+        f"[1](a%20b.md#top) ![2](gone.png) `[3](code.md)` [4]({server}/there) <{server}/busy>"
+    )
+    prose = new_markdown_cell(f"[5](../a%20b.md) [6](a.md) [7]({server}/gone) $f[8](x)$")
+    code = new_code_cell("results[9](model)")
+    (tmp_path / "sub").mkdir()
+    nbformat.write(new_notebook(cells=[prose, code]), tmp_path / "sub" / "c.ipynb")
+    (tmp_path / "not-tracked.md").write_text("[10](gone.md)")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "a b.md", "sub"], cwd=tmp_path, check=True)
+    found = [line.replace("\\", "/") for line in script.look(tmp_path)]
+    assert found == ["a b.md: gone.png", "sub/c.ipynb: a.md", f"sub/c.ipynb: {server}/gone"]
+    assert "1 of 3 addresses could not be looked at" in capsys.readouterr().out
+
+
+def test_a_check_runs_all_its_tools_whichever_fails(monkeypatch):
+    ran = []
+    monkeypatch.setattr(entry.environment, "ensure_dev", lambda: "python")
+    monkeypatch.setattr(entry, "run", lambda *words, python: ran.append(words) or len(ran) == 2)
+    assert entry.check() == 1
+    assert [words[-1] for words in ran] == ["check", "--check", "codespell_lib", ran[3][-1]]
+    assert (ROOT / ran[3][-1]).name == "links.py"
 
 
 @pytest.mark.parametrize(
@@ -163,9 +209,14 @@ def test_the_container_for_editors_sets_the_course_up():
     assert python == "${containerWorkspaceFolder}/.venv/bin/python"
 
 
+WORKFLOWS = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in (ROOT / ".github" / "workflows").glob("*.yml")
+}
+
+
 def test_workflow_runs_what_the_readme_says_where_it_says():
-    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
-    jobs = workflow["jobs"]
+    jobs = WORKFLOWS["ci"]["jobs"]
     commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     used = {command.removeprefix("python -m tools ") for command in commands}
     assert {"make check", "course", "test", ".ci/run"} <= used
@@ -177,6 +228,34 @@ def test_workflow_runs_what_the_readme_says_where_it_says():
         assert SpecifierSet(PROJECT["requires-python"]).contains(version)
     steps = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
     assert {"make test", "make test-browser"} <= set(steps)
+    for command in commands:
+        for script in re.findall(r"tests/[\w/]+\.py", command):
+            assert (ROOT / script).exists()
+
+
+def test_the_weekly_workflow_tries_other_releases_than_those_locked():
+    """uv keeps the releases that stand in the file that it writes, unless told to upgrade."""
+    (step,) = [s for s in WORKFLOWS["ci"]["jobs"]["releases"]["steps"] if "compile" in str(s)]
+    assert "--upgrade" in step["run"] and step["run"].endswith("-o constraints.txt")
+
+
+def test_the_workflow_makes_the_lock_as_its_head_says():
+    head = "".join(re.findall(r"(?m)^# (.*?)\\?$", (ROOT / "constraints.txt").read_text("utf-8")))
+    (step,) = [s for s in WORKFLOWS["ci"]["jobs"]["check"]["steps"] if "diff" in str(s)]
+    said, done = (set(re.findall(r"--[\w-]+(?: [\d.]+)?", text)) for text in (head, step["run"]))
+    assert done - said == {"--quiet", "--no-header"} and not said - done
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_run_fixed_code_and_keep_no_rights(name):
+    workflow = WORKFLOWS[name]
+    assert workflow["permissions"] == {"contents": "read"}
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    for step in steps:
+        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"]), step
+        if "/checkout@" in step["uses"]:
+            assert step["with"]["persist-credentials"] is False
+    assert steps and all("timeout-minutes" in job or "needs" in job for job in workflow["jobs"].values())
 
 
 def test_citation_is_valid_and_of_this_version():
