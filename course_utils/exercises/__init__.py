@@ -45,13 +45,13 @@ def check(exercise_id: str, answer: Callable | None, *, strict: bool | None = No
         if strict:
             raise type(wrong)(f"{exercise_id}: {word.capitalize()}. {message}") from None
     else:
-        word, message = "right", exercise.right
+        word, message = "right", exercise.texts["right"]
     display(Feedback(word, message))
 
 
 def hint(exercise_id: str, number: int = 1) -> None:
     """Print hint `number` of the exercise, counted from 1."""
-    hints = _find(exercise_id).hints
+    hints = _find(exercise_id).texts["hints"]
     if number not in range(1, len(hints) + 1):
         raise ValueError(f"number: got {number!r}, {exercise_id!r} has hints 1 to {len(hints)}")
     print(f"Hint {number} of {len(hints)}: {hints[number - 1]}")

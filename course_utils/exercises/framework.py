@@ -45,16 +45,20 @@ def call(answer: Callable, *arguments):
     except Exception as error:
         if isinstance(error, NotImplementedError) and not error.args:  # torch's has some
             raise NotAnswered from error
-        raise WrongAnswer(f"Your function raised {type(error).__name__}: {error}\n"
-                          f"It was called with: {', '.join(map(describe, arguments))}.") from error
+        raise WrongAnswer(
+            f"Your function raised {type(error).__name__}: {error}\n"
+            f"It was called with: {', '.join(map(describe, arguments))}."
+        ) from error
     if result is None and getattr(getattr(answer, "__code__", None), "co_names", ()):
         raise WrongAnswer("Your function returns nothing: write return before its result.")
     if result is None or result is ...:
         raise NotAnswered
     for place, (copy, argument) in enumerate(zip(copies, arguments, strict=True), start=1):
         if isinstance(argument, torch.Tensor) and not torch.equal(copy, argument):
-            raise WrongAnswer(f"Your function changes its argument number {place} in place. "
-                              "Compute a new tensor instead: the caller still needs the old one.")
+            raise WrongAnswer(
+                f"Your function changes its argument number {place} in place. "
+                "Compute a new tensor instead: the caller still needs the old one."
+            )
     return result
 
 
@@ -68,8 +72,9 @@ def compare(exercise: "Exercise", answer: Callable, cases: list[tuple] | None = 
     wrong = [difference(r, exercise.solution(*a)) for r, a in zip(results, inputs, strict=True)]
     if not any(wrong):
         return None
-    for function, says in exercise.mistakes:
-        if all(agree(r, function(*a)) for r, a in zip(results, inputs, strict=True)):
+    known = [*zip(*(exercise.mistaken(*arguments) for arguments in inputs), strict=True)]
+    for made, says in zip(known, exercise.texts["mistakes"] if known else [], strict=True):
+        if all(map(agree, results, made)):
             return says
     return next(f"{text}\n{shown(a)}" for text, a in zip(wrong, inputs, strict=True) if text)
 
@@ -78,14 +83,14 @@ def compare(exercise: "Exercise", answer: Callable, cases: list[tuple] | None = 
 class Exercise:
     """An exercise; its specification is the stub's docstring in the lecture.
 
-    `cases()` gives the arguments on which an answer is compared with `solution`. `mistaken` are
-    functions of the same arguments, of which texts.toml has in turn what to say.
+    `cases()` gives the arguments on which an answer is compared with `solution`. `mistaken` gives
+    for such arguments what known mistakes make of them; texts.toml has in turn what to say of each.
     `diagnose(exercise, answer)` is what is wrong with an answer, or None.
     """
 
     solution: Callable
     cases: Callable[[], list[tuple]] = list
-    mistaken: tuple[Callable, ...] = ()
+    mistaken: Callable[..., list] = lambda *arguments: []
     diagnose: Callable[["Exercise", Callable], str | None] = compare
 
     @property
@@ -93,27 +98,22 @@ class Exercise:
         return self.solution.__name__.replace("_", "-")
 
     @property
-    def right(self) -> str:
-        """What a right answer is told."""
-        return TEXTS[self.id]["right"]
+    def texts(self) -> dict:
+        """What a right answer is told, the hints, and what is said of what else was found."""
+        return TEXTS[self.id]
 
-    @property
-    def hints(self) -> list[str]:
-        """From vague to plain."""
-        return TEXTS[self.id]["hints"]
-
-    @property
-    def mistakes(self) -> list[tuple[Callable, str]]:
-        """Each mistaken function, and what to say of it."""
-        texts = TEXTS[self.id]["mistakes"] if self.mistaken else []
-        return [*zip(self.mistaken, texts, strict=True)]
+    def say(self, what: str, **facts) -> str:
+        """What is said of an answer that is `what`, with the facts filled in."""
+        return self.texts["says"][what].format(**facts)
 
 
 def agree(result, expected: torch.Tensor) -> bool:
     """Whether `result` is a tensor of `expected`'s shape and, nearly, its values."""
-    return (isinstance(result, torch.Tensor)
-            and result.shape == expected.shape
-            and torch.allclose(result.double(), expected.double(), **NEAR))
+    return (
+        isinstance(result, torch.Tensor)
+        and result.shape == expected.shape
+        and torch.allclose(result.double(), expected.double(), **NEAR)
+    )
 
 
 def unlike(result, expected: torch.Tensor) -> str | None:
@@ -140,8 +140,10 @@ def difference(result, expected: torch.Tensor) -> str | None:
     wanted, got = (number(tensor[where].item()) for tensor in (expected, result))
     if not where:
         return f"Expected {wanted}, got {got}."
-    return (f"At [{', '.join(map(str, where))}]: expected {wanted}, got {got} "
-            f"({int(far.sum())} of {far.numel()} values differ).")
+    return (
+        f"At [{', '.join(map(str, where))}]: expected {wanted}, got {got} "
+        f"({int(far.sum())} of {far.numel()} values differ)."
+    )
 
 
 def shown(arguments: tuple) -> str:

@@ -58,9 +58,29 @@ def _distortion_cases() -> list[tuple]:
     return [(0.1 * draw(1, 8, 8) + 0.02,) for draw in _draws()] + [(torch.zeros(7),)]
 
 
+def _distortion_mistakes(r):
+    mean = r.square().mean()
+    return [r.norm(), mean, r.norm() / r.numel(), r.norm() / 28, r.abs().mean(), r.std()]
+
+
 def _objective_cases() -> list[tuple]:
-    return [(0.5 * draw(5, 6), draw(1)[0].sigmoid(), c)
-            for draw, c in zip(_draws(), (0.3, 2.0), strict=True)]
+    return [(0.5 * draw(5, 6), draw(1)[0].sigmoid(), c) for draw, c in zip(_draws(), (0.3, 2.0))]
+
+
+def _objective_mistakes(r, chance, c):
+    loss, total = -chance.log(), r.square().sum()
+    single, mean = c * r.norm() + loss, c * r.square().mean() + loss
+    return [single, mean, c * total - loss, c * total - chance, total + c * loss]
+
+
+def _walls_cases() -> list[tuple]:
+    return [(draw(6, 6).clamp(0, 1),) for draw in _draws()]
+
+
+def _walls_mistakes(x):
+    nothing, all_of_it = torch.zeros_like(x), torch.ones_like(x)
+    pairs = (nothing, all_of_it), (1 - x, -x), (x, 1 - x), (-all_of_it, all_of_it)
+    return [torch.stack(pair) for pair in pairs]
 
 
 def _logit_cases() -> list[tuple]:
@@ -68,79 +88,57 @@ def _logit_cases() -> list[tuple]:
     return [(2 * single(10), 3), (2 * double(4), 0)]
 
 
-def _diagnose_bisection(exercise: Exercise, answer) -> str | None:
-    for threshold, tolerance in [(0.3217, 1e-3), (0.731, 1e-2), (0.05, 1e-6), (1.0, 1e-3),
-                                 (0.0, 1e-4)]:
-        calls, halvings = 0, math.ceil(math.log2(1 / tolerance))
+def _logit_mistakes(logits, target):
+    right, chances = logit_gradient(logits, target), logits.softmax(0)
+    return [-right, chances, right - chances, right - chances + logits]
 
-        def adversarial(t, threshold=threshold):
-            nonlocal calls
-            calls += 1
-            if calls > 100_000:
-                raise WrongAnswer("Your loop does not end: after 100,000 calls of adversarial it "
-                                  "still runs. Stop once the interval is at most tolerance long.")
-            return bool(t >= threshold)
+
+def _plane_cases() -> list[tuple]:
+    return [(draw(8), draw(8), b) for draw in _draws() for b in (-3.0, 0.5, 4.0)]
+
+
+def _plane_mistakes(x, w, b):
+    right, size = closed_form(x, w, b), -(w @ x + b).abs() * w / w.square().sum()
+    return [x + right, -right, right * w.norm(), closed_form(x, w, 0.0), size]
+
+
+def _diagnose_bisection(exercise: Exercise, answer) -> str | None:
+    for place, tolerance in {0.3217: 1e-3, 0.731: 1e-2, 0.05: 1e-6, 1.0: 1e-3, 0.0: 1e-4}.items():
+        tried = []
+
+        def adversarial(t):
+            tried.append(t)
+            if len(tried) > 100_000:
+                raise WrongAnswer(exercise.say("endless"))
+            return bool(t >= place)
 
         t = call(answer, adversarial, tolerance)
         try:
             t = float(t)
         except (TypeError, ValueError, RuntimeError):
             return f"Expected a float, got a {type(t).__name__}."
-        asked = f"Boundary at {threshold:g}, tolerance {tolerance:g}: you return {t:.7g}"
+        halvings = math.ceil(math.log2(1 / tolerance))
         if not 0 <= t <= 1:
-            return f"{asked}, expected a number in [0, 1]."
-        if t < threshold and threshold - t <= tolerance:
-            return (f"{asked}, where adversarial(t) is False: just short of the boundary. "
-                    "Return the upper end of the last interval, the one known to be adversarial.")
-        if abs(t - threshold) > tolerance:
-            if calls == 0:
-                return f"{asked} without a call of adversarial."
-            if min(t, 1 - t) <= tolerance:
-                return (f"{asked}: your search ran to the wrong end. Where adversarial(middle) is "
-                        "True the boundary is at or below middle: move the upper end down; else "
-                        "move the lower end up.")
-            return f"{asked}, off by more than the tolerance: halve on until it is reached."
-        if calls > 10 + 3 * halvings:
-            return (f"{asked}: near enough, but after {calls:,} calls of adversarial. Halving the "
-                    f"interval needs about {halvings}.")
+            found = "outside"
+        elif 0 < place - t <= tolerance:
+            found = "just short"
+        elif abs(t - place) > tolerance:
+            found = "at the wrong end" if min(t, 1 - t) <= tolerance else "far off"
+            found = found if tried else "not asked"
+        elif len(tried) > 10 + 3 * halvings:
+            found = "slow"
+        else:
+            continue
+        asked = f"Boundary at {place:g}, tolerance {tolerance:g}: you return {t:.7g}"
+        return exercise.say(found, asked=asked, calls=len(tried), halvings=halvings)
     return None
 
 
 EXERCISES = (
-    Exercise(distortion, _distortion_cases, (
-        lambda r: r.norm(),
-        lambda r: r.square().mean(),
-        lambda r: r.norm() / r.numel(),
-        lambda r: r.norm() / 28,
-        lambda r: r.abs().mean(),
-        lambda r: r.std(),
-    )),
-    Exercise(objective, _objective_cases, (
-        lambda r, p, c: c * r.norm() - p.log(),
-        lambda r, p, c: c * r.square().mean() - p.log(),
-        lambda r, p, c: c * r.square().sum() + p.log(),
-        lambda r, p, c: c * r.square().sum() - p,
-        lambda r, p, c: r.square().sum() - c * p.log(),
-    )),
-    Exercise(walls, lambda: [(draw(6, 6).clamp(0, 1),) for draw in _draws()], (
-        lambda x: torch.stack([torch.zeros_like(x), torch.ones_like(x)]),
-        lambda x: torch.stack([1 - x, -x]),
-        lambda x: torch.stack([x, 1 - x]),
-        lambda x: torch.stack([-torch.ones_like(x), torch.ones_like(x)]),
-    )),
+    Exercise(distortion, _distortion_cases, _distortion_mistakes),
+    Exercise(objective, _objective_cases, _objective_mistakes),
+    Exercise(walls, _walls_cases, _walls_mistakes),
     Exercise(bisection, diagnose=_diagnose_bisection),
-    Exercise(logit_gradient, _logit_cases, (
-        lambda z, t: -logit_gradient(z, t),
-        lambda z, t: z.softmax(0),
-        lambda z, t: logit_gradient(z, t) - z.softmax(0),
-        lambda z, t: logit_gradient(z, t) - z.softmax(0) + z,
-    )),
-    Exercise(closed_form, lambda: [(draw(8), draw(8), b) for draw in _draws()
-                                   for b in (-3.0, 0.5, 4.0)], (
-        lambda x, w, b: x + closed_form(x, w, b),
-        lambda x, w, b: -closed_form(x, w, b),
-        lambda x, w, b: closed_form(x, w, b) * w.norm(),
-        lambda x, w, b: closed_form(x, w, 0.0),
-        lambda x, w, b: -(w @ x + b).abs() * w / w.square().sum(),
-    )),
+    Exercise(logit_gradient, _logit_cases, _logit_mistakes),
+    Exercise(closed_form, _plane_cases, _plane_mistakes),
 )

@@ -35,10 +35,12 @@ def _cell_cases() -> list[tuple]:
     return cases
 
 
-def _simple_interval(logits, labels):
-    p = (logits.argmax(dim=1) != labels).double().mean()
-    half = 1.96 * (p * (1 - p) / len(labels)).sqrt()
-    return 100 * torch.stack([p, p - half, p + half])
+def _cell_mistakes(logits, labels):
+    right = table_cell(logits, labels)
+    p, low, high = right
+    half = 1.96 * (p * (100 - p) / len(labels)).sqrt()
+    simple, swapped = torch.stack([p, p - half, p + half]), torch.stack([p, high, low])
+    return [right / 100, 100 - swapped, simple, right[:1], swapped]
 
 
 def _diagnose_stronger_row(exercise: Exercise, answer) -> str | None:
@@ -64,24 +66,15 @@ def _diagnose_stronger_row(exercise: Exercise, answer) -> str | None:
         return problem
     size = (result - pictures).flatten(1).square().mean(1).sqrt().max().item()
     if size > 1.001 * stddev:
-        return (f"The largest of your perturbations has a root mean square of {size:.3f} per "
-                f"pixel, expected at most {stddev:g}. Scale each image's own perturbation.")
+        return exercise.say("too large", size=size, stddev=stddev)
     single = max(fooled(images + 10 * stddev * normalize(row)) for row in rows)
     error = fooled(result)
     if error < single + 3:
-        return (f"Networks that you have not seen err on {error:.0f} % of your images, which move "
-                f"by up to {size:.2g}. Made for one network, and moved by {stddev:g}, the best row "
-                f"gets {single:.0f} %: do better.")
+        return exercise.say("weak", error=error, size=size, stddev=stddev, single=single)
     return None
 
 
 EXERCISES = (
-    Exercise(table_cell, _cell_cases, (
-        lambda z, y: table_cell(z, y) / 100,
-        lambda z, y: (100 - table_cell(z, y))[[0, 2, 1]],
-        _simple_interval,
-        lambda z, y: table_cell(z, y)[:1],
-        lambda z, y: table_cell(z, y)[[0, 2, 1]],
-    )),
+    Exercise(table_cell, _cell_cases, _cell_mistakes),
     Exercise(stronger_row, diagnose=_diagnose_stronger_row),
 )

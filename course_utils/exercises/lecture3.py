@@ -5,6 +5,7 @@ from itertools import product
 
 import torch
 from torch.linalg import matrix_norm
+from torch.nn.functional import normalize
 
 from course_utils.exercises.framework import Exercise, call, describe, random
 
@@ -41,9 +42,14 @@ def certified_distortion(logits, bound, pixels):
 
 
 def _matrix_cases() -> list[tuple]:
-    draw, shapes = random(torch.float64), [(3, 5), (6, 2), (4, 4)]
-    return [(draw(*shape), torch.nn.functional.normalize(draw(shape[1]), dim=0))
-            for shape in shapes]
+    draw = random(torch.float64)
+    return [(draw(m, n), normalize(draw(n), dim=0)) for m, n in [(3, 5), (6, 2), (4, 4)]]
+
+
+def _matrix_mistakes(matrix, vector):
+    there_and_back = matrix.T @ (matrix @ vector)
+    last = torch.linalg.svd(matrix)[2][0]
+    return [there_and_back, there_and_back / (matrix @ vector).norm(), last]
 
 
 def _kernel_cases() -> list[tuple]:
@@ -53,14 +59,25 @@ def _kernel_cases() -> list[tuple]:
     return [*cases, (torch.tensor([1.0, -1.0], dtype=torch.float64), 5)]
 
 
+def _kernel_mistakes(kernel, n):
+    right, short = circular_norm(kernel, n), circular_norm(kernel, len(kernel))
+    real = torch.fft.fft(kernel, n).real.max()
+    return [short, kernel.norm(), kernel.abs().sum(), real, right**2, right / n**0.5]
+
+
 def _certificate_cases() -> list[tuple]:
-    cases = []
-    for logits, bound, pixels in [(random()(12, 10), 3.5, 784),
-                                  (random(torch.float64)(5, 3), 0.4, 16)]:
+    draws = random()(12, 10), random(torch.float64)(5, 3)
+    for logits in draws:
         logits[1] = logits[1].abs().neg()  # all below zero
         logits[2, 1] = logits[2, 0] = 9.0  # a tie at the top
-        cases.append((logits, bound, pixels))
-    return cases
+    return [(draws[0], 3.5, 784), (draws[1], 0.4, 16)]
+
+
+def _certificate_mistakes(logits, bound, pixels):
+    right, best, scale = certified_distortion(logits, bound, pixels), logits.amax(1), 2**0.5
+    in_l2, lead = right * pixels**0.5, best - logits.amin(1)
+    most = [value / (scale * bound * pixels**0.5) for value in (best, lead)]
+    return [in_l2, right / pixels**0.5, right * scale, right / scale, *most]
 
 
 def _pairs() -> list[tuple]:
@@ -90,47 +107,24 @@ def _diagnose_tighter_bound(exercise: Exercise, answer) -> str | None:
         if not isinstance(result, torch.Tensor) or result.numel() != 1:
             return f"Expected a tensor with one number, got {describe(result)}."
         value, plain = float(result), (matrix_norm(first, 2) * matrix_norm(second, 2)).item()
-        if not math.isfinite(value):
-            return ("Your bound is NaN or infinite. A unit whose weights are all zero, before it "
-                    "or behind it, has no size to divide by.")
         together = matrix_norm(second @ first, 2).item()
         true = true_slope(first, second) if len(first) <= 8 else together
+        facts = {"value": value, "plain": plain, "true": true}
+        if not math.isfinite(value):
+            return exercise.say("not finite")
         if value < true * (1 - 1e-9):
-            if abs(value - together) <= 1e-6 * together:
-                return ("That is the norm of second @ first, the slope where every unit is on. "
-                        "With some units off, the function can be steeper: the ReLU matters.")
-            return (f"Your bound is {value:.4g}, and the function has a slope of {true:.4g}: a "
-                    "Lipschitz constant is never less than that.")
+            all_on = abs(value - together) <= 1e-6 * together
+            return exercise.say("all on" if all_on else "too small", **facts)
         if place < 2 and value > 0.3 * plain:
-            return (f"The product of the two norms is {plain:.4g}, yours is {value:.4g}. The units "
-                    "differ much in size here: expected less than a third of the product.")
+            return exercise.say("loose", **facts)
         if value > plain * (1 + 1e-9):
-            return (f"Your bound is {value:.4g}, more than the plain product, {plain:.4g}. Take "
-                    "the smaller of the two.")
+            return exercise.say("too large", **facts)
     return None
 
 
 EXERCISES = (
-    Exercise(power_step, _matrix_cases, (
-        lambda w, v: w.T @ (w @ v),
-        lambda w, v: w.T @ (w @ v) / (w @ v).norm(),
-        lambda w, v: torch.linalg.svd(w)[2][0],
-    )),
-    Exercise(circular_norm, _kernel_cases, (
-        lambda k, n: torch.fft.fft(k).abs().max(),
-        lambda k, n: k.norm(),
-        lambda k, n: k.abs().sum(),
-        lambda k, n: torch.fft.fft(k, n).real.max(),
-        lambda k, n: circular_norm(k, n) ** 2,
-        lambda k, n: circular_norm(k, n) / n**0.5,
-    )),
+    Exercise(power_step, _matrix_cases, _matrix_mistakes),
+    Exercise(circular_norm, _kernel_cases, _kernel_mistakes),
     Exercise(tighter_bound, diagnose=_diagnose_tighter_bound),
-    Exercise(certified_distortion, _certificate_cases, (
-        lambda z, b, m: certified_distortion(z, b, 1),
-        lambda z, b, m: certified_distortion(z, b, m * m),
-        lambda z, b, m: certified_distortion(z, b, m) * 2**0.5,
-        lambda z, b, m: certified_distortion(z, b, m) / 2**0.5,
-        lambda z, b, m: z.amax(1) / (2**0.5 * b * m**0.5),
-        lambda z, b, m: (z.amax(1) - z.amin(1)) / (2**0.5 * b * m**0.5),
-    )),
+    Exercise(certified_distortion, _certificate_cases, _certificate_mistakes),
 )

@@ -44,19 +44,43 @@ def break_it(model, images, labels, eps):
 
 
 def _margin_cases() -> list[tuple]:
-    return [(draw(9, 20), draw(9).sign(), draw(20), b, eps)
-            for draw, b, eps in [(random(), 0.7, 0.25), (random(torch.float64), -1.1, 0.1)]]
+    draws = (random(), 0.7, 0.25), (random(torch.float64), -1.1, 0.1)
+    return [(draw(9, 20), draw(9).sign(), draw(20), b, eps) for draw, b, eps in draws]
 
 
-def _step_cases() -> list[tuple]:
+def _margin_mistakes(x, y, w, b, eps):
+    clean, moved = y * (x @ w + b), eps * w.abs().sum()
+    return [
+        clean - eps * w.norm(),
+        clean - eps * w.sum(),
+        clean - y * moved,
+        clean - moved / len(w),
+    ]
+
+
+def _sign_cases() -> list[tuple]:
     model, image = fully_connected(7, 4, inputs=12, seed=1), random()(5, 12).sigmoid()
     return [(model, image, torch.tensor([0, 3, 1, 2, 2]), eps) for eps in (0.1, 0.4)]
+
+
+def _sign_mistakes(model, image, label, eps):
+    outside = fgsm(model, image, label, eps=eps, bounds=(-1, 2))
+    slope = grad(lambda x: cross_entropy(model(x), label))(image)
+    straight = (image + eps * slope).clamp(0, 1)
+    return [outside, fgsm(model, image, label, eps=eps, targeted=True), straight]
 
 
 def _projected_cases() -> list[tuple]:
     draw = random()
     images, shift, gradient = draw(4, 30).clamp(0, 1), 0.2 * draw(4, 30).tanh(), draw(4, 30)
     return [((images + shift).clamp(0, 1), images, gradient, 0.2, step) for step in (0.05, 0.3)]
+
+
+def _projected_mistakes(points, images, gradient, eps, step):
+    moved = points + step * gradient.sign()
+    nearby = moved.clamp(points - eps, points + eps).clamp(0, 1)
+    whole = projected_step(points, images, gradient, eps, eps)
+    return [moved.clamp(0, 1), moved.clamp(images - eps, images + eps), nearby, whole]
 
 
 class _Wavy(nn.Module):
@@ -89,43 +113,26 @@ def _diagnose_break_it(exercise: Exercise, answer) -> str | None:
     moved = moved.detach()
     furthest = (moved - images).abs().max().item()
     if furthest > 1.001 * eps:
-        return (f"You move a pixel by {furthest:.3f}, expected at most eps = {eps:g}. After every "
-                "step, clamp to images - eps and images + eps.")
+        return exercise.say("too far", furthest=furthest, eps=eps)
     if moved.min() < 0 or moved.max() > 1:
-        return "Some of your pixels leave [0, 1]: clamp to the box as well."
+        return exercise.say("outside")
     with torch.no_grad():
         error = 100 * (model(moved).argmax(1) != labels).double().mean().item()
+        rises = cross_entropy(model(moved), labels) >= cross_entropy(model(images), labels)
     if error >= 95:
         return None
-    said = f"The model errs on {error:.0f} % of your images, expected at least 95 %."
     if furthest < 1e-3 * eps:
-        return f"{said} You return the images as they were."
-    one_step = fgsm(model, images, labels, eps=eps)
-    if torch.allclose(moved, one_step, atol=1e-3 * eps):
-        return (f"{said} That is the fast gradient sign itself: one step over the whole of eps, "
-                "on the word of the slope at its start. Take smaller steps, and look again.")
-    if (cross_entropy(model(moved), labels) < cross_entropy(model(images), labels)).item():
-        return f"{said} You go down the loss: add the sign of its gradient, do not subtract it."
-    return f"{said} Take more steps, each a fraction of eps, with a new gradient for each."
+        found = "not moved"
+    elif torch.allclose(moved, fgsm(model, images, labels, eps=eps), atol=1e-3 * eps):
+        found = "one step"
+    else:
+        found = "few steps" if rises else "downhill"
+    return f"{exercise.say('weak', error=error)} {exercise.say(found)}"
 
 
 EXERCISES = (
-    Exercise(sign_step, _step_cases, (
-        lambda model, x, y, eps: fgsm(model, x, y, eps=eps, bounds=(-1, 2)),
-        lambda model, x, y, eps: fgsm(model, x, y, eps=eps, targeted=True),
-        lambda f, x, y, eps: (x + eps * grad(lambda z: cross_entropy(f(z), y))(x)).clamp(0, 1),
-    )),
-    Exercise(worst_margin, _margin_cases, (
-        lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.norm(),
-        lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.sum(),
-        lambda x, y, w, b, eps: y * (x @ w + b - eps * w.abs().sum()),
-        lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().mean(),
-    )),
-    Exercise(projected_step, _projected_cases, (
-        lambda p, x, g, eps, step: (p + step * g.sign()).clamp(0, 1),
-        lambda p, x, g, eps, step: (p + step * g.sign()).clamp(x - eps, x + eps),
-        lambda p, x, g, eps, step: (p + step * g.sign()).clamp(p - eps, p + eps).clamp(0, 1),
-        lambda p, x, g, eps, step: projected_step(p, x, g, eps, eps),
-    )),
+    Exercise(sign_step, _sign_cases, _sign_mistakes),
+    Exercise(worst_margin, _margin_cases, _margin_mistakes),
+    Exercise(projected_step, _projected_cases, _projected_mistakes),
     Exercise(break_it, diagnose=_diagnose_break_it),
 )

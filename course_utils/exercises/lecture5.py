@@ -38,8 +38,8 @@ def cure(rules):
 
 
 def _logits() -> list[tuple[torch.Tensor, torch.Tensor]]:
-    pairs = [(draw(n) + 0.5, draw(m) - 1)
-             for n, m, draw in [(6, 4, random()), (3, 5, random(torch.float64))]]
+    single, double = random(), random(torch.float64)
+    pairs = [(single(6) + 0.5, single(4) - 1), (double(3) + 0.5, double(5) - 1)]
     for real, fake in pairs:
         real[0], fake[0], fake[1] = -0.7, 1.6, -0.4  # D is wrong about some of each kind
     return pairs
@@ -51,38 +51,45 @@ def _sure_logits() -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(far, far[:2]), (far[:3].double(), far.double())]
 
 
+def _mistakes_of_d(real, fake):
+    only_real = -logsigmoid(real).mean()
+    both_as_real = only_real - logsigmoid(fake).mean()
+    return [-loss_of_d(real, fake), loss_of_d(fake, real), only_real, both_as_real]
+
+
 def _for_g(pairs: list[tuple]) -> list[tuple]:
     return [(fake, saturating) for _, fake in pairs for saturating in (False, True)]
 
 
+def _mistakes_of_g(fake, saturating):
+    minimax, other = loss_of_g(fake, True), loss_of_g(fake, False)
+    swapped, right = (other, minimax) if saturating else (minimax, other)
+    return [swapped, minimax, other, -right]
+
+
 def _diagnose_loss(exercise: Exercise, answer) -> str | None:
     solution, in_doubt, sure = exercise.solution, exercise.cases(), _sure_logits()
+    say = EXERCISES[0].say  # the same of both losses
     if solution is loss_of_g:
         sure = _for_g(sure)
     result = call(answer, *in_doubt[0])
     if isinstance(result, torch.Tensor) and not result.isfinite().all():
-        return ("Your loss is not finite for logits between -4 and 4. A logit is no probability "
-                "yet, and may be below 0: D is its sigmoid.")
+        return say("not finite")
     if problem := compare(exercise, answer):
         return problem
     for arguments in sure:
         result, expected = call(answer, *arguments), solution(*arguments)
         if not agree(result, expected):
-            return (f"Right where D is in doubt. Where its logits are +-200 expected "
-                    f"{expected.item():.4g}, got {result.item():.4g}: in floating point D, or 1 - "
-                    "D, is rounded to 0 there, and a small number added under the log only hides "
-                    "it. Write log D from the logit, without D in between.")
+            return say("rounded", expected=expected.item(), got=result.item())
     for arguments in in_doubt + sure:
         slopes = _slopes(answer, *arguments)
         if slopes is None:
-            return ("The value is right, but no gradient passes through it. Leave out item, "
-                    "detach, float and NumPy.")
+            return say("no gradient")
         for slope, expected in zip(slopes, _slopes(solution, *arguments), strict=True):
             if not slope.isfinite().all():
-                return ("The value is right, but its gradient is NaN or infinite where D is sure. "
-                        "torch.where differentiates both branches: keep infinity out of both.")
+                return say("gradient not finite")
             if not agree(slope, expected):
-                return "The value is right, its gradient in the logits is not: it is cut off."
+                return say("gradient cut off")
     return None
 
 
@@ -115,15 +122,21 @@ def _value(d, p, q, width) -> torch.Tensor:
     return width * (torch.xlogy(p, d) + torch.xlogy(q, 1 - d)).sum()
 
 
+def _value_mistakes(p, q, width):
+    right, least = best_value(p, q, width), torch.tensor(-math.log(4), dtype=p.dtype)
+    turned = _value(q / (p + q), p, q, width)
+    return [least, best_value(p, q, 1.0), (right - least) / 2, turned]
+
+
 def _diagnose_value(exercise: Exercise, answer) -> str | None:
     problem = compare(exercise, answer)
     if problem is None and (gaps := compare(exercise, answer, _densities_with_gaps())):
-        return (f"Right where both densities are above 0. Where one of them is 0, or both, 0 times "
-                f"a log counts as 0, and 0 / 0 must not come in. {gaps}")
+        return f"{exercise.say('gaps')} {gaps}"
     return problem
 
 
 COLLAPSING = plane.Rules(generator_steps=3, generator_rate=5e-3, discriminator_rate=5e-4)._asdict()
+PLAYERS = "generator", "discriminator"
 ROUNDS = 500
 COVERED = 5  # blobs, at least, after a cure
 
@@ -137,6 +150,10 @@ def _play(rules: dict, seed: int) -> tuple[torch.Tensor, float]:
     return plane.blob_shares(made), believed.item()
 
 
+def _cure_mistakes(rules):
+    return [rules, rules | {"saturating": True}]
+
+
 def _diagnose_cure(exercise: Exercise, answer) -> str | None:
     rules = call(answer, dict(COLLAPSING))
     if not isinstance(rules, dict):
@@ -145,56 +162,30 @@ def _diagnose_cure(exercise: Exercise, answer) -> str | None:
         if name not in COLLAPSING:
             return f"{name!r} is not yours to change: only {', '.join(COLLAPSING)}."
     rules = COLLAPSING | rules
-    for mistake, says in exercise.mistakes:
-        if rules == mistake(COLLAPSING):
-            return says
-    for name in ("generator_steps", "discriminator_steps"):
-        if rules[name] not in range(1, 6):
-            return f"{name}: got {rules[name]!r}, expected 1 to 5."
-    for name in ("generator_rate", "discriminator_rate"):
-        if not 0 < rules[name] < 1:
-            return f"{name}: got {rules[name]!r}, expected a number between 0 and 1."
+    known = exercise.mistaken(COLLAPSING)
+    if rules in known:
+        return exercise.texts["mistakes"][known.index(rules)]
+    for name, value in rules.items():
+        if name.endswith("_steps") and value not in range(1, 6):
+            return f"{name}: got {value!r}, expected 1 to 5."
+        if name.endswith("_rate") and not 0 < value < 1:
+            return f"{name}: got {value!r}, expected a number between 0 and 1."
+    g, d = (rules[f"{player}_steps"] * rules[f"{player}_rate"] for player in PLAYERS)
     for seed in (0, 1):
         shares, fake = _play(rules, seed)
         covered = int((shares >= 0.02).sum())
         if covered >= COVERED:
             continue
-        said = (f"From seed {seed} your generator covers {covered} of the {len(shares)} blobs; "
-                f"{100 * (1 - shares.sum()):.0f} % of its points lie in none.")
-        if fake < 0.1:
-            return (f"{said} D's output on its points ends at {fake:.2f}: now D wins, and G learns "
-                    "too little from it.")
-        pace = (rules["generator_steps"] * rules["generator_rate"]
-                / (rules["discriminator_steps"] * rules["discriminator_rate"]))
-        if pace > 1:
-            return (f"{said} In each round G still moves {pace:.3g} times as far as D, in steps "
-                    "times rate. What does a quick G do with a D that hardly changes?")
-        return (f"{said} The balance of the two looks better, but they are not there yet: look at "
-                "how large, and how many, the steps are.")
+        found = "now D wins" if fake < 0.1 else "G outruns D" if g > d else "not yet there"
+        facts = {"seed": seed, "covered": covered, "blobs": len(shares), "fake": fake}
+        facts |= {"outside": 100 * (1 - shares.sum()), "pace": g / d}
+        return f"{exercise.say('collapsed', **facts)} {exercise.say(found, **facts)}"
     return None
 
 
 EXERCISES = (
-    Exercise(loss_of_d, _logits, (
-        lambda real, fake: -loss_of_d(real, fake),
-        lambda real, fake: loss_of_d(fake, real),
-        lambda real, fake: -logsigmoid(real).mean(),
-        lambda real, fake: -logsigmoid(real).mean() - logsigmoid(fake).mean(),
-    ), _diagnose_loss),
-    Exercise(loss_of_g, lambda: _for_g(_logits()), (
-        lambda fake, saturating: loss_of_g(fake, not saturating),
-        lambda fake, saturating: loss_of_g(fake, True),
-        lambda fake, saturating: loss_of_g(fake, False),
-        lambda fake, saturating: -loss_of_g(fake, saturating),
-    ), _diagnose_loss),
-    Exercise(best_value, _densities, (
-        lambda p, q, width: torch.tensor(-math.log(4), dtype=p.dtype),
-        lambda p, q, width: best_value(p, q, 1.0),
-        lambda p, q, width: (best_value(p, q, width) + math.log(4)) / 2,
-        lambda p, q, width: _value(q / (p + q), p, q, width),
-    ), _diagnose_value),
-    Exercise(cure, mistaken=(
-        lambda rules: rules,
-        lambda rules: rules | {"saturating": True},
-    ), diagnose=_diagnose_cure),
+    Exercise(loss_of_d, _logits, _mistakes_of_d, _diagnose_loss),
+    Exercise(loss_of_g, lambda: _for_g(_logits()), _mistakes_of_g, _diagnose_loss),
+    Exercise(best_value, _densities, _value_mistakes, _diagnose_value),
+    Exercise(cure, mistaken=_cure_mistakes, diagnose=_diagnose_cure),
 )

@@ -1,4 +1,6 @@
+import inspect
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -152,16 +154,16 @@ WRONG = [
 ]
 
 MISTAKES = [
-    (exercise.id, mistake)
+    (exercise, place, says)
     for exercise in EXERCISES.values()
-    for mistake in exercise.mistakes
+    for place, says in enumerate(exercise.texts.get("mistakes", []))
 ]
 
 
 @pytest.mark.parametrize("exercise_id", list(EXERCISES))
 def test_the_solution_is_right(exercise_id, capsys):
     check(exercise_id, EXERCISES[exercise_id].solution, strict=True)
-    assert capsys.readouterr().out == f"Right. {EXERCISES[exercise_id].right}\n"
+    assert capsys.readouterr().out == f"Right. {EXERCISES[exercise_id].texts['right']}\n"
 
 
 @pytest.mark.parametrize(("exercise_id", "answer"), RIGHT)
@@ -180,10 +182,9 @@ def test_wrong_answers_get_their_diagnosis(exercise_id, answer, said, capsys):
     assert not isinstance(raised.value, exercises.NotAnswered)
 
 
-@pytest.mark.parametrize(("exercise_id", "mistake"), MISTAKES)
-def test_each_known_mistake_is_told_apart(exercise_id, mistake, capsys):
-    function, says = mistake
-    check(exercise_id, function, strict=False)
+@pytest.mark.parametrize(("exercise", "place", "says"), MISTAKES)
+def test_each_known_mistake_is_told_apart(exercise, place, says, capsys):
+    check(exercise.id, lambda *arguments: exercise.mistaken(*arguments)[place], strict=False)
     assert capsys.readouterr().out == f"Not yet right. {says}\n"
 
 
@@ -224,7 +225,7 @@ def test_unknown_exercise(function):
 
 @pytest.mark.parametrize("exercise_id", list(EXERCISES))
 def test_hints_in_turn(exercise_id, capsys):
-    hints = EXERCISES[exercise_id].hints
+    hints = EXERCISES[exercise_id].texts["hints"]
     hint(exercise_id)
     for number in range(1, len(hints) + 1):
         hint(exercise_id, number)
@@ -265,6 +266,9 @@ def test_solutions_by_hand():
 
 def test_what_is_told_is_told_of_an_exercise():
     assert list(TEXTS) == list(EXERCISES)
+    for name, texts in TEXTS.items():
+        source = Path(inspect.getfile(EXERCISES[name].solution)).read_text("utf-8").replace("'", '"')
+        assert all(f'"{what}"' in source for what in texts.get("says", ())), name
 
 
 def test_checking_is_deterministic(capsys):
