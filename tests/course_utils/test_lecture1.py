@@ -12,6 +12,7 @@ from course_utils import intervals, published, study
 from course_utils.attacks import lbfgs_attack
 from course_utils.claims import MIME_TYPE, check, check_table, check_theorem, read
 from course_utils.data import DataUnavailable, load_mnist
+from course_utils.lipschitz import certified_radius
 from course_utils.training import predict
 from course_utils.transfer import boxed_noise, draw_targets
 from course_utils.widgets import blind_test
@@ -72,6 +73,18 @@ def test_labels_drawn_anew_are_not_reached(attacked):
                                                generator=torch.Generator().manual_seed(5))
     one[7] = labels[7]
     assert verdict(targets) == "checked" and verdict(one) == verdict(other) == "violated"
+
+
+def test_a_pixel_outside_and_an_attack_inside_are_violations(attacked):
+    network, images, *_, result, _ = attacked
+    safe = certified_radius(network, images).detach() / 28
+    for images, radii, verdict in ((result.images, safe, "theorem"),
+                                   (result.images + 1e-3, 20 * safe, "violated")):
+        outside = (images < 0) | (images > 1)
+        broken = (radii <= 0) | (result.distortion < radii)
+        for claim, wrong in (("box-constraint", outside), ("small-enough-radius", broken)):
+            found = check_theorem(claim, cases=wrong.numel(), violations=wrong.sum())
+            assert found.verdict == verdict
 
 
 def test_noise_that_fools_is_not_small(attacked):

@@ -18,6 +18,7 @@ from tools.lectures import NOTEBOOKS
 FIRST = list(published.szegedy_models().index)
 PRINTED = transfer.cells(published.cross_model_table().iloc[:, :6])
 SECOND = ["FC100-100-10(P1)", "FC123-456-10", "FC100-100-10'"]
+HALVES = ["FC100-100-10", *SECOND[1:]]  # as the table calls them
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +166,18 @@ def test_noise_in_the_examples_place_has_no_effect():
     ):
         for values, verdict in ((effect, "reproduced"), (null, "undecided")):
             assert claims.check(claim, intervals.over_seeds(values), null=0.0).verdict == verdict
+
+
+def test_noise_across_the_halves_has_no_effect():
+    """The lecture's least of four cells, and the same with another seed's noise in their place."""
+    first, other, third = HALVES
+    across = [(first, third), (other, third), (third, first), (third, other)]
+    like = pd.Series(0.0, pd.MultiIndex.from_tuples(across))
+    error, noise = (results(what, like, "halves") for what in ("error", "error, noise of its size"))
+    again = noise[np.roll(noise.columns, 1)].set_axis(noise.columns, axis=1)
+    for made, verdict in ((error, "reproduced"), (again, "undecided")):
+        least = intervals.over_seeds((made - noise).min())
+        assert claims.check("cross-training-above-noise", least, null=0.0).verdict == verdict
 
 
 def test_the_leading_row_could_have_led():

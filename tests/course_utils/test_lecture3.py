@@ -12,7 +12,7 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
-from course_utils import claims, intervals, published
+from course_utils import claims, intervals, lipschitz, published
 from course_utils.attacks import lbfgs_attack
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
 from course_utils.lipschitz import certified_radius, layer_bounds, network_bound, network_bound_sdp
@@ -196,6 +196,31 @@ def test_bounds_that_are_too_small_are_violated():
     for bound, verdict in [(network_bound(model, (1, 28, 28)), "theorem"), (1.0, "violated")]:
         counts = {"cases": len(seen), "violations": int((seen > bound).sum())}
         assert claims.check_theorem("network-product", **counts).verdict == verdict
+
+
+def test_a_smaller_constant_is_violated_by_a_sigmoid_a_layer_and_a_certificate(cells):
+    """The lecture's own counts, with .15 for .25, and with layers' and network's bounds halved."""
+    points = np.random.RandomState(0).normal(0, 2, (1000, 2))
+    steep = np.abs(np.diff(1 / (1 + np.exp(-points)))) / np.abs(np.diff(points))
+    images = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    model = load_model("FC100-100-10").requires_grad_(False)
+    layers = layer_bounds(model, (1, 28, 28))
+    space = {"copy": copy, "lipschitz": lipschitz, "torch": torch, "nn": nn, "network": model}
+    defined(cells, "growth = {}", space)
+    assert space["table"].equals(layers)
+    growth = torch.cat([*space["growth"].values()])
+    given = model(images).argmax(1)
+    aims = (given + 1) % 10
+    found = lbfgs_attack(model, images, aims)
+    length = 28 * found.distortion[found.success]
+    known = network_bound_sdp(model, (1, 28, 28))
+    for smaller, verdict in ((1.0, "theorem"), (0.05, "violated")):
+        radius = certified_radius(model, images, bound=smaller * known)[found.success]
+        for claim, wrong in (("lipschitz-definition", steep > smaller * 0.25 * (1 + 1e-9)),
+                             ("layer-lipschitz", growth > smaller),
+                             ("small-bounds-guarantee", length < radius)):
+            counts = {"cases": len(wrong), "violations": int(wrong.sum())}
+            assert claims.check_theorem(claim, **counts).verdict == verdict, claim
 
 
 @pytest.mark.parametrize(("name", "verdict"), [("penalised", "theorem"), ("sigmoids", "violated")])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils import claims, intervals
+from course_utils import claims, intervals, study
 from course_utils.attacks import fgsm
 from course_utils.data import DataUnavailable, load_mnist
 from course_utils.evaluation import certified_within
@@ -72,6 +72,32 @@ def test_too_linear_is_judged_by_borrowed_signs_and_not_by_any(digits):
                              (again - dealt, "undecided")):
         estimate = intervals.over_seeds_and_images(effect)
         assert claims.check("too-linear", estimate, null=0.0).verdict == expected
+
+
+CLEAN, STEP = ("clean", 0.0), ("one step", 0.25)
+
+
+@pytest.mark.parametrize(("claim", "control", "trained", "null", "measured"), [
+    ("training-regularises", "none", "adversarial training", "noise", CLEAN),
+    ("weak-training-regularises", "none", "weak adversarial training", "weak noise", CLEAN),
+    ("beyond-dropout", "dropout", "dropout and adversarial training", "dropout", CLEAN),
+    ("weak-beyond-dropout", "dropout", "dropout and weak adversarial training", "dropout", CLEAN),
+    ("adversarial-objective", "noise", "adversarial training", "noise", STEP),
+])
+def test_the_studys_nulls_change_the_verdict(claim, control, trained, null, measured):
+    """Noise in the step's place, or the control again with other seeds."""
+    table = study.read("fast_gradient").set_index(["measure", "eps", "condition", "seed"])["value"]
+    errors = table.sort_index()[measured]
+
+    def verdict(without, with_it):
+        estimate = intervals.over_seeds(without.to_numpy() - with_it.to_numpy())
+        return claims.check(claim, estimate, null=0.0).verdict
+
+    expected = claims.CLAIMS[claim].expected
+    half = len(errors[control]) // 2
+    other = ((errors[control], errors[null]) if null != control
+             else (errors[control][:half], errors[control][half : 2 * half]))
+    assert verdict(errors[control], errors[trained]) == expected != verdict(*other)
 
 
 @pytest.fixture(scope="module")
