@@ -104,7 +104,8 @@ def test_the_studys_nulls_change_the_verdict(claim, control, trained, null, meas
 def section_8(cells):
     """The functions of section 8, as the lecture has them."""
     found = {"torch": torch, "RBF": RBF, "intervals": intervals}
-    for name in ("as_squares", "can_fall", "nearest_in_pixels", "of_all_right", "against_decayed"):
+    for name in ("as_squares", "can_fall", "nearest_in_pixels", "of_all_right", "ratio_to",
+                 "against_decayed"):
         (source,) = (cell.source for cell in cells if cell.source.startswith(f"def {name}("))
         exec(source, found)
     return found
@@ -148,8 +149,11 @@ def test_rbf_is_judged_by_a_linear_network_as_far_away(section_8, claim, times, 
     control[:20] = 0  # misread as they are: left out
     rbf = times * control * (0.9 + 0.2 * noise)
     judged = section_8["against_decayed"](
-        {"softmax": torch.ones(200), "linear": control, "RBF": rbf})
-    assert judged["detail"].startswith("180 digits")
+        {"softmax": torch.ones(200), "linear": control, "RBF": rbf, "again": 1.001 * rbf})
+    assert judged["detail"] == "2 trainings, 180 digits"
+    # With trainings that hardly differ the interval is that over the digits alone.
+    alone = intervals.ratio(rbf[control > 0], control[control > 0])
+    assert judged["estimate"].low == pytest.approx(alone.low, abs=0.002)
     assert abs(judged["null"] - 1) < 0.15  # whatever the networks
     assert claims.check(claim, **judged).verdict == verdict
 
