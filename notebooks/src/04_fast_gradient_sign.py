@@ -1041,17 +1041,17 @@ def under_step(condition):
         100.0 * misread(net, few, few_labels, eps=0.25, attack="one step")
         for net in load_study(condition)])
 
-without, noisy, trained = map(under_step,
-                              ("none", "noise", "adversarial training"))
+without, noisy, hardened = map(under_step,
+                               ("none", "noise", "adversarial training"))
 
 # %% tags=["claim", "claim:adversarial-objective"]
 maxouts = table["clipped", "error"]
 detail = f"trained on clean digits {without.mean():.1f} %, on noise " \
-         f"{noisy.mean():.1f} %, on the step {trained.mean():.1f} %; " \
+         f"{noisy.mean():.1f} %, on the step {hardened.mean():.1f} %; " \
          f"maxout from {maxouts['maxout']:.1f} to " \
          f"{maxouts['maxout (adversarial)']:.1f} %"
 claims.check("adversarial-objective",
-             intervals.over_seeds_and_images(noisy - trained),
+             intervals.over_seeds_and_images(noisy - hardened),
              null=(noisy[:2].mean() - noisy[2:4].mean()).item(), detail=detail)
 
 # %% [markdown]
