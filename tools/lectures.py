@@ -11,7 +11,6 @@ import re
 import sys
 import time
 import tomllib
-from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import count
 from pathlib import Path
 
@@ -98,7 +97,7 @@ def execute_all(
     Returns for each name how many seconds it took, and what failed. Ctrl-C ends the kernels and
     raises KeyboardInterrupt.
     """
-    free, tasks = asyncio.Semaphore(at_once), []
+    free = asyncio.Semaphore(at_once)
 
     async def one(name: str) -> tuple[float, LectureError | None]:
         async with free:
@@ -106,20 +105,14 @@ def execute_all(
             problem = await _execute(notebooks[name], name, folder)
             return time.perf_counter() - started, problem
 
-    async def all_of_them() -> list:
-        tasks.append(asyncio.current_task())
-        return await asyncio.gather(*map(one, notebooks))
+    async def every() -> dict:
+        # Or nbclient would take Ctrl-C for one of the kernels; asyncio's own handler cancels all.
+        asyncio.get_running_loop().add_signal_handler = lambda *_: None
+        async with asyncio.TaskGroup() as group:
+            tasks = {name: group.create_task(one(name)) for name in notebooks}
+        return {name: task.result() for name, task in tasks.items()}
 
-    with ThreadPoolExecutor(1) as pool:  # in the main thread nbclient would handle Ctrl-C
-        future = pool.submit(asyncio.run, all_of_them())
-        try:
-            while wait([future], timeout=0.5).not_done:  # Windows sees Ctrl-C in between
-                pass
-        except KeyboardInterrupt:
-            for task in tasks:
-                task.get_loop().call_soon_threadsafe(task.cancel)
-            raise
-        return dict(zip(notebooks, future.result()))
+    return asyncio.run(every())
 
 
 async def _execute(notebook: NotebookNode, name: str, folder: Path) -> LectureError | None:

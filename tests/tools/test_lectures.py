@@ -203,6 +203,7 @@ def test_a_kernel_that_dies_is_reported(tmp_path):
 def test_ctrl_c_ends_the_kernel(tmp_path):
     cells = ["import os, time; open('pid', 'w').write(str(os.getpid()))", "time.sleep(60)"]
     notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    waits = new_notebook(cells=[new_code_cell("open('begun', 'w')")])
     began = time.monotonic()
 
     def press_ctrl_c():
@@ -212,7 +213,8 @@ def test_ctrl_c_ends_the_kernel(tmp_path):
 
     threading.Thread(target=press_ctrl_c, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        execute(notebook, name="endless", folder=tmp_path)
+        lectures.execute_all({"endless": notebook, "waits": waits}, folder=tmp_path)
+    assert not (tmp_path / "begun").exists()
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert time.monotonic() < began + 40
