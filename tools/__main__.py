@@ -109,9 +109,15 @@ def book() -> int:
 
 
 def test_browser() -> int:
+    from course_utils import machine
+
     python = str(environment.ensure_dev())
-    command = "-m", "pytest", "-rs", "tests/browser"
-    return book() or run(*command, python=python, COURSE_PYTHON=sys.executable)
+    several = f"-n {machine.cores()} --dist loadscope -m".split()  # see tests/conftest.py
+    found = book()
+    for options in ([*several, "not alone"], ["-m", "alone"]):
+        command = "-m", "pytest", "-rs", *options, "tests/browser"
+        found = found or run(*command, python=python, COURSE_PYTHON=sys.executable)
+    return found
 
 
 def grade(*arguments: str) -> int:

@@ -31,6 +31,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PYTHON = os.environ.get("COURSE_PYTHON", sys.executable)
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: what is timed, so that nothing may run beside it")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator["playwright.Browser"]:
     """Debian's Chromium, or Chrome."""

@@ -135,6 +135,7 @@ MOVES = """(slider) => {  // milliseconds, with the layout of what has changed: 
 PAPERS = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10", "AE400-10")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("kind", "networks", "ready"), [
     ("digit=0&all=1&t=1", laboratory.NETWORKS, "now says"),
     ("transfer", PAPERS, "The first 100"),
@@ -380,6 +381,7 @@ FRAMES = """() => new Promise(done => {
 })"""
 
 
+@pytest.mark.alone
 def test_the_game_moves_thirty_times_a_second(page, folder):
     page.goto((folder / "game.html").as_uri())
     page.click("text=run")
