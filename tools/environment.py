@@ -107,7 +107,7 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
             return python
         stamp = read_stamp(folder)
         ours = stamp.get("made_here", not folder.exists() or not any(folder.iterdir()))
-        works = python.exists() and place.items() <= stamp.items() and bool(stamp["requirements"])
+        works = python.exists() and place.items() <= stamp.items() and stamp.get("requirements")
         try:
             if ours and not works:
                 begin(folder, wanted | {"made_here": True, "requirements": ""}, stamp)
@@ -122,7 +122,7 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
         except BaseException as error:
             if before.exists():
                 restore(folder)
-            if not (works and isinstance(error, SetupError)):
+            if not (works and isinstance(error, SetupError | OSError)):
                 raise
             print(f"{error}\n{folder.name} stays as it was, and is used so.", file=sys.stderr)
         shutil.rmtree(before, ignore_errors=True)
@@ -171,9 +171,9 @@ def keep(folder: Path) -> None:
 
     def link(source: str, copy: str) -> None:
         try:
-            os.link(source, copy, follow_symlinks=False)
+            os.link(source, copy)
         except OSError:
-            shutil.copy2(source, copy, follow_symlinks=False)
+            shutil.copy2(source, copy)
 
     unfinished = beside(folder, "copy")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -280,10 +280,13 @@ def install_peers(extras: str, options: list[str], folder: Path) -> None:
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     # All that this Python sees, also through such a file of its own, which is not read twice.
     seen = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    # Until 3.13 Python reads such a file in the encoding of the system's language.
+    lines = list(dict.fromkeys([*seen, str(ROOT)]))
+    with suppress(ValueError):  # on two of Windows' drives there is no way from one to the other
+        # Until 3.13 Python reads the file in the encoding of the system's language, which may not
+        # have the letters of a reader's name: it is in none of these.
+        lines = [os.path.relpath(line, site) for line in lines]
     encoding = "utf-8" if sys.version_info >= (3, 13) else "locale"
-    lines = "\n".join(dict.fromkeys([*seen, str(ROOT), ""]))
-    (site / "course.pth").write_text(lines, encoding=encoding)
+    (site / "course.pth").write_text("\n".join([*lines, ""]), encoding=encoding)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     peers = {peer for name in extras.split() for peer in project["optional-dependencies"][name]}
     pip(python_in(folder), *options, "-c", str(ROOT / "constraints.txt"), *sorted(peers))

@@ -1,5 +1,6 @@
 """Setting up: once, never half, and never over what is somebody else's."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -85,9 +86,10 @@ def alone(root: Path) -> set[str]:
     return {path.name for path in root.iterdir()} - {"pyproject.toml", "constraints.txt"}
 
 
-def test_an_update_that_fails_leaves_the_old_environment_in_use(root, capsys):
+@pytest.mark.parametrize("error", [SetupError("no network"), OSError(28, "no network, no room")])
+def test_an_update_that_fails_leaves_the_old_environment_in_use(root, capsys, error):
     """As after a `git pull`, without network."""
-    folder, install = root / ".venv", Install(2, error=SetupError("no network"))
+    folder, install = root / ".venv", Install(2, error=error)
     prepare(folder, install)
     (root / "constraints.txt").write_text("three")
     assert prepare(folder, install) == python_in(folder)
@@ -426,7 +428,9 @@ def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
     (root / "pyproject.toml").write_text(
         '[project]\nname = "x"\n[project.optional-dependencies]\nbench = ["peer>=1"]\n'
     )
-    folder = root / "build" / "bench-venv"
+    folder, packages = root / "build" / "bench-venv", root / ".venv" / "site-packages"
+    packages.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     environment.install_peers("bench", ["--no-deps"], folder)
     assert commands[0][0] == "--no-deps" and commands[0][-1] == "peer>=1"
@@ -435,7 +439,10 @@ def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
         [str(python_in(folder)), "-c", code], capture_output=True, text=True, check=True
     )
     prefix, path = run.stdout.splitlines()
-    assert Path(prefix) == folder and str(root) in path
+    assert Path(prefix) == folder and {str(root), str(packages)} <= set(ast.literal_eval(path))
+    # Not even a letter that Windows' old encodings do not have can then do harm.
+    (file,) = folder.rglob("course.pth")
+    assert root.name not in file.read_text(encoding="utf-8")
 
 
 def test_what_needs_more_packages_runs_in_the_other_environment(monkeypatch, capfd):
