@@ -464,9 +464,9 @@ def _key(value):
     return repr(value) if isinstance(value, int | float | str) else type(value).__name__
 
 
-def hard_coded(problem_set: ProblemSet) -> tuple[NotebookNode, set[str]]:
-    """Answers that know what the visible tests ask, and nothing else; and the exercises in which
-    they pass tensors or models."""
+def visible(problem_set: ProblemSet) -> tuple[dict[str, tuple[str, dict]], set[str]]:
+    """Each exercise's function and what its visible tests ask, with the answers; and the exercises
+    in which they pass tensors or models."""
     space, tables, takes = {"__name__": "visible"}, {}, set()
 
     def recorded(function, this, table):
@@ -485,6 +485,12 @@ def hard_coded(problem_set: ProblemSet) -> tuple[NotebookNode, set[str]]:
             name = bound_names(without_markers(cell.source))[-1]
             tables[this] = name, (table := {})
             space[name] = recorded(space[name], this, table)
+    return tables, takes
+
+
+def hard_coded(problem_set: ProblemSet) -> tuple[NotebookNode, set[str]]:
+    """Answers that know what the visible tests ask, and nothing else; and as `visible`."""
+    tables, takes = visible(problem_set)
     return solved(problem_set, {
         this: HARD_CODED.format(
             name=name, table=base64.b64encode(pickle.dumps(_plain(table))).decode()

@@ -578,6 +578,15 @@ def error(model, images, labels):
 '''},
         {"error-hidden": 0},
     ),
+    "coverage: ends that reach .01 too far": (
+        {"coverage": '''
+def coverage(interval, p, n):
+    ends = [interval(errors, n) for errors in range(n + 1)]
+    held = np.array([low - 0.01 <= p <= high + 0.01 for low, high in ends])
+    return 100 * (binom.pmf(np.arange(n + 1), n, p / 100) * held).sum()
+'''},
+        {"coverage-hidden": 0},
+    ),
     "coverage: asks for 0 of 0 images": (
         {"coverage": '''
 def coverage(interval, p, n):

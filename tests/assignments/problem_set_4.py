@@ -418,6 +418,29 @@ def projected_steps(model, images, labels, eps, step, steps):
         points = (points + step * way).clamp(images - eps, images + eps).clamp(0, 1)
     return points
 '''}, {"projected-steps-test": 0}),
+    "a pixel stays on the ball that it has touched": ({"projected-steps": '''
+def projected_steps(model, images, labels, eps, step, steps):
+    points, free = images.clone(), torch.ones_like(images)
+    for _ in range(steps):
+        points.requires_grad_()
+        loss = F.cross_entropy(model(points), labels, reduction="sum")
+        (slope,) = torch.autograd.grad(loss, points)
+        points = points.detach() + step * slope.sign() * free
+        points = points.clamp(images - eps, images + eps).clamp(0, 1)
+        free = free * ((points - images).abs() < eps - 1e-9)
+    return points
+'''}, {"projected-steps-test": 0}),
+    "steps of eps at most": ({"projected-steps": '''
+def projected_steps(model, images, labels, eps, step, steps):
+    points = images.clone()
+    for _ in range(steps):
+        points.requires_grad_()
+        loss = F.cross_entropy(model(points), labels, reduction="sum")
+        (slope,) = torch.autograd.grad(loss, points)
+        points = points.detach() + min(step, eps) * slope.sign()
+        points = points.clamp(images - eps, images + eps).clamp(0, 1)
+    return points
+'''}, {"projected-steps-ball": 0}),
     "no ball": ({"projected-steps": '''
 def projected_steps(model, images, labels, eps, step, steps):
     points = images.clone()

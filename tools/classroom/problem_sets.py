@@ -7,6 +7,7 @@ what we edit. The release is for students; the form for self-study for those wit
 import ast
 import re
 import sys
+import threading
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,7 @@ SOURCE = ASSIGNMENTS / "source"
 RELEASE = lectures.ROOT / "build" / "classroom" / "release"
 STUB = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION$.*?^[ \t]*### END SOLUTION$", re.S | re.M)
+_parsing = threading.Lock()
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS$\n(.*?)^### END HIDDEN TESTS$\n?", re.S | re.M)
 
 
@@ -64,7 +66,7 @@ class ProblemSet:
 
     def parameters(self, function: str) -> list[str]:
         """The names of a solution's arguments."""
-        tree = ast.parse(self.references[self.functions[function]])
+        tree = syntax(self.references[self.functions[function]])
         return [argument.arg for node in tree.body if getattr(node, "name", "") == function
                 for argument in node.args.args]
 
@@ -110,10 +112,16 @@ def without_markers(source: str) -> str:
     return re.sub(r"^[ \t]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", "", source, flags=re.M)
 
 
+def syntax(source: str) -> ast.Module:
+    """The code's tree; in Python 3.11, two threads that parse at once may end in a SystemError."""
+    with _parsing:
+        return ast.parse(source)
+
+
 def bound_names(source: str) -> list[str]:
     """The names that a cell defines at its top level."""
     names = []
-    for node in ast.parse(source).body:
+    for node in syntax(source).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             names.append(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):

@@ -18,6 +18,7 @@ from tools.classroom.problem_sets import (
     grade_id,
     kind,
     split_tests,
+    syntax,
     without_solution,
 )
 
@@ -144,7 +145,7 @@ def _tree(source: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(TransformerManager().transform_cell(source))
+            return syntax(TransformerManager().transform_cell(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

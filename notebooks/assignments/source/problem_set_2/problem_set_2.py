@@ -45,6 +45,9 @@ from course_utils.assignments import likely, same
 
 same = partial(same, tensor=True)  # a list is no tensor
 
+# The examples in the tests move by this: 0, or less than 1 with a class's seed.
+nudge = torch.Generator().manual_seed(0).initial_seed() * 0.618 % 1
+
 # %% [markdown]
 # The tests use `same`, which compares, `likely`, which looks for the mistake, and `numbers`, which
 # makes one tensor of several numbers. Their models are small: `linear([[1, 0], [0, 2]])` gives two
@@ -91,9 +94,11 @@ def error(model, images, labels):
 # `argmax(dim=1)` gives the class of each row of logits. A mean needs floating-point numbers.
 
 # %% nbgrader={"grade": true, "grade_id": "error-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-images = torch.tensor([[0.9, 0.1, 0.2], [0.3, 0.8, 0.4], [0.3, 0.2, 0.7], [0.6, 0.5, 0.1]])
+images = torch.tensor([[0.9, 0.1, 0.2], [0.3, 0.8, 0.4],
+                       [0.3, 0.2, 0.7], [0.6, 0.5, 0.1]]) + nudge
 got = error(nn.Identity(), images, torch.tensor([0, 1, 2, 1]))
-same(got, 25.0, "error on four images, the last of which is misread", cause=likely(got, {
+what = "error on four images, the last of which is misread"
+same(got, 25.0, what, cause=likely(got, {
     "these are the images that are right": 75.0,
     "this is a share, not a percentage": 0.25,
     "this is a number of images, not a percentage": 1.0,
@@ -148,19 +153,20 @@ def transfer_rate(model, images, adversarial, labels):
 # A bool tensor selects rows: `fooled[right]`. And the mean of an empty tensor?
 
 # %% nbgrader={"grade": true, "grade_id": "transfer-rate-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-images = torch.tensor(
-    [[0.9, 0.1], [0.8, 0.3], [0.2, 0.7], [0.1, 0.6], [0.3, 0.4], [0.7, 0.2], [0.4, 0.5]]
-)
-moved = torch.tensor(
-    [[0.4, 0.5], [0.6, 0.5], [0.6, 0.5], [0.4, 0.5], [0.2, 0.5], [0.6, 0.4], [0.5, 0.4]]
-)
-got = transfer_rate(nn.Identity(), images, moved, torch.tensor([0, 0, 1, 1, 1, 1, 0]))
-what = "transfer rate of seven images: five originals are right, and two of those are fooled"
+images = torch.tensor([[0.9, 0.1], [0.8, 0.3], [0.2, 0.7], [0.1, 0.6],
+                       [0.3, 0.4], [0.7, 0.2], [0.4, 0.5]]) + nudge
+moved = torch.tensor([[0.4, 0.5], [0.6, 0.5], [0.6, 0.5], [0.4, 0.5],
+                      [0.2, 0.5], [0.6, 0.4], [0.5, 0.4]]) + nudge
+labels = torch.tensor([0, 0, 1, 1, 1, 1, 0])
+got = transfer_rate(nn.Identity(), images, moved, labels)
+what = ("transfer rate of seven images: five originals "
+        "are right, and two of those are fooled")
 same(got, 40.0, what, cause=likely(got, {
     "images that were wrong before are counted, too": 300 / 7,
     "the fooled are right, but they are a percentage of all images": 200 / 7,
     "this is a percentage of those that are wrong in the end": 200 / 3,
-    "this is the error less the error before: count image by image instead": 100 / 7,
+    "this is the error less the error before: count image by image instead":
+        100 / 7,
     "these are the images that are not fooled": 60.0,
     "this is a share, not a percentage": 0.4,
 }))
@@ -227,9 +233,13 @@ def wilson(errors, n, z=1.96):
 
 # %% nbgrader={"grade": true, "grade_id": "wilson-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 got = numbers(wilson(3, 10), 2, "wilson(3, 10)")
-same(got, torch.tensor([10.778929, 60.322678]), "wilson(3, 10)", cause=likely(got, {
-    "this has the share that was seen under the standard deviation": [1.596902, 58.403098],
-    "the factor of p squared in the equation is not divided by": [14.919762, 83.496238],
+wanted = torch.tensor([10.778929, 60.322678])
+what = "wilson(3, 10)"
+same(got, wanted, what, cause=likely(got, {
+    "this has the share that was seen under the standard deviation":
+        [1.596902, 58.403098],
+    "the factor of p squared in the equation is not divided by":
+        [14.919762, 83.496238],
     "these are shares, not percentages": [0.10778929, 0.60322678],
     "the two ends are swapped": [60.322678, 10.778929],
     "z is not the one asked for": [17.882082, 45.754286],
@@ -288,11 +298,14 @@ def coverage(interval, p, n):
 
 # %% nbgrader={"grade": true, "grade_id": "coverage-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 got = coverage(lambda errors, n: (25 * errors - 25, 25 * errors + 25), 75.0, 4)
-what = "coverage of (share seen) -+ 25 % with n = 4 images, the true error being 75 %"
+what = ("coverage of (share seen) -+ 25 % with n = 4 images, "
+        "the true error being 75 %")
 same(got, 94.921875, what, cause=likely(got, {
-    "one number of errors is missing: n images can have 0 to n errors": 63.28125,
+    "one number of errors is missing: n images can have 0 to n errors":
+        63.28125,
     "the ends do not count as contained": 42.1875,
-    "all numbers of errors count the same, but they are not equally likely": 60.0,
+    "all numbers of errors count the same, but they are not equally likely":
+        60.0,
     "p and 1 - p are swapped": 26.171875,
     "this is a share, not a percentage": 0.94921875,
 }))
@@ -317,6 +330,8 @@ for interval in (narrow, lopsided):
 same(coverage(lambda errors, n: (0, 5), 0.0, 10), 100.0, "coverage at p = 0", cause="0 to n errors")
 same(coverage(lambda errors, n: (95, 100), 100.0, 10), 100.0, "at p = 100", cause="0 to n errors")
 same(coverage(lambda errors, n: (5, 6), 50.0, 10), 0.0, "of too low an interval", cause="the sum")
+same(coverage(lambda errors, n: (30.001, 60), 30.0, 10), 0.0, "of one that is just too high",
+     cause="an end is its end: .001 beyond it is outside")
 same(coverage(lambda errors, n: (0, errors % 2 * 50), 30.0, 5), 49.488, "of intervals that contain p "
      "where the number of errors is odd", cause="they need not contain it for numbers in a row")
 ### END HIDDEN TESTS
@@ -356,20 +371,27 @@ def rescale(images, adversarial, stddev):
 
 # %% nbgrader={"grade": true, "grade_id": "rescale-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 images = torch.full((2, 1, 2, 2), 0.5)
-change = torch.tensor([[0.1, -0.1, 0.1, 0.1], [0.0, 0.0, 0.0, 0.4]]).view(2, 1, 2, 2)
+change = torch.tensor([[0.1, -0.1, 0.1, 0.1],
+                       [0.0, 0.0, 0.0, 0.4]]).view(2, 1, 2, 2)
 got = rescale(images, images + change, 0.3)
-wanted = images + torch.tensor([[0.3, -0.3, 0.3, 0.3], [0.0, 0.0, 0.0, 0.6]]).view(2, 1, 2, 2)
+wanted = images + torch.tensor([[0.3, -0.3, 0.3, 0.3],
+                                [0.0, 0.0, 0.0, 0.6]]).view(2, 1, 2, 2)
 row = got.flatten() if isinstance(got, torch.Tensor) else got
-same(got, wanted, "two images of four pixels, rescaled to 0.3", cause=likely(row, {
+what = "two images of four pixels, rescaled to 0.3"
+same(got, wanted, what, cause=likely(row, {
     "the result is clipped": [0.8, 0.2, 0.8, 0.8, 0.5, 0.5, 0.5, 1.0],
     "all images share one factor":
         [0.689737, 0.310263, 0.689737, 0.689737, 0.5, 0.5, 0.5, 1.258947],
     "it is the length that is 0.3, not the root mean square":
         [0.65, 0.35, 0.65, 0.65, 0.5, 0.5, 0.5, 0.8],
-    "this is the perturbation, asked for are the images": [0.3, -0.3, 0.3, 0.3, 0.0, 0.0, 0.0, 0.6],
-    "the perturbation's own size is not divided out": [0.53, 0.47, 0.53, 0.53, 0.5, 0.5, 0.5, 0.62],
-    "it is the adversarial image that is moved on": [0.9, 0.1, 0.9, 0.9, 0.5, 0.5, 0.5, 1.5],
-    "the perturbation has the wrong sign": [0.2, 0.8, 0.2, 0.2, 0.5, 0.5, 0.5, -0.1],
+    "this is the perturbation, asked for are the images":
+        [0.3, -0.3, 0.3, 0.3, 0.0, 0.0, 0.0, 0.6],
+    "the perturbation's own size is not divided out":
+        [0.53, 0.47, 0.53, 0.53, 0.5, 0.5, 0.5, 0.62],
+    "it is the adversarial image that is moved on":
+        [0.9, 0.1, 0.9, 0.9, 0.5, 0.5, 0.5, 1.5],
+    "the perturbation has the wrong sign":
+        [0.2, 0.8, 0.2, 0.2, 0.5, 0.5, 0.5, -0.1],
 }))
 
 # %% nbgrader={"grade": true, "grade_id": "rescale-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -423,18 +445,23 @@ def transfer_matrix(models, adversarial, labels):
 # Two loops, one inside the other. Which is the outer one, if rows are sets?
 
 # %% nbgrader={"grade": true, "grade_id": "transfer-matrix-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-models = [linear([[1, 0], [0, 1]]), linear([[1, 0], [0, 3]]), linear([[0, 1], [1, 0]])]
+models = [linear([[1, 0], [0, 1]]), linear([[1, 0], [0, 3]]),
+          linear([[0, 1], [1, 0]])]
 sets = [
     torch.tensor([[0.6, 0.4], [0.9, 0.2], [0.4, 0.6], [0.3, 0.7]]),
     torch.tensor([[0.4, 0.6], [0.9, 0.4], [0.6, 0.4], [0.2, 0.8]]),
 ]
+sets = [images + nudge * images for images in sets]
 got = transfer_matrix(models, sets, torch.tensor([0, 0, 1, 1]))
 wanted = torch.tensor([[0.0, 25.0, 100.0], [50.0, 50.0, 50.0]])
-same(got, wanted, "transfer matrix of two sets and three models", cause=likely(got, {
+what = "transfer matrix of two sets and three models"
+same(got, wanted, what, cause=likely(got, {
     "rows and columns are swapped": [[0.0, 50.0], [25.0, 50.0], [100.0, 50.0]],
-    "these are the images that are right": [[100.0, 75.0, 0.0], [50.0, 50.0, 50.0]],
+    "these are the images that are right":
+        [[100.0, 75.0, 0.0], [50.0, 50.0, 50.0]],
     "these are shares, not percentages": [[0.0, 0.25, 1.0], [0.5, 0.5, 0.5]],
-    "these are numbers of images, not percentages": [[0.0, 1.0, 4.0], [2.0, 2.0, 2.0]],
+    "these are numbers of images, not percentages":
+        [[0.0, 1.0, 4.0], [2.0, 2.0, 2.0]],
 }))
 
 # %% nbgrader={"grade": true, "grade_id": "transfer-matrix-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -479,7 +506,8 @@ def mean_of_others(matrix):
 # How many numbers of each row are left? And what is NaN minus NaN, or NaN times 0?
 
 # %% nbgrader={"grade": true, "grade_id": "mean-of-others-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-matrix = torch.tensor([[100.0, 10.0, 20.0], [40.0, 100.0, 90.0], [0.0, 60.0, 100.0]])
+matrix = torch.tensor([[100.0, 10.0, 20.0], [40.0, 100.0, 90.0],
+                       [0.0, 60.0, 100.0]])
 got = mean_of_others(matrix)
 what = "mean of each row without the diagonal"
 same(got, torch.tensor([15.0, 65.0, 30.0]), what, cause=likely(got, {
@@ -549,7 +577,8 @@ got = numbers(paired_difference(wrong_a, wrong_b), 3, "paired_difference")
 wanted = torch.tensor([20.0, -17.188387, 57.188387])
 same(got, wanted, "paired difference of ten digits", cause=likely(got, {
     "this is the second less the first": [-20.0, -57.188387, 17.188387],
-    "the two cells are treated as if they showed different digits": [20.0, -22.037645, 62.037645],
+    "the two cells are treated as if they showed different digits":
+        [20.0, -22.037645, 62.037645],
     "the squares are divided by N - 1": [20.0, -19.2, 59.2],
     "the root of N is missing": [20.0, -97.6, 137.6],
     "these are shares, not percentage points": [0.2, -0.17188387, 0.57188387],

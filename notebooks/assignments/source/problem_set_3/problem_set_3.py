@@ -32,6 +32,10 @@ from torch import nn
 from course_utils.assignments import same
 
 
+# The examples in the tests move by this: 0, or less than 1 with a class's seed.
+nudge = torch.Generator().manual_seed(0).initial_seed() * 0.618 % 1
+
+
 def processor_time(function):
     """Seconds so far, of this process or, when your work is marked, of that of
     your function."""
@@ -80,14 +84,16 @@ def power_iteration(matrix, start, steps):
 
 # %% nbgrader={"grade": true, "grade_id": "power-iteration-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 stretch = torch.tensor([[3.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
-ones = torch.tensor([1.0, 1.0])
+ones = torch.tensor([1.0, 1.0]) + nudge
 same(power_iteration(stretch, ones, 60), 3.0,
-     "60 steps on a matrix that stretches one axis 3 times and the other 2 times",
-     cause="9 is the norm of W^T W; about 2.5, measured before the steps; NaN or inf, v was not "
-     "brought back to length 1 in each step")
-same(power_iteration(stretch, ones, 1), 2.8591974, "one step on the same matrix from (1, 1)",
-     cause="2.5495 is no step at all and 2.9686 two: the loop runs as often as steps says, and "
-     "the last v is the one to measure with")
+     "60 steps on a matrix that stretches "
+     "one axis 3 times and the other 2 times",
+     cause="9 is the norm of W^T W; about 2.5, measured before the steps; "
+           "NaN or inf, v was not brought back to length 1 in each step")
+same(power_iteration(stretch, ones, 1), 2.8591974,
+     "one step on the same matrix from (1, 1)",
+     cause="2.5495 is no step at all and 2.9686 two: the loop runs as "
+           "often as steps says, and the last v is the one to measure with")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(3)
 for rows, columns, kind in [(4, 9, torch.float32), (9, 4, torch.float64), (1, 6, torch.float32)]:
@@ -107,9 +113,11 @@ same(power_iteration(torch.diag(torch.tensor([1.0, 0.99])), ones, 100),
 
 # %% nbgrader={"grade": true, "grade_id": "power-iteration-edges", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 stretch = torch.tensor([[3.0, 0.0], [0.0, 2.0]])
-same(power_iteration(stretch, torch.tensor([5.0, 5.0]), 0), 2.5495098, "no step, from (5, 5)",
-     cause="2.8592: there was a step; another number: the start has to be divided by its length "
-     "before it is used, and |W v| is what is wanted, not its square")
+fives = torch.tensor([5.0, 5.0]) + nudge
+same(power_iteration(stretch, fives, 0), 2.5495098, "no step, from (5, 5)",
+     cause="2.8592: there was a step; another number: the "
+           "start has to be divided by its length before it is "
+           "used, and |W v| is what is wanted, not its square")
 matrix, start = torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.tensor([3.0, 4.0])
 power_iteration(matrix, start, 2)
 same(start, torch.tensor([3.0, 4.0]), "start, after your function had used it",
@@ -172,10 +180,12 @@ def as_matrix(operation, size):
 
 # %% nbgrader={"grade": true, "grade_id": "as-matrix-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 numbers = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-found = torch.as_tensor(as_matrix(lambda image: torch.roll(image, 1, 1), (1, 3)))
+move = lambda image: torch.roll(image, 1, 1)
+found = torch.as_tensor(as_matrix(move, (1, 3)))
 same(found.double() @ numbers, torch.tensor([3.0, 1.0, 2.0]),
      "the matrix of a move by one pixel to the right, times (1, 2, 3)",
-     cause="(2, 3, 1) is the move to the left: what a unit picture becomes is a column, not a row")
+     cause="(2, 3, 1) is the move to the left: what a "
+           "unit picture becomes is a column, not a row")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(31)
 kernel = torch.randn(2, 3, generator=lot, dtype=torch.float64)
@@ -243,16 +253,19 @@ def circular_norm(kernel, size):
 # complex; their absolute values are the factors.
 
 # %% nbgrader={"grade": true, "grade_id": "circular-norm-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-same(circular_norm(torch.full((3, 3), 1 / 9), (6, 8)), 1.0, "the mean over 3 x 3 pixels",
-     cause="it leaves an even grey as it is and amplifies nothing: a sum over frequencies, or a "
-     "factor of the number of pixels?")
-same(circular_norm(torch.tensor([[1.0, -1.0]]), (4, 6)), 2.0, "the difference of neighbours",
-     cause="1.4142 is the length of the kernel, 0 its value at frequency 0; stripes one pixel wide "
-     "come out twice as strong")
+same(circular_norm(torch.full((3, 3), 1 / 9), (6, 8)), 1.0,
+     "the mean over 3 x 3 pixels",
+     cause="it leaves an even grey as it is and amplifies nothing: a "
+           "sum over frequencies, or a factor of the number of pixels?")
+same(circular_norm(torch.tensor([[1.0, -1.0]]), (4, 6)), 2.0,
+     "the difference of neighbours",
+     cause="1.4142 is the length of the kernel, 0 its value at frequency "
+           "0; stripes one pixel wide come out twice as strong")
 same(circular_norm(torch.tensor([[1.0, -1.0]]), (4, 5)), 1.9021130,
-     "the same on a picture 5 pixels wide, where stripes of one pixel do not fit",
-     cause="the transform has to have the picture's size, height first, and no other; and of its "
-     "complex numbers the absolute values count")
+     "the same on a picture 5 pixels wide, "
+     "where stripes of one pixel do not fit",
+     cause="the transform has to have the picture's size, height first, and "
+           "no other; and of its complex numbers the absolute values count")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(33)
 cases = [((3, 3), (7, 6)), ((1, 4), (5, 4)), ((5, 2), (6, 9)), ((1, 1), (3, 2)), ((4, 4), (4, 4))]
@@ -276,8 +289,9 @@ same(circular_norm(torch.tensor([[1.0, 2.0], [0.0, 1.0]]), (44, 44)), 4.0,
      cause="it amplifies an even grey most, by the sum of its numbers")
 took = processor_time(circular_norm) - begin
 assert took < 1, (
-    f"44 x 44 pixels: expected a small part of a second of processor time, got {took:.1f} seconds. "
-    "Likely cause: the matrix is built after all. The waves make it unnecessary.")
+    "44 x 44 pixels: expected a small part of a second of "
+    f"processor time, got {took:.1f} seconds. Likely cause: the "
+    "matrix is built after all. The waves make it unnecessary.")
 ### BEGIN HIDDEN TESTS
 same(circular_norm(torch.tensor([[1.0, -1.0]]), (44, 43)), 2 * math.cos(math.pi / 86),
      "the difference of neighbours on 44 x 43 pixels", cause="see the formula")
@@ -320,11 +334,13 @@ def channel_norm(weight, size):
 # %% nbgrader={"grade": true, "grade_id": "channel-norm-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]])[:, :, None, None]
 same(channel_norm(swap, (3, 3)), 1.0, "a layer that swaps two channels",
-     cause="it makes nothing longer. 1.4142 is the root of a sum of squares, and 2 a sum, not the "
-     "largest singular value")
+     cause="it makes nothing longer. 1.4142 is the root of a sum of "
+           "squares, and 2 a sum, not the largest singular value")
 merge = torch.tensor([[3.0, 4.0]])[:, :, None, None]
-same(channel_norm(merge, (2, 3)), 5.0, "3 times one channel plus 4 times the other",
-     cause="4 is the best single pair of channels, but an input may use both at once")
+same(channel_norm(merge, (2, 3)), 5.0,
+     "3 times one channel plus 4 times the other",
+     cause="4 is the best single pair of channels, "
+           "but an input may use both at once")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(34)
 for out, into, size in [(3, 5, (4, 6)), (6, 2, (3, 3)), (4, 4, (2, 5))]:
@@ -336,12 +352,15 @@ for out, into, size in [(3, 5, (4, 6)), (6, 2, (3, 3)), (4, 4, (2, 5))]:
 # %% nbgrader={"grade": true, "grade_id": "channel-norm-waves", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 same(channel_norm(torch.tensor([[[[1.0, -1.0]]]]), (4, 5)), 1.9021130,
      "one channel in, one out, as in exercise 3",
-     cause="the transform has the picture's size, and each of its matrices is (out, in): 1 x 1")
+     cause="the transform has the picture's size, and "
+           "each of its matrices is (out, in): 1 x 1")
 shift = torch.zeros(2, 2, 1, 2)
 shift[0, 0, 0, 0] = shift[1, 1, 0, 1] = 1
-same(channel_norm(shift, (3, 4)), 1.0, "a layer that moves one of two channels by a pixel",
-     cause="it makes nothing longer. A singular value over height and width has no meaning here; "
-     "and the transform is complex: its imaginary part counts")
+same(channel_norm(shift, (3, 4)), 1.0,
+     "a layer that moves one of two channels by a pixel",
+     cause="it makes nothing longer. A singular value over "
+           "height and width has no meaning here; and the "
+           "transform is complex: its imaginary part counts")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(35)
 cases = [((2, 3, 3, 3), (5, 4)), ((4, 2, 1, 3), (3, 6)), ((3, 3, 2, 2), (4, 4)),
@@ -403,13 +422,15 @@ def strided_norm(weight, size, stride):
 # (`torch.cat(tiles, dim=1)`), then go on as in exercise 4, and do not forget the factor.
 
 # %% nbgrader={"grade": true, "grade_id": "strided-norm-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(strided_norm(torch.ones(1, 1, 1, 1), (4, 6), 2), 1.0, "a layer that only drops pixels",
-     cause="a pixel that is kept stays as it was: how many aliases are there, and what is the norm "
-     "of a row of so many ones?")
+same(strided_norm(torch.ones(1, 1, 1, 1), (4, 6), 2), 1.0,
+     "a layer that only drops pixels",
+     cause="a pixel that is kept stays as it was: how many aliases "
+           "are there, and what is the norm of a row of so many ones?")
 same(strided_norm(torch.full((1, 1, 2, 2), 0.25), (4, 6), 2), 0.5,
      "means over 2 x 2 pixels that do not overlap",
-     cause="four equal pixels, of length 2 together, become one of length 1. Aliases lie H / s and "
-     "W / s apart; they are not neighbouring frequencies")
+     cause="four equal pixels, of length 2 together, become "
+           "one of length 1. Aliases lie H / s and W / s "
+           "apart; they are not neighbouring frequencies")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(36)
 cases = [((3, 2), (4, 6), 2), ((2, 3), (6, 3), 3), ((3, 1), (4, 8), 4), ((3, 3), (4, 5), 1)]
@@ -425,10 +446,12 @@ for number, (taps, (high, wide), stride) in enumerate(cases):
 
 # %% nbgrader={"grade": true, "grade_id": "strided-norm-channels", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 merge = torch.tensor([[3.0, 4.0]])[:, :, None, None]
-same(strided_norm(merge, (4, 4), 2), 5.0, "two channels merged, every second pixel kept",
-     cause="the aliases stand beside each other along the input channels, not the output channels; "
-     "or the factor is not 1/s")
-same(strided_norm(merge, (2, 3), 1), 5.0, "the same without a stride", cause="it is exercise 4")
+same(strided_norm(merge, (4, 4), 2), 5.0,
+     "two channels merged, every second pixel kept",
+     cause="the aliases stand beside each other along the input "
+           "channels, not the output channels; or the factor is not 1/s")
+same(strided_norm(merge, (2, 3), 1), 5.0, "the same without a stride",
+     cause="it is exercise 4")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(37)
 for shape, size, stride in [((2, 3, 3, 3), (4, 6), 2), ((3, 2, 2, 3), (6, 3), 3),
@@ -484,11 +507,14 @@ def pool_constant(size, kernel, stride):
 # pixel of a row. The largest count, squared, is $c_{\max}$. The bound is on the *squared* length.
 
 # %% nbgrader={"grade": true, "grade_id": "pool-constant-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(pool_constant(8, 2, 2), 1.0, "8 x 8 pixels, windows of 2 x 2 every 2 pixels",
+same(pool_constant(8, 2, 2), 1.0,
+     "8 x 8 pixels, windows of 2 x 2 every 2 pixels",
      cause="these windows do not overlap")
-same(pool_constant(7, 3, 2), 2.0, "7 x 7 pixels, windows of 3 x 3 every 2 pixels, as in AlexNet",
-     cause="one bright pixel can be the maximum of four windows. 4 bounds the squared length; "
-     "1.4142 counts in one direction only; 1 rounds a quotient down")
+same(pool_constant(7, 3, 2), 2.0,
+     "7 x 7 pixels, windows of 3 x 3 every 2 pixels, as in AlexNet",
+     cause="one bright pixel can be the maximum of four "
+           "windows. 4 bounds the squared length; 1.4142 counts "
+           "in one direction only; 1 rounds a quotient down")
 ### BEGIN HIDDEN TESTS
 for (size, kernel, stride), wanted in {(27, 3, 2): 2, (9, 3, 1): 3, (20, 5, 2): 3, (30, 7, 3): 3,
                                        (12, 4, 4): 1, (13, 5, 3): 2}.items():
@@ -498,7 +524,8 @@ for (size, kernel, stride), wanted in {(27, 3, 2): 2, (9, 3, 1): 3, (20, 5, 2): 
 
 # %% nbgrader={"grade": true, "grade_id": "pool-constant-small", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 same(pool_constant(6, 6, 1), 1.0, "6 x 6 pixels and windows of 6 x 6",
-     cause="there is one window only: the others would stick out of the picture")
+     cause="there is one window only: the others "
+           "would stick out of the picture")
 ### BEGIN HIDDEN TESTS
 for (size, kernel, stride), wanted in {
     (3, 3, 1): 1, (4, 3, 2): 1, (4, 3, 1): 2, (5, 1, 2): 1, (8, 5, 2): 2, (6, 2, 5): 1,
@@ -551,19 +578,20 @@ def network_bound(model):
 
 # %%
 def linear(rows):
-    """A fully connected layer with these weights and a bias of 7 everywhere."""
+    """A fully connected layer with these weights and a bias of 7 or more."""
     layer = nn.Linear(len(rows[0]), len(rows))
     layer.weight.data = torch.tensor(rows)
-    layer.bias.data = torch.full((len(rows),), 7.0)
+    layer.bias.data = torch.full((len(rows),), 7 + nudge)
     return layer.requires_grad_(False)
 
 # %% nbgrader={"grade": true, "grade_id": "network-bound-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 cross, last = linear([[0.0, 3.0], [4.0, 0.0]]), linear([[2.0, 0.0]])
 same(network_bound(nn.Sequential(nn.Flatten(), cross, nn.ReLU(), last)), 8.0,
      "layers of norm 4 and 2 with a ReLU between them",
-     cause="6 is the sum; 10 has the root of the sum of squares of a layer for its norm; the bias "
-     "moves with no input, and does not count")
-same(network_bound(nn.Sequential(nn.Sigmoid(), last)), 0.5, "a sigmoid, then a layer of norm 2",
+     cause="6 is the sum; 10 has the root of the sum of squares of a layer "
+           "for its norm; the bias moves with no input, and does not count")
+same(network_bound(nn.Sequential(nn.Sigmoid(), last)), 0.5,
+     "a sigmoid, then a layer of norm 2",
      cause="how steep is a sigmoid where it is steepest?")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(38)
@@ -585,9 +613,10 @@ for name, model, wanted in [
 # %% nbgrader={"grade": true, "grade_id": "network-bound-unknown", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 same(network_bound(nn.Sequential(linear([[1.0, 2.0]]), nn.GELU())), math.inf,
      "a network with a GELU",
-     cause="the function passes over what it does not know. GELU's largest slope is above 1, so it "
-     "promises too much")
-same(network_bound(nn.Sequential(linear([[3.0, 4.0]]), nn.ReLU())), 5.0, "a network without one",
+     cause="the function passes over what it does not know. GELU's "
+           "largest slope is above 1, so it promises too much")
+same(network_bound(nn.Sequential(linear([[3.0, 4.0]]), nn.ReLU())), 5.0,
+     "a network without one",
      cause="infinity is for kinds of layers that are not known")
 ### BEGIN HIDDEN TESTS
 strangers = (nn.MaxPool2d(3, 2), nn.Softplus(beta=3), nn.Bilinear(2, 2, 2), nn.LayerNorm(2),
@@ -637,11 +666,12 @@ def certified_radius(logits, labels, bound):
 # minus infinity in their place, in a copy, and take the maximum of each row.
 
 # %% nbgrader={"grade": true, "grade_id": "certified-radius-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-logits = torch.tensor([[1.0, 5.0, 3.0], [8.0, 0.0, -2.0]])
-same(certified_radius(logits, torch.tensor([1, 0]), 2.0), torch.tensor([0.70710678, 2.8284271]),
+logits = torch.tensor([[1.0, 5.0, 3.0], [8.0, 0.0, -2.0]]) + nudge
+same(certified_radius(logits, torch.tensor([1, 0]), 2.0),
+     torch.tensor([0.70710678, 2.8284271]),
      "logits (1, 5, 3) of class 1 and (8, 0, -2) of class 0, L = 2",
-     cause="twice as much: the root of 2 is on the wrong side; 1.4142 times: it is missing; the "
-     "margin is to the largest of the others")
+     cause="twice as much: the root of 2 is on the wrong side; 1.4142 times: "
+           "it is missing; the margin is to the largest of the others")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(39)
 for n, k, bound, kind in [(40, 10, 3.7, torch.float32), (25, 2, 0.2, torch.float64),
@@ -654,14 +684,16 @@ for n, k, bound, kind in [(40, 10, 3.7, torch.float32), (25, 2, 0.2, torch.float
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "certified-radius-wrong", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(certified_radius(torch.tensor([[1.0, 5.0, 3.0]]), torch.tensor([2]), 2.0), torch.tensor([0.0]),
+logits = torch.tensor([[1.0, 5.0, 3.0]]) + nudge
+same(certified_radius(logits, torch.tensor([2]), 2.0), torch.tensor([0.0]),
      "logits (1, 5, 3) of class 2: misclassified",
-     cause="below 0: no radius is negative; above 0: it is the radius of the network's answer, "
-     "not of the true class")
-same(certified_radius(torch.tensor([[-9.0, -2.0, -8.0]]), torch.tensor([1]), 2.0),
+     cause="below 0: no radius is negative; above 0: it is the "
+           "radius of the network's answer, not of the true class")
+logits = torch.tensor([[-9.0, -2.0, -8.0]]) + nudge
+same(certified_radius(logits, torch.tensor([1]), 2.0),
      torch.tensor([2.1213203]), "logits (-9, -2, -8) of class 1, L = 2",
-     cause="3: the root of 2 is missing; 0: logits may be negative, all of them, so what stands in "
-     "the place of the true class?")
+     cause="3: the root of 2 is missing; 0: logits may be negative, all "
+           "of them, so what stands in the place of the true class?")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(40)
 logits = 3 * torch.randn(60, 5, generator=lot) - 4

@@ -34,6 +34,9 @@ from torch.nn import functional as F
 from course_utils.assignments import same
 from course_utils.attacks import fgsm
 
+# The examples in the tests move by this: 0, or less than 1 with a class's seed.
+nudge = torch.Generator().manual_seed(0).initial_seed() * 0.618 % 1
+
 
 class Wave(nn.Module):
     """A small network in float64 that is not linear, on pictures of any shape,
@@ -88,21 +91,24 @@ def input_gradient(model, images, labels):
 def slope(model, images, labels, *pixel):
     """How fast the loss of picture pixel[0] changes with this pixel, by two
     nearby points."""
-    nudge = torch.zeros_like(images)
-    nudge[pixel] = 1e-5
-    logits = [model(images + side * nudge)[pixel[0]] for side in (1, -1)]
+    step = torch.zeros_like(images)
+    step[pixel] = 1e-5
+    logits = [model(images + side * step)[pixel[0]] for side in (1, -1)]
     higher, lower = (F.cross_entropy(row, labels[pixel[0]]).item()
                      for row in logits)
     return (higher - lower) / 2e-5
 
 # %% nbgrader={"grade": true, "grade_id": "input-gradient-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 model, labels = Wave(4, 3, seed=1), torch.tensor([0, 2])
-pictures = torch.tensor([[0.1, 0.5, 0.9, 0.3], [0.7, 0.2, 0.4, 0.8]], dtype=torch.float64)
+pictures = torch.tensor([[0.1, 0.5, 0.9, 0.3], [0.7, 0.2, 0.4, 0.8]],
+                        dtype=torch.float64)
 found = input_gradient(model, pictures, labels)
-wanted = torch.tensor([[slope(model, pictures, labels, i, j) for j in range(4)] for i in range(2)])
+wanted = torch.tensor([[slope(model, pictures, labels, i, j)
+                        for j in range(4)] for i in range(2)])
 same(found, wanted, "the gradient at two pictures of 4 pixels",
-     cause="half as much: the mean of the losses was differentiated; other numbers: it is the "
-     "loss that is wanted, not a logit, and the model gives logits, not probabilities")
+     cause="half as much: the mean of the losses was differentiated; "
+           "other numbers: it is the loss that is wanted, not a "
+           "logit, and the model gives logits, not probabilities")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(41)
 for shape, classes in [((5, 1, 3, 2), 4), ((1, 7), 2), ((3, 2, 2, 2), 10)]:
@@ -125,16 +131,21 @@ same(input_gradient(layer, pictures, labels), wanted, "a linear model", cause="s
 
 # %% nbgrader={"grade": true, "grade_id": "input-gradient-clean", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 model, labels = Wave(4, 3, seed=1), torch.tensor([0, 2])
-pictures = torch.tensor([[0.1, 0.5, 0.9, 0.3], [0.7, 0.2, 0.4, 0.8]], dtype=torch.float64)
+pictures = torch.tensor([[0.1, 0.5, 0.9, 0.3], [0.7, 0.2, 0.4, 0.8]],
+                        dtype=torch.float64)
 found = input_gradient(model, pictures, labels)
-assert torch.is_tensor(found) and found.shape == pictures.shape and found.any(), (
-    f"the gradient: expected a tensor of shape {tuple(pictures.shape)}, got {found!r}.")
+there = torch.is_tensor(found) and found.shape == pictures.shape
+assert there and found.any(), (
+    "the gradient: expected a tensor of shape "
+    f"{tuple(pictures.shape)}, got {found!r}.")
 assert not pictures.requires_grad and pictures.grad is None, (
-    "the pictures after the call: expected no gradient and no request for one, got one. Likely "
-    "cause: requires_grad was set on the tensor that was given, and not on a copy.")
+    "the pictures after the call: expected no gradient and no "
+    "request for one, got one. Likely cause: requires_grad "
+    "was set on the tensor that was given, and not on a copy.")
 assert model.first.grad is None and model.second.grad is None, (
-    "the model's parameters after the call: expected .grad to be None as before, got a tensor. "
-    "Likely cause: backward() fills it; the next step of a training would add to it.")
+    "the model's parameters after the call: expected .grad to "
+    "be None as before, got a tensor. Likely cause: backward() "
+    "fills it; the next step of a training would add to it.")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(42)
 model = Wave(6, 4, seed=3)
@@ -181,11 +192,12 @@ def sign_step(images, gradient, eps, low, high):
 
 # %% nbgrader={"grade": true, "grade_id": "sign-step-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 pictures = torch.tensor([[0.5, 0.5, 0.5, 0.6]])
-same(sign_step(pictures, torch.tensor([[2.0, -0.001, 0.0, 0.3]]), 0.1, 0.0, 1.0),
+gradient = torch.tensor([[2.0, -0.001, 0.0, 0.3]]) * (1 + nudge)
+same(sign_step(pictures, gradient, 0.1, 0.0, 1.0),
      torch.tensor([[0.6, 0.4, 0.5, 0.7]]),
      "pixels .5, .5, .5, .6, gradient 2, -.001, 0, .3, eps .1",
-     cause="small gradients count as much as large ones, the loss is to rise, and a gradient of 0 "
-     "moves nothing")
+     cause="small gradients count as much as large ones, the "
+           "loss is to rise, and a gradient of 0 moves nothing")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(43)
 for shape, eps, kind in [((4, 1, 5, 5), 0.07, torch.float32), ((3, 8), 0.2, torch.float64)]:
@@ -204,11 +216,14 @@ same(sign_step(torch.tensor([[0.5, 0.0]]), torch.tensor([[3.0, -1.0]]), 0.0, 0.0
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "sign-step-clip", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-pictures, gradient = torch.tensor([[0.0, 0.05, 0.98, 1.0]]), torch.tensor([[-1.0, -1.0, 1.0, 1.0]])
-same(sign_step(pictures, gradient, 0.1, 0.0, 1.0), torch.tensor([[0.0, 0.0, 1.0, 1.0]]),
+pictures = torch.tensor([[0.0, 0.05, 0.98, 1.0]])
+gradient = torch.tensor([[-1.0, -1.0, 1.0, 1.0]]) * (1 + nudge)
+same(sign_step(pictures, gradient, 0.1, 0.0, 1.0),
+     torch.tensor([[0.0, 0.0, 1.0, 1.0]]),
      "pixels near black and white, pushed outwards",
      cause="it is the sum that has to be clipped, on both sides")
-same(pictures, torch.tensor([[0.0, 0.05, 0.98, 1.0]]), "the pictures after the call",
+same(pictures, torch.tensor([[0.0, 0.05, 0.98, 1.0]]),
+     "the pictures after the call",
      cause="+= or a name that ends in _ wrote into the tensor that was given")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(44)
@@ -266,15 +281,18 @@ def worst_loss(x, y, w, b, eps):
 
 # %% nbgrader={"grade": true, "grade_id": "worst-loss-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 x = torch.tensor([[0.2, 0.9, 0.4], [0.8, 0.1, 0.5]])
-y, w = torch.tensor([1.0, -1.0]), torch.tensor([2.0, -1.0, 0.5])
+y, w = torch.tensor([1.0, -1.0]), torch.tensor([2.0, -1.0, 0.5]) + nudge
 wanted = torch.full((2,), -math.inf)
-for corner in itertools.product([-0.3, 0.3], repeat=3):  # a linear function is largest in a corner
+# A linear function is largest in a corner.
+for corner in itertools.product([-0.3, 0.3], repeat=3):
     margin = y * ((x + torch.tensor(corner)) @ w + 0.25)
     wanted = torch.maximum(wanted, torch.log(1 + torch.exp(-margin)))
 same(worst_loss(x, y, w, 0.25, 0.3), wanted,
-     "two pictures of 3 pixels, eps .3, against all 8 corners of what is allowed",
-     cause="too small: another norm of w, or the loss without the change; right for one of the two "
-     "pictures only: y has its part in the margin, and none in what the change can do")
+     "two pictures of 3 pixels, eps .3, "
+     "against all 8 corners of what is allowed",
+     cause="too small: another norm of w, or the loss without the "
+           "change; right for one of the two pictures only: y has its "
+           "part in the margin, and none in what the change can do")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(45)
 for n, d, b, eps, kind in [(9, 30, -0.8, 0.05, torch.float32), (4, 7, 1.5, 0.4, torch.float64),
@@ -291,8 +309,8 @@ for n, d, b, eps, kind in [(9, 30, -0.8, 0.05, torch.float32), (4, 7, 1.5, 0.4, 
 w = torch.tensor([30.0, 40.0])
 same(worst_loss(torch.tensor([[1.0, 1.0]]), torch.tensor([-1.0]), w, 0.0, 1.0),
      torch.tensor([140.0]), "a margin of -140 at its worst",
-     cause="infinity: exp(140) is too large a number for float32; anything else: as in the test "
-     "before")
+     cause="infinity: exp(140) is too large a number for "
+           "float32; anything else: as in the test before")
 ### BEGIN HIDDEN TESTS
 for kind in (torch.float32, torch.float64):
     x = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=kind)
@@ -333,11 +351,12 @@ def smallest_eps(x, y, w, b):
 
 # %% nbgrader={"grade": true, "grade_id": "smallest-eps-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 w = torch.tensor([2.0, -1.0, 1.0])
-x, y = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]), torch.tensor([1.0, -1.0])
+x = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]])
+y = torch.tensor([1.0, -1.0])
 same(smallest_eps(x, y, w, -0.5), torch.tensor([0.5, 0.375]),
      "margins of 2 and 1.5, w = (2, -1, 1)",
-     cause="2 and 1.5: not divided at all; .8165 and .6124: that is the distance in the 2-norm; 1 "
-     "and .75: the signs of w cancel")
+     cause="2 and 1.5: not divided at all; .8165 and .6124: that is the "
+           "distance in the 2-norm; 1 and .75: the signs of w cancel")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(46)
 for n, d, b, kind in [(12, 25, 0.4, torch.float32), (5, 3, -2.0, torch.float64),
@@ -353,8 +372,9 @@ for n, d, b, kind in [(12, 25, 0.4, torch.float32), (5, 3, -2.0, torch.float64),
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "smallest-eps-wrong", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-same(smallest_eps(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([-1.0, -1.0]),
-                  torch.tensor([4.0, -1.0]), 0.0), torch.tensor([0.0, 0.2]),
+x, y = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([-1.0, -1.0])
+w = torch.tensor([4.0, -1.0])
+same(smallest_eps(x, y, w, 0.0), torch.tensor([0.0, 0.2]),
      "one misclassified picture, and one that is not",
      cause=".8: the true class is not looked at; -.8: no eps is below 0")
 ### BEGIN HIDDEN TESTS
@@ -399,10 +419,13 @@ def aligned_over_random(w):
 # $w_i r_i$ is $\pm \epsilon w_i$, so its variance is $\epsilon^2 w_i^2$. The $\epsilon$ cancels.
 
 # %% nbgrader={"grade": true, "grade_id": "aligned-over-random-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-same(aligned_over_random(torch.tensor([[0.0, -2.0, 0.0, 0.0], [3.0, 3.0, 3.0, -3.0]])),
-     torch.tensor([1.0, 2.0]), "a model of one pixel, and one of 4 equally important pixels",
-     cause=".5 and .3333: divided by the variance; 1 and .5: the quotient is turned round; and the "
-     "sign of a weight does not matter, since the attack chooses its own")
+w = torch.tensor([[0.0, -2.0, 0.0, 0.0], [3.0, 3.0, 3.0, -3.0]])
+w = w * (1 + nudge)
+same(aligned_over_random(w), torch.tensor([1.0, 2.0]),
+     "a model of one pixel, and one of 4 equally important pixels",
+     cause=".5 and .3333: divided by the variance; 1 and .5: the "
+           "quotient is turned round; and the sign of a weight "
+           "does not matter, since the attack chooses its own")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(48)
 for k, d, kind in [(3, 50, torch.float32), (5, 2, torch.float64), (1, 784, torch.float32)]:
@@ -466,11 +489,14 @@ def two_pixels():
 
 # %% nbgrader={"grade": true, "grade_id": "adversarial-loss-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 plain, picture, truth = two_pixels()
-same(adversarial_loss(plain, picture, truth, 0.1, 1.0), 0.4374879, "the loss with alpha 1",
-     cause="0.6931 is the loss of the moved picture, but alpha is the share of the clean one")
-same(adversarial_loss(plain, picture, truth, 0.1, 0.75), 0.5014027, "the loss with alpha .75",
-     cause=".6292: the shares are swapped; 1.1306: they are missing; .4375: the moved picture is "
-     "not used, or is moved so that the loss falls")
+same(adversarial_loss(plain, picture, truth, 0.1, 1.0), 0.4374879,
+     "the loss with alpha 1",
+     cause="0.6931 is the loss of the moved picture, "
+           "but alpha is the share of the clean one")
+same(adversarial_loss(plain, picture, truth, 0.1, 0.75), 0.5014027,
+     "the loss with alpha .75",
+     cause=".6292: the shares are swapped; 1.1306: they are missing; .4375: "
+           "the moved picture is not used, or is moved so that the loss falls")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(49)
 for n, shape, classes, eps, alpha in [(7, (1, 3, 2), 4, 0.1, 0.3), (5, (4,), 2, 0.25, 0.5),
@@ -493,13 +519,15 @@ for n, shape, classes, eps, alpha in [(7, (1, 3, 2), 4, 0.1, 0.3), (5, (4,), 2, 
 plain, picture, truth = two_pixels()
 found = adversarial_loss(plain, picture, truth, 0.1, 0.5)
 assert torch.is_tensor(found) and found.requires_grad, (
-    "the loss: expected a tensor that knows the weights, got one that cannot be differentiated. "
-    "Likely cause: .item(), .detach(), float() or torch.no_grad() on the way.")
+    "the loss: expected a tensor that knows the weights, got "
+    "one that cannot be differentiated. Likely cause: .item(), "
+    ".detach(), float() or torch.no_grad() on the way.")
 (slope_in_weights,) = torch.autograd.grad(found, plain.weight)
 same(slope_in_weights[1], torch.tensor([0.2385859, 0.1458687]),
      "the loss's gradient in the second row of the weights, alpha .5",
-     cause=".1772 and .1417: the clean loss alone; about half of what was expected or less: one of "
-     "the two losses does not know the weights; twice as much: the shares are missing")
+     cause=".1772 and .1417: the clean loss alone; about half of what "
+           "was expected or less: one of the two losses does not know "
+           "the weights; twice as much: the shares are missing")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(50)
 layer = nn.Linear(6, 3).double()
@@ -588,13 +616,16 @@ class Bend(nn.Module):
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 hill, truth = Hill(0.5, 0.3), torch.tensor([0])
 picture = torch.tensor([[0.42, 0.9]], dtype=torch.float64)
-same(projected_steps(hill, picture, truth, 0.5, 0.05, 2), torch.tensor([[0.52, 0.8]]),
+same(projected_steps(hill, picture, truth, 0.5, 0.05, 2),
+     torch.tensor([[0.52, 0.8]]),
      "two steps of .05 from (.42, .9), on a hill with its peak at (.5, .3)",
-     cause="one step more or less would be .05 further or nearer; moving away from the peak, the "
-     "loss falls")
-same(projected_steps(hill, picture, truth, 0.5, 0.05, 5), torch.tensor([[0.47, 0.65]]),
-     "five steps", cause=".67: past the peak the first pixel has to turn round, so the gradient is "
-     "wanted anew at each point")
+     cause="one step more or less would be .05 further or "
+           "nearer; moving away from the peak, the loss falls")
+same(projected_steps(hill, picture, truth, 0.5, 0.05, 5),
+     torch.tensor([[0.47, 0.65]]),
+     "five steps",
+     cause=".67: past the peak the first pixel has to turn "
+           "round, so the gradient is wanted anew at each point")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(51)
 # In the middle of what is allowed, where nothing has to be projected.
@@ -613,15 +644,19 @@ near = torch.tensor([[0.48, 0.32, 0.75]], dtype=torch.float64)
 same(projected_steps(Hill(0.5, 0.3, 0.75), near, truth, 0.5, 0.1, 1),
      torch.tensor([[0.58, 0.22, 0.75]]), "a step of .1 from near the peak",
      cause="the last point is wanted, not the best; and a slope of 0 moves nothing")
+same(projected_steps(Hill(0.45), torch.tensor([[0.3]]).double(), truth, 0.2, 0.1, 3),
+     torch.tensor([[0.4]]), "to eps and back", cause="the bounds stop a pixel, and do not keep it")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-ball", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 hill, truth = Hill(0.5, -3.0), torch.tensor([0])
 picture = torch.tensor([[0.95, 0.08]], dtype=torch.float64)
-same(projected_steps(hill, picture, truth, 0.12, 0.05, 4), torch.tensor([[0.83, 0.0]]),
+same(projected_steps(hill, picture, truth, 0.12, 0.05, 4),
+     torch.tensor([[0.83, 0.0]]),
      "four steps of .05 with eps .12, from (.95, .08)",
-     cause="below .83 the first pixel is further than eps from where it started (is the distance "
-     "taken from the point of the round before?); below 0 the second is none")
+     cause="below .83 the first pixel is further than eps from "
+           "where it started (is the distance taken from the point "
+           "of the round before?); below 0 the second is none")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(52)
 for eps, step, steps in [(0.1, 0.5, 3), (0.02, 0.015, 40), (0.6, 0.2, 9), (0.0, 0.1, 3)]:
@@ -640,6 +675,10 @@ for first, furthest, bend in [(0.3, 0.55, 0.6), (0.9, 1.0, 1.05)]:  # where ball
     same(projected_steps(Bend(bend), picture, truth, 0.25, 0.1, 20),
          torch.tensor([[furthest, 0.25]]), "twenty steps of .1 with eps .25",
          cause="projected at the end only")
+picture = torch.tensor([[0.44]], dtype=torch.float64)
+same((projected_steps(Hill(0.5), picture, truth, 0.1, 0.5, 2) - picture).abs(),
+     torch.tensor([[0.1]]), "how far two steps of .5 lead with eps .1",
+     cause="a step may be longer than eps: it ends on the ball")
 hill = Hill(2.0, 0.9, -1.0)  # far away, but for one pixel: only the bounds stop the others
 pictures = torch.tensor([[0.2, 0.1, 0.6], [0.9, 0.9, 0.3]], dtype=torch.float64)
 same(projected_steps(hill, pictures, torch.tensor([0, 0]), 0.25, 0.1, 8)[:, [0, 2]],
@@ -649,7 +688,8 @@ same(projected_steps(hill, pictures, torch.tensor([0, 0]), 0.25, 0.1, 8)[:, [0, 
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-edges", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 hill, truth = Hill(0.5, 0.3), torch.tensor([0])
 picture = torch.tensor([[0.42, 0.9]], dtype=torch.float64)
-same(projected_steps(hill, picture, truth, 0.5, 0.05, 0), picture, "no step at all",
+same(projected_steps(hill, picture, truth, 0.5, 0.05, 0), picture,
+     "no step at all",
      cause="one was taken before the first")
 ### BEGIN HIDDEN TESTS
 projected_steps(hill, picture, truth, 0.5, 0.05, 3)

@@ -61,26 +61,33 @@ def fool_parzen(digits):
 # to a digit that nobody knows yet: a sharp stroke that may stand beside its stroke, or something more
 # careful?
 
-# %% nbgrader={"grade": true, "grade_id": "fool-parzen-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-def gained(first, last, turned=lambda pictures: pictures):
-    """How many nats the answer gains over the digits from `first` to `last`."""
+# %%
+def gained(fool, first, last, turned=lambda pictures: pictures):
+    """How many nats `fool`'s pictures gain over the digits from `first` to
+    `last`."""
     digits = turned(training[first:last])
-    before, pictures = digits.clone(), fool_parzen(digits)
-    assert isinstance(pictures, torch.Tensor) and pictures.shape == digits.shape, (
-        f"expected a tensor of shape {tuple(digits.shape)}, as many pictures as digits")
-    assert 0 <= pictures.min() and pictures.max() <= 1, "expected pixels in [0, 1]"
-    same(digits, before, "the digits after the call", cause="changed in place", atol=0.0)
+    before, pictures = digits.clone(), fool(digits)
+    right = torch.is_tensor(pictures) and pictures.shape == digits.shape
+    assert right, (f"expected a tensor of shape {tuple(digits.shape)}, "
+                   "as many pictures as digits")
+    inside = 0 <= pictures.min() and pictures.max() <= 1
+    assert inside, "expected pixels in [0, 1]"
+    same(digits, before, "the digits after the call", cause="changed in place",
+         atol=0.0)
     sigmas = [choose_sigma(x, turned(validation)) for x in (digits, pictures)]
-    digits, pictures = (parzen_log_likelihood(x, turned(test), sigma).mean().item()
-                        for x, sigma in zip((digits, pictures), sigmas))
-    return pictures - digits
+    before, after = (
+        parzen_log_likelihood(x, turned(test), sigma).mean().item()
+        for x, sigma in zip((digits, pictures), sigmas))
+    return after - before
 
-more = gained(0, 300)
-assert more >= 60, (f"expected a gain of 60 nats or more, got {more:.0f}. Likely cause: the pictures "
-                    "are as sharp as the digits, or so blurred that all are the same")
+# %% nbgrader={"grade": true, "grade_id": "fool-parzen-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+more = gained(fool_parzen, 0, 300)
+assert more >= 60, (f"expected a gain of 60 nats or more, got {more:.0f}. "
+                    "Likely cause: the pictures are as sharp as the "
+                    "digits, or so blurred that all are the same")
 ### BEGIN HIDDEN TESTS
 for first, last in [(300, 500), (1000, 1400)]:  # on their sides: others are of no use
-    more = gained(first, last, lambda pictures: pictures.transpose(2, 3).contiguous())
+    more = gained(fool_parzen, first, last, lambda x: x.transpose(2, 3).contiguous())
     assert more >= 60, f"digits {first} to {last}: expected 60 nats or more, got {more:.0f}"
 ### END HIDDEN TESTS
 
@@ -133,24 +140,31 @@ def seen(pictures):
     """The features: one layer of sigmoids, with weights drawn by lot."""
     return torch.sigmoid(4 * pictures.flatten(1) @ layers[0].T + layers[1])
 
-# %% nbgrader={"grade": true, "grade_id": "fool-frechet-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
-def left(digits, eps, seed, seen=seen):
-    """The share of the Fréchet distance that is left."""
-    start = torch.rand(digits.shape, generator=torch.Generator().manual_seed(seed))
-    kept, pictures = start.clone(), fool_frechet(seen, start, digits, eps)
-    assert isinstance(pictures, torch.Tensor) and pictures.shape == start.shape, (
-        f"expected a tensor of shape {tuple(start.shape)}")
-    same(start, kept, "start after the call", cause="changed in place", atol=0.0)
+# %%
+def left(fool, digits, eps, seed, seen=seen):
+    """The share of the Fréchet distance that `fool`'s pictures leave."""
+    start = torch.rand(digits.shape,
+                       generator=torch.Generator().manual_seed(seed))
+    kept, pictures = start.clone(), fool(seen, start, digits, eps)
+    right = torch.is_tensor(pictures) and pictures.shape == start.shape
+    assert right, f"expected a tensor of shape {tuple(start.shape)}"
+    same(start, kept, "start after the call", cause="changed in place",
+         atol=0.0)
     assert not pictures.requires_grad, "expected a detached result"
-    assert 0 <= pictures.min() and pictures.max() <= 1, "expected pixels in [0, 1]"
+    inside = 0 <= pictures.min() and pictures.max() <= 1
+    assert inside, "expected pixels in [0, 1]"
     far = (pictures - start).abs().max().item()
-    assert far <= eps + 1e-5, f"expected pixels within {eps} of start's, got {far:.3f}"
-    before, after = (frechet_distance(seen(x), seen(digits)) for x in (start, pictures))
+    assert far <= eps + 1e-5, (
+        f"expected pixels within {eps} of start's, got {far:.3f}")
+    before, after = (frechet_distance(seen(x), seen(digits))
+                     for x in (start, pictures))
     return after / before
 
-share = left(training[:150], 0.3, seed=1)
-assert share <= 0.1, (f"expected a tenth of the distance or less, got {share:.2f} of it. Likely "
-                      "cause: too few steps, or too small ones; above 1: the loss was climbed")
+# %% nbgrader={"grade": true, "grade_id": "fool-frechet-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+share = left(fool_frechet, training[:150], 0.3, seed=1)
+assert share <= 0.1, ("expected a tenth of the distance or less, got "
+                      f"{share:.2f} of it. Likely cause: too few steps, "
+                      "or too small ones; above 1: the loss was climbed")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(61)
 weight, bias = torch.randn(48, 784, generator=lot) / 28, torch.randn(48, generator=lot) / 4
@@ -158,7 +172,7 @@ def others(pictures):
     return torch.tanh(3 * pictures.flatten(1) @ weight.T + bias)
 for first, eps, seed, features in [(200, 0.25, 2, seen), (500, 0.4, 3, others)]:
     digits = training[first:first + 120].transpose(2, 3).contiguous()  # on their sides
-    share = left(digits, eps, seed, features)
+    share = left(fool_frechet, digits, eps, seed, features)
     assert share <= 0.1, f"eps {eps}: expected a tenth or less, got {share:.2f}"
 ### END HIDDEN TESTS
 
@@ -195,7 +209,7 @@ def copies(samples, digits):
 # `torch.roll` shifts. There are 25 shifts; for each of them `torch.cdist` gives all distances. Keep
 # the nearest digit over all shifts, and how far it is.
 
-# %% nbgrader={"grade": true, "grade_id": "copies-shifted", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %%
 def hidden_among(digits, seed, spoilt=0.02, count=30):
     """Samples, some of them shifted copies, and what `copies` should say."""
     lot = torch.Generator().manual_seed(seed)
@@ -205,13 +219,17 @@ def hidden_among(digits, seed, spoilt=0.02, count=30):
     made = [digits[k].roll(tuple(shift), dims=(1, 2)) if k >= 0 else test[i]
             for i, (k, shift) in enumerate(zip(which.tolist(), shifts))]
     pictures = torch.stack(made)
-    return (pictures + spoilt * torch.randn(pictures.shape, generator=lot)).clamp(0, 1), which
+    pictures += spoilt * torch.randn(pictures.shape, generator=lot)
+    return pictures.clamp(0, 1), which
 
+# %% nbgrader={"grade": true, "grade_id": "copies-shifted", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 samples, wanted = hidden_among(training[:300], seed=52)
 are = wanted >= 0
-same(copies(samples, training[:300])[are], wanted[are], "the copies among the samples",
-     cause="-1 where there is a copy: shifts in one direction only, or a threshold that is too low; "
-     "another digit: the nearest without shifting it")
+same(copies(samples, training[:300])[are], wanted[are],
+     "the copies among the samples",
+     cause="-1 where there is a copy: shifts in one "
+           "direction only, or a threshold that is too low; "
+           "another digit: the nearest without shifting it")
 ### BEGIN HIDDEN TESTS
 for seed, first in [(53, 300), (54, 900)]:
     samples, wanted = hidden_among(training[first:first + 400], seed, spoilt=0.05, count=23)
@@ -224,7 +242,8 @@ for seed, first in [(53, 300), (54, 900)]:
 samples, wanted = hidden_among(training[:300], seed=55)
 new = wanted < 0
 same(copies(samples, training[:300])[new], wanted[new], "samples that are new",
-     cause="an index where there is no copy: every sample has a nearest digit, so ask how near it is")
+     cause="an index where there is no copy: every sample "
+           "has a nearest digit, so ask how near it is")
 ### BEGIN HIDDEN TESTS
 for seed in (56, 57):
     digits = training[500:900]
@@ -294,8 +313,9 @@ def diagnose(points, answers):
 # %% nbgrader={"grade": true, "grade_id": "diagnose-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 for truth, rules in games.items():
     said = diagnose(*history(rules, seed=58))
-    assert said == truth, (f"the game that is {truth!r}: expected {truth!r}, got {said!r}. Likely "
-                           "cause: see what the discriminator's answers can tell, and what they can't")
+    assert said == truth, (
+        f"the game that is {truth!r}: expected {truth!r}, got {said!r}. Likely "
+        "cause: see what D's answers can tell, and what they can't")
 ### BEGIN HIDDEN TESTS
 for truth, seed in [("D has won", 59), ("healthy", 60), ("collapsed", 59), ("collapsed", 60),
                     ("healthy", 59), ("collapsed", 64)]:  # no order that could be guessed
