@@ -4,9 +4,12 @@ import html
 from dataclasses import dataclass
 
 # White words are read on each of these colours; a sign says the same as the colour.
-SIGNS = {"reproduced": "✓", "theorem": "✓", "checked": "✓", "right": "✓", "contradicted": "✗",
-         "violated": "✗", "not yet right": "✗"}
+GOOD = "reproduced", "theorem", "checked", "right"
+BAD = "contradicted", "violated", "not yet right"
 COLOURS = {"✓": "#2e7d32", "✗": "#b3261e", "?": "#8a5a00"}
+BOX = "padding:.3em 1em;margin:.5em 0;max-width:48em;overflow-wrap:break-word;text-align:left"
+BADGE = "color:#fff;padding:.1em .5em;border-radius:.3em"
+AXIS = "margin:.3em 1em;font-size:85%;line-height:1.5"
 MARK = "transform:translateX(-50%);"
 
 
@@ -18,25 +21,22 @@ def verdict_card(verdict) -> str:
     claim, facts = verdict.claim, verdict.facts
     if not verdict.as_expected:
         facts["Expected"] = claim.expected
-    body = axis(verdict) + "".join(
-        f'<div style="margin:.2em 0"><b>{name}:</b> {html.escape(fact)}.</div>'
-        for name, fact in facts.items() if fact != "-"  # no paper has a number for it
-    )
-    body += ("<details><summary>What would contradict this</summary>"
-             f"{html.escape(claim.contradicted_by)}</details>")
+    body = axis(verdict)
+    for name, fact in facts.items():
+        if fact != "-":  # no paper has a number for it
+            body += f'<div style="margin:.2em 0"><b>{name}:</b> {html.escape(fact)}.</div>'
+    against = html.escape(claim.contradicted_by)
+    body += f"<details><summary>What would contradict this</summary>{against}</details>"
     return card(verdict.verdict, html.escape(claim.says), body, name=f"claim-{claim.id}")
 
 
 def card(word: str, title: str, body: str, *, name: str = "") -> str:
     """A verdict's word in its colour with its sign, a title and a body, both in HTML."""
-    sign = SIGNS.get(word, "?")
+    sign = "✓" if word in GOOD else "✗" if word in BAD else "?"
     place = f' id="{name}"' if name else ""
-    return (
-        f'<div class="course-card"{place} style="border-left:.3em solid {COLOURS[sign]};'
-        'padding:.3em 1em;margin:.5em 0;max-width:48em;overflow-wrap:break-word;text-align:left">'
-        f'<div><b style="background:{COLOURS[sign]};color:#fff;padding:.1em .5em;'
-        f'border-radius:.3em">{sign} {word}</b> {title}</div>{body}</div>'
-    )
+    badge = f'<b style="background:{COLOURS[sign]};{BADGE}">{sign} {word}</b>'
+    box = f'class="course-card"{place} style="border-left:.3em solid {COLOURS[sign]};{BOX}"'
+    return f"<div {box}><div>{badge} {title}</div>{body}</div>"
 
 
 def axis(verdict) -> str:
@@ -62,15 +62,15 @@ def axis(verdict) -> str:
         return f"left:{100 * (value - start) / (end - start):.1f}%;"
 
     width = f"width:{100 * (high - low) / (end - start):.1f}%;"
-    parts = [("left:0;right:0;top:.75em;border-top:1px solid", ""),
-             (f"{at(low)}{width}top:.5em;height:.5em;background:currentColor;{bar}", ""),
-             (f"{MARK}{at(none)}top:0;height:1.5em;border-left:2px dashed", ""),
-             (f"{MARK}{at(dot)}top:0", "●")]
+    line = "left:0;right:0;top:.75em;border-top:1px solid"
+    band = f"{at(low)}{width}top:.5em;height:.5em;background:currentColor;{bar}"
+    dashed = f"{MARK}{at(none)}top:0;height:1.5em;border-left:2px dashed"
+    parts = [(line, ""), (band, ""), (dashed, ""), (f"{MARK}{at(dot)}top:0", "●")]
     if null is not None:
         parts.append((f"{MARK}{at(null)}top:0", "○"))
     drawn = "".join(f'<div style="position:absolute;{style}">{mark}</div>' for style, mark in parts)
-    return ('<div aria-hidden="true" style="margin:.3em 1em;font-size:85%;line-height:1.5">'
-            f'<div style="position:relative;height:1.5em">{drawn}</div>{legend}</div>')
+    drawn = f'<div style="position:relative;height:1.5em">{drawn}</div>{legend}'
+    return f'<div aria-hidden="true" style="{AXIS}">{drawn}</div>'
 
 
 @dataclass(frozen=True)

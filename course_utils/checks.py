@@ -9,6 +9,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+Bounds = tuple[float, float]
 EVERYWHERE = (-float("inf"), float("inf"))  # bounds of images that may leave [0, 1]
 
 
@@ -18,8 +19,7 @@ def check_model(model: nn.Module, *, name: str = "model") -> None:
         raise TypeError(f"{name}: got {type(model).__name__}, expected a torch.nn.Module")
 
 
-def check_images(images: Tensor, *, name: str = "images",
-                 bounds: tuple[float, float] = (0, 1)) -> None:
+def check_images(images: Tensor, *, name: str = "images", bounds: Bounds = (0, 1)) -> None:
     """Raise unless `images` is a non-empty float batch (N, ...), every pixel within the bounds."""
     if not isinstance(images, Tensor):
         raise TypeError(f"{name}: got {type(images).__name__}, expected a torch tensor")
@@ -35,8 +35,9 @@ def check_images(images: Tensor, *, name: str = "images",
         raise ValueError(f"{name}: got {got}, expected finite ones in {wanted}")
 
 
-def check_labels(labels: Tensor, images: Tensor | None = None, *, name: str = "labels",
-                 classes: int | None = None) -> None:
+def check_labels(
+    labels: Tensor, images: Tensor | None = None, *, name="labels", classes: int | None = None
+) -> None:
     """Raise unless `labels` is int64 (N,), 0 to classes - 1, N as of `images` if given."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"{name}: got {type(labels).__name__}, expected a torch tensor")
@@ -64,7 +65,7 @@ def check_logits(logits: Tensor, images: Tensor) -> None:
         raise ValueError("model: gave logits that are NaN or infinite, expected finite ones")
 
 
-def check_bounds(bounds: tuple[float, float]) -> None:
+def check_bounds(bounds: Bounds) -> None:
     """Raise unless `bounds` are two numbers, the first below the second; either may be infinite."""
     try:
         low, high = (float(bound) for bound in bounds)
@@ -112,9 +113,7 @@ def check_generator(generator: torch.Generator | None) -> None:
         raise TypeError(f"generator: got {kind}, expected a torch.Generator or None")
 
 
-def check_attack(model: nn.Module, images: Tensor, labels: Tensor, *, name: str = "labels",
-                 bounds: tuple[float, float] = (0, 1), batch_size: int | None = None,
-                 **sizes: float) -> None:
+def check_attack(model, images, labels, *, name="labels", bounds=(0, 1), batch_size=None, **sizes):
     """Raise unless these are a model, images within the bounds, their labels and steps' sizes."""
     check_model(model)
     check_bounds(bounds)

@@ -58,8 +58,8 @@ class Verdict:
         if self.claim.kind == "table":
             cells = found["cells"]
             agreeing = f"{found['agree']} of {cells} cells agree; " if "agree" in found else ""
-            return (f"{agreeing}rank correlation of {cells} cells {found['correlation']:.2f}, "
-                    f"p = {found['p']:.2g}")
+            ranks = f"rank correlation of {cells} cells {found['correlation']:.2f}"
+            return f"{agreeing}{ranks}, p = {found['p']:.2g}"
         low, high = (form(found[end]).removesuffix(self.claim.unit) for end in ("low", "high"))
         return f"{form(found['value'])} ({low} to {high})"
 
@@ -75,8 +75,7 @@ class Verdict:
             facts["Null"] = f"{claim.null}: {claim.format(found['null'])}"
         return facts | {"Paper": claim.paper}
 
-    @property
-    def line(self) -> str:
+    def __repr__(self) -> str:
         words = f"order {self.verdict}" if self.claim.kind == "table" else self.verdict
         if self.claim.kind in COUNTED:
             words += "" if words == "checked" else ", checked"
@@ -85,12 +84,9 @@ class Verdict:
         parts = {"Deck": self.claim.says} | self.facts | {"Verdict": words}
         return ". ".join(f"{name}: {part}" for name, part in parts.items()) + "."
 
-    def __repr__(self) -> str:
-        return self.line
-
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         payload = {"id": self.claim.id, "measured": self.measured, "detail": self.detail}
-        return {"text/plain": self.line, "text/html": verdict_card(self), MIME_TYPE: payload}
+        return {"text/plain": repr(self), "text/html": verdict_card(self), MIME_TYPE: payload}
 
 
 def check(claim_id: str, estimate: Interval, *, null: float, detail: str = "") -> Verdict:
@@ -108,9 +104,9 @@ def check(claim_id: str, estimate: Interval, *, null: float, detail: str = "") -
     return Verdict(claim, asdict(estimate) | {"null": float(null)}, detail)
 
 
-def check_table(claim_id: str, ours: pd.Series, paper: pd.Series, *,
-                low: pd.Series | None = None, high: pd.Series | None = None,
-                n: int | None = None, detail: str = "") -> Verdict:
+def check_table(
+    claim_id: str, ours: pd.Series, paper: pd.Series, *, low=None, high=None, n=None, detail=""
+) -> Verdict:
     """Judge a table by the order of its cells, and count those that agree.
 
     ours, paper: cells of the same index, the adversarial ones alone (`transfer.cells`): a diagonal

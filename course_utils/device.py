@@ -22,8 +22,8 @@ def get_device(device: str | torch.device | None = None) -> torch.device:
         found = False
     if not found:
         names = [f"{kind}:{n}" if n else kind for kind, count in here.items() for n in range(count)]
-        raise ValueError(f"device: got {str(device)!r}, expected a device of this machine: "
-                         f"{', '.join(names)}")
+        expected = f"a device of this machine: {', '.join(names)}"
+        raise ValueError(f"device: got {str(device)!r}, expected {expected}")
     return place
 
 

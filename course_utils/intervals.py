@@ -70,8 +70,11 @@ def ratio(numerator, denominator) -> Interval:
     """The ratio of the means of numbers paired by seed or image, by the delta method."""
     above, below = _numbers(numerator, "numerator", 2), _numbers(denominator, "denominator", 2)
     if len(above) != len(below) or below.mean() <= 0:
-        raise ValueError(f"denominator: expected {len(above)} numbers of a mean above 0, got "
-                         f"{len(below)} of mean {below.mean():.3g}")
+        expected, got = (
+            f"{len(above)} numbers, mean above 0",
+            f"{len(below)}, mean {below.mean():.3g}",
+        )
+        raise ValueError(f"denominator: expected {expected}, got {got}")
     value = above.mean() / below.mean()
     spread = (above - value * below).std(ddof=1) / below.mean()
     return _around(value, spread / math.sqrt(len(above)), len(above) - 1)
@@ -136,6 +139,6 @@ def _around(value: float, deviation: float, freedom: float) -> Interval:
 def _numbers(values, name: str, least: int) -> np.ndarray:
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or len(values) < least or not np.isfinite(values).all():
-        raise ValueError(f"{name}: expected at least {least} finite numbers in one dimension, got "
-                         f"shape {values.shape}")
+        wanted = f"at least {least} finite numbers (N,)"
+        raise ValueError(f"{name}: expected {wanted}, got shape {values.shape}")
     return values

@@ -4,6 +4,7 @@ Only the standard library is imported above the functions: a machine that lacks 
 able to say so.
 """
 
+import contextlib
 import math
 import os
 import shutil
@@ -110,8 +111,8 @@ def memory() -> Finding:
     import psutil  # comes with ipykernel
 
     free = min(psutil.virtual_memory().available, _container_limit()) / 1e9
-    todo = ("close other programs, and notebooks that still run (Kernel > Shut Down All Kernels); "
-            "open one lecture at a time. If a cell ends in `Kernel died`, memory was the cause")
+    todo = "close other programs, and notebooks that still run (Kernel > Shut Down All Kernels); "
+    todo += "open one lecture at a time. If a cell ends in `Kernel died`, memory was the cause"
     found = f"{free:.1f} GB free, the lectures take up to {MEMORY} GB"
     return Finding("memory", found, "" if free >= MEMORY else todo, needed=False)
 
@@ -159,9 +160,9 @@ def places() -> str:
     """Where things lie on this machine, in four lines."""
     from course_utils.sources import cache_folder
 
-    package, python, cache = Path(__file__).parent, Path(sys.executable), cache_folder()
-    lines = {"this notebook runs in": Path.cwd(), "the course's code is in": package,
-             "the Python that runs it": python, "downloads are kept in": cache}
+    cache, package = cache_folder(), Path(__file__).parent
+    lines = {"this notebook runs in": Path.cwd(), "the course's code is in": package}
+    lines |= {"the Python that runs it": Path(sys.executable), "downloads are kept in": cache}
     return "\n".join(f"{what:27}{shown(path)}" for what, path in lines.items())
 
 
@@ -186,8 +187,6 @@ def _requirements() -> tuple[str, list[str]]:
 def _container_limit(folder: Path = Path("/sys/fs/cgroup")) -> float:
     """The bytes that a container may use; infinity where there is no limit."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
+        with contextlib.suppress(OSError, ValueError):  # no such file, or the word max
             return int((folder / name).read_text())
-        except (OSError, ValueError):  # no such file, or the word max
-            continue
     return math.inf

@@ -1,18 +1,20 @@
 """How long the lectures run on this machine, by a short measurement.
 
-How much slower or faster three computations of the lectures' kinds are here than on the reference
-machine, two cores of an AMD EPYC server, says how much slower or faster the lectures will be: an
-estimate, with a band from the quickest of the three to the slowest, and half as much at both ends.
+How much slower or faster the lectures' kind of work is here than on the reference machine, two
+cores of an AMD EPYC server, says how much slower or faster they will be.
 """
 
 import math
 import time
 import timeit
-from collections.abc import Callable, Mapping
-from statistics import geometric_mean, median
+from collections.abc import Callable
+from statistics import median
 
 import pandas as pd
 import torch
+from torch import nn
+
+from course_utils.device import seeded
 
 # What `make course` took for each lecture on the reference machine, in minutes.
 REFERENCE_MINUTES = {
@@ -22,69 +24,48 @@ REFERENCE_MINUTES = {
     "4. The fast gradient sign": 1.2,
     "5. Generative adversarial networks": 1.3,
 }
-# What one run of each computation takes one core of it that does nothing else, in seconds.
-REFERENCE_SECONDS = {"gradients": 0.12, "training": 0.10, "matrices": 0.095}
+REFERENCE_SECONDS = 0.30  # of `gradients` there, on one core that does nothing else
 ROUNDS = 7
-MARGIN = 1.5  # the band's ends are moved outwards by this factor
 
 
-def measure() -> dict[str, float]:
-    """Time the three computations here; return the median seconds of each, by its name.
+def measure() -> float:
+    """The median seconds of `gradients` in ROUNDS runs, after one that warms up: a few seconds.
 
-    Takes about three seconds on the reference machine, on one core, as the lectures' many small
-    steps gain little from a second.
+    On one core, as the lectures' many small steps gain little from a second.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return {name: _seconds(work) for name, work in computations().items()}
+        runs = timeit.repeat(gradients(), timer=time.perf_counter, number=1, repeat=ROUNDS + 1)
+        return median(runs[1:])
     finally:
         torch.set_num_threads(threads)
 
 
-def computations() -> dict[str, Callable[[], object]]:
-    """The three computations by their names; each does the same work at every call.
+def gradients() -> Callable[[], None]:
+    """Return what is timed: gradients in pixels and weights, as attacks and training take them."""
+    with seeded(0, torch.device("cpu")):
+        digits = torch.rand(1024, 784, requires_grad=True)
+        network = nn.Sequential(nn.Linear(784, 200), nn.Sigmoid(), nn.Linear(200, 10))
 
-    gradients: of a small network at 1,024 digits, as in the attacks; training: six steps of a
-    wider one on 100, as in Lecture 5; matrices: singular values, as for Lecture 3's bounds.
+    def run() -> None:
+        for _ in range(24):
+            loss = network(digits).logsumexp(1).mean()
+            torch.autograd.grad(loss, [digits, *network.parameters()])
+
+    return run
+
+
+def times(seconds: float) -> pd.DataFrame:
+    """A row for each lecture: its time on the reference machine, and about how long it takes here.
+
+    `seconds` is what `measure` returned; ValueError unless it is finite and above 0.
     """
-    generator = torch.Generator().manual_seed(0)
-
-    def layers(width: int) -> list[torch.Tensor]:
-        sizes = (784, width), (width, width), (width, 10)
-        drawn = (torch.randn(size, generator=generator) / math.sqrt(size[0]) for size in sizes)
-        return [weight.requires_grad_() for weight in drawn]
-
-    def slope(images: torch.Tensor, weights: list[torch.Tensor], leaves: object) -> object:
-        hidden = ((images @ weights[0]).sigmoid() @ weights[1]).sigmoid()
-        target = torch.zeros(len(images), dtype=torch.int64)
-        loss = torch.nn.functional.cross_entropy(hidden @ weights[2], target)
-        return torch.autograd.grad(loss, leaves)
-
-    digits = torch.rand(1024, 784, generator=generator).requires_grad_()
-    some, small, wide = digits[:100].detach(), layers(100), layers(1200)
-    matrices = torch.randn(256, 96, 96, generator=generator)
-    return {"gradients": lambda: [slope(digits, small, digits) for _ in range(20)],
-            "training": lambda: [slope(some, wide, wide) for _ in range(6)],
-            "matrices": lambda: torch.linalg.svdvals(matrices)}
-
-
-def times(seconds: Mapping[str, float]) -> pd.DataFrame:
-    """A row for each lecture: its time on the reference machine, and what to expect here.
-
-    `seconds` is what `measure` returned; ValueError unless it is a positive number for each.
-    """
-    positive = all(0 < value < math.inf for value in seconds.values())
-    if set(seconds) != set(REFERENCE_SECONDS) or not positive:
-        names = ", ".join(REFERENCE_SECONDS)
-        raise ValueError(f"seconds: got {dict(seconds)}, expected a positive number for {names}")
-    ratios = [seconds[name] / there for name, there in REFERENCE_SECONDS.items()]
-    columns = {"reference": 1.0, "here, about": geometric_mean(ratios),
-               "here, from": min(ratios) / MARGIN, "here, to": max(ratios) * MARGIN}
-    table = pd.DataFrame(index=pd.Index(REFERENCE_MINUTES, name="lecture"))
-    for column, ratio in columns.items():
-        table[column] = [clock(minutes * ratio) for minutes in REFERENCE_MINUTES.values()]
-    return table
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"seconds: got {seconds!r}, expected a finite number above 0")
+    minutes = pd.Series(REFERENCE_MINUTES).rename_axis("lecture")
+    here = minutes * (seconds / REFERENCE_SECONDS)
+    return pd.DataFrame({"reference": minutes.map(clock), "here, about": here.map(clock)})
 
 
 def clock(minutes: float) -> str:
@@ -92,8 +73,3 @@ def clock(minutes: float) -> str:
     if minutes < 1.5:
         return f"{max(5, 5 * round(minutes * 12))} s"
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """The median time of ROUNDS runs, after one that warms up."""
-    return median(timeit.repeat(work, timer=time.perf_counter, number=1, repeat=ROUNDS + 1)[1:])

@@ -16,9 +16,8 @@ import pandas as pd
 NOISE = "Gaussian noise, stddev={}"  # what the tables' rows of noise are called
 _PRINTED = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
-# Test errors on clean images, and the confidences of the deck's panda (arXiv:1412.6572).
+# Test errors on clean images (arXiv:1412.6572).
 CLEAN_ERRORS = MappingProxyType(_PRINTED["clean_errors"])
-PANDA = MappingProxyType(_PRINTED["panda"])
 
 
 def szegedy_models() -> pd.DataFrame:
@@ -40,11 +39,6 @@ def cross_training_table(*, amplified: bool = False) -> pd.DataFrame:
     otherwise as `cross_model_table`. `amplified` gives the table's second half, which the deck
     leaves out: the same perturbations, magnified to stddev 0.1."""
     return _table("cross_training_table" + "_amplified" * amplified)
-
-
-def cross_training_errors() -> pd.Series:
-    """Test errors of the three networks of `cross_training_table` (arXiv:1312.6199)."""
-    return _table("cross_training_errors")["test error"]
 
 
 def alexnet_bounds() -> pd.DataFrame:

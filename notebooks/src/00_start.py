@@ -95,9 +95,8 @@ print(machine.places())
 # ## 4. How long does a lecture take here?
 #
 # Times measured elsewhere would tell you little. So the next cell computes for about three seconds:
-# gradients of a small network, training steps of a wider one, and singular values, which is much of
-# what the lectures do. We know how long these three take one core of our own machine, and how long
-# the lectures took there.
+# gradients of a small network, in its pixels and in its weights, which is most of what the lectures
+# do. We know how long these take one core of our own machine, and how long the lectures took there.
 
 # %% tags=["drift:time"]
 from course_utils import plan
@@ -106,13 +105,12 @@ seconds = plan.measure()
 plan.times(seconds)
 
 # %% [markdown]
-# **This is an estimate**, of how long the machine computes if you run all cells in one go. *Here,
-# about* takes the mean of the three comparisons; *here, from* and *to* are the best and the worst
-# of them, with half as much again at both ends. The reference times are from two cores, the
-# comparison from one, since a second core helps most lectures little: with one alone Lectures 2, 3
-# and 4 took no longer, Lecture 1 a fifth longer, Lecture 5 half as long again. If other programs
-# were busy just now, run the cell again. `make course` runs all lectures and prints what they
-# really took.
+# **This is an estimate**, of how long the machine computes if you run all cells in one go: *here,
+# about* is the reference, as much longer or shorter as the gradients took here. Half as long or
+# twice as long is possible, too. The reference times are from two cores, the comparison from one,
+# since a second core helps most lectures little: with one alone Lectures 2, 3 and 4 took no longer,
+# Lecture 1 a fifth longer, Lecture 5 half as long again. If other programs were busy just now, run
+# the cell again. `make course` runs all lectures and prints what they really took.
 #
 # **You will take longer than the machine**: with its predictions and exercises, a lecture is an
 # afternoon's or a long evening's work. That is our guess; nobody was timed.

@@ -88,7 +88,7 @@ def test_a_tables_axis_goes_from_minus_one_to_one():
 def test_a_notebook_shows_the_card_beside_the_line():
     _, verdict = next(verdicts())
     bundle = verdict._repr_mimebundle_()
-    assert bundle["text/plain"] == verdict.line and bundle["text/html"] == verdict_card(verdict)
+    assert bundle["text/plain"] == repr(verdict) and bundle["text/html"] == verdict_card(verdict)
 
 
 def test_feedback_is_a_line_and_a_card():

@@ -260,7 +260,7 @@ def test_what_is_refused(call, error, message):
 def test_a_notebook_shows_the_line_and_carries_the_numbers():
     found = judged(CLAIMS["own-row"])
     data, _ = InteractiveShell.instance().display_formatter.format(found)
-    assert data["text/plain"] == found.line and "\n" not in found.line
+    assert data["text/plain"] == repr(found) and "\n" not in repr(found)
     assert claims.read(json.loads(json.dumps(data[MIME_TYPE]))) == found
 
 

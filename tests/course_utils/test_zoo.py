@@ -12,7 +12,7 @@ from course_utils import checkpoint, data, zoo
 from course_utils.attacks import fgsm, pgd
 from course_utils.losses import noise_loss
 from course_utils.models import fully_connected, linear_layers
-from course_utils.published import cross_training_errors, szegedy_models
+from course_utils.published import szegedy_models
 from course_utils.sources import DataUnavailable
 from course_utils.training import error_rate, fit, fit_linear, fit_rbf, fit_sparse_features
 from course_utils.zoo import Recipe, load_model, load_record, load_study
@@ -152,8 +152,9 @@ def test_the_record_says_what_the_network_does(name, mnist):
         return
     if name in HALF:
         assert train_error < 0.05
-        paper = cross_training_errors()[name.removesuffix("(P1)")]
-        assert test_error == pytest.approx(paper, abs=1.0)
+        # What arXiv:1312.6199 printed with its cross-training table.
+        paper = {"FC100-100-10": 2.4, "FC123-456-10": 2.5, "FC100-100-10'": 2.1}
+        assert test_error == pytest.approx(paper[name.removesuffix("(P1)")], abs=1.0)
     else:
         paper = szegedy_models().loc[name]
         slack = 0.3 if name == "AE400-10" else 0.05  # the paper says little of how it was trained
