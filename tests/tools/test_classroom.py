@@ -129,7 +129,7 @@ def test_another_seed_gives_other_numbers_that_the_solutions_pass(small, name):
     assert changed == drawn and drawn
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[:4])  # the last has no examples: all is drawn
 def test_another_seed_changes_what_visible_tests_ask(name):
     first, other = (answers.visible(problem_sets.read(name, seed=seed))[0] for seed in (0, 2027))
     changed = {this for this in first if first[this][1].keys() != other[this][1].keys()}
@@ -310,6 +310,7 @@ def test_values_come_back_as_they_were(value):
 @pytest.mark.parametrize("value", [
     Fraction(1, 2), Decimal("0.5"), np.float64(0.5), torch.tensor(0.5), np.longdouble(0.5),
     torch.nn.Parameter(torch.tensor(0.5)), np.array(0.5, dtype=">f4"),
+    torch.tensor(0.5).to_sparse(),
 ])
 def test_every_kind_of_number_arrives(value):
     assert float(back(value)) == 0.5
@@ -405,6 +406,8 @@ LAYOUTS = {
     "zip": ("Anna.zip/problem_set_0.ipynb", "Anna", ""),
     "zip of folders": ("all.zip/Anna B_77_assignsubmission_file_/ps0.ipynb", "Anna B", "77"),
     "absolute": ("all.zip//etc/problem_set_0.ipynb", "etc", ""),
+    "upwards": ("all.zip/../../anna/problem_set_0.ipynb", "anna", ""),
+    "Windows": ("all.zip/anna\\problem_set_0.ipynb", "anna", ""),
     "browser's suffix": ("Anna_PS0.IPYNB.txt", "Anna", ""),
     "Blackboard, again": (
         "HW_annab_attempt_2026-11-20-10-11-12_ps0.ipynb|HW_annab_attempt_2026-11-21-09-00-00_ps0.ipynb",

@@ -127,7 +127,8 @@ def _opened(file: File, left: list[str], deep: int = 0) -> Iterator[File]:
         left.append(f"{file.path}: {error}")
         return
     for info in archive.infolist():
-        parts = Path(info.filename.lstrip("/")).parts
+        path = info.filename.replace("\\", "/")  # some on Windows write the other one
+        parts = [part for part in path.split("/") if part not in ("", ".", "..")]
         if not info.is_dir() and not any(part.startswith(SKIPPED) for part in parts):
             inside = File(file.path.joinpath(*parts), partial(_unzip, archive, info))
             yield from _opened(inside, left, deep + 1)

@@ -38,8 +38,7 @@ def encode(value, tensors: dict[str, torch.Tensor]):
     """`value` as JSON; what its tensors and arrays contain is put into `tensors`."""
     if isinstance(value, torch.Tensor):
         with torch._C.DisableTorchFunctionSubclass():
-            plain = value.detach().cpu().as_subclass(torch.Tensor)
-            plain = (plain if plain.layout is torch.strided else plain.to_dense()).resolve_conj()
+            plain = value.detach().cpu().to_dense().as_subclass(torch.Tensor).resolve_conj()
             plain = torch.view_as_real(plain) if plain.is_complex() else plain
             plain = plain.resolve_neg().clone(memory_format=torch.contiguous_format)
             tensors[name := str(len(tensors))] = plain
