@@ -359,11 +359,15 @@ check("circular-norm", circular_norm)
 # > $1/\sqrt2$, which is what it does to each wave?
 
 # %%
+guess = "?"  # 1 or 1/sqrt(2)
+
+# %%
 waves = np.array([np.ones(8), (-1.0) ** np.arange(8)])
 titles = ["frequency 0", "frequency 4", "their sum"]
 for title, signal in zip(titles, [*waves, waves.sum(0)]):
     longer = np.linalg.norm(signal[::2]) / np.linalg.norm(signal)
     print(f"{title}: {longer:.4f} times")
+print("you said", guess)
 
 # %% [markdown]
 # The norm is 1, and no single wave attains it: only the two together do. So with a stride one has
@@ -451,10 +455,13 @@ plt.show()
 # > windows. How much longer is the difference after pooling?
 
 # %%
+guess = "?"  # how many times
+
+# %%
 pool = nn.MaxPool2d(3, stride=2)
 dot = torch.zeros(1, 1, 7, 7)
 dot[0, 0, 2, 2] = 1
-print("growth:", (pool(dot).norm() / dot.norm()).item())
+print(f"growth: {pool(dot).norm() / dot.norm():.1f} times (you said {guess})")
 lipschitz.layer_bounds(pool, (1, 7, 7))[["layer", "size", "stride", "upper"]]
 
 # %% [markdown]
@@ -556,17 +563,22 @@ print("you said", guess)
 # > **Before you run:** are the paper's bounds, after training, larger or smaller than ours before?
 
 # %%
+guess = "?"  # larger or smaller
+
+# %%
 def eight_layers(model, side):
     """Bounds of five convolutions and three fully connected layers, a table."""
     rows = lipschitz.layer_bounds(model, (3, side, side))
     return rows[rows["layer"].isin(["Conv2d", "Linear"])].set_axis(paper.index)
 
+# %%
 paper = published.alexnet_bounds()
 ours = eight_layers(alexnet_2012(seed=0), 227)
 bounds = ours[["size", "stride"]].copy()
 bounds["paper, trained"] = paper["bound"]
 bounds["2012, untrained"] = ours["upper"]
 bounds.loc["product"] = ["", "", *bounds.iloc[:, 2:].prod()]
+print("you said", guess)
 bounds.round(2)
 
 # %%
@@ -617,6 +629,9 @@ except (DataUnavailable, ValueError) as error:
 # > **Before you run:** AlexNet's eight trained bounds multiply to about 800,000. And these fifty?
 
 # %%
+guess = "?"  # a power of ten
+
+# %%
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 met = []
@@ -657,7 +672,8 @@ def upper(layer, shape):
 
 trained = pd.Series({name: upper(*plain[name]) for name in plain})
 print(f"{len(trained)} layers, from {trained.min():.2f} "
-      f"to {trained.max():.2f}, product 10^{np.log10(trained).sum():.1f}")
+      f"to {trained.max():.2f}, product 10^{np.log10(trained).sum():.1f} "
+      f"(you said {guess})")
 trained.iloc[[0, 1, 2, 3, -2, -1]].round(2).to_frame("bound")
 
 # %% mystnb={"image": {"alt": "Two panels of hollow markers on a logarithmic axis of bounds. Left, AlexNet's eight layers: the paper's trained bounds lie between 2.75 and 11, the untrained ones all lie to their left. Right, a histogram of EfficientNet-Lite0's fifty trained bounds: a group near 1 and a larger one from 5 to 54."}}
@@ -773,12 +789,16 @@ laboratory("network=rectifiers (penalised)", networks=(
 # > perturbation than each certificate? And how much of that is due to the bound being loose?
 
 # %%
+guess = "?"  # for FC100-100-10: attack / product, product / the true bound
+
+# %%
 medians = {n: {f"attack / {key}": (r["attack"] / r[key]).median().item()
                for key in ("product", "LipSDP", "seen")}
            for n, r in radii.items()}
 for name, known in slopes_known.items():
     medians[name]["product / LipSDP"] = known["product"] / known["LipSDP"]
     medians[name]["LipSDP / steepest seen"] = known["LipSDP"] / known["seen"]
+print("you said", guess)
 pd.DataFrame(medians).T.round(2)
 
 # %% [markdown]
@@ -806,6 +826,9 @@ pd.DataFrame(medians).T.round(2)
 # > **Before you run:** will the product change? The certificates? And the network?
 
 # %%
+guess = "?"  # three times yes or no
+
+# %%
 penalised = models["rectifiers, penalised"]
 rescaled = copy.deepcopy(penalised)
 lower, upper = [layer for layer in rescaled if isinstance(layer, nn.Linear)][:2]
@@ -814,7 +837,7 @@ lower.bias[0] *= 1024
 upper.weight[:, 0] /= 1024
 before, after = (lipschitz.network_bound(model, shape)
                  for model in (penalised, rescaled))
-print(f"product before {before:.1f}, after {after:.0f}")
+print(f"product before {before:.1f}, after {after:.0f} (you said {guess})")
 
 # %% tags=["claim", "claim:large-bounds-do-not-condemn"]
 changed = (rescaled(images) != penalised(images)).any(dim=1).sum()
@@ -875,6 +898,9 @@ check("tighter-bound", tighter_bound)
 # > how far does the attack have to go?
 
 # %%
+guess = "?"  # five signs: error, gap, product, certified accuracy, attack
+
+# %%
 from course_utils.training import error_rate, predict
 
 ways = ("none", "weight decay", "Lipschitz penalty")
@@ -898,6 +924,7 @@ def measure(model, mistakes):
 rows = {(kind, seed): measure(model, wrong[kind][seed])
         for kind in ways for seed, model in enumerate(study_nets[kind])}
 each = pd.DataFrame(rows).T.rename_axis(["trained with", "seed"])
+print("you said", guess)
 each.groupby(level=0, sort=False).agg(["mean", "std"]).round(2)
 
 # %% [markdown]
@@ -936,8 +963,12 @@ means.round(2).to_frame("held-back error (%)")
 # > bound, or does any good regulariser do as much?
 
 # %%
+guess = "?"  # points less than with nothing; less, as much or more than dropout
+
+# %%
 tests = scarce[scarce["judged on"] == "test"]
 tests = tests.pivot(index="seed", columns="kind", values="error")
+print("you said", guess)
 for rival in ("nothing", "weight decay", "dropout"):
     less = tests[rival] - tests["lipschitz"]
     print(f"{rival} less lipschitz: {intervals.over_seeds(less)} points; "
@@ -1038,6 +1069,9 @@ at.agg(["mean", "std"]).round(1)
 # > **Before you run:** which of the two ranks the rates better?
 
 # %%
+guess = "?"  # the cosine, the radius, neither
+
+# %%
 from itertools import permutations
 
 from scipy.stats import rankdata, spearmanr
@@ -1083,6 +1117,7 @@ def beside_names(every):
                          "as large, of 719": as_far})
 
 every = [ranks(part) for _, part in tables.groupby("seed")]
+print("you said", guess)
 beside_names(every)
 
 # %%
@@ -1116,7 +1151,11 @@ claims.check("bounds-do-not-explain-transfer", ahead, null=null,
 # > beyond what exchanged names do?
 
 # %%
+guess = "?"  # which rank the rates, which beyond exchanged names
+
+# %%
 equal = [ranks(part, "rate, all at .1") for _, part in tables.groupby("seed")]
+print("you said", guess)
 beside_names(equal)
 
 # %% [markdown]

@@ -26,6 +26,7 @@ N = 1000  # digits attacked
 MODELS = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10", "AE400-10")
 HALVES = ("FC100-100-10(P1)", "FC123-456-10", "FC100-100-10'")
 TABLES = {"models": (MODELS, "train", (0.1, 0.3)), "halves": (HALVES, "test", (0.06, 0.1))}
+RIVAL = "mean digits"  # from one class's to another's, asking no network; between the halves only
 COLUMNS = ("row", "column", "measure", "value", "n")
 
 
@@ -37,7 +38,7 @@ def jobs() -> list[Job]:
             f"{table}-{seed}",
             measure,
             (table, *settings, seed),
-            [N, [zoo.ZOO[name] for name in settings[0]]],
+            [N, [zoo.ZOO[name] for name in settings[0]]] + [RIVAL] * (table == "halves"),
             {"seed": seed, "table": table},
             COLUMNS,
         )
@@ -55,13 +56,15 @@ def network(name: str, seed: int) -> nn.Module:
 
 
 def measure(
-    _table: str, names: tuple[str, ...], split: str, stddevs: tuple[float, ...], seed: int
+    table: str, names: tuple[str, ...], split: str, stddevs: tuple[float, ...], seed: int
 ) -> Iterator[tuple[str, str, str, float, int]]:
     """Train one seed of a table's networks, attack each, and show every set to every network.
 
     Errors are in percent, distortions RMS per pixel.
     """
     models = {name: network(name, seed) for name in names}
+    images, labels = load_mnist("train")
+    means = torch.stack([images[labels == digit].mean(0) for digit in range(10)])
     images, labels = load_mnist(split)
     drawn = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(labels), generator=drawn)[:N]
@@ -83,6 +86,10 @@ def measure(
             ", one factor to .1": images + 0.1 / pooled * perturbation,
             ", noise of its size": boxed_noise(images, size, drawn),
         }
+        if table == "halves":
+            way = means[targets] - means[labels]
+            way *= (size / distortion(way)).view(-1, 1, 1, 1)
+            sets[name][f", {RIVAL}"] = (images + way).clamp(0, 1)
     sets |= {f"noise {stddev}": {"": gaussian_noise(images, stddev, drawn)} for stddev in stddevs}
     for row, versions in (sets | {"clean": {"": images}}).items():
         for what, moved in versions.items():
