@@ -104,11 +104,18 @@ def test_page_in_light_in_the_dark_and_on_a_phone(page, site, errors, shots, nam
     assert not faults, "\n".join(faults)
 
 
-# A slide's words are made to fit once its pictures are there.
-FITTED = "() => Reveal.getCurrentSlide().style.fontSize"
-WIDE = """e => [...e.querySelectorAll('math, img, table')].filter(
-    m => m.scrollWidth > e.clientWidth + 1).map(m => m.outerHTML.slice(0, 80))"""
 SCROLLED = "e => e.scrollHeight - e.clientHeight"
+# What is to be seen of the slide that so many are before, in one question: once its words are made
+# to fit, which they are when its pictures are there.
+SLIDE = f"""place => {{
+    const e = [...document.querySelectorAll('section.present')].at(-1);
+    if (Reveal.getSlidePastCount() !== place || !Reveal.getCurrentSlide().style.fontSize)
+        return null;
+    const wide = [...e.querySelectorAll('math, img, table')].filter(
+        m => m.scrollWidth > e.clientWidth + 1).map(m => m.outerHTML.slice(0, 80));
+    const words = e.checkVisibility({{visibilityProperty: true}}) && e.innerText.trim();
+    return {{words, wide, scrolled: ({SCROLLED})(e)}};
+}}"""
 
 
 @pytest.mark.parametrize("name", SLIDES)
@@ -118,11 +125,8 @@ def test_the_arrow_key_goes_through_all_slides(page, site, errors, name):
     total = page.evaluate("Reveal.getTotalSlides()")
     assert total > 20
     for place in range(total):
-        assert page.evaluate("Reveal.getSlidePastCount()") == place
-        slide = page.locator("section.present").last
-        assert slide.is_visible() and slide.inner_text().strip()
-        page.wait_for_function(FITTED)
-        assert not slide.evaluate(WIDE) and slide.evaluate(SCROLLED) <= 1, place + 1
+        seen = page.wait_for_function(SLIDE, arg=place).json_value()
+        assert seen["words"] and not seen["wide"] and seen["scrolled"] <= 1, (place + 1, seen)
         page.keyboard.press("ArrowRight")
     assert not errors
 
