@@ -1,12 +1,16 @@
 """The site's pages (make book) as people meet them: any light, any width, any hand."""
 
+import hashlib
 import io
+from base64 import b64decode
 
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageChops
 
 from tests.browser.conftest import SITE
+from tools.environment import ROOT
 
 EVERY = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 # The API's pages are all made alike: one stands for them. Slides have a test of their own.
@@ -191,12 +195,12 @@ def test_every_explorer_is_alive_without_a_kernel(page, site, errors, name):
 
 @pytest.mark.parametrize("name", LECTURES)
 def test_a_lecture_is_light(page, site, name):
-    """What a browser fetches before anybody scrolls, but for the weights of the laboratory's
-    network, which are as many as it has."""
+    """What a browser fetches before anybody scrolls, with the network that the lecture opens with."""
     sizes = {}
     page.on("response", lambda answer: sizes.update({answer.url: len(answer.body())}))
     page.goto(f"{site}/{name}", wait_until="networkidle")
-    sizes = {url: size for url, size in sizes.items() if "/laboratory/network-" not in url}
+    if name != LECTURES[0]:
+        page.locator(".laboratory input[type=range]:visible").first.wait_for()
     heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
     assert sum(sizes.values()) < LIGHT, heaviest
 
@@ -214,6 +218,14 @@ def test_something_is_seen_within_a_second(page, name):
         times.append(painted.json_value())
     print(f"{name}: first paint after {', '.join(f'{ms:.0f}' for ms in times)} ms")
     assert min(times) < 1000
+
+
+def stored_pictures(name):
+    """The bytes of the notebook's pictures, by what the site calls them."""
+    notebook = nbformat.read((ROOT / name).with_suffix(".ipynb"), as_version=4)
+    found = [b64decode(output.data["image/png"]) for cell in notebook.cells
+             for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    return {hashlib.sha256(picture).hexdigest(): picture for picture in found}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -234,9 +246,10 @@ def test_data_comes_through_pixel_by_pixel(page, site, name, scheme):
                 + `max-width: none; width: ${e.naturalWidth}px; height: ${e.naturalHeight}px`;
         }""")
         drawn = Image.open(io.BytesIO(picture.screenshot())).convert("RGB")
-        stored = page.request.get(picture.evaluate("e => e.src")).body()
+        stored = Image.open(io.BytesIO(stored_pictures(name)[picture.evaluate(
+            "e => e.src.match(/\\w+(?=\\.webp$)/)[0]")]))
         paper = Image.new("RGBA", drawn.size, "white")
-        stored = Image.alpha_composite(paper, Image.open(io.BytesIO(stored)).convert("RGBA"))
+        stored = Image.alpha_composite(paper, stored.convert("RGBA"))
         difference = ImageChops.difference(drawn, stored.convert("RGB"))
         assert max(high for _, high in difference.getextrema()) <= 2
 

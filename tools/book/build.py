@@ -9,47 +9,45 @@ import time
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 from tools import lectures
 from tools.book import pages, site, slides
-from tools.book.cells import BookError
 from tools.environment import ROOT
 
 SITE = ROOT / "build" / "book"
 NEW = ROOT / "build" / "book-new"  # becomes SITE when all is well
 SOURCE = ROOT / "build" / "book-source"
-REVEAL = (  # what the slides need of reveal.js
-    "LICENSE", "dist/reveal.js", "dist/reveal.css", "dist/theme/white.css", "dist/theme/fonts",
-    "plugin/notes/notes.js",
-)
+SPHINX = ("-m", "sphinx", "--quiet", "--keep-going", "--fail-on-warning")
+UNUSED = """**/*.map **/*.esm.js **/fontawesome.js _static/reveal/css/**/*
+    _static/reveal/plugin/[!n]*/**/* _static/reveal/dist/theme/[!w]*.css""".split()
+FORMULA = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)]+)", re.DOTALL)  # and what ends it
 
 
 def main(python: Path) -> int:
-    """Make the site in build/book; `python` is an interpreter that has Sphinx. 0 if all is well."""
+    """Make the site in build/book; `python` is an interpreter that has Sphinx. 0 if all is well.
+
+    Raises BookError, which ends the program with a message, where a part of the book is missing.
+    """
     started = time.perf_counter()
     for folder in (NEW, SOURCE):
         shutil.rmtree(folder, ignore_errors=True)
-    try:
-        wanted = pages.write_all(SOURCE)
-    except BookError as error:
-        print(f"{error}\nThe book was not made.", file=sys.stderr)
-        return 1
-    strict = ["--quiet", "--keep-going", "--fail-on-warning"]
-    command = [str(python), "-m", "sphinx", *strict, "-d", SOURCE / ".doctrees", SOURCE, NEW]
+    wanted = pages.write_all(SOURCE)
+    command = [python, *SPHINX, "-d", SOURCE / ".doctrees", SOURCE, NEW]
     failed = subprocess.run(command, cwd=ROOT).returncode
 
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(python.parent.parent)}))
-    reveal, copies = packages / "sphinx_revealjs/_static/revealjs", NEW / "_static/reveal"
-    for part in REVEAL:
-        copies.joinpath(part).parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (reveal / part).is_dir() else shutil.copy
-        copy(reveal / part, copies / part)
+    shutil.copytree(packages / "sphinx_revealjs/_static/revealjs", NEW / "_static/reveal")
     for path in lectures.lectures():
         notebook = nbformat.read(path, as_version=4)
         slides.write_slides(notebook, NEW / "slides" / f"{path.stem}.html")
     for path in (NEW / "_sources").rglob("*.ipynb"):  # the download buttons give the originals
         shutil.copy(ROOT / path.relative_to(NEW / "_sources"), path)
-
+    for path in (NEW / "_images").glob("*.png"):
+        Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+        path.unlink()
+    for path in (path for unused in UNUSED for path in NEW.glob(unused) if path.is_file()):
+        path.unlink()
     for path in NEW.rglob("*.html"):
         path.write_text(lighter(path.read_text(encoding="utf-8"), path), encoding="utf-8")
 
@@ -69,13 +67,11 @@ def lighter(page: str, path: Path) -> str:
     """A page without what only some readers need: that is fetched when they need it.
 
     Without the theme's icons as a script of 1.5 MB (it has them as a font, too) and, where nothing
-    is searched, the search's index; its pictures come as they are scrolled to. No line begins with
-    the full stop after a formula.
+    is searched, the search's index; its pictures, the same pixels in a third of the bytes, come as
+    they are scrolled to. No line begins with the full stop after a formula.
     """
-    page = re.sub(r"<(script|link)[^>]*fontawesome\.js[^>]*>(\s*</script>)?", "", page)
-    if path.name != "search.html":
-        names = r"(searchindex|searchtools|language_data)\.js"
-        page = re.sub(rf"<script[^>]*{names}[^>]*></script>", "", page)
-    page = re.sub(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)]+)",
-                  r'<span class="together">\1\2</span>', page, flags=re.DOTALL)
+    names = "fontawesome" + "|searchindex|searchtools|language_data" * (path.name != "search.html")
+    page = re.sub(rf"<(script|link)[^>]*({names})\.js[^>]*>(\s*</script>)?", "", page)
+    page = re.sub(r"(_images/[\w-]+)\.png", r"\1.webp", page)
+    page = FORMULA.sub(r'<span class="together">\1\2</span>', page)
     return re.sub(r"<img(?![^>]*loading=)", '<img loading="lazy"', page)

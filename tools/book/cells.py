@@ -15,8 +15,19 @@ MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$]+?)\$", re.DOTALL)  # in a bl
 NOTEBOOK_LINK = re.compile(r"""((?:href=["']|\]\()[^"':()\s]+)\.ipynb(?=["'#)])""")
 
 
-class BookError(Exception):
+class BookError(SystemExit):
     """The book cannot be made from what is there; the message says what is missing."""
+
+
+def title(notebook: NotebookNode) -> str:
+    """The notebook's first heading."""
+    return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
+
+
+def below_heading(text: str, *blocks: str) -> str:
+    """A text with blocks put under its first line."""
+    heading, _, rest = text.partition("\n")
+    return "\n\n".join([heading, *blocks, rest])
 
 
 def mathml(formula: str, *, block: bool = False) -> str:
@@ -58,8 +69,8 @@ def show_as_html(cell: NotebookNode) -> None:
             data[kind] = NOTEBOOK_LINK.sub(r"\1.html", data[kind])
 
 
-def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
-    """The notebook for the site: captions belong to their figures; `slides` is linked on top."""
+def page(notebook: NotebookNode, *blocks: str) -> NotebookNode:
+    """The notebook for the site: captions belong to their figures; blocks stand on top."""
     notebook = nbformat.from_dict(notebook)
     for cell, below in zip(notebook.cells, [*notebook.cells[1:], None]):
         if shows_picture(cell):
@@ -71,9 +82,7 @@ def page(notebook: NotebookNode, *, slides: str | None = None) -> NotebookNode:
         if cell.cell_type == "code" and is_plumbing(cell.source):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
         show_as_html(cell)
-    if slides:
-        title, _, rest = notebook.cells[0].source.partition("\n")
-        link = f'<p class="slides-link"><a href="{slides}">This lecture as slides</a></p>'
-        notebook.cells[0].source = f"{title}\n\n{link}\n\n{rest}"
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
+    if blocks:
+        notebook.cells[0].source = below_heading(notebook.cells[0].source, *blocks)
     return notebook

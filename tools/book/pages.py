@@ -6,7 +6,9 @@ The pages lie at the same paths as in the repository, so that the links between 
 import html
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
+from pkgutil import iter_modules
 
 import nbformat
 from nbformat import NotebookNode
@@ -15,11 +17,13 @@ from course_utils import claims, laboratory
 from course_utils.cards import verdict_card
 from course_utils.deck import CLAIMS as DECK
 from tools import lectures, verdicts
-from tools.book.cells import BookError, page, shows_picture
+from tools.book.cells import BookError, below_heading, page, shows_picture, title
 from tools.environment import ROOT
 
 ASSIGNMENTS = "notebooks/assignments"
 GLOSSARY = "notebooks/glossary"
+COPIED = f"""LICENSE LICENSE-TEXT CITATION.cff .github/overview.png
+    {ASSIGNMENTS}/ANSWERS.md {GLOSSARY}.md""".split()
 # What of the laboratory each lecture opens with.
 LABORATORY = {
     1: "attack=smallest",
@@ -41,6 +45,16 @@ SLIDES = """# Slides
 Each lecture's headings, questions, equations, figures, tables and verdicts. The arrow keys turn the
 pages, Esc shows them all, and S opens the speaker's view, with the lecture's text as notes. To
 print, add `?print-pdf` to the address, before any `#`."""
+BOX = '<label><input type="checkbox" checked value="{}"> <b>{}</b> {}</label> '
+CARD = """<div class="verdict-{}">{}<p class="claim-place">{}:
+<a href="notebooks/{}.html#claim-{}">how it was measured</a></p></div>"""
+LINK = '<p class="slides-link"><a href="../slides/{}.html">This lecture as slides</a></p>'
+MODULE = """# {0}
+
+```{{eval-rst}}
+.. automodule:: {0}
+   :members:
+```"""
 SETS = """# Problem sets
 
 One for each lecture, to be downloaded and worked on in JupyterLab: the tests are included, hints
@@ -74,47 +88,24 @@ def claims_page(notebooks: dict[str, NotebookNode]) -> str:
     table = verdicts.report(list(notebooks.values()), lectures=list(names))
     if failing := verdicts.failures(table):
         raise BookError("\n".join(f"claim {line}" for line in failing))
-    found = [
-        claims.read(output.data[claims.MIME_TYPE])
-        for notebook in notebooks.values() for cell in notebook.cells
-        for output in cell.get("outputs", []) if claims.MIME_TYPE in output.get("data", {})
-    ]
-    words = {verdict.verdict: verdict.verdict.replace(" ", "-") for verdict in found}
-    boxes = [f'<label><input type="checkbox" checked value="{css}"> '
-             f"<b>{sum(v.verdict == word for v in found)}</b> {word}</label> "
-             for word, css in words.items()]
+    cells = [cell for notebook in notebooks.values() for cell in notebook.cells]
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    found = [claims.read(data[claims.MIME_TYPE]) for data in shown if claims.MIME_TYPE in data]
+    counts = Counter(verdict.verdict for verdict in found)
+    boxes = [BOX.format(word.replace(" ", "-"), count, word) for word, count in counts.items()]
     parts = [CLAIMS, f'<div class="claims-filter">{"".join(boxes)}</div>']
-    for lecture, name in names.items():
-        cards = [
-            f'<div class="verdict-{words[v.verdict]}">{verdict_card(v)}<p class="claim-place">'
-            f'{v.claim.slide}: <a href="notebooks/{name}.html#claim-{v.claim.id}">how it was '
-            "measured</a></p></div>"
-            for v in found if v.claim.lecture == lecture
-        ]
-        parts += [f"## Lecture {lecture}", "\n".join(cards)]
+    for verdict in found:
+        claim, css = verdict.claim, verdict.verdict.replace(" ", "-")
+        if (heading := f"## Lecture {claim.lecture}") not in parts:
+            parts.append(heading)
+        place = names[claim.lecture], claim.id
+        parts.append(CARD.format(css, verdict_card(verdict), claim.slide, *place))
     return "\n\n".join(parts) + "\n"
 
 
-def modules() -> list[str]:
-    """The modules and packages of course_utils that the API pages document."""
-    top = (ROOT / "course_utils").iterdir()
-    names = {p.stem for p in top if p.suffix == ".py" or (p / "__init__.py").exists()}
-    return sorted(names - {"__init__"})
-
-
-def listing(pages: list[str]) -> str:
-    """A list of links to pages, for the reader and for the sidebar."""
-    return "\n\n```{toctree}\n" + "\n".join(pages) + "\n```\n"
-
-
-def sidebar(caption: str, pages: list[str]) -> str:
-    """A group of pages in the sidebar."""
-    options = f":caption: {caption}\n:hidden:" if caption else ":hidden:"
-    return f"\n```{{toctree}}\n{options}\n\n" + "\n".join(pages) + "\n```\n"
-
-
-def title(notebook: NotebookNode) -> str:
-    return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
+def links(pages: list[str], *options: str) -> str:
+    """A group of pages in the sidebar and, unless ":hidden:" is an option, on the page."""
+    return "\n".join(["", "", "```{toctree}", *options, "", *pages, "```", ""])
 
 
 def write_all(source: Path) -> dict:
@@ -129,57 +120,50 @@ def write_all(source: Path) -> dict:
             raise BookError(f"notebooks/{path.stem}.ipynb is missing")
     taught = {path.stem: notebooks[path.stem] for path in lectures.lectures()}
     sets = [f"{ASSIGNMENTS}/{p.stem}" for p in sorted((ROOT / ASSIGNMENTS).glob("*_set_*.ipynb"))]
-    chapters, api = [f"notebooks/{name}" for name in notebooks], [f"api/{m}" for m in modules()]
+    chapters = [f"notebooks/{name}" for name in notebooks]
+    api = [f"api/{module.name}" for module in iter_modules([ROOT / "course_utils"])]
     beside = ["claims", "slides", "problem_sets", "running", "teachers", "api"]
 
-    texts = readme_pages(*(
-        (ROOT / f"{name}.md").read_text(encoding="utf-8")
-        for name in ("README", "SETUP", "TEACHING")
-    ))
-    heading, _, rest = texts["index"].partition("\n")
-    texts["index"] = f"{heading}\n\n{laboratory.place()}\n\n{rest}"
-    texts["index"] += sidebar("Lectures", chapters)
-    texts["index"] += sidebar("Beside the lectures", [GLOSSARY, *beside])
+    files = [ROOT / f"{name}.md" for name in ("README", "SETUP", "TEACHING")]
+    texts = readme_pages(*(file.read_text(encoding="utf-8") for file in files))
+    texts["index"] = below_heading(texts["index"], laboratory.place())
+    texts["index"] += links(chapters, ":hidden:", ":caption: Lectures")
+    texts["index"] += links([GLOSSARY, *beside], ":hidden:", ":caption: Beside the lectures")
     texts["claims"] = claims_page(taught)
-    links = [f'<li><a href="slides/{name}.html">{html.escape(title(notebook))}</a></li>\n'
-             for name, notebook in taught.items()]
-    texts["slides"] = f"{SLIDES}\n\n<ul>\n{''.join(links)}</ul>\n"
-    texts["problem_sets"] = SETS + listing(sets)
-    texts["teachers"] += sidebar("", [f"{ASSIGNMENTS}/ANSWERS"])
-    texts["api"] = "# The modules\n\nWhat the lectures import." + listing(api)
+    texts["slides"] = f"{SLIDES}\n\n<ul>\n"
+    for name, notebook in taught.items():
+        words = html.escape(title(notebook))
+        texts["slides"] += f'<li><a href="slides/{name}.html">{words}</a></li>\n'
+    texts["slides"] += "</ul>\n"
+    texts["problem_sets"] = SETS + links(sets)
+    texts["teachers"] += links([f"{ASSIGNMENTS}/ANSWERS"], ":hidden:")
+    texts["api"] = "# The modules\n\nWhat the lectures import." + links(api)
+    texts |= {path: MODULE.format(path.replace("api/", "course_utils.")) for path in api}
 
     shutil.copytree(ROOT / "tools" / "book", source)
     laboratory.write(source / "static" / "laboratory")
-    for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff", ".github/overview.png",
-                 f"{ASSIGNMENTS}/ANSWERS.md", f"{GLOSSARY}.md"):
+    for name in COPIED:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
+    (source / "api").mkdir()
     for name, text in texts.items():
         (source / f"{name}.md").write_text(text, encoding="utf-8")
+    figures = {}
     for name, notebook in notebooks.items():
-        slides = f"../slides/{name}.html" if name in taught else None
-        made = page(notebook, slides=slides)
-        if kind := LABORATORY.get(int(name[:2])):
-            heading, _, rest = made.cells[0].source.partition("\n")
-            place = laboratory.place(kind, files="../_static/laboratory")
-            made.cells[0].source = f"{heading}\n\n{place}\n\n{rest}"
-        nbformat.write(made, source / "notebooks" / f"{name}.ipynb")
+        blocks = []
+        if name in taught:
+            kind = LABORATORY[int(name[:2])]
+            blocks = [laboratory.place(kind, files="../_static/laboratory"), LINK.format(name)]
+        nbformat.write(page(notebook, *blocks), source / "notebooks" / f"{name}.ipynb")
+        figures[f"notebooks/{name}.html"] = sum(map(shows_picture, notebook.cells))
     for name in sets:
         notebook = nbformat.read(ROOT / f"{name}.ipynb", as_version=4)
         nbformat.write(page(notebook), source / f"{name}.ipynb")
-    (source / "api").mkdir()
-    for path in api:
-        name = f"course_utils.{Path(path).name}"
-        text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
-        (source / f"{path}.rst").write_text(text, encoding="utf-8")
 
     names = {int(name[:2]): f"notebooks/{name}.html" for name in taught}
+    made = [*texts, GLOSSARY, *chapters, *sets, *(f"slides/{name}" for name in taught)]
     return {
-        "pages": [f"{name}.html" for name in [*texts, GLOSSARY, *chapters, *sets, *api]]
-        + [f"slides/{name}.html" for name in taught],
-        "figures": {
-            f"notebooks/{name}.html": sum(map(shows_picture, notebook.cells))
-            for name, notebook in notebooks.items()
-        },
+        "pages": ["searchindex.js", *(f"{name}.html" for name in made)],
+        "figures": figures,
         "claims": {c.id: names[c.lecture] for c in DECK.values() if c.lecture in names},
     }

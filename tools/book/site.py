@@ -6,12 +6,10 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
-OUTSIDE = re.compile(r"(?:https?:)?//", re.IGNORECASE)
-IN_STYLE = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""", re.IGNORECASE)
+OUTSIDE = r"""(?:https?:)?//[^'"`)\s]+"""
+IN_SOURCE = re.compile(rf"""(?:url\(|\bimport|\bfrom|\bsrc\s*=)\s*\(?['"`]?({OUTSIDE})""", re.I)
 NO_ALT = re.compile(r"(?:\S+\s*){0,2}|.*\.png|No description has been provided.*")  # nbconvert's
-IN_SCRIPT = re.compile(r"""\b(?:import|from|src\s*=)\s*\(?['"`]((?:https?:)?//[^'"`]+)""")
-LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
-NOT_LOADED = {"canonical", "index", "search", "next", "prev", "author", "license"}
+LOADED = "script, img, iframe, source, link:not([rel=canonical])"
 
 
 def problems(
@@ -20,11 +18,11 @@ def problems(
     """One line for each thing that is missing from the folder `site`, or that comes from outside.
 
     Args:
-        pages: the pages that must be there, as paths below `site`.
+        pages: what must be there, as paths below `site`.
         figures: how many figures with caption each of these pages must have.
         claims: the page on which each claim must stand.
     """
-    found = [f"{name}: the page is missing" for name in pages if not (site / name).is_file()]
+    found = [f"{name} is missing" for name in pages if not (site / name).is_file()]
     soups = {
         path.relative_to(site).as_posix(): BeautifulSoup(path.read_bytes(), "html.parser")
         for path in sorted(site.rglob("*.html"))
@@ -51,10 +49,8 @@ def problems(
             if soup is None or not (soup.find(id=wanted) or soup.find("a", href=wanted)):
                 found.append(f"{place}: the claim {claim} is missing")
     for style in sorted(site.rglob("*.css")):
-        for address in IN_STYLE.findall(style.read_text(encoding="utf-8", errors="replace")):
+        for address in IN_SOURCE.findall(style.read_text(encoding="utf-8", errors="replace")):
             found.append(f"{style.relative_to(site).as_posix()}: loads {address}")
-    if not (site / "searchindex.js").is_file():
-        found.append("searchindex.js: the index for the search is missing")
     return found
 
 
@@ -82,18 +78,11 @@ def broken_links(site: Path, name: str, soup: BeautifulSoup, ids: dict[str, set]
 
 def from_outside(soup: BeautifulSoup) -> list[str]:
     """What a page loads from another host; links that a reader may follow are not loaded."""
-    found = []
-    for name, attribute in LOADED.items():
-        for tag in soup.find_all(name):
-            address = tag.get(attribute) or ""
-            if name == "link" and NOT_LOADED & set(tag.get("rel") or []):
-                continue
-            if OUTSIDE.match(address):
-                found.append(f"loads {address}")
-    for tag in soup.find_all(["style", "script"]):
-        pattern = IN_STYLE if tag.name == "style" else IN_SCRIPT
-        found += [f"loads {address}" for address in pattern.findall(tag.string or "")]
-    return found
+    found = [tag.get("src") or tag.get("href") or "" for tag in soup.select(LOADED)]
+    found = [address for address in found if re.match(OUTSIDE, address, re.I)]
+    for tag in soup.select("style, script"):
+        found += IN_SOURCE.findall(tag.string or "")
+    return [f"loads {address}" for address in found]
 
 
 def without_alt(soup: BeautifulSoup) -> list[str]:

@@ -8,6 +8,8 @@ Exercises, references and cells tagged `skip` are left out.
 
 import html
 import re
+from base64 import b64decode
+from hashlib import sha256
 from pathlib import Path
 
 from nbconvert import SlidesExporter
@@ -15,7 +17,7 @@ from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
 from course_utils import claims, laboratory
-from tools.book.cells import CAPTION, MATH, mathml, show_as_html
+from tools.book.cells import CAPTION, MATH, mathml, show_as_html, title
 from tools.environment import ROOT
 
 PAGE_LINK = re.compile(r"\]\(([\w/]+)\.(?:md|ipynb)(?=[)#])")  # to a page beside the lecture
@@ -88,8 +90,8 @@ def slides(notebook: NotebookNode) -> NotebookNode:
             cell = new_markdown_cell(part) if isinstance(part, str) else part
             cell.id, cell.metadata["slideshow"] = f"cell-{len(made)}", {"slide_type": kind}
             made.append(cell)
-    title = notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
-    return from_dict(notebook | {"cells": made, "metadata": notebook.metadata | {"title": title}})
+    metadata = notebook.metadata | {"title": title(notebook)}
+    return from_dict(notebook | {"cells": made, "metadata": metadata})
 
 
 def prepared(cell: NotebookNode) -> NotebookNode:
@@ -101,8 +103,8 @@ def prepared(cell: NotebookNode) -> NotebookNode:
         # nbconvert has no alt texts for pictures
         if png := output.get("data", {}).get("image/png"):
             alt = html.escape(cell.metadata["mystnb"]["image"]["alt"])
-            source = "data:image/png;base64," + png.replace("\n", "")
-            output.data = {"text/html": f'<img src="{source}" alt="{alt}">'}
+            name = sha256(b64decode(png)).hexdigest()  # as MyST-NB calls it, which has it on a page
+            output.data = {"text/html": f'<img src="../_images/{name}.png" alt="{alt}">'}
     return cell
 
 
