@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from bs4 import BeautifulSoup
 
 OUTSIDE = r"""(?:https?:)?//[^'"`)\s]+"""
-IN_SOURCE = re.compile(rf"""(?:url\(|\bimport|\bfrom|\bsrc\s*=)\s*\(?['"`]?({OUTSIDE})""", re.I)
+IN_SOURCE = rf"""(?i)(?:url\(\s*['"]?|\b(?:import|from|src\s*=)\s*\(?['"`])({OUTSIDE})"""
 NO_ALT = re.compile(r"(?:\S+\s*){0,2}|.*\.png|No description has been provided.*")  # nbconvert's
 LOADED = "script, img, iframe, source, link:not([rel=canonical])"
 
@@ -49,7 +49,7 @@ def problems(
             if soup is None or not (soup.find(id=wanted) or soup.find("a", href=wanted)):
                 found.append(f"{place}: the claim {claim} is missing")
     for style in sorted(site.rglob("*.css")):
-        for address in IN_SOURCE.findall(style.read_text(encoding="utf-8", errors="replace")):
+        for address in re.findall(IN_SOURCE, style.read_text(encoding="utf-8", errors="replace")):
             found.append(f"{style.relative_to(site).as_posix()}: loads {address}")
     return found
 
@@ -81,7 +81,7 @@ def from_outside(soup: BeautifulSoup) -> list[str]:
     found = [tag.get("src") or tag.get("href") or "" for tag in soup.select(LOADED)]
     found = [address for address in found if re.match(OUTSIDE, address, re.I)]
     for tag in soup.select("style, script"):
-        found += IN_SOURCE.findall(tag.string or "")
+        found += re.findall(IN_SOURCE, tag.string or "")
     return [f"loads {address}" for address in found]
 
 
