@@ -94,13 +94,12 @@ def read_by_hand(path: Path) -> dict[str, dict]:
 
 
 def read_overrides(path: Path) -> dict[str, float]:
-    """The marks that a teacher set in grades.csv, in the column for it or in place of ours."""
+    """The marks that a teacher set in grades.csv: in the column for it, or else in place of ours."""
     found = {}
     for row in read(path, COLUMNS, ("marks", "tests", "by_hand", "override")):
-        marks, override = row["marks"], row["override"]
-        ours = (row["tests"] or 0) + (row["by_hand"] or 0) if override is None else override
-        if marks not in (None, ours) and row["tests"] is not None:
-            override = marks
+        override, ours = row["override"], (row["tests"] or 0) + (row["by_hand"] or 0)
+        if override is None and row["tests"] is not None and row["marks"] != ours:
+            override = row["marks"]
         if override is not None:
             found[row["row"]] = override
     return found
