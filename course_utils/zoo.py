@@ -193,6 +193,6 @@ def read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]:
     recipe = checkpoints()[name]
     state, record = checkpoint.read(name, folder or CHECKPOINTS, architecture=recipe.architecture,
                                     advice=f"Install the course anew, or train it: {how}")
-    networks = [recipe.build(copy).eval() for copy in range(recipe.copies)]
+    networks = [recipe.build(copy).float().eval() for copy in range(recipe.copies)]
     together(networks).load_state_dict(state)
     return networks, record

@@ -10,6 +10,7 @@ import torch
 
 from course_utils import checkpoint, data, zoo
 from course_utils.attacks import fgsm, pgd
+from course_utils.lipschitz import operator_norm
 from course_utils.losses import noise_loss
 from course_utils.models import fully_connected, linear_layers
 from course_utils.published import szegedy_models
@@ -459,3 +460,20 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, few_digits, mo
     (found,), again = zoo.read("FC10(1)", tmp_path)
     assert same(found, old) and again == record
     assert not list(tmp_path.glob("unfinished*"))
+
+
+def test_another_default_dtype_changes_no_shipped_network():
+    """As where somebody set torch.set_default_dtype(torch.float64) for code of their own."""
+    images, labels = (part[:100] for part in data.load_mnist("test"))
+    before = error_rate(load_model("FC10(1)"), images, labels)
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = load_model("FC10(1)")
+        assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
+        assert error_rate(model, images, labels) == before
+        (layer,) = linear_layers(model)
+        bounds = operator_norm(layer)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    exact = torch.linalg.matrix_norm(layer.weight.double(), 2).item()
+    assert bounds.lower <= exact <= bounds.upper <= 1.001 * exact
