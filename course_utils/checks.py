@@ -113,11 +113,10 @@ def check_generator(generator: torch.Generator | None) -> None:
         raise TypeError(f"generator: got {kind}, expected a torch.Generator or None")
 
 
-def check_attack(model, images, labels, *, name="labels", bounds=(0, 1), batch_size=None, **sizes):
+def check_attack(model, images, labels, *, name="labels", bounds=(0, 1), **sizes) -> None:
     """Raise unless these are a model, images within the bounds, their labels and steps' sizes."""
     check_model(model)
     check_bounds(bounds)
     check_images(images, bounds=bounds)
     check_labels(labels, images, name=name)
     check_sizes(**sizes)
-    check_counts(batch_size=1 if batch_size is None else batch_size)

@@ -6,6 +6,7 @@ Whatever is asked goes through `ask`, and in batches that fit the device.
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 
 import torch
@@ -45,32 +46,30 @@ def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
         rows = rows[taken:]
 
 
-def in_batches(function: Callable, *tensors: Tensor, batch_size: int | None = None,
-               copies: int = WITH_GRADIENT) -> tuple[Tensor, ...]:
-    """Call a function on batches of the tensors' rows, and put its tensors together again.
+def in_batches(
+    function: Callable, *tensors: Tensor, batch_size: int | None = None, copies: int = WITH_GRADIENT
+) -> Tensor | tuple[Tensor, ...]:
+    """Call a function on batches of the tensors' rows, and put its results together again.
 
     Args:
-        function: gives a tuple of tensors, one row for each that it gets.
+        function: gives a tensor, or a tuple of tensors, one row for each that it gets.
         tensors: of N rows each; the first are the images.
         batch_size: rows at once. None for as many as fit, each taking `copies` times an image's
             size of the device's free memory, and half of that whenever it does not suffice.
     """
-    images, found, size = tensors[0], [], batch_size
-    if size is None:
-        each = copies * images[0].numel() * images.element_size()
-        size = max(1, free_memory(images.device) // each)
+    images, found = tensors[0], []
+    checks.check_counts(batch_size=1 if batch_size is None else batch_size)
+    size = batch_size or max(1, free_memory(images.device) // (copies * images[:1].nbytes))
     while len(tensors[0]):
         some = [next(batches(tensor, size)) for tensor in tensors]
-        count = len(some[0])
         try:
             found.append(function(*some))
+            tensors = [tensor[len(some[0]) :] for tensor in tensors]
         except RuntimeError as error:
-            if batch_size or count == 1 or not out_of_memory(error):
+            if batch_size or len(some[0]) == 1 or not out_of_memory(error):
                 raise
-            size = count // 2
-        else:
-            tensors = [tensor[count:] for tensor in tensors]
-    return tuple(map(torch.cat, zip(*found)))
+            size = len(some[0]) // 2
+    return torch.cat(found) if isinstance(found[0], Tensor) else (*map(torch.cat, zip(*found)),)
 
 
 def ask(model: nn.Module, images: Tensor) -> Tensor:
@@ -99,10 +98,9 @@ def logits_of(model: nn.Module, images: Tensor, *, batch_size: int | None = None
     """
     checks.check_model(model)
     checks.check_images(images, bounds=checks.EVERYWHERE)
-    checks.check_counts(batch_size=1 if batch_size is None else batch_size)
+    options = {"batch_size": batch_size, "copies": WITHOUT_GRADIENT}
     with eval_mode(model), torch.no_grad():
-        options = {"batch_size": batch_size, "copies": WITHOUT_GRADIENT}
-        return in_batches(lambda some: (ask(model, some),), images.detach(), **options)[0]
+        return in_batches(partial(ask, model), images.detach(), **options)
 
 
 def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:
@@ -144,18 +142,18 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     return margin(logits, labels) / (first - third + 1e-12)
 
 
-def loss_and_gradient(model: nn.Module, images: Tensor, labels: Tensor, *,
-                      loss: Callable[[Tensor, Tensor], Tensor] = log_odds) -> tuple[Tensor, Tensor]:
-    """Return a loss at each image, and its gradient in the pixels.
+def loss_and_gradient(
+    model: nn.Module, images: Tensor, labels: Tensor, *, loss: Callable = log_odds
+) -> tuple[Tensor, Tensor]:
+    """Return a loss at each image (N,), and its gradient in the pixels (N, ...), both detached.
 
     Args:
         model: in the mode in which it is to be asked; `eval_mode` sees to that.
-        images: float32 or float64 (N, ...), on the model's device; all at once.
-        labels: int64 (N,).
-        loss: from logits (N, k) and labels to (N,), by default `log_odds`.
+        images, labels: float32 or float64 (N, ...), on the model's device; int64 (N,). All at once.
+        loss: from logits (N, k) and labels to (N,).
 
-    Both, float (N,) and (N, ...), come detached. Raises ValueError where the model does not take
-    the images, has no class of a label, or gives logits or gradients that are not finite.
+    Raises ValueError where the model does not take the images, has no class of a label, or gives
+    logits or gradients that are not finite.
     """
     with torch.inference_mode(False), torch.enable_grad():
         # Copies: inference mode's own tensors do not take part in gradients.
@@ -169,13 +167,14 @@ def loss_and_gradient(model: nn.Module, images: Tensor, labels: Tensor, *,
     return value.detach(), gradient
 
 
-def gradient_in(images: Tensor, logits: Tensor, output: Tensor,
-                weights: Tensor | None = None) -> Tensor:
-    """Return the gradient of `output`, computed from a model's logits, in the images."""
+def gradient_in(images: Tensor, logits: Tensor, output: Tensor, weights=None) -> Tensor:
+    """Return the gradient of `output`, computed from a model's logits, in the images.
+
+    weights: of each entry of `output`, where that is no scalar.
+    """
     if not logits.requires_grad:
         raise ValueError("model: its logits carry no gradient back to the images")
-    return torch.autograd.grad(output, images, weights, allow_unused=True,
-                               materialize_grads=True)[0]
+    return torch.autograd.grad(output, images, weights, materialize_grads=True)[0]
 
 
 def per_image(values: Tensor, images: Tensor) -> Tensor:

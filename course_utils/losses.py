@@ -1,10 +1,11 @@
 """What a network is trained to make small: for `course_utils.training.fit`.
 
 Each loss takes (model, images, labels) and gives one number, the mean over the images,
-differentiable in the parameters. Their arguments, where nothing else is said: a model that gives
-logits (N, classes); images, float32 or float64 (N, ...) within the bounds, on its device; labels,
-int64 (N,); and alpha, the share of the unperturbed images' loss, 0 to 1. Arguments that are not
-as described are a TypeError or a ValueError.
+differentiable in the parameters. Their arguments, where nothing else is said: a model (nn.Module)
+that gives logits (N, classes); images, float32 or float64 (N, ...) within the bounds, on its
+device; labels, int64 (N,); alpha, the share of the unperturbed images' loss, 0 to 1; a generator
+(torch.Generator) of what is drawn, None for PyTorch's own, which `fit` seeds. Arguments that are
+not as described are a TypeError or a ValueError.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.attacks.fgsm import fast_step
 from course_utils.checks import check_attack, check_counts, check_generator, check_share
 from course_utils.inference import loss_and_gradient
 from course_utils.models import eval_mode, linear_layers
@@ -40,12 +40,12 @@ def weight_decay_term(model: nn.Module, weight_decay: float | Sequence[float]) -
     return sum(terms, start=next(model.parameters()).new_zeros(()))
 
 
-def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(model, images, labels) -> Tensor:
     """Return J, the mean over the images of -log of the softmax's probability of the label."""
     return F.cross_entropy(model(images), labels)
 
 
-def binary_cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def binary_cross_entropy(model, images, labels) -> Tensor:
     """Return the cross-entropies of each class as a yes or no of its own, added up.
 
     The mean over the images; p_k is the sigmoid of the model's logit k. The loss of `RBF`.
@@ -55,8 +55,7 @@ def binary_cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Te
     return F.binary_cross_entropy_with_logits(logits, truth, reduction="sum") / len(labels)
 
 
-def adversarial_loss(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float,
-                     alpha: float = 0.5, bounds: tuple[float, float] = (0, 1)) -> Tensor:
+def adversarial_loss(model, images, labels, *, eps, alpha=0.5, bounds=(0, 1)) -> Tensor:
     """Return alpha J(x, y) + (1 - alpha) J(x + eps sign(grad_x J(x, y)), y), J `cross_entropy`.
 
     The perturbation counts as fixed: no gradient passes through its sign, which has none. It is
@@ -69,15 +68,22 @@ def adversarial_loss(model: nn.Module, images: Tensor, labels: Tensor, *, eps: f
 
     Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
     """
-    check_share(alpha=alpha)
     check_attack(model, images, labels, bounds=bounds, eps=eps)
-    with eval_mode(model):
-        perturbed = fast_step(model, images, labels, eps=eps, bounds=bounds)
-    return _mixed_loss(model, images, perturbed, labels, alpha)
+    signs = _slopes(model, images, labels).sign()
+    return _mixed_loss(model, images, (images + eps * signs).clamp(*bounds), labels, alpha)
 
 
-def minmax_loss(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: float,
-                steps: int, alpha: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+def noise_loss(model, images, labels, *, eps, alpha=0.5, bounds=(0, 1), generator=None) -> Tensor:
+    """Return the control of `adversarial_loss`: +eps or -eps, equally likely, for each pixel.
+
+    Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
+    """
+    check_attack(model, images, labels, bounds=bounds, eps=eps)
+    signs = 2 * torch.randint(2, images.shape, **_lot(generator, images)).to(images) - 1
+    return _mixed_loss(model, images, (images + eps * signs).clamp(*bounds), labels, alpha)
+
+
+def minmax_loss(model, images, labels, *, eps, step, steps, alpha=0.0, generator=None) -> Tensor:
     """Return alpha J(x, y) + (1 - alpha) J(x', y), x' the worst point that a few steps find.
 
     The inner maximum of Madry et al.'s min-max problem, as cheap as it may be: signed steps from
@@ -87,51 +93,38 @@ def minmax_loss(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float,
     Args:
         eps: how far a pixel may move, in pixel units, at least 0; the box [0, 1] binds as well.
         step: how far in one step, at least 0; steps: how many.
-        generator: of the start; None for PyTorch's own, which `fit` seeds.
 
     Source: Madry et al. 2018 (arXiv:1706.06083), equation 2.1 and section 5; Wong, Rice and
     Kolter 2020 (arXiv:2001.03994), algorithm 3.
     """
-    check_share(alpha=alpha)
     check_attack(model, images, labels, eps=eps, step=step)
+    check_share(alpha=alpha)
     check_counts(steps=steps)
-    check_generator(generator)
-    lowest, highest = (images - eps).clamp_min(0), (images + eps).clamp_max(1)
-    device = images.device if generator is None else generator.device
-    start = torch.rand(images.shape, generator=generator, device=device, dtype=images.dtype)
-    points = torch.clamp(images + eps * (2 * start.to(images) - 1), lowest, highest)
-    with eval_mode(model):
-        for _ in range(steps):
-            gradient = loss_and_gradient(model, points, labels)[1]
-            points = torch.clamp(points + step * gradient.sign(), lowest, highest)
+    box = (images - eps).clamp_min(0), (images + eps).clamp_max(1)
+    start = torch.rand(images.shape, dtype=images.dtype, **_lot(generator, images)).to(images)
+    points = (images + eps * (2 * start - 1)).clamp(*box)
+    for _ in range(steps):
+        points = (points + step * _slopes(model, points, labels).sign()).clamp(*box)
     if alpha:
         return _mixed_loss(model, images, points, labels, alpha)
     return F.cross_entropy(model(points), labels)
 
 
-def noise_loss(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, alpha: float = 0.5,
-               bounds: tuple[float, float] = (0, 1),
-               generator: torch.Generator | None = None) -> Tensor:
-    """Return `adversarial_loss`, of arguments as there, with +eps or -eps drawn for each pixel.
+def _slopes(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    with eval_mode(model):
+        return loss_and_gradient(model, images, labels)[1]
 
-    Its control. `generator` is that of the signs, both equally likely; None for PyTorch's own,
-    which `fit` seeds.
 
-    Source: Goodfellow, Shlens and Szegedy 2014 (arXiv:1412.6572), section 6.
-    """
-    check_share(alpha=alpha)
-    check_attack(model, images, labels, bounds=bounds, eps=eps)
+def _lot(generator: torch.Generator | None, images: Tensor) -> dict[str, object]:
+    """Return where random numbers for the images come from, as PyTorch's functions take it."""
     check_generator(generator)
-    device = images.device if generator is None else generator.device
-    signs = torch.randint(2, images.shape, generator=generator, device=device)
-    perturbed = (images + eps * (2 * signs.to(images) - 1)).clamp(*bounds)
-    return _mixed_loss(model, images, perturbed, labels, alpha)
+    return {"generator": generator, "device": generator.device if generator else images.device}
 
 
-def _mixed_loss(model: nn.Module, images: Tensor, perturbed: Tensor, labels: Tensor,
-                alpha: float) -> Tensor:
+def _mixed_loss(model, images, moved, labels, alpha: float) -> Tensor:
+    """Return alpha times the loss at the images and 1 - alpha times that at the moved ones."""
+    check_share(alpha=alpha)
     # In one pass: two would cost more.
-    logits = model(torch.cat([images, perturbed]))
-    losses = F.cross_entropy(logits, labels.repeat(2), reduction="none")
-    plain, moved = losses.view(2, -1).mean(1)
-    return alpha * plain + (1 - alpha) * moved
+    losses = F.cross_entropy(model(torch.cat([images, moved])), labels.repeat(2), reduction="none")
+    plain, perturbed = losses.view(2, -1).mean(1)
+    return alpha * plain + (1 - alpha) * perturbed

@@ -11,6 +11,7 @@ then a problem with one constraint, and is solved as such, by sequential quadrat
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -59,9 +60,17 @@ def distortion(perturbation: Tensor) -> Tensor:
     return perturbation.flatten(1).square().mean(1).sqrt()
 
 
-def lbfgs_attack(model: nn.Module, images: Tensor, targets: Tensor, *, max_steps: int = 100,
-                 starts: int = 1, seed: int = 0, batch_size: int | None = None,
-                 progress: bool = False) -> AttackResult:
+def lbfgs_attack(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    max_steps: int = 100,
+    starts: int = 1,
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> AttackResult:
     """Find, for each image, a small r such that the model gives x + r the target label.
 
     Two stages, both on 1/2 ||r||^2 + w * loss with w = 1 / (2 c), both by L-BFGS steps that
@@ -76,22 +85,20 @@ def lbfgs_attack(model: nn.Module, images: Tensor, targets: Tensor, *, max_steps
        the multiplier of that condition, found by Newton's method.
 
     Args:
-        model: gives logits (N, k) for images (N, ...). Its mode and gradients are left alone.
-        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
+        model, images: as in `fgsm`, the pixels in [0, 1].
         targets: int64 (N,), the label wanted for each image.
         max_steps: of either stage, for an image and a start.
         starts: how often to start: first from the image, then from it with Gaussian noise as large
             as its r; the smallest r is kept. For networks on which one way may end too early.
-        seed: of that noise.
+        seed: of that noise. progress: show a bar?
         batch_size: images that advance together; None for as many as fit the device's memory. One
             that is done goes on while few of them are: r may vary with its company by a percent.
-        progress: show a bar.
 
     Returns an AttackResult, detached. An image that already has its target comes back as it is, at
     no evaluations; so does one for which nothing was found, with success False. Raises TypeError
     or ValueError where an argument is not as described, or the model's logits are not finite.
     """
-    check_attack(model, images, targets, name="targets", batch_size=batch_size)
+    check_attack(model, images, targets, name="targets")
     check_counts(max_steps=max_steps, starts=starts)
     with inference.differentiable(model) as model:
         # Copies: inference mode's own tensors do not take part in gradients.
@@ -103,19 +110,15 @@ def lbfgs_attack(model: nn.Module, images: Tensor, targets: Tensor, *, max_steps
         x, lot = images[todo], torch.Generator().manual_seed(seed)
         least, total = torch.zeros_like(x.flatten(1)[:, 0]), len(todo) * starts
         with tqdm(total=total, desc="L-BFGS attack", unit="image", disable=not progress) as bar:
-
-            def attack(*some: Tensor) -> tuple[Tensor, Tensor]:
-                found = _smallest_perturbation(model, *some, max_steps)
-                bar.update(len(some[0]))
-                return found
-
+            attack = partial(_smallest_perturbation, model, max_steps, bar)
             for again in range(starts) if len(todo) else ():
                 start = torch.zeros_like(x)
                 if again:
                     noise = torch.randn(x.shape, generator=lot).to(x)
                     start = (x + inference.per_image(least, x) * noise).clamp(0, 1) - x
-                r, spent = inference.in_batches(attack, x, targets[todo], logits[todo], start,
-                                                batch_size=batch_size)
+                r, spent = inference.in_batches(
+                    attack, x, targets[todo], logits[todo], start, batch_size=batch_size
+                )
                 evaluations[todo] += spent
                 better = r.flatten(1).any(1) & ((distortion(r) < least) | (least == 0))
                 least = torch.where(better, distortion(r), least)
@@ -125,8 +128,7 @@ def lbfgs_attack(model: nn.Module, images: Tensor, targets: Tensor, *, max_steps
     return AttackResult(adversarial, r, distortion(r), success, evaluations)
 
 
-def _smallest_perturbation(model: nn.Module, images: Tensor, targets: Tensor, logits: Tensor,
-                           start: Tensor, max_steps: int) -> tuple[Tensor, Tensor]:
+def _smallest_perturbation(model, max_steps, bar, images, targets, logits, start):
     """Return r like `images`, zero where nothing was found, and the evaluations it took."""
     best, evaluations = torch.zeros_like(images.flatten(1)), torch.zeros_like(targets)
     weight = reach = torch.zeros_like(best[:, 0])
@@ -149,6 +151,7 @@ def _smallest_perturbation(model: nn.Module, images: Tensor, targets: Tensor, lo
             if not len(search.row):
                 break
         evaluations[rows] += 1  # the one with which the stage began
+    bar.update(len(images))
     return best.view_as(images), evaluations
 
 
@@ -228,10 +231,7 @@ class _Search:
         newton = (self.loss + self.depth - gr) / gg.clamp_min(1e-30)
         self.weight = newton.clamp(self.weight / JUMP, JUMP * self.weight)
         self.price = torch.maximum(CHEAPER * self.price, PRICE * self.weight)
-
-        def merit(size: Tensor, loss: Tensor) -> Tensor:
-            return 0.5 * size + self.price * (loss + self.depth).clamp_min(0)
-
+        merit = lambda size, loss: 0.5 * size + self.price * (loss + self.depth).clamp_min(0)
         trial, size, margin, loss = self.try_step(model.direction(self.weight), merit)
         # Behind the boundary by a tenth of what is aimed at, at the least.
         record = (margin < -0.1 * self.depth) & (size < self.least)
@@ -251,15 +251,15 @@ class _Search:
         moved = torch.add(r, slope, alpha=-1e6, out=slope).clamp_(self.lowest, self.highest)
         return InverseHessian(self.memory, self.weight, torch.ne(moved, r, out=moved), self.state)
 
-    def try_step(self, direction: Tensor, merit: Callable[[Tensor, Tensor], Tensor],
-                 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def try_step(self, direction: Tensor, merit: Callable) -> tuple[Tensor, ...]:
         """Step into the box; stay, with a shorter step next time, where merit(size, loss) rises.
 
         A step that is refused still teaches the memory something. Returns the trial r, its size
         ||r||^2, its margin and its loss.
         """
-        trial = torch.addcmul(self.state[:, 0], self.scale[:, None], direction,
-                              out=self.trial[:, 0]).clamp_(self.lowest, self.highest)
+        trial = self.trial[:, 0]
+        torch.addcmul(self.state[:, 0], self.scale[:, None], direction, out=trial)
+        trial.clamp_(self.lowest, self.highest)
         margin, loss = self.evaluate(self.trial)
         finite = self.trial[:, 1].sum(1).isfinite() & loss.isfinite()
         self.trial[~finite] = self.state[~finite]

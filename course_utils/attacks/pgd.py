@@ -5,24 +5,34 @@ from torch import Tensor, nn
 
 from course_utils import inference
 from course_utils.checks import check_attack, check_choice, check_counts, check_generator
-from course_utils.inference import per_image
+from course_utils.inference import in_batches, loss_and_gradient, per_image
 
 # The log-odds rise and fall with the cross-entropy.
 LOSSES = {"cross_entropy": inference.log_odds, "dlr": inference.dlr}
 
 
-def pgd(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: float,
-        steps: int = 40, loss: str = "cross_entropy", norm: str = "linf",
-        generator: torch.Generator | None = None, bounds: tuple[float, float] = (0, 1),
-        targeted: bool = False, batch_size: int | None = None) -> Tensor:
+def pgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    step: float,
+    steps: int = 40,
+    loss: str = "cross_entropy",
+    norm: str = "linf",
+    generator: torch.Generator | None = None,
+    bounds: tuple[float, float] = (0, 1),
+    targeted: bool = False,
+    batch_size: int | None = None,
+) -> Tensor:
     """Climb the loss by `steps` steps, each brought back to within eps of the images.
 
     Of all points met on the way, an image's last one included, the one of the highest loss comes
     back. One step of size eps from the images is `fgsm`, where that raises the loss.
 
     Args:
-        model, images, labels, bounds, targeted, batch_size: as in `fgsm`; with `targeted` it
-            descends.
+        model, images, labels, bounds, targeted (it descends), batch_size: as in `fgsm`.
         eps: how far the images may move at most, at least 0: with norm "linf" any pixel, in pixel
             units; with "l2" all of them together, as ||r||_2, which is eps / sqrt(pixels) in
             distortion.
@@ -33,59 +43,51 @@ def pgd(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step: f
         norm: "linf", where a step goes along the gradient's sign, or "l2", along the gradient.
         generator: of a random start, uniform within eps of the images; None starts at the images.
 
-    Returns images (N, ...), detached, within the bounds and within eps of those that came. Raises
-    TypeError or ValueError where an argument is not as described above, or the model gives logits
-    or slopes that are not finite.
+    Returns images (N, ...), detached, within the bounds and within eps of those that came; errors
+    as of `fgsm`.
 
     Source: Madry et al. 2017 (arXiv:1706.06083), section 2.1; Kurakin, Goodfellow and Bengio
     2016 (arXiv:1607.02533), section 2.2, without the random start; the loss "dlr", Croce and
     Hein 2020 (arXiv:2003.01690), section 4.
     """
-    check_attack(model, images, labels, bounds=bounds, batch_size=batch_size, eps=eps, step=step)
+    check_attack(model, images, labels, bounds=bounds, eps=eps, step=step)
     check_counts(steps=steps)
     check_choice(LOSSES, loss=loss)
     check_choice(("linf", "l2"), norm=norm)
     check_generator(generator)
     uphill = -1 if targeted else 1
+    height = lambda logits, labels: uphill * LOSSES[loss](logits, labels)
+    within = lambda images, shift: (images + _cut(shift, eps, norm)).clamp(*bounds)
 
-    def height(logits: Tensor, labels: Tensor) -> Tensor:
-        return uphill * LOSSES[loss](logits, labels)
+    def climb(images: Tensor, labels: Tensor, shift: Tensor) -> Tensor:
+        points = best = within(images, shift)
+        most = torch.full_like(images.flatten(1)[:, 0], -torch.inf)
+        for _ in range(steps):
+            value, slope = loss_and_gradient(model, points, labels, loss=height)
+            best, most = _higher(points, value, best, most)
+            points = within(images, points - images + step * _direction(slope, norm))
+        with torch.no_grad():
+            value = height(inference.ask(model, points), labels)
+        return _higher(points, value, best, most)[0]
 
-    def climb(images: Tensor, labels: Tensor, shift: Tensor) -> tuple[Tensor]:
-        points = _inside(images, shift, eps, norm, bounds)
-        best, most = points, torch.full_like(images.flatten(1)[:, 0], -torch.inf)
-        for taken in range(steps + 1):
-            if taken < steps:
-                value, gradient = inference.loss_and_gradient(model, points, labels, loss=height)
-            else:
-                with torch.no_grad():
-                    value = height(inference.ask(model, points), labels)
-            best = torch.where(per_image(value > most, points), points, best)
-            most = torch.maximum(value, most)
-            if taken < steps:
-                shift = points - images + step * _direction(gradient, norm)
-                points = _inside(images, shift, eps, norm, bounds)
-        return (best,)
-
-    images, labels = images.detach(), labels.to(images.device)
-    start = (torch.zeros_like(images) if generator is None
-             else eps * _random_shift(images, generator, norm))
+    images, labels, start = images.detach(), labels.to(images.device), torch.zeros_like(images)
+    if generator is not None:
+        start = eps * _random_shift(images, generator, norm)
     with inference.differentiable(model) as model:
-        return inference.in_batches(climb, images, labels, start, batch_size=batch_size)[0]
+        return in_batches(climb, images, labels, start, batch_size=batch_size)
 
 
-def _inside(images: Tensor, shift: Tensor, eps: float, norm: str,
-            bounds: tuple[float, float]) -> Tensor:
-    """Return images + shift, the shift cut down to eps, the pixels to their bounds.
+def _higher(points: Tensor, value: Tensor, best: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the points of the higher value, image by image, and that value."""
+    return torch.where(per_image(value > most, points), points, best), torch.maximum(value, most)
 
-    The images lie within the bounds, so the second cut lengthens no shift.
-    """
+
+def _cut(shift: Tensor, eps: float, norm: str) -> Tensor:
+    """Return the shift, cut down to eps where it is longer."""
     if norm == "linf":
-        shift = shift.clamp(-eps, eps)
-    else:
-        size = torch.linalg.vector_norm(shift.flatten(1), dim=1)
-        shift = shift * per_image((eps / size.clamp_min(1e-30)).clamp_max(1), shift)
-    return (images + shift).clamp(*bounds)
+        return shift.clamp(-eps, eps)
+    size = torch.linalg.vector_norm(shift.flatten(1), dim=1)
+    return shift * per_image((eps / size.clamp_min(1e-30)).clamp_max(1), shift)
 
 
 def _direction(gradient: Tensor, norm: str) -> Tensor:
@@ -96,11 +98,9 @@ def _direction(gradient: Tensor, norm: str) -> Tensor:
 
 def _random_shift(images: Tensor, generator: torch.Generator, norm: str) -> Tensor:
     """Return shifts like the images, uniform in the norm's ball of radius 1."""
-
-    def draw(function: object, *shape: int) -> Tensor:
-        return function(shape, generator=generator, device=generator.device).to(images)
-
+    place = {"generator": generator, "device": generator.device}
     if norm == "linf":
-        return 2 * draw(torch.rand, *images.shape) - 1
-    radius = draw(torch.rand, len(images)) ** (1 / images[0].numel())
-    return _direction(draw(torch.randn, *images.shape), norm) * per_image(radius, images)
+        return 2 * torch.rand(images.shape, **place).to(images) - 1
+    radius = torch.rand(len(images), **place).to(images) ** (1 / images[0].numel())
+    way = _direction(torch.randn(images.shape, **place).to(images), norm)
+    return way * per_image(radius, images)
