@@ -10,8 +10,7 @@ import torch
 SHOWN = 6  # numbers of a tensor in a message
 
 
-def same(got, expected, what: str, *, cause: str, rtol: float = 1e-4, atol: float = 1e-6,
-         tensor: bool = False) -> None:
+def same(got, expected, what: str, *, cause: str, rtol=1e-4, atol=1e-6, tensor=False) -> None:
     """Raise AssertionError unless `got` is `expected`, up to rounding.
 
     got: what a student's function returned; expected: a tensor, array or number. Both may be of
@@ -32,10 +31,10 @@ def same(got, expected, what: str, *, cause: str, rtol: float = 1e-4, atol: floa
             return
         problem = f"expected {_text(want)}, got {_text(have)}"
         if want.ndim:
-            at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            problem += (f": {int(wrong.sum())} of {want.size} numbers differ; at "
-                        f"{''.join(f'[{i}]' for i in at)} {_number(want[at])} was expected and "
-                        f"{_number(have[at])} came")
+            at = tuple(np.argwhere(wrong)[0].tolist())
+            problem += f": {int(wrong.sum())} of {want.size} numbers differ; at "
+            problem += "".join(f"[{i}]" for i in at)
+            problem += f" {_number(want[at])} was expected and {_number(have[at])} came"
     end = "" if cause.endswith((".", "?")) else "."
     raise AssertionError(f"{what}: {problem}. Likely cause: {cause}{end}")
 

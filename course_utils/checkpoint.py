@@ -22,9 +22,8 @@ def path_of(name: str, folder: Path) -> Path:
     return folder / (plain.replace(" ", "-") + ".safetensors")
 
 
-def read(name: str, folder: Path, *, architecture: dict,
-         advice: str) -> tuple[dict[str, Tensor], dict]:
-    """Return a checkpoint's state dict and its record, which must be of this architecture.
+def read(name: str, folder: Path, *, architecture: dict, advice: str) -> tuple[dict, dict]:
+    """Return a checkpoint's state (name to tensor) and its record, of this architecture.
 
     Raises RuntimeError, which ends with the advice, where the file is missing, damaged or of
     another network.
@@ -42,8 +41,8 @@ def read(name: str, folder: Path, *, architecture: dict,
     if _sha256(content, digest) != digest:
         raise RuntimeError(f"{path}: damaged, its SHA-256 is not {digest}. {advice}")
     if (recorded, found) != (name, architecture):
-        raise RuntimeError(f"{path}: the record of {recorded!r} with {found}, "
-                           f"expected {name!r} with {architecture}. {advice}")
+        got, wanted = f"{recorded!r} with {found}", f"{name!r} with {architecture}"
+        raise RuntimeError(f"{path}: the record of {got}, expected {wanted}. {advice}")
     return safetensors.torch.load(content), record
 
 

@@ -3,8 +3,6 @@
 Errors count every image that some attack within eps changes, and those misread as they are.
 """
 
-from collections.abc import Sequence
-
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -29,8 +27,9 @@ def _asked(model, images, labels, **sizes: float) -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
-def misread(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, attack: str,
-            restarts: int = 3, seed: int = 0) -> Tensor:
+def misread(
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, attack: str, restarts=3, seed=0
+) -> Tensor:
     """Return which images (N,), bool, a model misreads under an attack within eps of each pixel.
 
     Args:
@@ -67,14 +66,15 @@ def misread(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, att
     return wrong
 
 
-def errors_within(model: nn.Module, images: Tensor, labels: Tensor, sizes: Sequence[float], *,
-                  attacks: Sequence[str] = STRONG, restarts: int = 3) -> pd.DataFrame:
+def errors_within(
+    model: nn.Module, images: Tensor, labels: Tensor, sizes, *, attacks=STRONG, restarts=3
+) -> pd.DataFrame:
     """Return the error in percent under each attack, a row an eps, and under the worst.
 
     "worst" counts an image from the smallest eps on at which one attack succeeds: whoever may
     move a pixel by .2 may move it by .1. A single attack's error may well fall as eps grows.
 
-    sizes: the eps, in pixel units, at least 0. attacks: of `ATTACKS`. The others: as in `misread`.
+    sizes: the eps, a list of numbers, in pixel units. attacks: of `ATTACKS`. Else as in `misread`.
     """
     rows, fallen = {}, torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for eps in sorted(sizes):

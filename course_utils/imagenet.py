@@ -57,10 +57,10 @@ def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
         number = int(name[-1])
         # skip_init leaves the reader's global random state alone.
         if window:
-            groups = 2 if number in (2, 4, 5) else 1
-            layer = nn.utils.skip_init(nn.Conv2d, inputs * groups, outputs, window[0],
-                                       groups=groups, stride=4 if number == 1 else 1,
-                                       padding={1: 0, 2: 2}.get(number, 1))
+            options = {"groups": 2 if number in (2, 4, 5) else 1, "stride": 4 if number == 1 else 1}
+            sizes = inputs * options["groups"], outputs, window[0]
+            options["padding"] = {1: 0, 2: 2}.get(number, 1)
+            layer = nn.utils.skip_init(nn.Conv2d, *sizes, **options)
         else:
             layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
         with torch.no_grad():

@@ -60,9 +60,9 @@ class Maxout(nn.Module):
 HIDDEN = {"sigmoid": nn.Sigmoid, "rectifier": nn.ReLU, "maxout": Maxout}
 
 
-def fully_connected(*widths: int, hidden: str = "sigmoid",
-                    dropout: tuple[float, float] = (0.0, 0.0), inputs: int = 28 * 28,
-                    seed: int = 0) -> nn.Sequential:
+def fully_connected(
+    *widths: int, hidden="sigmoid", dropout=(0.0, 0.0), inputs=28 * 28, seed=0
+) -> nn.Sequential:
     """Build a fully connected network, by default with sigmoid hidden layers, as the deck's.
 
     `fully_connected(100, 100, 10)` is FC100-100-10 and `fully_connected(10)` is FC10, a linear
@@ -107,12 +107,11 @@ def convolutional(*, seed: int = 0) -> nn.Sequential:
 
     Source: Wong and Kolter 2018 (arXiv:1711.00851), section 5.1.
     """
-    return _started(nn.Sequential(
-        nn.utils.skip_init(nn.Conv2d, 1, 16, 4, stride=2, padding=1), nn.ReLU(),
-        nn.utils.skip_init(nn.Conv2d, 16, 32, 4, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
-        nn.utils.skip_init(nn.Linear, 32 * 7 * 7, 100), nn.ReLU(),
-        nn.utils.skip_init(nn.Linear, 100, 10),
-    ), seed)
+    new = nn.utils.skip_init
+    layers = [new(nn.Conv2d, 1, 16, 4, stride=2, padding=1), nn.ReLU()]
+    layers += [new(nn.Conv2d, 16, 32, 4, stride=2, padding=1), nn.ReLU(), nn.Flatten()]
+    layers += [new(nn.Linear, 32 * 7 * 7, 100), nn.ReLU(), new(nn.Linear, 100, 10)]
+    return _started(nn.Sequential(*layers), seed)
 
 
 def _started(model: nn.Sequential, seed: int) -> nn.Sequential:

@@ -24,54 +24,63 @@ from course_utils.losses import binary_cross_entropy, cross_entropy, weight_deca
 from course_utils.models import RBF, eval_mode, fully_connected
 
 
-def fit(model: nn.Module, images: Tensor, labels: Tensor, *,
-        loss: Callable[[nn.Module, Tensor, Tensor], Tensor] = cross_entropy,
-        weight_decay: float | Sequence[float] = 0.0, lipschitz: float = 0.0, epochs: int = 20,
-        batch_size: int = 500, learning_rate: float = 0.005, seed: int = 0,
-        progress: bool = True) -> pd.DataFrame:
+def fit(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    loss: Callable = cross_entropy,
+    weight_decay: float | Sequence[float] = 0.0,
+    lipschitz: float = 0.0,
+    epochs: int = 20,
+    batch_size: int = 500,
+    learning_rate: float = 0.005,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
     """Train a network in place with Adam, the step falling linearly to zero.
 
     Ctrl-C, or any other error, leaves the model as it stood after the last whole epoch.
 
     Args:
         model: gives logits (N, classes).
-        images: float32 or float64 (N, ...) in [0, 1], on the model's device.
-        labels: (N,), int64.
+        images, labels: float32 or float64 (N, ...) in [0, 1], on the model's device; int64 (N,).
         loss: what to minimise besides the weight decay, from (model, images, labels) of a batch
-            to a scalar, such as `functools.partial(adversarial_loss, eps=0.25)`. It may give a
-            dict of further means beside the scalar, for the report.
+            to a scalar, such as `partial(adversarial_loss, eps=0.25)`, or to a scalar and a dict of
+            further means for the report.
         weight_decay: see `weight_decay_term`.
         lipschitz: times `course_utils.lipschitz.lipschitz_penalty`, at least 0.
         epochs, batch_size, learning_rate: of Adam; the rate is that of the first step.
-        seed: of the order in which the images are seen, of dropout, and of a loss's noise.
-        progress: whether to show a bar.
+        seed: of the order of the images, of dropout, and of a loss's noise. progress: show a bar?
 
     Returns one row an epoch: "epoch", "loss" (mean, while it was trained on, without the weight
     decay and the penalty) and, where the loss is `cross_entropy`, "error" (percent of the images
-    misclassified meanwhile).
-
-    Raises ValueError or TypeError where an argument is not as described, FloatingPointError where
-    the loss is no longer finite.
+    misclassified meanwhile). Raises ValueError or TypeError where an argument is not as described,
+    FloatingPointError where the loss is no longer finite.
     """
     check_attack(model, images, labels, lipschitz=lipschitz)
     check_counts(epochs=epochs, batch_size=batch_size)
     weight_decay_term(model, weight_decay)
     images, labels, vectors = images.detach(), labels.to(images.device), {}
+    loss = _cross_entropy_and_error if loss is cross_entropy else loss
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     steps = epochs * len([*batches(images, batch_size)])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     history, saved = [], copy_of_state(model)
     bar = tqdm(total=epochs, desc="training", unit="epoch", disable=not progress)
-    try:
-        # Dropout and noise draw from PyTorch's global state; the reader's is set aside meanwhile.
-        with seeded(seed, images.device), eval_mode(model, training=True):
+    # Dropout and noise draw from PyTorch's global state; the reader's is set aside meanwhile.
+    with bar, seeded(seed, images.device), eval_mode(model, training=True):
+        try:
             for epoch in range(1, epochs + 1):
                 totals = Counter()
                 order = torch.randperm(len(images), generator=generator).to(images.device)
                 for step, batch in enumerate(batches(order, batch_size), start=1):
                     optimizer.zero_grad()
-                    value, report = _loss_and_report(loss, model, images[batch], labels[batch])
+                    value = loss(model, images[batch], labels[batch])
+                    value, report = value if isinstance(value, tuple) else (value, {})
+                    for name, mean in {"loss": value, **report}.items():
+                        totals[name] += mean.item() * len(batch)
                     if lipschitz:
                         value = value + lipschitz * lipschitz_penalty(model, state=vectors)
                     value = value + weight_decay_term(model, weight_decay)
@@ -79,37 +88,41 @@ def fit(model: nn.Module, images: Tensor, labels: Tensor, *,
                     check_finite(value.item(), f"step {step} of epoch {epoch}", "learning_rate")
                     optimizer.step()
                     schedule.step()
-                    totals.update({name: m.item() * len(batch) for name, m in report.items()})
                 row = {name: total / len(images) for name, total in totals.items()}
                 history.append({"epoch": epoch, **row})
                 saved = copy_of_state(model)
                 bar.update()
                 bar.set_postfix_str(", ".join(f"{name} {mean:.4f}" for name, mean in row.items()))
-    except BaseException:
-        model.load_state_dict(saved)
-        raise
-    finally:
-        bar.close()
-        optimizer.zero_grad()
+        except BaseException:
+            model.load_state_dict(saved)
+            raise
+        finally:
+            optimizer.zero_grad()
     return pd.DataFrame(history)
 
 
-def _loss_and_report(loss: Callable, model: nn.Module, images: Tensor,
-                     labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return a batch's loss, and the means over it that the epoch's row is made of."""
-    if loss is cross_entropy:
-        logits = model(images)
-        value, wrong = F.cross_entropy(logits, labels), logits.detach().argmax(1) != labels
-        return value, {"loss": value.detach(), "error": 100 * wrong.float().mean()}
-    value = loss(model, images, labels)
-    value, report = value if isinstance(value, tuple) else (value, {})
-    return value, {"loss": value.detach(), **report}
+def _cross_entropy_and_error(model, images, labels) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return `cross_entropy` and, for the report, the percentage of the images misclassified."""
+    logits = model(images)
+    wrong = logits.detach().argmax(1) != labels
+    return F.cross_entropy(logits, labels), {"error": 100 * wrong.float().mean()}
 
 
-def fit_sparse_features(model: nn.Module, images: Tensor, labels: Tensor, *, sparsity: float = 0.1,
-                        penalty: float = 0.2, autoencoder_decay: float = 0.0,
-                        weight_decay: float = 0.0, iterations: int = 500, tolerance: float = 1e-6,
-                        seed: int = 0, progress: bool = True, **options: object) -> pd.DataFrame:
+def fit_sparse_features(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    sparsity: float = 0.1,
+    penalty: float = 0.2,
+    autoencoder_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    iterations: int = 500,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+    progress: bool = True,
+    **options: object,
+) -> pd.DataFrame:
     """Train a network of one hidden layer in place: first its features, unseen by the labels.
 
     The hidden layer is trained as a sparse autoencoder: a second layer, dropped afterwards, has
@@ -137,11 +150,11 @@ def fit_sparse_features(model: nn.Module, images: Tensor, labels: Tensor, *, spa
     check_attack(model, images, labels, penalty=penalty)
     check_counts(iterations=iterations)
     expected = [nn.Flatten, nn.Linear, nn.Sigmoid, nn.Linear]
-    if not (isinstance(model, nn.Sequential) and [type(layer) for layer in model] == expected):
+    if not isinstance(model, nn.Sequential) or [*map(type, model)] != expected:
         raise ValueError(f"model: got {model}, expected one layer of sigmoids under a Linear")
     if not 0 < sparsity < 1:
         raise ValueError(f"sparsity: got {sparsity!r}, expected a share between 0 and 1")
-    hidden, encoder, softmax = model[:3], model[1], model[3]
+    hidden, encoder, softmax = model[:3], model[1], nn.Sequential(nn.Flatten(), model[3])
     weight_decay_term(softmax, weight_decay)
     decoder = fully_connected(encoder.in_features, inputs=encoder.out_features, seed=seed + 1)[1]
     autoencoder = nn.Sequential(hidden, decoder.to(images))
@@ -152,16 +165,14 @@ def fit_sparse_features(model: nn.Module, images: Tensor, labels: Tensor, *, spa
         codes = hidden(pixels)
         error = (decoder(codes).sigmoid() - pixels).square().sum(1).mean() / 2
         divergence = kl_divergence(wanted, Bernoulli(probs=codes.mean(0))).sum()
-        report = {"reconstruction": error.detach(), "divergence": divergence.detach()}
-        return error + penalty * divergence, report
+        return error + penalty * divergence, {"reconstruction": error, "divergence": divergence}
 
-    report = fit(autoencoder, images, labels, loss=loss, weight_decay=autoencoder_decay, seed=seed,
-                 progress=progress, **options).drop(columns="loss")
+    options |= {"loss": loss, "weight_decay": autoencoder_decay, "seed": seed}
+    report = fit(autoencoder, images, labels, progress=progress, **options).drop(columns="loss")
     with torch.no_grad():
         features = hidden(images)
-    fitted = fit_linear(nn.Sequential(nn.Flatten(), softmax), features, labels,
-                        weight_decay=weight_decay, iterations=iterations, tolerance=tolerance,
-                        progress=progress)
+    options = {"weight_decay": weight_decay, "iterations": iterations, "tolerance": tolerance}
+    fitted = fit_linear(softmax, features, labels, progress=progress, **options)
     return pd.concat([report, fitted], ignore_index=True)
 
 

@@ -29,12 +29,11 @@ class TransferTable(NamedTuple):
     high: pd.DataFrame
 
 
-def transfer_table(models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor],
-                   labels: Tensor) -> TransferTable:
+def transfer_table(models: Mapping, adversarial: Mapping, labels: Tensor) -> TransferTable:
     """Show each set of images to each network, and count how many it misclassifies.
 
     Args:
-        models: name to network, from images (N, ...) to logits (N, classes).
+        models: name (str) to network, from images (N, ...) to logits (N, classes).
         adversarial: name to images (N, ...), float32 or float64; usually the name of the network
             that they were made for. They may leave [0, 1], as unclipped noise does.
         labels: (N,), int64, the true classes; the same N images in each set.
@@ -51,8 +50,7 @@ def transfer_table(models: Mapping[str, nn.Module], adversarial: Mapping[str, Te
     return TransferTable(100 * mistakes / len(labels), low, high)
 
 
-def gaussian_noise(images: Tensor, stddev: float, generator: torch.Generator, *,
-                   clip: bool = False) -> Tensor:
+def gaussian_noise(images: Tensor, stddev: float, generator, *, clip: bool = False) -> Tensor:
     """Return images (N, ...) with independent Gaussian noise of this stddev added to each pixel.
 
     The paper seems not to have clipped: beside its noise rows it prints the stddev itself as the
@@ -60,6 +58,7 @@ def gaussian_noise(images: Tensor, stddev: float, generator: torch.Generator, *,
 
     Args:
         images: float32 or float64, in pixel units, as is the stddev, at least 0.
+        generator: a torch.Generator, that of the noise.
         clip: whether to cut the result off at 0 and 1.
     """
     checks.check_images(images, bounds=checks.EVERYWHERE)
@@ -105,9 +104,9 @@ def amplify(images: Tensor, perturbation: Tensor, stddev: float) -> Tensor:
     return images + inference.per_image(factor, images) * perturbation
 
 
-def draw_targets(labels: Tensor, *, how: str, generator: torch.Generator | None = None,
-                 model: nn.Module | None = None, images: Tensor | None = None,
-                 classes: int = 10) -> Tensor:
+def draw_targets(
+    labels: Tensor, *, how: str, generator=None, model=None, images=None, classes: int = 10
+) -> Tensor:
     """Choose for each image a wrong class to aim at; the paper does not say how it chose.
 
     Args:
@@ -133,8 +132,9 @@ def draw_targets(labels: Tensor, *, how: str, generator: torch.Generator | None 
     return inference.own_and_rivals(logits, labels.to(logits.device))[1].argmax(1)
 
 
-def easiest_targets(attack: Callable, model: nn.Module, images: Tensor, labels: Tensor, *,
-                    classes: int = 10) -> tuple[Tensor, object]:
+def easiest_targets(
+    attack: Callable, model: nn.Module, images: Tensor, labels: Tensor, *, classes: int = 10
+) -> tuple[Tensor, object]:
     """Attack each image towards every wrong class, and keep the attempt of least distortion.
 
     `attack`, such as `lbfgs_attack`, gives an AttackResult, or a dataclass of tensors like it, for
@@ -154,8 +154,7 @@ def easiest_targets(attack: Callable, model: nn.Module, images: Tensor, labels: 
     return targets, dataclasses.replace(attempts[0], **fields)
 
 
-def same_mistakes(models: Mapping[str, nn.Module], adversarial: Mapping[str, Tensor],
-                  labels: Tensor) -> tuple[pd.DataFrame, pd.DataFrame]:
+def same_mistakes(models: Mapping, adversarial: Mapping, labels: Tensor) -> tuple:
     """Of the images that fool two networks, how many do both give the same class?
 
     The arguments are as for `transfer_table`. Sets that are not named after one of the models,

@@ -18,6 +18,7 @@ from course_utils import checkpoint, data, losses, training
 from course_utils.checks import check_choice
 from course_utils.models import RBF, convolutional, fully_connected
 
+ADVICE = "Install the course anew, or train it: "
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
 SPLIT_SEED = 0  # of the two halves of the training set
 TINY = 1e-20  # weights below this are kept as zero: as denormals they would slow every product
@@ -67,11 +68,9 @@ def _recipes_of(section: dict[str, dict]) -> dict[str, Recipe]:
         options = dict(told[name]["options"])
         if loss := dict(options.get("loss", {})):
             options["loss"] = partial(getattr(losses, loss.pop("function")), **loss)
-        recipes[name] = Recipe(**told[name] | {
-            "options": options,
-            "train": getattr(training, told[name]["train"]),
-            "precision": getattr(torch, told[name].get("precision", "float32")),
-        })
+        found = {"options": options, "train": getattr(training, told[name]["train"])}
+        found["precision"] = getattr(torch, told[name].get("precision", "float32"))
+        recipes[name] = Recipe(**told[name] | found)
     return recipes
 
 
@@ -191,8 +190,8 @@ def read(name: str, folder: Path | None = None) -> tuple[list[nn.Module], dict]:
     """Return a checkpoint's networks, mostly one, in eval mode; and its record."""
     how = f"load_model({name!r}, retrain=True)" if name in ZOO else "`make train`"
     recipe = checkpoints()[name]
-    state, record = checkpoint.read(name, folder or CHECKPOINTS, architecture=recipe.architecture,
-                                    advice=f"Install the course anew, or train it: {how}")
+    known = {"architecture": recipe.architecture, "advice": ADVICE + how}
+    state, record = checkpoint.read(name, folder or CHECKPOINTS, **known)
     networks = [recipe.build(copy).float().eval() for copy in range(recipe.copies)]
     together(networks).load_state_dict(state)
     return networks, record

@@ -51,8 +51,7 @@ def choose_sigma(samples: Tensor, validation: Tensor, sigmas: Sequence[float] = 
     return sigmas[totals.argmax()]
 
 
-def _log_densities(samples: Tensor, test: Tensor, sigmas: Sequence[float],
-                   name: str) -> Iterator[Tensor]:
+def _log_densities(samples: Tensor, test: Tensor, sigmas, name: str) -> Iterator[Tensor]:
     """Yield, for some test images at a time, their log-densities for each sigma (sigmas, some)."""
     for sigma in sigmas:
         check_sizes(sigma=sigma)
@@ -61,8 +60,8 @@ def _log_densities(samples: Tensor, test: Tensor, sigmas: Sequence[float],
     samples, test = _as_rows(samples, "samples"), _as_rows(test, name)
     count, pixels = samples.shape
     if test.shape[1] != pixels:
-        raise ValueError(f"{name}: got images of {test.shape[1]} pixels, expected {pixels}, as the "
-                         "samples have")
+        got = f"images of {test.shape[1]} pixels"
+        raise ValueError(f"{name}: got {got}, expected {pixels}, as the samples have")
     lengths = samples.square().sum(1)
     for some in test.split(BATCH):
         # |x|^2 - 2 x.s + |s|^2 is off by up to 1e-12 here, and in float32 by 1e-4, which a sigma
@@ -95,21 +94,18 @@ def features(classifier: nn.Module, images: Tensor) -> Tensor:
     """
     layers = linear_layers(classifier)
     if len(layers) < 2:
-        raise ValueError(f"classifier: got {len(layers)} fully connected layers, expected at least "
-                         "two: with one, the features are the pixels")
+        expected = "at least two: with one, the features are the pixels"
+        got = f"{len(layers)} fully connected layers"
+        raise ValueError(f"classifier: got {got}, expected {expected}")
     taken = []
 
-    def inputs_of_the_last(some: Tensor) -> tuple[Tensor]:
+    def inputs_of_the_last(some: Tensor) -> Tensor:
         ask(classifier, some)
-        return (taken.pop(),)
+        return taken.pop()
 
     hook = layers[-1].register_forward_pre_hook(lambda layer, inputs: taken.append(inputs[0]))
-    try:
-        with eval_mode(classifier), torch.no_grad():
-            return in_batches(inputs_of_the_last, images, batch_size=None,
-                              copies=WITHOUT_GRADIENT)[0]
-    finally:
-        hook.remove()
+    with hook, eval_mode(classifier), torch.no_grad():
+        return in_batches(inputs_of_the_last, images, copies=WITHOUT_GRADIENT)
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
@@ -131,8 +127,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
         if rows.ndim != 2 or len(rows) < 2:
             raise ValueError(f"{name}: got shape {tuple(rows.shape)}, expected (N, k), N above 1")
     if first.shape[1] != second.shape[1]:
-        raise ValueError(f"second: got {second.shape[1]} features, expected {first.shape[1]}, as "
-                         "in the first")
+        got, expected = second.shape[1], first.shape[1]
+        raise ValueError(f"second: got {got} features, expected {expected}, as in the first")
     first, second = (rows.detach().cpu().double() for rows in both.values())
     s, t = (torch.atleast_2d(torch.cov(rows.T)) for rows in (first, second))
     values, vectors = torch.linalg.eigh(s)

@@ -20,8 +20,9 @@ class Generator(nn.Sequential):
         self.noise = noise
 
 
-def rectifier_generator(*widths: int, noise: int = 100, mean: torch.Tensor | None = None,
-                        seed: int = 0) -> Generator:
+def rectifier_generator(
+    *widths: int, noise: int = 100, mean: torch.Tensor | None = None, seed: int = 0
+) -> Generator:
     """Build the 2014 paper's kind of generator: rectifier layers under one of sigmoids.
 
     Before the rectifiers stands batch normalisation. The paper's had none (it is of 2015); without

@@ -61,8 +61,9 @@ def answer(weights: tuple[Tensor, ...], points: Tensor) -> Tensor:
     return points @ weights[4].T + weights[5]
 
 
-def play(generator: Player, discriminator: Player, rules: Rules, points: Tensor,
-         noise: Tensor) -> tuple[Player, Player]:
+def play(
+    generator: Player, discriminator: Player, rules: Rules, points: Tensor, noise: Tensor
+) -> tuple[Player, Player]:
     """Return both players after one round; neither argument is changed.
 
     Args:
@@ -71,12 +72,12 @@ def play(generator: Player, discriminator: Player, rules: Rules, points: Tensor,
     """
     for real, z in zip(points, noise):
         fake = answer(generator.weights, z)
-        discriminator = _step(discriminator, rules.discriminator_rate, rules.adam, lambda weights: (
-            discriminator_loss(answer(weights, real), answer(weights, fake))))
-    for z in noise[len(points):]:
-        generator = _step(generator, rules.generator_rate, rules.adam, lambda weights: (
-            generator_loss(answer(discriminator.weights, answer(weights, z)),
-                           saturating=rules.saturating)))
+        loss = lambda weights: discriminator_loss(answer(weights, real), answer(weights, fake))
+        discriminator = _step(discriminator, rules.discriminator_rate, rules.adam, loss)
+    for z in noise[len(points) :]:
+        judged = lambda weights: answer(discriminator.weights, answer(weights, z))
+        loss = lambda weights: generator_loss(judged(weights), saturating=rules.saturating)
+        generator = _step(generator, rules.generator_rate, rules.adam, loss)
     return generator, discriminator
 
 
@@ -126,7 +127,7 @@ def _step(before: Player, rate: float, adam: bool, loss_of) -> Player:
         one, two = BETAS
         first = tuple(one * m + (1 - one) * g for m, g in zip(first, slopes))
         second = tuple(two * v + (1 - two) * g * g for v, g in zip(second, slopes))
-        moves = tuple(m / (1 - one**steps) / ((v / (1 - two**steps)).sqrt() + EPSILON)
-                      for m, v in zip(first, second))
+        move = lambda m, v: m / (1 - one**steps) / ((v / (1 - two**steps)).sqrt() + EPSILON)
+        moves = tuple(map(move, first, second))
     after = tuple(w.detach() - rate * move for w, move in zip(weights, moves))
     return Player(after, first, second, steps)

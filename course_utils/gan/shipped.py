@@ -48,5 +48,5 @@ def new_pair(mean: torch.Tensor | None = None) -> nn.ModuleList:
 
 def read(folder: Path | None = None) -> tuple[dict[str, torch.Tensor], dict]:
     """Return the pair's state and record, of the shipped checkpoint or of another folder's."""
-    return checkpoint.read(NAME, folder or zoo.CHECKPOINTS, architecture=ARCHITECTURE,
-                           advice="Install the course anew, or train it: `make train`")
+    told = {"architecture": ARCHITECTURE, "advice": zoo.ADVICE + "`make train`"}
+    return checkpoint.read(NAME, folder or zoo.CHECKPOINTS, **told)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pandas as pd
 import torch
@@ -52,12 +53,24 @@ def _check_logits(**logits: Tensor) -> None:
             raise ValueError(f"{name}: got shape {tuple(values.shape)}, expected a logit or more")
 
 
-def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *, epochs: int = 10,
-              batch_size: int = 100, learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
-              adam: bool = True, saturating: bool = False, generator_steps: int = 1,
-              eps: float = 0.0, average: float = 0.998, every: int = 100,
-              watch: Callable[[int], object] | None = None, seed: int = 0,
-              progress: bool = True) -> pd.DataFrame:
+def train_gan(
+    generator: Generator,
+    discriminator: nn.Module,
+    images: Tensor,
+    *,
+    epochs: int = 10,
+    batch_size: int = 100,
+    learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
+    adam: bool = True,
+    saturating: bool = False,
+    generator_steps: int = 1,
+    eps: float = 0.0,
+    average: float = 0.998,
+    every: int = 100,
+    watch: Callable[[int], object] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
     """Train both networks in place, one against the other.
 
     In each round D takes a step, on another batch of real images and as many generated ones (the
@@ -71,7 +84,7 @@ def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *,
         discriminator: from images to logits (N, 1) or (N,); it sees real and generated ones in one
             batch, so it should not normalise by batch.
         images: the real ones (N, ...), float32, in [0, 1], on the networks' device.
-        epochs: passes of D through the images.
+        epochs, every: passes of D through the images; rounds that make up a row of the report.
         batch_size: real images, and generated ones, of one step; an epoch's last batch has what
             is left, and a single image left goes with the batch before.
         learning_rate: of generator and discriminator, or one for both.
@@ -81,17 +94,14 @@ def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *,
             pixel units, along the sign of the loss's gradient (Lecture 4's step), within [0, 1].
         average: how much of the running mean stays in each round, at least 0 and below 1; with 0
             the generator is the copy that plays.
-        every: rounds that make up a row of the report.
-        watch: called after each row with the number of rounds so far; both networks are in train
-            mode then.
+        watch: called after each row, in train mode, with the number of rounds so far.
         seed: of noise, dropout and the order in which the images are seen. progress: show a bar?
 
     Returns one row for every `every` rounds, the last of fewer: "round", "epoch" (with its
     fraction), and means over these rounds: "discriminator loss", "generator loss", "real" (D's
-    output on real images, 0 to 1) and "fake" (on generated ones, both before D's step).
-
-    Raises TypeError, ValueError where an argument is not as described, FloatingPointError where a
-    loss is no longer finite.
+    output on real images, 0 to 1) and "fake" (on generated ones, both before D's step). Raises
+    TypeError, ValueError where an argument is not as described, FloatingPointError where a loss is
+    no longer finite.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), algorithm 1. Adam and its beta1: Radford,
     Metz and Chintala 2015 (arXiv:1511.06434), section 3. The mean of the weights: Yazıcı et al.
@@ -106,16 +116,14 @@ def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *,
         raise ValueError(f"average: got {average!r}, expected a share in [0, 1)")
     _check_players(generator, discriminator, images)
     player = copy.deepcopy(generator).train()
-    kind, by = (torch.optim.Adam, {"betas": (0.5, 0.999)}) if adam else (torch.optim.SGD, {})
-    of_player, of_discriminator = (kind(network.parameters(), lr=rate, fused=True, **by)
-                                   for network, rate in zip((player, discriminator), rates))
+    optimizer = partial(torch.optim.Adam, betas=(0.5, 0.999)) if adam else torch.optim.SGD
+    of_player = optimizer(player.parameters(), lr=rates[0], fused=True)
+    of_discriminator = optimizer(discriminator.parameters(), lr=rates[1], fused=True)
     random = torch.Generator().manual_seed(seed)
     orders = _orders(len(images), batch_size, random)
     per_epoch = len([*batches(images, batch_size)])
     rounds = epochs * per_epoch
-
-    def noise(count: int) -> Tensor:
-        return uniform(count, generator.noise, random).to(images)
+    noise = lambda count: uniform(count, generator.noise, random).to(images)
 
     def loss_of(both: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # In one pass: two would cost more.
@@ -142,8 +150,8 @@ def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *,
     players = nn.ModuleList([generator, discriminator])
     history, since, saved = [], [], copy_of_state(players)
     bar = tqdm(total=rounds, desc="training", unit="round", disable=not progress)
-    try:
-        with seeded(seed, images.device), eval_mode(players, training=True):
+    with bar, seeded(seed, images.device), eval_mode(players, training=True):
+        try:
             for number in range(1, rounds + 1):
                 steps = [discriminator_step(next(orders).to(images.device))]
                 steps += [generator_step() for _ in range(generator_steps)]
@@ -160,11 +168,9 @@ def train_gan(generator: Generator, discriminator: nn.Module, images: Tensor, *,
                 bar.set_postfix_str(f"D(x) {means['real']:.2f}, D(G(z)) {means['fake']:.2f}")
                 if watch is not None:
                     watch(number)
-    except BaseException:
-        players.load_state_dict(saved)
-        raise
-    finally:
-        bar.close()
+        except BaseException:
+            players.load_state_dict(saved)
+            raise
     return pd.DataFrame(history)
 
 
@@ -203,5 +209,5 @@ def _check_players(generator: Generator, discriminator: nn.Module, images: Tenso
             raise ValueError(f"generator: makes images of shape {got}, expected {wanted}")
         logits = discriminator(made)
     if logits.numel() != 1:
-        raise ValueError(f"discriminator: gave shape {tuple(logits.shape)} for one image, expected "
-                         "one logit")
+        got = f"shape {tuple(logits.shape)} for one image"
+        raise ValueError(f"discriminator: gave {got}, expected one logit")

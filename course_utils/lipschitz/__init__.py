@@ -3,10 +3,8 @@
 Source: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3.
 """
 
+# ruff: noqa: F401 (what is imported from here)
 from course_utils.lipschitz.fourier import amplified_pattern, frequency_norms
 from course_utils.lipschitz.layers import NormBounds, layer_bounds, operator_norm
 from course_utils.lipschitz.network import certified_radius, lipschitz_penalty, network_bound
 from course_utils.lipschitz.sdp import network_bound_sdp
-
-__all__ = ["NormBounds", "amplified_pattern", "certified_radius", "frequency_norms", "layer_bounds",
-           "lipschitz_penalty", "network_bound", "network_bound_sdp", "operator_norm"]

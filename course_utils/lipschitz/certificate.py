@@ -45,8 +45,9 @@ def scale_of(weight: Tensor) -> float:
     return 2.0 ** math.floor(math.log2(largest)) if largest else 0.0
 
 
-def largest_eigenpair(multiply: Callable[[np.ndarray], np.ndarray], size: int, *, tolerance: float,
-                      seed: int = 0, dtype: type = np.float64) -> tuple[float, np.ndarray]:
+def largest_eigenpair(
+    multiply: Callable, size: int, *, tolerance: float, seed: int = 0, dtype: type = np.float64
+) -> tuple[float, np.ndarray]:
     """Return the largest eigenvalue of a symmetric matrix known by its products, and its vector.
 
     Up to size `SMALL` it is exact to rounding. Beyond it is ARPACK's, from below, its residual at
@@ -90,9 +91,10 @@ def dense_bounds(weight: Tensor) -> tuple[float, float, Tensor]:
     n, diagonal = len(matrix), matrix.diagonal().copy()
     error = 4 * (max(rows, columns) + 8) * UNIT * diagonal.sum().item()
     lower, slack, best = 0.0, max(4e-6, 2 * allowance(n)), None
+    multiply = lambda x: blas.dsymv(1.0, matrix, x, lower=1)
     for attempt in range(20):
-        top, vector = largest_eigenpair(lambda x: blas.dsymv(1.0, matrix, x, lower=1), n,
-                                        tolerance=1e-4 / 10**attempt, seed=attempt)
+        options = {"tolerance": 1e-4 / 10**attempt, "seed": attempt}
+        top, vector = largest_eigenpair(multiply, n, **options)
         x = torch.from_numpy(vector)
         if rows <= columns:
             x = _product(weight.T, x)

@@ -56,15 +56,15 @@ def axes(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> list[Axis]:
         stride, dilation = pair(layer.stride)[axis], pair(layer.dilation)[axis]
         reach = dilation * (taps - 1) + 1
         if size + before + after < reach:
-            raise ValueError(f"input_shape: got {input_shape}, too small for a kernel that reaches "
-                             f"over {reach}")
+            problem = f"too small for a kernel that reaches over {reach}"
+            raise ValueError(f"input_shape: got {input_shape}, {problem}")
         outputs = (size + before + after - reach) // stride + 1
         if layer.padding_mode == "circular":
             period = size // stride
             if size % stride or outputs > period or max(before, after) > size:
-                raise ValueError(f"input_shape: got {input_shape}, where the circular padding or "
-                                 "the stride makes outputs appear twice, or windows start "
-                                 "elsewhere in each round")
+                problem = "where the circular padding or the stride makes outputs appear twice, "
+                problem += "or windows start elsewhere in each round"
+                raise ValueError(f"input_shape: got {input_shape}, {problem}")
         else:
             # The padding behind the image may go round into the zeros before it. Outputs whose
             # windows start behind the circle's end read those zeros only.
@@ -81,8 +81,8 @@ def _check(layer: nn.Module, input_shape: tuple[int, int, int]) -> None:
         mode = layer.padding_mode
         raise ValueError(f"layer: got padding_mode={mode!r}, expected 'zeros' or 'circular'")
     if not is_shape(input_shape) or (len(input_shape), input_shape[0]) != (3, layer.in_channels):
-        raise ValueError(f"input_shape: got {input_shape!r}, expected (C, H, W) with "
-                         f"C = {layer.in_channels}, the layer's channels")
+        expected = f"(C, H, W) with C = {layer.in_channels}, the layer's channels"
+        raise ValueError(f"input_shape: got {input_shape!r}, expected {expected}")
     sizes = layer.out_channels, layer.in_channels // layer.groups, *pair(layer.kernel_size)
     if layer.weight.shape != sizes:
         raise ValueError(f"layer: got weights {tuple(layer.weight.shape)}, expected {sizes}")
@@ -207,15 +207,15 @@ def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tens
     return torch.cat([norms, mirror[:, 1 : (periods[1] + 1) // 2].flip(1)], 1)
 
 
-def amplified_pattern(layer: nn.Conv2d, input_shape: tuple[int, int, int],
-                      frequency: tuple[int, int]) -> Tensor:
+def amplified_pattern(layer: nn.Conv2d, input_shape: tuple, frequency: tuple) -> Tensor:
     """Return the pattern of one frequency that a convolution amplifies most.
 
     Without padding's borders it comes out ||A(f)|| times as long as it went in. It is float64
     (C, H, W), of length 1; with a stride the mix of that entry's waves which is amplified most, and
     in a layer with groups within one of them. Errors: as of `operator_norm`.
 
-    frequency: (j, k), whole numbers, an entry of `frequency_norms`, modulo its size.
+    input_shape, frequency: (C, H, W); (j, k), whole numbers, an entry of `frequency_norms`, modulo
+    its size.
     """
     with eval_mode(layer):
         both, weights = axes(layer, input_shape), phase_weights(layer)
@@ -233,8 +233,9 @@ def amplified_pattern(layer: nn.Conv2d, input_shape: tuple[int, int, int],
     inside = torch.einsum("cab,m,n->cmanb", vector.view(-1, *pair(layer.stride)), *waves)
     inside = inside.flatten(3).flatten(1, 2).real
     # The circle begins with the padding; it may be wider than image and padding, or narrower.
-    rows, columns = ((torch.arange(side) + a.before) % size
-                     for side, a, size in zip(input_shape[1:], both, inside.shape[1:]))
+    for place, (side, axis) in enumerate(zip(input_shape[1:], both), start=1):
+        places = (torch.arange(side) + axis.before) % inside.shape[place]
+        inside = inside.index_select(place, places)
     pattern = torch.zeros(input_shape, dtype=torch.float64)
-    pattern.view(layer.groups, -1, *input_shape[1:])[group] = inside[:, rows][:, :, columns]
+    pattern.view(layer.groups, -1, *input_shape[1:])[group] = inside
     return pattern / pattern.norm()

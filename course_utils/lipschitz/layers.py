@@ -19,10 +19,10 @@ from course_utils.models import Normalize, eval_mode
 UNCHANGED = (nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Identity)  # as they are in eval mode
 ACTIVATIONS = {nn.ReLU: 1.0, nn.ReLU6: 1.0, nn.Tanh: 1.0, nn.Sigmoid: 0.25}
 # What each pooling does along one axis, and its settings: pairs, one for each axis, and others.
+WINDOW = ("kernel_size", "stride", "padding")
 POOLS = {
-    nn.MaxPool2d: (nn.MaxPool1d, ("kernel_size", "stride", "padding", "dilation"), ("ceil_mode",)),
-    nn.AvgPool2d: (nn.AvgPool1d, ("kernel_size", "stride", "padding"),
-                   ("ceil_mode", "count_include_pad")),
+    nn.MaxPool2d: (nn.MaxPool1d, (*WINDOW, "dilation"), ("ceil_mode",)),
+    nn.AvgPool2d: (nn.AvgPool1d, WINDOW, ("ceil_mode", "count_include_pad")),
     nn.AdaptiveAvgPool2d: (nn.AdaptiveAvgPool1d, ("output_size",), ()),
 }
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LocalResponseNorm, Normalize)
@@ -149,8 +149,7 @@ def layer_bounds(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def walk(model: nn.Module, input_shape: tuple[int, ...],
-         ) -> Iterator[tuple[str, type[nn.Module], nn.Module, tuple[int, ...]]]:
+def walk(model: nn.Module, input_shape: tuple[int, ...]) -> Iterator[tuple]:
     """Yield each layer's name, its kind, the layer, and the shape of its input, as they run."""
     if not fourier.is_shape(input_shape):
         raise ValueError(f"input_shape: got {input_shape!r}, expected whole numbers, (C, H, W)")
@@ -159,13 +158,13 @@ def walk(model: nn.Module, input_shape: tuple[int, ...],
         kind = kind_of(layer, KINDS, f"model: layer {name!r}")
         if kind is None:
             known = ", ".join(sorted(k.__name__ for k in KINDS))
-            raise TypeError(f"model: got layer {name!r}, a {type(layer).__name__}, whose bound is "
-                            f"not known; expected nn.Sequential of {known}")
+            got = f"layer {name!r}, a {type(layer).__name__}, whose bound is not known"
+            raise TypeError(f"model: got {got}; expected nn.Sequential of {known}")
         try:
             after = _shape_after(kind, layer, shape)
         except (RuntimeError, ValueError, IndexError) as error:
-            raise ValueError(f"input_shape: got {tuple(input_shape)}, which layer {name!r} "
-                             f"({kind.__name__}) does not take: {error}") from error
+            problem = f"which layer {name!r} ({kind.__name__}) does not take: {error}"
+            raise ValueError(f"input_shape: got {tuple(input_shape)}, {problem}") from error
         yield name, kind, layer, shape
         shape = after
 

@@ -25,8 +25,7 @@ def network_bound(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     return bound * UP ** len(uppers)
 
 
-def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = None,
-                     batch_size: int | None = None) -> Tensor:
+def certified_radius(model: nn.Module, images: Tensor, *, bound=None, batch_size=None) -> Tensor:
     """Return for each image how far it can move in L2 without another class overtaking.
 
     The difference of two logits is sqrt(2) times their vector's part along a vector of length 1,
@@ -50,8 +49,7 @@ def certified_radius(model: nn.Module, images: Tensor, *, bound: float | None = 
     return (lead / (math.sqrt(2) * bound) if bound else lead.fill_(torch.inf)).to(logits)
 
 
-def lipschitz_penalty(model: nn.Module, *, state: dict[str, Tensor] | None = None,
-                      steps: int | None = None) -> Tensor:
+def lipschitz_penalty(model: nn.Module, *, state: dict | None = None, steps=None) -> Tensor:
     """Return half the sum of the squared norms of a model's fully connected layers, differentiable.
 
     Each norm is approached from below by power iteration. Keep one dict as `state` through a

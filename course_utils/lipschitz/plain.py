@@ -5,13 +5,14 @@ from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrize
 
 # What a subclass may define without changing what it computes.
-HARMLESS = {"__init__", "__module__", "__doc__", "__qualname__", "__constants__", "extra_repr",
-            "__static_attributes__", "__firstlineno__", "__annotations__", "__annotate_func__",
-            "__annotations_cache__", "__getstate__", "__deepcopy__"}
+HARMLESS = {
+    *"__init__ __module__ __doc__ __qualname__ __constants__ extra_repr __getstate__".split(),
+    *"__deepcopy__ __static_attributes__ __firstlineno__ __annotations__".split(),
+    *"__annotate_func__ __annotations_cache__".split(),
+}
 
 
-def kind_of(module: nn.Module, kinds: tuple[type[nn.Module], ...],
-            name: str) -> type[nn.Module] | None:
+def kind_of(module: nn.Module, kinds: tuple[type, ...], name: str) -> type | None:
     """Return which of these kinds a module is, in all that it computes; None if it is none.
 
     Subclasses count if they define no more than how they are set up. So do layers with torch's own
@@ -46,6 +47,6 @@ def kind_of(module: nn.Module, kinds: tuple[type[nn.Module], ...],
             if isinstance(value, Tensor) and type(value) not in (Tensor, nn.Parameter):
                 why = f"{attribute} of type {type(value).__name__}"
     if why:
-        raise TypeError(f"{name}: got {type(module).__name__} with {why}, expected one that "
-                        "computes what its weights say and nothing else")
+        expected = "one that computes what its weights say and nothing else"
+        raise TypeError(f"{name}: got {type(module).__name__} with {why}, expected {expected}")
     return kind

@@ -49,9 +49,9 @@ def network_bound_sdp(model: nn.Module, input_shape: tuple[int, ...]) -> float:
             elif kind in ACTIVATIONS and len(matrices) == len(slopes) + 1:
                 slopes.append(ACTIVATIONS[kind])
             elif kind not in UNCHANGED:
-                raise ValueError(f"model: got layer {name!r}, a {kind.__name__}, where a fully "
-                                 "connected one or, between two of these, an activation was "
-                                 "expected")
+                expected = "a fully connected one or, between two of these, an activation"
+                got = f"layer {name!r}, a {kind.__name__}"
+                raise ValueError(f"model: got {got}, where {expected} was expected")
     if len(matrices) == len(slopes):
         raise ValueError("model: got an activation at the end, expected a fully connected layer")
     if not slopes or not product:
