@@ -17,6 +17,17 @@ from course_utils.vision import import_torchvision
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 PATIENCE = 15.0  # seconds for a host to say something
+# The layers of AlexNet, whose sizes are those of SHAPES: their settings, and what stands behind.
+LAYERS = {
+    "conv1": ({"stride": 4}, "relu norm pool"),
+    "conv2": ({"padding": 2, "groups": 2}, "relu norm pool"),
+    "conv3": ({"padding": 1}, "relu"),
+    "conv4": ({"padding": 1, "groups": 2}, "relu"),
+    "conv5": ({"padding": 1, "groups": 2}, "relu pool flatten"),
+    "fc6": ({}, "relu drop"),
+    "fc7": ({}, "relu drop"),
+    "fc8": ({}, ""),
+}
 
 
 def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
@@ -53,16 +64,14 @@ def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
     generator = torch.Generator().manual_seed(seed)
     mean = (122.679 / 255, 116.669 / 255, 104.007 / 255)  # over ImageNet, as Caffe has it
     layers: dict[str, nn.Module] = {"normalize": Normalize(mean, (1 / 255,) * 3, size=227)}
-    for name, (outputs, inputs, *window) in SHAPES.items():
-        number = int(name[-1])
+    new = {"relu": nn.ReLU, "drop": nn.Dropout, "flatten": nn.Flatten}
+    new["norm"] = lambda: nn.LocalResponseNorm(5, beta=0.75, **norm)
+    new["pool"] = lambda: nn.MaxPool2d(3, 2)
+    for name, (options, behind) in LAYERS.items():
+        outputs, inputs, *window = SHAPES[name]
+        kind, inputs = nn.Conv2d if window else nn.Linear, inputs * options.get("groups", 1)
         # skip_init leaves the reader's global random state alone.
-        if window:
-            options = {"groups": 2 if number in (2, 4, 5) else 1, "stride": 4 if number == 1 else 1}
-            sizes = inputs * options["groups"], outputs, window[0]
-            options["padding"] = {1: 0, 2: 2}.get(number, 1)
-            layer = nn.utils.skip_init(nn.Conv2d, *sizes, **options)
-        else:
-            layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        layer = nn.utils.skip_init(kind, inputs, outputs, *window[:1], **options)
         with torch.no_grad():
             if trained:
                 weight = trained[f"{name}.weight"]
@@ -72,16 +81,8 @@ def alexnet_2012(*, weights: str | None = None, seed: int = 0) -> nn.Sequential:
                 layer.weight.normal_(0, 0.01, generator=generator)
                 layer.bias.fill_(name in ("conv2", "conv4", "conv5", "fc6", "fc7"))
         layers[name] = layer
-        if number < 8:
-            layers[f"relu{number}"] = nn.ReLU()
-        if number <= 2:
-            layers[f"norm{number}"] = nn.LocalResponseNorm(5, beta=0.75, **norm)
-        if number in (1, 2, 5):
-            layers[f"pool{number}"] = nn.MaxPool2d(3, 2)
-        if number == 5:
-            layers["flatten"] = nn.Flatten()
-        if number in (6, 7):
-            layers[f"drop{number}"] = nn.Dropout()
+        for what in behind.split():
+            layers[what if what == "flatten" else what + name[-1]] = new[what]()
     return nn.Sequential(OrderedDict(layers)).eval()
 
 

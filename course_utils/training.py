@@ -129,7 +129,6 @@ def fit_sparse_features(
     to rebuild the images from its units, and a unit whose mean over a batch differs from
     `sparsity` costs `penalty` times the Kullback-Leibler divergence between the two. Then this
     layer stays as it is, and the softmax on top of it is trained on the labels by `fit_linear`.
-
     What is not told here, interruptions and errors too, is as in `fit` and `fit_linear`.
 
     Args:

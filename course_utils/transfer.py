@@ -38,7 +38,7 @@ def transfer_table(models: Mapping, adversarial: Mapping, labels: Tensor) -> Tra
             that they were made for. They may leave [0, 1], as unclipped noise does.
         labels: (N,), int64, the true classes; the same N images in each set.
 
-    Raises TypeError or ValueError where an argument is not as described.
+    Arguments that are not as described are, here and below, a TypeError or a ValueError.
     """
     _check_sets(models, adversarial, labels)
     mistakes = pd.DataFrame(index=[*adversarial])
@@ -116,8 +116,7 @@ def draw_targets(
             (N, ...): for an image that it misclassifies that is the class it gives already. A
             third way, the least distortion of all, is `easiest_targets`.
 
-    Returns int64 (N,). Raises TypeError or ValueError where an argument is not as described, or
-    one that `how` needs is None.
+    Returns int64 (N,). Raises ValueError also where what `how` needs is None.
     """
     checks.check_labels(labels, classes=classes)
     checks.check_choice(("random", "runner-up"), how=how)

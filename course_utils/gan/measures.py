@@ -20,18 +20,15 @@ SIGMAS = tuple(10 ** (-1 + step / 27) for step in range(28))
 def parzen_log_likelihood(samples: Tensor, test: Tensor, sigma: float) -> Tensor:
     """Return the logarithm of each test image's density under a Gaussian around each sample.
 
-    log p(x) = log (1/M) sum_j N(x; s_j, sigma^2 I), over M samples s_j of n pixels. Computed in
-    float64 on the CPU, exact to 1e-4 for sigmas of 1e-3 and more; 10,000 against 10,000 images of
-    MNIST are 0.16 Tflop.
-
-    It is (N,), float64, in nats; of a density, so it may be above 0.
+    log p(x) = log (1/M) sum_j N(x; s_j, sigma^2 I), over M samples s_j of n pixels. It is (N,),
+    float64, in nats; of a density, so it may be above 0. Computed on the CPU, exact to 1e-4 for
+    sigmas of 1e-3 and more; 10,000 against 10,000 images of MNIST are 0.16 Tflop. Raises TypeError,
+    ValueError where an argument is not as described.
 
     Args:
         samples: (M, ...), float32 or float64, such as a generator's images.
         test: (N, ...) of the same n pixels.
         sigma: the Gaussian's standard deviation, in pixel units, above 0.
-
-    Raises TypeError, ValueError where an argument is not as described.
 
     Source: Breuleux, Bengio and Vincent 2011, Neural Computation 23; Goodfellow et al. 2014
     (arXiv:1406.2661), section 5.

@@ -35,9 +35,8 @@ def rectifier_generator(
             None for grey.
         seed: of the first weights, uniform in [-0.05, 0.05].
 
-    It goes from noise (N, noise) to images (N, 1, 28, 28) in [0, 1].
-
-    Raises TypeError, ValueError where an argument is not as described.
+    It goes from noise (N, noise) to images (N, 1, 28, 28) in [0, 1]. Raises TypeError, ValueError
+    where an argument is not as described.
 
     Source: Goodfellow et al. 2014 (arXiv:1406.2661), section 5; sizes, first weights and biases
     stand in its code (github.com/goodfeli/adversarial, mnist.yaml). Batch normalisation: Ioffe

@@ -41,10 +41,7 @@ class Player(NamedTuple):
 
 
 def player(outputs: int, *, inputs: int = 2, hidden: int = 24, seed: int = 0) -> Player:
-    """Return a player before its first step, float64: G has two outputs, D one.
-
-    Weights are Glorot and Bengio's uniform, biases 0.
-    """
+    """Return a player with Glorot and Bengio's first weights, float64: G has two outputs, D one."""
     check_counts(outputs=outputs, inputs=inputs, hidden=hidden)
     random, weights = torch.Generator().manual_seed(seed), []
     for into, out in ((inputs, hidden), (hidden, hidden), (hidden, outputs)):

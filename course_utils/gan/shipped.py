@@ -19,9 +19,8 @@ SEED = 0  # of the first weights, and of the training
 def load_gan() -> tuple[Generator, nn.Module]:
     """Return the shipped generator and discriminator, trained on MNIST, in eval mode, on the CPU.
 
-    They are `rectifier_generator(400, 400, noise=10)` and `maxout_discriminator(120, 120)`.
-
-    Raises RuntimeError where the checkpoint is missing, damaged or not that of these networks.
+    They are `rectifier_generator(400, 400, noise=10)` and `maxout_discriminator(120, 120)`. Raises
+    RuntimeError where the checkpoint is missing, damaged or not that of these networks.
     """
     pair = new_pair()
     pair.load_state_dict(read()[0])

@@ -124,20 +124,17 @@ def train_gan(
     per_epoch = len([*batches(images, batch_size)])
     rounds = epochs * per_epoch
     noise = lambda count: uniform(count, generator.noise, random).to(images)
-
-    def loss_of(both: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # In one pass: two would cost more.
-        real, fake = discriminator(both).chunk(2)
-        return discriminator_loss(real, fake), real, fake
+    judged = lambda both: discriminator(both).chunk(2)  # in one pass: two would cost more
 
     def discriminator_step(batch: Tensor) -> dict[str, float]:
         with torch.no_grad():
             both = torch.cat([images[batch], player(noise(len(batch)))])
-        loss, real, fake = loss_of(both.requires_grad_(eps > 0))
+        real, fake = judged(both.requires_grad_(eps > 0))
+        loss = discriminator_loss(real, fake)
         if eps:
             (slope,) = torch.autograd.grad(loss, both, retain_graph=True)
             moved = (both.detach() + eps * slope.sign()).clamp_(0, 1)
-            loss = (loss + loss_of(moved)[0]) / 2
+            loss = (loss + discriminator_loss(*judged(moved))) / 2
         _step(of_discriminator, loss)
         of_real, of_fake = (logits.detach().sigmoid().mean().item() for logits in (real, fake))
         return {"discriminator loss": loss.item(), "real": of_real, "fake": of_fake}

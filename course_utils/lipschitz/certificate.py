@@ -35,9 +35,8 @@ def allowance(n: int) -> float:
 def scale_of(weight: Tensor) -> float:
     """Return the power of two just below the largest absolute weight, 0.0 if all are zero.
 
-    Numbers below the smallest normal one count as zero, as they do in a layer of the course.
-
-    Raises ValueError where a weight is NaN or infinite.
+    Numbers below the smallest normal one count as zero, as they do in a layer of the course. NaN
+    and infinite ones are a ValueError.
     """
     largest = max(end.abs().item() for end in weight.detach().aminmax()) if weight.numel() else 0.0
     if not math.isfinite(largest):
@@ -93,8 +92,7 @@ def dense_bounds(weight: Tensor) -> tuple[float, float, Tensor]:
     lower, slack, best = 0.0, max(4e-6, 2 * allowance(n)), None
     multiply = lambda x: blas.dsymv(1.0, matrix, x, lower=1)
     for attempt in range(20):
-        options = {"tolerance": 1e-4 / 10**attempt, "seed": attempt}
-        top, vector = largest_eigenpair(multiply, n, **options)
+        top, vector = largest_eigenpair(multiply, n, tolerance=1e-4 / 10**attempt, seed=attempt)
         x = torch.from_numpy(vector)
         if rows <= columns:
             x = _product(weight.T, x)

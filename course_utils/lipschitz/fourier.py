@@ -212,10 +212,9 @@ def amplified_pattern(layer: nn.Conv2d, input_shape: tuple, frequency: tuple) ->
 
     Without padding's borders it comes out ||A(f)|| times as long as it went in. It is float64
     (C, H, W), of length 1; with a stride the mix of that entry's waves which is amplified most, and
-    in a layer with groups within one of them. Errors: as of `operator_norm`.
+    in a layer with groups within one of them. Errors, input_shape: as of `operator_norm`.
 
-    input_shape, frequency: (C, H, W); (j, k), whole numbers, an entry of `frequency_norms`, modulo
-    its size.
+    frequency: (j, k), whole numbers, an entry of `frequency_norms`, modulo its size.
     """
     with eval_mode(layer):
         both, weights = axes(layer, input_shape), phase_weights(layer)

@@ -38,9 +38,7 @@ def certified_radius(model: nn.Module, images: Tensor, *, bound=None, batch_size
         model, images, batch_size: as in `course_utils.inference.logits_of`.
         bound: the `network_bound`, if it is known; otherwise it is computed.
 
-    Raises TypeError, ValueError where an argument is not as described, or as for `layer_bounds`.
-
-    Source: Tsuzuku, Sato and Sugiyama 2018 (arXiv:1802.04034), Proposition 1.
+    Errors: as of these. Source: Tsuzuku, Sato and Sugiyama 2018 (arXiv:1802.04034), Proposition 1.
     """
     logits = logits_of(model, images, batch_size=batch_size)
     bound = network_bound(model, images.shape[1:]) if bound is None else bound
@@ -60,9 +58,7 @@ def lipschitz_penalty(model: nn.Module, *, state: dict | None = None, steps=None
         model: its fully connected layers are penalised, biases are not; no convolutions.
         state: name of a layer to its vector, changed in place; {} at the beginning.
         steps: of power iteration, at least 1. By default 1 for a layer that `state` knows, and
-            50 for the others.
-
-    Raises TypeError, ValueError where an argument is not as described.
+            50 for the others. Arguments that are not so are a TypeError or a ValueError.
 
     Source: Yoshida and Miyato 2017 (arXiv:1705.10941), equation 3, with all layers' lambda 1.
     """

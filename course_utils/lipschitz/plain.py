@@ -5,11 +5,9 @@ from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrize
 
 # What a subclass may define without changing what it computes.
-HARMLESS = {
-    *"__init__ __module__ __doc__ __qualname__ __constants__ extra_repr __getstate__".split(),
-    *"__deepcopy__ __static_attributes__ __firstlineno__ __annotations__".split(),
-    *"__annotate_func__ __annotations_cache__".split(),
-}
+HARMLESS = "__init__ __module__ __doc__ __qualname__ __constants__ extra_repr __getstate__ "
+HARMLESS += "__deepcopy__ __static_attributes__ __firstlineno__ __annotations__ "
+HARMLESS = {*HARMLESS.split(), "__annotate_func__", "__annotations_cache__"}
 
 
 def kind_of(module: nn.Module, kinds: tuple[type, ...], name: str) -> type | None:
