@@ -192,7 +192,7 @@ def fit_rbf(model: RBF, images: Tensor, labels: Tensor, **options: object) -> pd
     model.means = torch.stack(means).to(before)
     try:
         return fit(model, images, labels, loss=binary_cross_entropy, **options)
-    except BaseException:
+    except (TypeError, ValueError):  # refused; an interrupted fit has precisions for these means
         model.means = before
         raise
 

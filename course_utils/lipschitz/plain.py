@@ -5,17 +5,17 @@ from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrize
 
 # What a subclass may define without changing what it computes.
-HARMLESS = "__init__ __module__ __doc__ __qualname__ __constants__ extra_repr __getstate__ "
-HARMLESS += "__deepcopy__ __static_attributes__ __firstlineno__ __annotations__ "
-HARMLESS = {*HARMLESS.split(), "__annotate_func__", "__annotations_cache__"}
+HARMLESS = {"__annotations__", "__annotate_func__", "__annotations_cache__"} | set(
+    "__init__ __module__ __doc__ __qualname__ __constants__ extra_repr __getstate__ __deepcopy__ "
+    "__static_attributes__ __firstlineno__".split()
+)
 
 
 def kind_of(module: nn.Module, kinds: tuple[type, ...], name: str) -> type | None:
     """Return which of these kinds a module is, in all that it computes; None if it is none.
 
     Subclasses count if they define no more than how they are set up. So do layers with torch's own
-    parametrisations (`torch.nn.utils.parametrizations`): their weight is read as it is in eval
-    mode.
+    parametrisations (`torch.nn.utils.parametrizations`), their weight read as in eval mode.
 
     Raises TypeError, with the module's `name`, where it may compute something else than its weights
     say: forward hooks (of torch's deprecated `weight_norm` and of pruning too), methods replaced,

@@ -376,6 +376,23 @@ def test_an_rbf_network_learns_its_precisions_around_the_means():
     assert model.log_precisions.std() > 0.1
 
 
+def test_an_rbf_fit_interrupted_keeps_the_means_that_its_precisions_are_for():
+    images, labels = examples(count=60)  # 3 steps an epoch
+    model, calls = RBF(3, 12), []
+
+    def press(*_):
+        calls.append(None)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    model.register_forward_hook(press)
+    with pytest.raises(KeyboardInterrupt):
+        fit_rbf(model, images, labels, epochs=5, batch_size=20, progress=False)
+    centres = [images[labels == label].flatten(1).mean(0) for label in range(3)]
+    assert torch.equal(model.means, torch.stack(centres))
+    assert not torch.equal(model.log_precisions, RBF(3, 12).log_precisions)
+
+
 def test_an_rbf_fit_that_fails_leaves_the_means():
     images, labels = examples()
     model = RBF(3, 12)
