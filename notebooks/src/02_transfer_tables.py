@@ -652,7 +652,7 @@ by_target = paper.loc[names, ["av. distortion"]].set_axis(["paper"], axis=1)
 for how in ways:
     by_target[how] = [mean_size(name, how) for name in names]
 shorter = 100 * (1 - by_target["easiest"] / by_target["random"])
-print(f"from random to easiest: {shorter.min():.0f} to {shorter.max():.0f} % "
+print(f"from random to easiest: {shorter.min():.1f} to {shorter.max():.1f} % "
       f"shorter (you said {guess})")
 by_target.round(3)
 
@@ -933,8 +933,6 @@ share, count = same_mistakes(models, adversarial, digits)
 figures.number_table(share, label="fooled into the same class (%)",
                      rows="made for", columns="shown to", beneath=count)
 plt.show()
-print(f"median of the 30 cells: {cells(share).median():.0f} % "
-      f"(you said {guess})")
 
 # %% [markdown]
 # **Figure 5.** Of the pictures that fool both the network that they were made for (row) and the one
@@ -945,7 +943,14 @@ print(f"median of the 30 cells: {cells(share).median():.0f} % "
 # it more than half: the other network often just leaves the true class, and falls into the
 # neighbour that it finds nearest. (In the columns of linear networks many digits were misread from
 # the start.)
-#
+
+# %% tags=["drift:0.5"]
+print("you said", guess)
+quartiles = cells(share).quantile([0.25, 0.5, 0.75])
+quartiles.set_axis(["a quarter below", "median", "a quarter above"]).to_frame(
+    "into the same class (%), of 30 cells").T.round(1)
+
+# %% [markdown]
 # ## 10. Why do they transfer?
 #
 # Several explanations have been offered. Lecture 4 comes to one: networks behave nearly
