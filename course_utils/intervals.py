@@ -70,11 +70,8 @@ def ratio(numerator, denominator) -> Interval:
     """The ratio of the means of numbers paired by seed or image, by the delta method."""
     above, below = _numbers(numerator, "numerator", 2), _numbers(denominator, "denominator", 2)
     if len(above) != len(below) or below.mean() <= 0:
-        expected, got = (
-            f"{len(above)} numbers, mean above 0",
-            f"{len(below)}, mean {below.mean():.3g}",
-        )
-        raise ValueError(f"denominator: expected {expected}, got {got}")
+        got = f"{len(below)} of mean {below.mean():.3g}"
+        raise ValueError(f"denominator: expected {len(above)} numbers, mean above 0, got {got}")
     value = above.mean() / below.mean()
     spread = (above - value * below).std(ddof=1) / below.mean()
     return _around(value, spread / math.sqrt(len(above)), len(above) - 1)

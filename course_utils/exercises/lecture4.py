@@ -49,13 +49,9 @@ def _margin_cases() -> list[tuple]:
 
 
 def _margin_mistakes(x, y, w, b, eps):
-    clean, moved = y * (x @ w + b), eps * w.abs().sum()
-    return [
-        clean - eps * w.norm(),
-        clean - eps * w.sum(),
-        clean - y * moved,
-        clean - moved / len(w),
-    ]
+    sizes = w.abs()
+    falls = w.norm(), w.sum(), y * sizes.sum(), sizes.mean()
+    return [y * (x @ w + b) - eps * fall for fall in falls]
 
 
 def _sign_cases() -> list[tuple]:

@@ -45,12 +45,6 @@ def _logits() -> list[tuple[torch.Tensor, torch.Tensor]]:
     return pairs
 
 
-def _sure_logits() -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Logits of a discriminator that is sure: sometimes right, sometimes wrong."""
-    far = torch.tensor([200.0, -200.0, 30.0, -30.0])
-    return [(far, far[:2]), (far[:3].double(), far.double())]
-
-
 def _mistakes_of_d(real, fake):
     only_real = -logsigmoid(real).mean()
     both_as_real = only_real - logsigmoid(fake).mean()
@@ -68,8 +62,10 @@ def _mistakes_of_g(fake, saturating):
 
 
 def _diagnose_loss(exercise: Exercise, answer) -> str | None:
-    solution, in_doubt, sure = exercise.solution, exercise.cases(), _sure_logits()
+    solution, in_doubt = exercise.solution, exercise.cases()
     say = EXERCISES[0].say  # the same of both losses
+    far = torch.tensor([200.0, -200.0, 30.0, -30.0])  # a D that is sure: rightly or wrongly
+    sure = [(far, far[:2]), (far[:3].double(), far.double())]
     if solution is loss_of_g:
         sure = _for_g(sure)
     result = call(answer, *in_doubt[0])
@@ -117,14 +113,10 @@ def _densities_with_gaps() -> list[tuple]:
     return [(p, p.roll(1), 0.5), (p, apart, 0.5)]
 
 
-def _value(d, p, q, width) -> torch.Tensor:
-    """V of a discriminator that says d in each cell."""
-    return width * (torch.xlogy(p, d) + torch.xlogy(q, 1 - d)).sum()
-
-
 def _value_mistakes(p, q, width):
     right, least = best_value(p, q, width), torch.tensor(-math.log(4), dtype=p.dtype)
-    turned = _value(q / (p + q), p, q, width)
+    d = q / (p + q)
+    turned = width * (torch.xlogy(p, d) + torch.xlogy(q, 1 - d)).sum()
     return [least, best_value(p, q, 1.0), (right - least) / 2, turned]
 
 

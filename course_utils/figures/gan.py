@@ -75,10 +75,7 @@ def saturation(logits: Curve, slopes: Curves, paths: Curves) -> Figure:
 
 
 def class_shares(table: pd.DataFrame, *, least: float) -> Axes:
-    """How often each class (index) occurs in several sets (columns), in percent.
-
-    `least`: a share to mark by a horizontal line.
-    """
+    """How often each class (index) occurs in several sets (columns), in %; `least` is marked."""
     ax = plt.subplots(figsize=(7.2, 3.4))[1]
     for place, ((name, values), style) in enumerate(zip(table.items(), STYLES)):
         at = np.arange(len(table)) + 0.16 * (place - (table.shape[1] - 1) / 2)

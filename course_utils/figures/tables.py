@@ -72,10 +72,7 @@ def agreement(exact: torch.Tensor, ours: torch.Tensor, *, label: str) -> Axes:
 
 
 def seeds(runs: Mapping[str, Sequence[float]], *, xlabel: str) -> Axes:
-    """What several seeds gave under each condition: a mark for each, and a bar at their mean.
-
-    `runs`: condition to the numbers of its seeds.
-    """
+    """What several seeds gave under each condition: a mark for each, and a bar at their mean."""
     ax = plt.subplots(figsize=(7, 0.42 * len(runs) + 1))[1]
     for place, values in enumerate(runs.values()):
         mean = sum(values) / len(values)
