@@ -43,10 +43,10 @@ SCRIPTS = ("laboratory", "digits", "start")  # in this order
 
 
 def bundle() -> str:
-    """Return the modules as one script, with what they export as the object `exported`."""
+    """Return the modules as one script without comments; `exported` is what they export."""
     text = "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in MODULES)
     names = ", ".join(re.findall(r"^export (?:async )?\w+ (\w+)", text, flags=re.MULTILINE))
-    text = re.sub(r"^import\b[^;]*;\n|^export ", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^import\b[^;]*;\n|^export |^ *(//|/?\*).*\n", "", text, flags=re.MULTILINE)
     return f"{text}const exported = {{ {names} }};\n"
 
 

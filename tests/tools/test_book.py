@@ -340,6 +340,11 @@ def test_plumbing_is_folded(source, folded):
     assert ("hide-input" in cell.metadata.get("tags", [])) == folded
 
 
+def test_a_style_sheet_loses_comments_and_indentation_only():
+    style = "/*! a licence */\n/* a\n b */\n\na,\n  b::before { content: '/ *'; }\n\n  i { }"
+    assert build.COMMENT.sub("", style) == "/*! a licence */\n\na,\nb::before { content: '/ *'; }\ni { }"
+
+
 def test_a_page_is_made_lighter(tmp_path):
     icons = '<script defer src="s/fontawesome.js?digest=1"></script>'
     index = '<script src="../searchindex.js"></script>'

@@ -21,6 +21,7 @@ SOURCE = ROOT / "build" / "book-source"
 SPHINX = ("-m", "sphinx", "--quiet", "--keep-going", "--fail-on-warning")
 UNUSED = """**/*.map **/*.esm.js **/fontawesome.js _static/reveal/css/**/*
     _static/reveal/plugin/[!n]*/**/* _static/reveal/dist/theme/[!w]*.css""".split()
+COMMENT = re.compile(r"/\*(?!!).*?\*/|(?<=\n)\s+", re.DOTALL)  # in a style sheet, and indentation
 FORMULA = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)]+)", re.DOTALL)  # and what ends it
 
 
@@ -48,6 +49,8 @@ def main(python: Path) -> int:
         path.unlink()
     for path in (path for unused in UNUSED for path in NEW.glob(unused) if path.is_file()):
         path.unlink()
+    for path in NEW.rglob("*.css"):
+        path.write_text(COMMENT.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
     for path in NEW.rglob("*.html"):
         path.write_text(lighter(path.read_text(encoding="utf-8"), path), encoding="utf-8")
 

@@ -32,7 +32,8 @@ def below_heading(text: str, *blocks: str) -> str:
 
 def mathml(formula: str, *, block: bool = False) -> str:
     """A formula as browsers draw it without a script."""
-    return convert(formula.strip(), display="block" if block else "inline")
+    made = convert(formula.strip(), display="block" if block else "inline")
+    return made.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")  # HTML knows
 
 
 def is_plumbing(source: str) -> bool:
