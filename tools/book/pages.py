@@ -70,7 +70,7 @@ def readme_pages(readme: str, setup: str, teaching: str) -> dict[str, str]:
         text = re.sub(rf"\]\({ASSIGNMENTS}/?\)", "](problem_sets.md)", text)
         places = {"notebooks": "index", "SETUP.md": "running", "TEACHING.md": "teachers"}
         for file, to in places.items():
-            text = text.replace(f"]({file})", f"]({to}.md)")
+            text = re.sub(rf"\]\({file}(?=[)#])", f"]({to}.md", text)
         return re.sub(r"\[(CONTRIBUTING.md|Dockerfile)\]\(\1\)", r"\1", text)
 
     start, *sections = re.split(r"^(?=## )", linked(readme), flags=re.MULTILINE)
