@@ -203,11 +203,19 @@ def working_copy(folder: Path = NOTEBOOKS, to: Path = WORK) -> list[Path]:
     return new
 
 
+def renewed(path: Path) -> NotebookNode:
+    """The notebook, executed anew from its source; cells that did not change keep their ids."""
+    notebook = read_source(path)
+    if path.exists():
+        old = nbformat.read(path, as_version=4)
+        notebook = combine_inputs_with_outputs(notebook, old, "py:percent")
+    return execute(notebook, name=path.stem, folder=path.parent)
+
+
 def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
     """Execute lectures anew from their sources, in place; all, or those that begin with `names`.
 
-    Cells that did not change keep their ids. A notebook whose cells were other than its source's
-    is kept in build/replaced/.
+    A notebook whose cells were other than its source's is kept in build/replaced/.
     """
     sources = sorted((folder / "src").glob("[0-9][0-9]_*.py"))
     # Whatever a maintainer types: 01, 01_name, notebooks/01_name.ipynb.
@@ -220,16 +228,12 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
     for source in chosen:
         write_setup_cell(source)
         path = folder / f"{source.stem}.ipynb"
-        notebook = read_source(path)
-        if path.exists():
-            old = nbformat.read(path, as_version=4)
-            if difference(path):
-                keep = folder.parent / "build" / "replaced" / path.name
-                print(f"{path.name} differs from its source; the old one is kept as {keep}")
-                write(old, keep)
-            notebook = combine_inputs_with_outputs(notebook, old, "py:percent")
+        if path.exists() and difference(path):
+            keep = folder.parent / "build" / "replaced" / path.name
+            print(f"{path.name} differs from its source; the old one is kept as {keep}")
+            write(nbformat.read(path, as_version=4), keep)
         try:
-            execute(notebook, name=path.stem, folder=folder)
+            notebook = renewed(path)
         except LectureError as error:
             print(f"\n{error}\n\n{path.name} is left as it was.")
             return 1

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, "tests/assignments")
 import answers, nbformat
 from tools.classroom import feedback, grading, problem_sets, tables
-from tools.classroom.reading import NotASubmission
+from tools.environment import put
 small = problem_sets.read("problem_set_0", Path("tests/assignments/source"))
 grading.prepare([small])
 figure = "import matplotlib.pyplot as plt\\nplt.figure(figsize=(12, 4))\\nplt.plot([1, 2])"
@@ -32,7 +32,7 @@ kinds["full"].cells[-1].source = (
 for name, notebook in kinds.items():
     result = grading.mark(small, notebook) | {"student": name, "set": small.name}
     text = feedback.page(result, small, {}, show_hidden=False)
-    tables.replace(Path(sys.argv[1]) / tables.page(result), text)
+    put(Path(sys.argv[1]) / tables.page(result), text)
 """
 
 

@@ -698,13 +698,17 @@ def test_time_for_all_cells_together_is_limited(submission):
     assert time.process_time() - began < 5
 
 
-def test_what_is_no_reply_is_not_believed(submission):
-    forged = (
-        "import gc, student\nfor pipe in [o for o in gc.get_objects() if type(o).__name__ == 'Pipe'"
-        "]:\n    pipe.socket.sendall(b'x' * 100)"
+@pytest.mark.parametrize("forged", [
+    b"x" * 100, b'["x"]', b'{"error": 3}', b'{"callback": [0, 0], "value": 1}',
+])
+def test_what_is_no_reply_is_not_believed(submission, forged):
+    submission.run("x = 1")
+    code = (
+        "import gc\nfor found in gc.get_objects():\n    if type(found).__name__ == 'Session':\n"
+        f"        found.pipe.send_bytes({forged!r}), found.pipe.send_bytes(b'')"
     )
-    submission.run(forged.replace(", student", ""))
-    assert submission.run("1")["error"] in (running.ENDED, None)
+    assert submission.run(code)["error"] == running.ENDED
+    assert submission.run("print(x)")["output"] == "1\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans come back to the overseer on Linux")
@@ -1078,6 +1082,24 @@ def test_killed_midway_nothing_is_lost(folder, tmp_path):
     assert len(done) >= 5 and all(json.loads(path.read_text())["key"] for path in done)
     to = grading.grade(folder, source=SMALL, cell=60, whole=3)  # another limit: all anew
     assert len(grades(to)) == 8 and grades(to)["gustav"]["tests"] == "3"
+
+
+@pytest.mark.parametrize(
+    "place", ["annab/work/{}", "annab.zip/work/{}", "annab_77_assignsubmission_file_{}"]
+)
+def test_a_module_beside_the_notebook_is_there_for_its_cells(small, tmp_path, place):
+    source = "import helpers\ndef norm(x):\n    return helpers.length(x)"
+    notebook = nbformat.writes(answers.solved(small, {"norm": source})).encode()
+    folder = tmp_path / "folder"
+    lay(folder, "bob/ps0.ipynb", notebook)  # whose helpers are nobody else's
+    for body, marks in (("x.norm(dim=1)", "5"), ("x.sum(dim=1)", "3")):  # a change is marked anew
+        shutil.rmtree(folder / "annab", ignore_errors=True)
+        (folder / "annab.zip").unlink(missing_ok=True)
+        lay(folder, place.format("problem_set_0.ipynb"), notebook)
+        lay(folder, place.format("helpers.py"), f"def length(x):\n    return {body}".encode())
+        rows = grades(grading.grade(folder, source=SMALL))
+        assert rows["annab"]["tests"] == marks and rows["bob"]["tests"] == "3"
+        assert "Handed in with helpers.py." in rows["annab"]["remark"]
 
 
 def test_nbgraders_own_layout(small, tmp_path):

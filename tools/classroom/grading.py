@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,9 +22,8 @@ from tqdm.auto import tqdm
 from course_utils import data, machine
 from tools.classroom import feedback, problem_sets, reading, running, submissions, tables
 from tools.classroom.problem_sets import SOURCE, ProblemSet, split_tests
-from tools.classroom.running import CELL, WHOLE
 from tools.classroom.wire import LONGEST
-from tools.environment import ROOT
+from tools.environment import ROOT, put
 
 NOTHING = "nothing was handed in"
 LOOKED = "Tried to reach {}, which is not in this problem set."
@@ -34,12 +33,10 @@ CHANGED = (
 )
 
 
-def mark(
-    problem_set: ProblemSet, notebook: NotebookNode, *, cell: float = CELL, whole: float = WHOLE
-) -> dict:
+def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
     """Mark a notebook that was handed in for this problem set.
 
-    cell, whole: time limits in seconds, for a cell or a test, and for all of them.
+    settings: `modules`, `cell` and `whole`, as of running.Submission.
 
     Returns:
         "tests": grade_id -> {"marks", "points", "message", "part" ("visible" or "hidden": where
@@ -50,9 +47,13 @@ def mark(
     Raises NotASubmission where there is no cell of this problem set.
     """
     found = reading.answers(notebook, problem_set)
+    if not found.known:
+        raise reading.NotASubmission(f"it has no cell of {problem_set.name}")
     result = nothing(problem_set, None) | {"notes": found.notes}
-    copies, errors, answered = {}, {}, {exercise for _, _, exercise in found.cells}
-    with running.Submission(problem_set, cell=cell, whole=whole) as submission:
+    for question, answer in found.open.items():
+        result["open"][question]["answer"] = answer
+    copies, errors, answered = {}, {}, {exercise for *_, exercise in found.cells}
+    with running.Submission(problem_set, **settings) as submission:
         for position, original in enumerate([None, *problem_set.cells], start=-1):
             part = original and problem_sets.kind(original)
             if part == "given":
@@ -65,17 +66,19 @@ def mark(
                     result["cells"].append({"after": position, "source": source} | reply)
                     if reply["error"]:
                         errors.setdefault(exercise, reply["error"])
-        names, after = dict(problem_set.namespace), {}
+        names, later = dict(problem_set.namespace), {}
+        tests = [(this, its) for its, these in problem_set.exercises.items() for this in these]
         for part in ("visible", "hidden"):  # What students are told is said before what is hidden.
-            for exercise, this in problem_set.tests:
+            for this, exercise in tests:
                 if (test := result["tests"][this])["message"]:
                     continue
-                names |= after.get(this, {})
-                message = _test(problem_set, this, part, names, submission, copies[this])
+                names |= later.get(this, {})
+                code = split_tests(problem_set.of("test")[this].source)[part == "hidden"]
+                message = submission.test(code, names, copies[this])
                 if found.cells and message.startswith(("There is no", "NameError")):
                     copies[this] = submission.copy()  # A name may be defined further below.
-                    message = _test(problem_set, this, part, names, submission, copies[this])
-                after[this] = dict(names)
+                    message = submission.test(code, names, copies[this])
+                later[this] = dict(names)
                 if message.startswith("There is no "):
                     if exercise in errors:
                         message = f"{message[:-1]}: its cell stopped with {errors[exercise]}"
@@ -85,39 +88,11 @@ def mark(
                 test |= {"marks": marks, "message": message[:LONGEST], "part": part}
             if part == "visible":
                 result["notes"] += map(LOOKED.format, sorted(submission.looked))
-        for name, argument in submission.changed.items():
-            last = result["tests"][problem_set.exercises[problem_set.functions[name]][-1]]
-            if last["marks"]:
-                last |= {"marks": 0, "message": CHANGED.format(name, argument), "part": "visible"}
-    for question, answer in found.open.items():
-        result["open"][question]["answer"] = answer
+    for name, argument in submission.changed.items():
+        last = result["tests"][problem_set.exercises[problem_set.functions[name]][-1]]
+        if last["marks"]:
+            last |= {"marks": 0, "message": CHANGED.format(name, argument), "part": "visible"}
     return result
-
-
-def _test(
-    problem_set: ProblemSet, this: str, part: str, names: dict, submission: running.Submission, copy
-) -> str:
-    """What the visible or the hidden part of a test finds wrong, or "".
-
-    The test's names stay in `names`; students' functions are called in `copy`.
-    """
-    proxies = [running.Proxy(name, submission, copy, problem_set) for name in problem_set.functions]
-    names |= {proxy.__name__: proxy for proxy in proxies}
-    code = split_tests(problem_set.of("test")[this].source)[part == "hidden"]
-    try:
-        exec(compile(code, f"<{part} tests>", "exec"), names)
-    except AssertionError as error:
-        return str(error) or "A test did not pass."
-    except Exception as error:
-        last = max(proxies, key=lambda proxy: proxy.called)
-        if not last.called:
-            raise
-        if (got := last.last) is None:
-            return f"{last.__name__} returned nothing. Is a `return` missing?"
-        shape = f" of shape {tuple(got.shape)}" if torch.is_tensor(got) else ""
-        why = f"with which the test could not go on ({type(error).__name__}: {error})"
-        return f"{last.__name__} returned a {type(got).__name__}{shape}, {why}."
-    return ""
 
 
 def prepare(sets: list[ProblemSet]) -> None:
@@ -147,13 +122,12 @@ def nothing(problem_set: ProblemSet, reason: str | None) -> dict:
 
 
 def grade(
-    folder: Path, *, show_hidden: bool = False, source: Path = SOURCE, seed: int = 0,
-    cell: float = CELL, whole: float = WHOLE,
+    folder: Path, *, show_hidden: bool = False, source: Path = SOURCE, seed: int = 0, **limits
 ) -> Path:
     """Mark every submission in `folder` that is new or changed; return the folder of the results.
 
     folder: see submissions.collect. show_hidden: whether the feedback tells of the hidden tests.
-    seed: the one that the sets were handed out with.
+    seed: the one that the sets were handed out with. limits: `cell` and `whole`.
 
     Raises ValueError where there are no submissions, or a table cannot be understood; RuntimeError
     where a problem set's own cells fail on this machine, before anything is marked, or where the
@@ -166,35 +140,33 @@ def grade(
     by_hand = tables.read_by_hand(to / "by-hand.csv")
     tables.read_overrides(to / "grades.csv")
     wanted = {name for _, name in [*handed["files"], *reasons]}
-    sets = [each for each in sets if each.name in wanted]
-    if not sets:
+    if not (sets := [each for each in sets if each.name in wanted]):
         raise ValueError(f"folder: no notebook in {folder} has cells of a problem set")
     prepare(sets)
 
-    def job(person: str, each: ProblemSet) -> dict:
+    def job(pair: tuple[str, ProblemSet]) -> dict:
+        person, each = pair
         file = handed["files"].get((person, each.name))
         result = nothing(each, None if file else reasons.get((person, each.name), NOTHING))
         result |= {"student": person, "set": each.name, "id": handed["people"][person]}
         try:
-            marked = _marked(result, each, file, to, cell=cell, whole=whole)
+            marked = _marked(result, each, file, to, limits)
             text = feedback.page(marked, each, by_hand, show_hidden=show_hidden)
-            tables.replace(to / tables.page(marked), text)
+            put(to / tables.page(marked), text)
             return marked
         except Exception as error:
             why = f"NOT GRADED, the grader itself failed: {type(error).__name__}: {error}"
             return result | {"failed": why}
 
+    pairs = [(person, each) for person in sorted(handed["people"]) for each in sets]
     with ThreadPoolExecutor(machine.cores()) as pool:
-        futures = [pool.submit(job, person, each) for each in sets for person in handed["people"]]
         try:
-            done = tqdm(as_completed(futures), total=len(futures), unit="submission")
-            results = [future.result() for future in done]
+            results = [*tqdm(pool.map(job, pairs), total=len(pairs), unit="submission")]
         except KeyboardInterrupt:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             raise
-    results.sort(key=lambda result: (result["student"], result["set"]))
     tables.write(results, to)
-    tables.replace(to / "not-graded.txt", "".join(f"{line}\n" for line in left))
+    put(to / "not-graded.txt", "".join(f"{line}\n" for line in left))
     if failures := [result for result in results if "failed" in result]:
         raise RuntimeError("\n".join("{student}, {set}: {failed}".format(**f) for f in failures))
     return to
@@ -210,31 +182,32 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     try:
         to = grade(chosen.folder, show_hidden=chosen.show_hidden_tests, seed=chosen.seed)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
-    print(f"{to / 'grades.csv'}\n{to / 'by-hand.csv'} (fill in, then run this again)")
-    print(f"{to / 'feedback'} (to give back)\n{to / 'canvas.csv'}, {to / 'moodle.csv'} (to import)")
+    told = "grades.csv\nby-hand.csv (fill in, then run this again)\nfeedback (to give back)"
+    print(f"In {to}:\n{told}\ncanvas.csv, moodle.csv (to import)")
     if left := (to / "not-graded.txt").read_text(encoding="utf-8"):
         print(f"\nNot graded:\n{left}", end="")
     return 0
 
 
-def _marked(result: dict, problem_set: ProblemSet, file, to: Path, **limits: float) -> dict:
+def _marked(result: dict, problem_set: ProblemSet, file, to: Path, limits: dict) -> dict:
     """`result` with the marks of a file, if there is one: the stored ones, or new ones where those
     are of something else."""
     path = to / "results" / result["student"] / f"{problem_set.name}.json"
-    cells = [[cell.cell_type, cell.source, cell.metadata] for cell in problem_set.cells]
-    key = digest(file and file.digest, result, cells, limits, _code())
+    key = digest(file and [file.digest, file.modules], result, problem_set.cells, limits, _code())
     with suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
             return stored
     if file:
-        result = result | mark(problem_set, file.notebook, **limits)
-        if file.path.name != f"{problem_set.name}.ipynb":
+        result = result | mark(problem_set, file.notebook, modules=file.modules, **limits)
+        if file.name != f"{problem_set.name}.ipynb":
             result["notes"].append(f"Handed in as {file.path}.")
-    tables.replace(path, json.dumps(result | {"key": key}))
+        if file.modules:
+            result["notes"].append(f"Handed in with {', '.join(file.modules)}.")
+    put(path, json.dumps(result | {"key": key}))
     return result
 
 
@@ -242,8 +215,8 @@ def _marked(result: dict, problem_set: ProblemSet, file, to: Path, **limits: flo
 def _code() -> str:
     """Changes where the course's code does: tests call much of it."""
     paths = [path for name in ("course_utils", "tools") for path in (ROOT / name).rglob("*.py")]
-    return digest(*(path.read_text(encoding="utf-8") for path in sorted(paths)))
+    return digest([path.read_text(encoding="utf-8") for path in sorted(paths)])
 
 
 def digest(*parts) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()

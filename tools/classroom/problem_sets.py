@@ -6,15 +6,16 @@ what we edit. The release is for students; the form for self-study for those wit
 
 import ast
 import re
+import symtable
 import sys
 import threading
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import nbformat
-from jupytext.combine import combine_inputs_with_outputs
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -39,20 +40,11 @@ class ProblemSet:
 
     def of(self, *kinds: str) -> dict[str | int, NotebookNode]:
         """The cells of these kinds, by their grade_id, or else by their position."""
-        found = {}
-        for position, cell in enumerate(self.cells):
-            if kind(cell) in kinds:
-                found[cell.metadata.get("nbgrader", {}).get("grade_id", position)] = cell
-        return found
+        return {grade_id(c) or n: c for n, c in enumerate(self.cells) if kind(c) in kinds}
 
     def points(self, *kinds: str) -> dict[str, int]:
         """grade_id -> points of the cells of these kinds, "test" and "open"."""
         return {this: cell.metadata.nbgrader.points for this, cell in self.of(*kinds).items()}
-
-    @property
-    def tests(self) -> list[tuple[str, str]]:
-        """Each test, by its exercise and its own grade_id."""
-        return [(exercise, this) for exercise, its in self.exercises.items() for this in its]
 
     @cached_property
     def references(self) -> dict[str, str]:
@@ -64,41 +56,51 @@ class ProblemSet:
         """The names that the solutions define, and their exercises."""
         return {n: this for this, source in self.references.items() for n in bound_names(source)}
 
-    def parameters(self, function: str) -> list[str]:
-        """The names of a solution's arguments."""
-        tree = syntax(self.references[self.functions[function]])
-        return [argument.arg for node in tree.body if getattr(node, "name", "") == function
-                for argument in node.args.args]
+    @cached_property
+    def parameters(self) -> dict[str, Sequence[str]]:
+        """The names of the arguments of each function."""
+        tables = (symtable.symtable(source, "", "exec") for source in self.references.values())
+        inner = [each for table in tables for each in table.get_children()]
+        return {f.get_name(): f.get_parameters() for f in inner if f.get_type() == "function"}
 
     @cached_property
     def namespace(self) -> dict:
         """The names that the given cells define, for the tests."""
+        return self.run("given")
+
+    def run(self, *kinds: str) -> dict:
+        """The names that the cells of these kinds define, with the solutions. Raises ValueError."""
         names = {"__name__": "tests"}
-        for cell in self.of("given").values():
-            exec(compile(cell.source, "<the problem set>", "exec"), names)
+        for cell in self.of(*kinds).values():
+            try:
+                exec(compile(without_markers(cell.source), "<the problem set>", "exec"), names)
+            except Exception as error:
+                raise ValueError(f"{self.name}: {error!r} in\n\n{cell.source}") from error
         return names
 
 
 def kind(cell: NotebookNode) -> str:
     """A cell's part: "text", "hint", "given", "solution", "test" or "open" (marked by hand)."""
     nbgrader = cell.metadata.get("nbgrader", {})
-    if nbgrader.get("solution"):
-        return "open" if nbgrader.get("grade") else "solution"
     if nbgrader.get("grade"):
-        return "test"
-    if cell.cell_type == "code":
-        return "given"
+        return "open" if nbgrader.get("solution") else "test"
+    if nbgrader.get("solution") or cell.cell_type == "code":
+        return "solution" if nbgrader.get("solution") else "given"
     return "hint" if "hint" in cell.metadata.get("tags", []) else "text"
 
 
-def grade_id(cell: NotebookNode) -> str:
-    return cell.metadata.nbgrader.grade_id
+def grade_id(cell: NotebookNode) -> str | None:
+    """The cell's name, if it has one, whatever a student made of its metadata."""
+    nbgrader = cell.metadata.get("nbgrader")
+    this = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
+    return this if isinstance(this, str) else None
 
 
 def without_solution(cell: NotebookNode) -> str:
-    """The cell's source with the stub in the place of each solution, as nbgrader writes it."""
-    stub = STUB[cell.cell_type].split("\n")
-    return SOLUTION.sub(lambda match: "\n".join(match[1] + line for line in stub), cell.source)
+    """The cell's source as nbgrader hands it out: a stub for each solution, no hidden tests."""
+    stub = STUB.get(cell.cell_type, "").split("\n")
+    source = SOLUTION.sub(lambda match: "\n".join(match[1] + line for line in stub), cell.source)
+    return split_tests(source)[0]
 
 
 def split_tests(source: str) -> tuple[str, str]:
@@ -119,15 +121,9 @@ def syntax(source: str) -> ast.Module:
 
 
 def bound_names(source: str) -> list[str]:
-    """The names that a cell defines at its top level."""
-    names = []
-    for node in syntax(source).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            names.append(node.name)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            stored = (leaf for leaf in ast.walk(node) if isinstance(leaf, ast.Name))
-            names += [leaf.id for leaf in stored if isinstance(leaf.ctx, ast.Store)]
-    return names
+    """The names that a cell defines at its top level, but for what it imports."""
+    symbols = symtable.symtable(source, "cell", "exec").get_symbols()
+    return [each.get_name() for each in symbols if each.is_assigned() and not each.is_imported()]
 
 
 def from_cells(name: str, cells: list[NotebookNode]) -> ProblemSet:
@@ -135,14 +131,12 @@ def from_cells(name: str, cells: list[NotebookNode]) -> ProblemSet:
 
     Raises ValueError where its form would make marks that cannot be trusted.
     """
-    exercises, seen = {}, set()
+    exercises, seen = {}, {None}
     for cell in cells:
-        part, left = kind(cell), cell.source
-        if part in ("solution", "test", "open"):
-            this = grade_id(cell)
-            if this in seen:
-                raise ValueError(f"{name}: two cells have the grade_id {this!r}")
-            seen.add(this)
+        part, this, left = kind(cell), grade_id(cell), without_solution(cell)
+        if this in seen - {None}:
+            raise ValueError(f"{name}: two cells have the grade_id {this!r}")
+        seen.add(this)
         if part == "solution":
             exercises[this] = []
         elif part == "test":
@@ -150,15 +144,11 @@ def from_cells(name: str, cells: list[NotebookNode]) -> ProblemSet:
             if exercise is None:
                 raise ValueError(f"{name}: the test {this!r} stands before its solution")
             exercises[exercise].append(this)
-            left = split_tests(left)[0]
-        if part in ("solution", "open"):
-            left = without_solution(cell)
-            if left == cell.source:
-                raise ValueError(f"{name}: no solution between markers in {this!r}")
+        if part in ("solution", "open") and left == cell.source:
+            raise ValueError(f"{name}: no solution between markers in {this!r}")
         if "### BEGIN" in left or "### END" in left:
             raise ValueError(f"{name}: unpaired or misplaced markers in\n{cell.source}")
-    untested = [exercise for exercise, tests in exercises.items() if not tests]
-    if untested:
+    if untested := [exercise for exercise, tests in exercises.items() if not tests]:
         raise ValueError(f"{name}: no tests for {', '.join(untested)}")
     return ProblemSet(name, tuple(cells), exercises)
 
@@ -186,16 +176,6 @@ def in_step(name: str, folder: Path = SOURCE) -> bool:
     return all(cell.execution_count for cell in cells if cell.cell_type == "code")
 
 
-def remake(name: str, folder: Path = SOURCE) -> None:
-    """Execute NAME.py into NAME.ipynb. Raises LectureError where a cell fails."""
-    path = folder / name / f"{name}.ipynb"
-    notebook = lectures.read_source(path)
-    if path.exists():  # keeps the cells' ids
-        old = nbformat.read(path, as_version=4)
-        notebook = combine_inputs_with_outputs(notebook, old, "py:percent")
-    lectures.write(lectures.execute(notebook, name=name, folder=path.parent), path)
-
-
 def make(
     *, source: Path = SOURCE, to: Path = RELEASE, study: Path = ASSIGNMENTS, seed: int = 0
 ) -> None:
@@ -206,16 +186,14 @@ def make(
     the solutions do not pass the tests with this seed.
     """
     for name in names(source):
+        path = source / name / f"{name}.ipynb"
         if not in_step(name, source):
-            remake(name, source)
-        written = {study / f"{name}.ipynb": self_study(read(name, source))}
+            lectures.write(lectures.renewed(path), path)
         problem_set = read(name, source, seed=seed)
         if seed:
             passes(problem_set)
-        written[to / name / f"{name}.ipynb"] = handed_out(problem_set)
-        for path, form in written.items():
-            if not path.exists() or nbformat.read(path, as_version=4) != form:
-                lectures.write(form, path)
+        lectures.write(handed_out(problem_set), to / name / f"{name}.ipynb")
+        lectures.write(self_study(read(name, source)), study / f"{name}.ipynb")
 
 
 def main(seed: str = "0") -> int:
@@ -231,22 +209,14 @@ def main(seed: str = "0") -> int:
 
 def passes(problem_set: ProblemSet) -> None:
     """Run the set with its solutions. Raises ValueError where a test does not pass."""
-    names = {"__name__": "reference"}
-    for cell in problem_set.of("given", "solution", "test").values():
-        try:
-            exec(compile(without_markers(cell.source), "<the problem set>", "exec"), names)
-        except Exception as error:
-            raise ValueError(f"{problem_set.name}: {error!r} in\n\n{cell.source}") from error
+    problem_set.run("given", "solution", "test")
 
 
 def handed_out(problem_set: ProblemSet) -> NotebookNode:
     """The release, as nbgrader would make it: no hints, solutions, hidden tests or outputs."""
     cells = deepcopy([cell for cell in problem_set.cells if kind(cell) != "hint"])
     for cell in cells:
-        if kind(cell) in ("solution", "open"):
-            cell.source = without_solution(cell)
-        elif kind(cell) == "test":
-            cell.source = split_tests(cell.source)[0]
+        cell.source = without_solution(cell)
     return notebook(cells)
 
 
@@ -260,30 +230,26 @@ def notebook(cells: list[NotebookNode]) -> NotebookNode:
 
 def self_study(problem_set: ProblemSet) -> NotebookNode:
     """The problem set with every test visible, and folded hints and solutions; no grader needed."""
-    cells, solution = [], []
+    cells, later = [], []
     for cell in problem_set.cells:
-        part, text = kind(cell), without_markers(cell.source).rstrip()
+        part, text = kind(cell), without_markers(cell.source).strip()
         if part == "hint":
             cells.append(folded("Hint", text))
             continue
-        cells += solution  # the hints come first
-        solution = []
+        cells += later  # the hints come first
+        later = []
         if part == "solution":
-            cells.append(new_code_cell(without_solution(cell)))
-            solution = [folded("Solution", f"```python\n{text}\n```")]
+            later = [folded("Solution", f"```python\n{text}\n```")]
         elif part == "open":
-            cells.append(new_markdown_cell(without_solution(cell)))
-            cells.append(folded("What an answer should have", text))
-        elif part == "test":
-            right = f'print("Right: {grade_id(cell)}.")'
-            cells.append(new_code_cell(f"{text}\n{right}"))
-        else:
-            cells.append({"given": new_code_cell, "text": new_markdown_cell}[part](cell.source))
-    for number, cell in enumerate(cells):
+            later = [folded("What an answer should have", text)]
+        new = new_code_cell if cell.cell_type == "code" else new_markdown_cell
+        right = f'{text}\nprint("Right: {grade_id(cell)}.")'
+        cells.append(new(right if part == "test" else without_solution(cell)))
+    for number, cell in enumerate(cells := cells + later):
         cell.id = f"cell-{number}"  # the same on every run
     return notebook(cells)
 
 
 def folded(title: str, text: str) -> NotebookNode:
     """A text cell that shows its title until it is clicked on."""
-    return new_markdown_cell(f"<details><summary>{title}</summary>\n\n{text.strip()}\n\n</details>")
+    return new_markdown_cell(f"<details><summary>{title}</summary>\n\n{text}\n\n</details>")

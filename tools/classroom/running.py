@@ -1,7 +1,7 @@
 """The grader's side of the processes in which students' code runs."""
 
-import ast
 import contextlib
+import copyreg
 import io
 import os
 import pickle
@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import types
+from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
@@ -29,20 +30,17 @@ CELL, WHOLE = 30.0, 360.0
 TIME = "Your code was still running when the time limit was reached."
 ENDED = "Your code ended the process that ran it."
 # What a submission may know of the teacher's settings.
-SETTINGS = {"COURSE_CACHE", "COURSE_DATA", "HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR",
-            "XDG_CACHE_HOME"}
+PLACES = {"COURSE_CACHE", "COURSE_DATA"}
+SETTINGS = PLACES | set("HOME LANG LC_ALL PATH PYTHONPATH TMPDIR XDG_CACHE_HOME".split())
 # No pip starts with such a PIP_PYTHON; torch.compile gives the function as it is.
-SET = {"PIP_PYTHON": "none", "UV_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1",
-       "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}
+SET = {"PIP_PYTHON": "none", "UV_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+SET |= {"CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}
+IMPORT = re.compile(r"(?:from ([\w.]+) )?import (\([^)]+\)|[\w, .]+)")
 _lock = threading.Lock()
 _zygote: list = []  # the process that all others are forked from, when there is one
 
 
-class Failed(AssertionError):
-    """What a student's function did wrong, other than returning something wrong."""
-
-
-class Lost(Failed):
+class Lost(AssertionError):
     """The student's process ended, or had to be."""
 
 
@@ -51,37 +49,30 @@ def patience(seconds: float) -> float:
     return 3 * seconds + 60
 
 
-def allowed(problem_set: ProblemSet) -> list[str]:
-    """What the set's own cells import from course_utils, or tell students to."""
+def imports(problem_set: ProblemSet) -> list[re.Match]:
+    """What the set's own cells import, or tell students to."""
     text = "\n".join(cell.source for cell in problem_set.of("given", "text").values())
-    found = re.findall(r"from course_utils([\w.]*) import (\([^)]+\)|[\w, ]+)", text)
-    return sorted({f"{m}.{n}".strip(".") for m, names in found for n in re.findall(r"\w+", names)})
+    return [*IMPORT.finditer(text)]
 
 
 def start(sets: list[ProblemSet]) -> None:
     """Start the process from which submissions' processes fork, with what these sets import."""
     if not hasattr(os, "fork"):
         raise RuntimeError("grading needs Linux or macOS; on Windows use WSL or the container")
-    cells = [cell.source for each in sets for cell in each.of("given").values()]
-    imports = {ast.unparse(node) for source in cells for node in ast.parse(source).body
-               if isinstance(node, ast.Import | ast.ImportFrom)}
-    for name in {name for each in sets for name in allowed(each)}:
-        module, _, name = f"course_utils.{name}".rpartition(".")
-        imports.add(f"from {module} import {name}")
-    if _zygote and imports <= _zygote[2]:
+    lines = {match[0] for each in sets for match in imports(each)}
+    if _zygote and lines <= _zygote[2]:
         return
     stop()
-    ours, theirs = Pipe()
     environment = {name: os.environ[name] for name in SETTINGS & set(os.environ)} | SET
-    for name in {"COURSE_CACHE", "COURSE_DATA"} & set(environment):
+    for name in PLACES & set(environment):
         environment[name] = str(Path(environment[name]).expanduser().absolute())
+    ours, theirs = Pipe()
     with theirs:
-        script, number = Path(__file__).with_name("student.py"), theirs.fileno()
-        process = subprocess.Popen(
-            [sys.executable, script, str(number), *sorted(imports)],
-            env=environment, stdin=subprocess.DEVNULL, pass_fds=[number],
-        )
-    _zygote[:] = [ours, process, imports]
+        number, script = theirs.fileno(), Path(__file__).with_name("student.py")
+        command = [sys.executable, script, str(number), *sorted(lines)]
+        nowhere = dict.fromkeys(["stdin", "stdout"], subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, pass_fds=[number], **nowhere)
+    _zygote[:] = [ours, process, lines]
 
 
 def stop() -> None:
@@ -92,70 +83,88 @@ def stop() -> None:
         _zygote.clear()
 
 
-class Submission:
-    """The processes of one submission, with an empty folder of their own.
+class Submission(contextlib.ExitStack):
+    """The processes of one submission, with a folder of their own.
 
+    cell, whole: time limits in seconds, for a cell or a test, and for all of them. modules: a dict
+    of what lies in the folder from the beginning, bytes by name.
     A cell that ends its process, or has to be ended, is left out when the others run again.
     """
 
-    def __init__(self, problem_set: ProblemSet, *, cell: float = CELL, whole: float = WHOLE):
-        self.request = {"cell": cell, "whole": whole, "allowed": allowed(problem_set)}
-        self.cells, self.open, self.looked = [], contextlib.ExitStack(), set()
+    def __init__(self, problem_set: ProblemSet, *, cell=CELL, whole=WHOLE, modules=None):
+        super().__init__()
+        self.set, self.cell, self.left = problem_set, cell, whole
+        self.until = time.monotonic() + patience(whole)
+        self.cells, self.looked = [], set()
         self.changed: dict[str, str] = {}  # function -> an argument that it changes
-        self.cell, self.left, self.until = cell, whole, time.monotonic() + patience(whole)
-
-    def __enter__(self) -> "Submission":
-        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self.request["folder"] = self.open.enter_context(folder)
+        self.last: tuple | None = None  # the function that a test called last, and its result
+        folder = self.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        for name, content in (modules or {}).items():
+            Path(folder, name).write_bytes(content)
+        ours = (m for m in imports(problem_set) if (m[1] or "").startswith("course_utils"))
+        allowed = {f"{m[1]}.{name}" for m in ours for name in re.findall(r"\w+", m[2])}
+        self.request = {"folder": folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
         self._begin()
         # Whatever a process does, or leaves half said, nobody waits for it longer than this.
-        left = self.until + self.cell - time.monotonic()
-        timer = threading.Timer(left, lambda: self.life.close())
+        timer = threading.Timer(patience(whole) + cell, lambda: self.life.close())
         timer.daemon = True
         timer.start()
-        self.open.callback(timer.cancel)
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.open.close()
+        self.callback(timer.cancel)
 
     def _begin(self) -> None:
         (self.pipe, theirs), (self.life, end) = Pipe(), Pipe()
-        for ours in (self.pipe, self.life):
-            self.open.enter_context(ours)
+        self.enter_context(self.pipe), self.enter_context(self.life)
         with _lock, theirs, end:
-            control = _zygote[0]
-            send(control, self.request)
-            for handed in (theirs, end):
-                send_handle(control, handed.fileno(), None)
-            self.overseer = receive(control)[0]["overseer"]
+            send(_zygote[0], self.request)
+            send_handle(_zygote[0], theirs.fileno(), None)
+            send_handle(_zygote[0], end.fileno(), None)
+            self.overseer = receive(_zygote[0])[0]["overseer"]
 
     def run(self, source: str, given: bool = False) -> dict:
-        """Run a cell: {"error", "output", "figures"}, with "lost" in the error's place."""
+        """Run a cell: {"error", "output", "figures"}, the error None where there is none."""
+        self.began = time.monotonic()
         try:
             reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})[0]
+            error, output = reply["error"] and str(reply["error"]), str(reply["output"])[:LONGEST]
             self.cells.append((source, given))
-            return {"error": reply["error"] and str(reply["error"]),
-                    "output": str(reply["output"])[:LONGEST],
-                    "figures": [str(figure) for figure in reply["figures"]]}
-        except Lost as lost:
+            return {"error": error, "output": output, "figures": [*map(str, reply["figures"])]}
+        except (Lost, KeyError, TypeError) as lost:  # or it replied with something else
+            why = str(lost) if isinstance(lost, Lost) else ENDED
             self._begin()
             cells, self.cells = self.cells, []
             for cell in cells:
                 self.run(*cell)
-            return {"error": str(lost), "output": str(lost), "figures": []}
+            return {"error": why, "output": why, "figures": []}
 
     def copy(self) -> Connection:
         """What asks a copy of the process as it is now."""
+        self.began = time.monotonic()
         ours, theirs = Pipe()
         with theirs, contextlib.suppress(Lost):  # then so is the copy
             self.ask(self.pipe, {"do": "copy"}, handle=theirs.fileno())
-        return self.open.enter_context(ours)
+        return self.enter_context(ours)
+
+    def test(self, code: str, names: dict, copy: Connection) -> str:
+        """What a test finds wrong with the functions of `copy`, or ""; it adds to `names`."""
+        self.began, self.last = time.monotonic(), None
+        names |= {name: self.proxy(name, copy) for name in self.set.functions}
+        try:
+            exec(compile(code, "<tests>", "exec"), names)
+        except AssertionError as error:
+            return str(error) or "A test did not pass."
+        except Exception as error:
+            if self.last is None:
+                raise
+            name, got = self.last
+            if got is None:
+                return f"{name} returned nothing. Is a `return` missing?"
+            shape = f" of shape {tuple(got.shape)}" if torch.is_tensor(got) else ""
+            why = f"with which the test could not go on ({type(error).__name__}: {error})"
+            return f"{name} returned a {type(got).__name__}{shape}, {why}."
+        return ""
 
     def ask(self, pipe: Connection, request: dict, blob=b"", answer=None, handle=None):
         """One request, and what is called back meanwhile. Raises Lost where no reply comes."""
-        if pipe is self.pipe:
-            pipe.began = time.monotonic()
         try:
             if self.left <= 0 or time.monotonic() > self.until:
                 raise TimeoutError
@@ -171,7 +180,7 @@ class Submission:
                     return header, blob
                 answer(header, blob)
         except Exception as error:  # past its processor time a process is killed, too
-            late = isinstance(error, TimeoutError) or time.monotonic() - pipe.began >= self.cell
+            late = isinstance(error, TimeoutError) or time.monotonic() - self.began >= self.cell
             self.left -= self.cell if late else 0
             raise Lost(TIME if late else ENDED) from None
 
@@ -183,107 +192,86 @@ class Submission:
                 total += sum(process.cpu_times()[:4])
         return total
 
+    def proxy(self, function: str, pipe: Connection) -> Callable:
+        """A student's function, as tests see it; it is called in the process behind `pipe`."""
 
-class Proxy:
-    """A student's function, as the tests see it; it is called in the process behind `pipe`."""
+        def call(*positional, **named):
+            callbacks, failures, arguments = [], [], [*positional, *named.values()]
+            before, tensors = [*map(fingerprint, arguments)], leaves([positional, named])
 
-    def __init__(self, name: str, submission: Submission, pipe: Connection, of: ProblemSet):
-        self.__name__, self.submission, self.pipe, self.given = name, submission, pipe, of.namespace
-        self.parameters, self.last, self.called = of.parameters(name), None, 0.0
-        pipe.began = time.monotonic()
-        self.processor_time = submission.processor_time
+            def answer(header, blob):
+                try:
+                    (number, times), inputs = header["callback"], decode(header["value"], blob)
+                    if times:
+                        inputs = [value.detach().requires_grad_() for value in inputs]
+                    result = derivative(callbacks[number], times, *inputs)
+                    send(pipe, {}, pack(result, self.set.namespace, callbacks))
+                except Exception as error:
+                    failures.append(error)
+                    send(pipe, {"failed": str(error)})
 
-    def pack(self, value, callbacks: list) -> bytes:
-        """A pickle in which the given cells' names stand for themselves, and functions of the tests
-        for numbers, by which they are called back."""
-
-        class Pickler(pickle.Pickler):
-            def persistent_id(_, part):
-                ours = isinstance(part, type | types.FunctionType) and part.__module__ == "tests"
-                if ours and self.given.get(part.__name__) is part:
-                    return part.__name__
-                if ours:
-                    callbacks.append(part)
-                return len(callbacks) - 1 if ours else None
-
-            def reducer_override(_, part):
-                if type(part) is not torch.Tensor:
-                    return NotImplemented
-                part = part if part.is_leaf else part.detach()  # the grader keeps what it is from
-                if part.nbytes < part.untyped_storage().nbytes():
-                    part = part.clone()  # a slice, and not all that it is of
-                return part.__reduce_ex__(4)
-
-        Pickler(file := io.BytesIO()).dump(value)
-        return file.getvalue()
-
-    def __call__(self, *positional, **named):
-        callbacks, failures, every = [], [], [*positional, *named.values()]
-        self.called, tensors = 0.0, leaves([positional, named])
-        before = [fingerprint(value) for value in every]
-
-        def answer(header, blob):
-            number, times = header["callback"]
+            sent = (positional, named), [tensor.grad for tensor in tensors]
+            request = {"do": "call", "name": function, "grad": torch.is_grad_enabled()}
+            blob = pack(sent, self.set.namespace, callbacks)
+            header, blob = self.ask(pipe, request, blob, answer)
+            if failures and isinstance(failures[0], AssertionError):
+                raise failures[0]
+            if "error" in header:
+                raise AssertionError(str(header["error"]))
             try:
-                result = derivative(callbacks[number], times, decode(header["value"], blob))
-                send(self.pipe, {}, self.pack(result, callbacks))
-            except Exception as error:
-                failures.append(error)
-                send(self.pipe, {"failed": str(error)})
+                names = [*self.set.parameters[function][: len(positional)], *named]
+                for name, old, new in zip(names, before, header["arguments"], strict=True):
+                    if new != old:
+                        self.changed[function] = name
+                result, slopes = decode(header["value"], blob)
+                tracked = [tensor for tensor in tensors if tensor.requires_grad and slopes]
+                for leaf, slope in zip(tracked, slopes or [], strict=True):
+                    nothing = (leaf - leaf.detach()) * slope.nan_to_num()  # but for its gradient
+                    result = result + nothing.sum().to(result.dtype)
+            except Strange as strange:
+                came = f"{function} returns an object of the class {strange}"
+                expected = "expected a tensor or a number, or several of them."
+                raise AssertionError(f"{came}: {expected}") from None
+            except Exception:
+                raise Lost(ENDED) from None
+            self.last = function, result
+            return result
 
-        request = {"do": "call", "name": self.__name__, "grad": torch.is_grad_enabled()}
-        sent = self.pack(((positional, named), [tensor.grad for tensor in tensors]), callbacks)
-        header, blob = self.submission.ask(self.pipe, request, sent, answer=answer)
-        if failures and isinstance(failures[0], AssertionError):
-            raise failures[0]
-        if "missing" in header:
-            raise Failed(f"There is no {self.__name__}.")
-        if "error" in header:
-            raise Failed(str(header["error"]))
-        try:
-            names = [*self.parameters[: len(positional)], *named]
-            for name, old, new in zip(names, before, header["arguments"], strict=True):
-                if new != old:
-                    self.submission.changed[self.__name__] = name
-            self.last, slopes = decode(header["value"], blob)
-            if slopes is not None:
-                tracked = [tensor for tensor in tensors if tensor.requires_grad]
-                self.last = Result.apply(slopes, self.last, *tracked)
-        except Strange as strange:
-            raise Failed(
-                f"{self.__name__} returns an object of the class {strange}: expected a tensor or a "
-                "number, or several of them."
-            ) from None
-        except Exception:
-            raise Lost(ENDED) from None
-        self.called = time.monotonic()
-        return self.last
+        call.processor_time = self.processor_time
+        return call
 
 
-class Result(torch.autograd.Function):
-    """A result whose gradient in the arguments the student's process knows."""
+def pack(value, given: dict, callbacks: list) -> bytes:
+    """A pickle in which the given cells' names stand for themselves, and functions of the tests
+    for numbers, by which they are called back."""
 
-    @staticmethod
-    def forward(ctx, slopes, tensor, *leaves):
-        ctx.slopes = slopes
-        return tensor.clone()
+    class Pickler(pickle.Pickler):
+        dispatch_table = copyreg.dispatch_table | {torch.Tensor: _reduced}
 
-    @staticmethod
-    def backward(ctx, gradient):
-        return None, None, *(gradient * slope for slope in ctx.slopes)
+        def persistent_id(_, part):
+            if not isinstance(part, type | types.FunctionType) or part.__module__ != "tests":
+                return None
+            if given.get(part.__name__) is part:
+                return part.__name__
+            callbacks.append(part)
+            return len(callbacks) - 1
+
+    Pickler(file := io.BytesIO()).dump(value)
+    return file.getvalue()
 
 
-def derivative(function, times: int, inputs: list):
+def _reduced(tensor: torch.Tensor) -> tuple:
+    """For pickle: not what the tensor is computed from, nor all that it is a slice of."""
+    tensor = tensor if tensor.is_leaf else tensor.detach()
+    small = tensor.nbytes < tensor.untyped_storage().nbytes()
+    return (tensor.clone() if small else tensor).__reduce_ex__(4)
+
+
+def derivative(function: Callable, times: int, *inputs):
     """function(*inputs), or, with `times` > 0, how its gradient passes on that of its output."""
-    if times:
-        inputs = [value.detach().requires_grad_() for value in inputs]
-
-    def nth(times: int, *values):
-        if times == 0:
-            return function(*values)
-        result = nth(times - 1, *values[:-1])
-        return torch.autograd.grad(
-            result, values[:-1], values[-1], create_graph=True, materialize_grads=True
-        )
-
-    return nth(times, *inputs)
+    if times == 0:
+        return function(*inputs)
+    *inputs, gradient = inputs
+    result = derivative(function, times - 1, *inputs)
+    settings = {"create_graph": True, "materialize_grads": True}
+    return torch.autograd.grad(result, inputs, gradient, **settings)

@@ -18,13 +18,12 @@ import random
 import resource
 import signal
 import sys
-import time
 import traceback
 import types
 import warnings
-from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
+from time import process_time, sleep
 
 import numpy as np
 import psutil
@@ -34,7 +33,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 from wire import LONGEST, Remote, encode, fingerprint, leaves, packed, receive, send
 
+COURSE = ("course_utils", "tools", "tests")
 PRIVATE = ("notebooks/assignments/", "tests/assignments/")
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
 LIMITS = {"RLIMIT_DATA": 4 << 30, "RLIMIT_FSIZE": 64 << 20, "RLIMIT_CORE": 0}  # bytes
 
 
@@ -47,7 +48,7 @@ class Output(io.StringIO):
 
 
 class Shell(InteractiveShell):
-    """IPython without a terminal or a kernel, in which nothing is installed or reset."""
+    """IPython without a terminal or a kernel."""
 
     def enable_gui(self, gui=None):
         """`%matplotlib inline` asks for it."""
@@ -55,11 +56,6 @@ class Shell(InteractiveShell):
     def system(self, command):
         """`!command`, in a process of this one's."""
         print(self.getoutput(command, split=False, depth=1))
-
-    def init_magics(self):
-        super().init_magics()
-        for name in ("pip", "conda", "mamba", "micromamba", "uv", "reset"):
-            self.register_magic_function(lambda line: None, magic_name=name)
 
 
 class Session:
@@ -96,9 +92,8 @@ class Session:
         """The grader's function of this number, for the student's to call."""
 
         def call(*values):
-            if values and all(isinstance(value, torch.Tensor) for value in values):
-                return Remote.apply((number, 0), *values)
-            return self.ask((number, 0), values)
+            plain = not values or any(not isinstance(value, torch.Tensor) for value in values)
+            return self.ask((number, 0), values) if plain else Remote.apply((number, 0), *values)
 
         return call
 
@@ -113,23 +108,22 @@ class Session:
 
     def run(self, source: str, given: bool, blob: bytes) -> tuple[dict, bytes]:
         """Run a cell; a given one defines what tests may hand over by name."""
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        limit_seconds(used.ru_utime + used.ru_stime + self.seconds)
+        limit_seconds(process_time() + self.seconds)
         importlib.invalidate_caches()  # for %%writefile
-        before, output = dict(self.names), Output()
+        before, output, figures = dict(self.names), Output(), []
         self.shell.display_pub = publisher = CapturingDisplayPublisher()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             result = self.shell.run_cell(source, store_history=not given)
         if given:
             self.given |= {n: v for n, v in self.names.items() if before.get(n) is not v}
-        figures = []
         for data in (shown.get("data", {}) for shown in publisher.outputs):
             if isinstance(picture := data.get("image/png"), str) and len(picture) < 1 << 20:
                 figures.append(picture)
             else:
                 output.write(f"{data.get('text/plain', '')}\n")
-        error = words(result.error_before_exec or result.error_in_exec)
-        return {"error": error, "output": output.getvalue(), "figures": figures[:5]}, b""
+        error = result.error_before_exec or result.error_in_exec
+        reply = {"error": error and words(error), "output": output.getvalue()}
+        return reply | {"figures": figures[:5]}, b""
 
     def copy(self, blob: bytes) -> tuple[dict, bytes]:
         """Fork a copy that is asked through a connection of its own."""
@@ -139,7 +133,6 @@ class Session:
         else:
             self.pipe.close()
             self.pipe = Connection(fd)
-            sys.stdout = sys.stderr = open(os.devnull, "w")
             limit_seconds(self.seconds)
         return {}, b""
 
@@ -150,17 +143,17 @@ class Session:
         for tensor, gradient in zip(tensors, gradients, strict=True):
             tensor.grad = gradient
         if name not in self.names:
-            return {"missing": name}, b""
+            return {"error": f"There is no {name}."}, b""
         fresh()
         try:
-            with torch.inference_mode(False), warnings.catch_warnings():
+            with torch.inference_mode(False), warnings.catch_warnings(action="ignore"):
                 torch.set_grad_enabled(grad)  # within: leaving inference mode switches it on
-                warnings.simplefilter("ignore")
-                result = self.names[name](*arguments, **named)
-                fresh()
+                try:
+                    result = self.names[name](*arguments, **named)
+                finally:
+                    fresh()
                 value = encode([result, slopes(result, tensors)], sent := {})
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, are a student's
-            fresh()
             return {"error": words(error)}, b""
         after = [fingerprint(argument) for argument in [*arguments, *named.values()]]
         return {"value": value, "arguments": after}, packed(sent)
@@ -169,10 +162,10 @@ class Session:
 def slopes(result, tensors: list) -> list | None:
     """The gradient of a result that is one number in the arguments' tensors, if it has one."""
     tracked = [tensor for tensor in tensors if tensor.requires_grad]
-    if not (tracked and isinstance(result, torch.Tensor) and result.requires_grad) or result.ndim:
-        return None
-    with contextlib.suppress(RuntimeError):  # where the graph was used up
-        return list(torch.autograd.grad(result, tracked, materialize_grads=True, allow_unused=True))
+    if tracked and isinstance(result, torch.Tensor) and result.requires_grad and not result.ndim:
+        settings = {"materialize_grads": True, "allow_unused": True}
+        with contextlib.suppress(RuntimeError):  # where the graph was used up
+            return [*torch.autograd.grad(result, tracked, **settings)]
 
 
 def fresh() -> None:
@@ -180,16 +173,13 @@ def fresh() -> None:
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    random.seed(0)
-    np.random.seed(0)
+    for seed in (torch.manual_seed, random.seed, np.random.seed):
+        seed(0)
     np.seterr(all="warn", under="ignore")
 
 
-def words(error: BaseException | None) -> str | None:
+def words(error: BaseException) -> str:
     """What the error says, and the student's line that raised it; any object may misbehave here."""
-    if error is None:
-        return None
     try:
         if isinstance(error, NotImplementedError) and not error.args:
             return "Not answered: there still is a `raise NotImplementedError()`."
@@ -197,15 +187,15 @@ def words(error: BaseException | None) -> str | None:
         if isinstance(error, SyntaxError):
             return f"{kind}: {error.msg} (line {error.lineno}: {error.text!s:.200})"
         text = ": ".join(filter(None, [kind, str(error)[:2000]]))
-        lines = [frame.line for frame in traceback.extract_tb(error.__traceback__)
-                 if frame.filename.startswith("<ipython")]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.line for frame in frames if frame.filename.startswith("<ipython")]
         return f"{text} (your line: {lines[-1]})" if lines and lines[-1] else text
     except BaseException:
         return "An exception that could not even be shown."
 
 
 def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleType]:
-    """Leave of course_utils only what is `allowed`, such as "attacks.fgsm".
+    """Leave of course_utils only what is `allowed`, such as "course_utils.attacks.fgsm".
 
     Who pastes the course's code gets past this, as everybody has it. Every attempt to reach what is
     withheld is added to `looked`. Returns the course's modules by name.
@@ -215,34 +205,34 @@ def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleTyp
         looked.append(name)
         raise error(f"{name} is not in this problem set")
 
-    def missing(module: str, name: str):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        refuse(f"{module}.{name}")
+    class Rest(types.ModuleType):
+        __path__ = ()
+
+        def __getattr__(self, name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            refuse(f"{self.__name__}.{name}")
 
     def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in ("course_utils", "tools", "tests"):
+        if name.partition(".")[0] in COURSE:
             refuse(name)
 
     def audit(event, arguments):
+        touched = str(arguments) if event in STARTS else ""
         if event == "open" and isinstance(arguments[0], str | bytes):
             touched = os.path.realpath(os.fsdecode(arguments[0]))
-        elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
-            touched = str(arguments)
-        else:
-            return
         if any(path in touched for path in PRIVATE):
             refuse(touched[-100:], PermissionError)
 
-    names = [name for name in sys.modules if name.partition(".")[0] == "course_utils"]
+    names = [name for name in sys.modules if name.partition(".")[0] == COURSE[0]]
     ours = {name: sys.modules.pop(name) for name in names}
+    root = sys.modules[COURSE[0]] = Rest(COURSE[0])
     for path in allowed:
-        module, _, name = f"course_utils.{path}".rpartition(".")
-        for whole in ("course_utils", module):
-            stub = sys.modules.setdefault(whole, types.ModuleType(whole))
-            stub.__path__, stub.__getattr__ = [], partial(missing, whole)
-        setattr(sys.modules["course_utils"], module.rpartition(".")[2], stub)
-        setattr(stub, name, vars(ours[module]).get(name) or ours[f"{module}.{name}"])
+        module, _, name = path.rpartition(".")
+        rest = sys.modules.setdefault(module, Rest(module))
+        setattr(rest, name, vars(ours[module]).get(name) or ours[path])
+        if rest is not root:
+            setattr(root, module.rpartition(".")[2], rest)
     sys.meta_path.insert(0, types.SimpleNamespace(find_spec=find_spec))
     sys.addaudithook(audit)
     return ours
@@ -251,8 +241,7 @@ def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleTyp
 def limit_seconds(seconds: float) -> None:
     """Of processor time; never more than there was allowed before."""
     most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    soft = min(int(seconds) + 1, sys.maxsize if most == resource.RLIM_INFINITY else most)
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (min(int(seconds) + 1, most), most))
 
 
 def confine(folder: str, seconds: float) -> None:
@@ -262,9 +251,8 @@ def confine(folder: str, seconds: float) -> None:
     sys.path.insert(0, folder)
     sys.argv = ["submission"]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's, no error of a student's
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(1, 2)
     for name, value in (LIMITS | {"RLIMIT_CPU": int(seconds) + 1}).items():
         with contextlib.suppress(OSError, ValueError):  # macOS refuses some, and so do lower ones
             resource.setrlimit(getattr(resource, name), (value, value))
@@ -278,47 +266,48 @@ def oversee(life: int) -> None:
         for child in children:
             with contextlib.suppress(psutil.Error):
                 child.kill()
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        time.sleep(0.002)
+        sleep(0.002)
+
+
+def begin(shell: Shell, pipe: int, life: int, request: dict) -> None:
+    """In a new process: be the overseer, and below it the process of the cells."""
+    with contextlib.suppress(AttributeError, OSError):  # Linux: orphans below come back here
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+    if os.fork():
+        os.close(pipe)
+        oversee(life)
+    else:
+        os.close(life)
+        session = Session(shell, Connection(pipe), request["allowed"], request["cell"])
+        confine(request["folder"], request["whole"])
+        session.serve()
 
 
 def main(control: Connection, imports: list[str]) -> None:
     """Fork an overseer and a session for each request, until the grader is gone."""
     for line in ["import matplotlib.pyplot", "import torch._dynamo", *imports]:  # optim needs it
-        with contextlib.suppress(ImportError):  # a submission's own failure, then
+        with contextlib.suppress(Exception):  # a submission's own failure, then; or no code
             exec(line, {})
     torch.set_num_threads(1)
-    module = types.ModuleType("__main__")
-    _this, sys.modules["__main__"] = sys.modules["__main__"], module
+    _this, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
     config = Config(HistoryManager={"enabled": False}, InteractiveShell={"colors": "nocolor"})
-    shell = Shell.instance(user_module=module, config=config)
+    shell = Shell.instance(user_module=sys.modules["__main__"], config=config)
     shell.run_line_magic("matplotlib", "inline")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # overseers leave no zombies
-    while True:
-        try:
+    for name in ("pip", "conda", "mamba", "micromamba", "uv", "reset"):
+        shell.register_magic_function(lambda line: None, magic_name=name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
+    with contextlib.suppress(EOFError, OSError):
+        while True:
             header, _ = receive(control)
             pipe, life = recv_handle(control), recv_handle(control)
-        except (EOFError, OSError):
-            return
-        if pid := os.fork():
+            if not (pid := os.fork()):
+                control.close()
+                try:
+                    begin(shell, pipe, life, header)
+                finally:
+                    os._exit(0)
             os.close(pipe), os.close(life)
             send(control, {"overseer": pid})
-            continue
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        control.close()
-        with contextlib.suppress(AttributeError, OSError):  # Linux: orphans below come back here
-            ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
-        if os.fork():
-            os.close(pipe)
-            oversee(life)
-        else:
-            os.close(life)
-            session = Session(shell, Connection(pipe), header["allowed"], header["cell"])
-            confine(header["folder"], header["whole"])
-            session.serve()
-        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,20 @@
 
 import hashlib
 import io
-import os
 import re
-import stat
 import tomllib
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 from tools.classroom.problem_sets import ProblemSet
-from tools.classroom.reading import NotASubmission, answers, defined, grade_id_of, parse
+from tools.classroom.reading import Answers, NotASubmission, answers, parse
 
 LARGEST = 100 << 20  # bytes; outputs are not looked at
 LAYOUTS = tomllib.loads(Path(__file__).with_name("layouts.toml").read_text("utf-8"))["layout"]
@@ -25,14 +24,18 @@ SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 
 @dataclass
 class File:
-    """A file that was handed in: `path` in the folder, whose it is, and what is in it."""
+    """A file that was handed in: `path` in the folder, whose it is, its own name, what is in it,
+    and the modules that lie beside it."""
 
     path: Path
     read: Callable[[], bytes]
     student: str = ""
     id: str = ""
-    notebook: NotebookNode | None = None
+    name: str = ""
     digest: str = ""
+    notebook: NotebookNode | None = None
+    answers: Answers | None = None
+    modules: dict[str, bytes] = field(default_factory=dict)
 
 
 def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]]:
@@ -46,73 +49,80 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     folder = folder / "submitted" if (folder / "submitted").is_dir() else folder
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is not a folder, expected one with submissions")
-    left: list[str] = []
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(SKIPPED)]
-    files = list(_files(folder, Path(), left))
+    people, found, reasons, modules, left = {}, {}, {}, {}, []
+    files = [file for file in _files(folder, left) if not _skipped(file.path)]
+    entries = [entry for entry in folder.iterdir() if not _skipped(Path(entry.name))]
     if len(entries) == 1 and entries[0].suffix.lower() == ".zip":
         inside = [Path(*file.path.parts[1:]) for file in files]
         if all(len(path.parts) > 1 or owner(path.name)[2] != path.name for path in inside):
             for file, path in zip(files, inside, strict=True):  # everything in one download
                 file.path = path
-    names, people, found, reasons = _gradescope(files), {}, {}, {}
+    names = _gradescope(files)
     for entry in entries:
         if entry.is_dir() and not entry.is_symlink():
             who, number, _ = owner(entry.name, folder=True)
             people[names.get(who, who)] = number
     for file in files:
-        top, own = file.path.parts[0], file.path.name
-        flat = top == own or top.lower().endswith(".zip")
+        top, file.name = file.path.parts[0], file.path.name
+        flat = top == file.name or top.lower().endswith(".zip")
         who, file.id, rest = owner(Path(top).stem if flat else top, folder=not flat)
         file.student = names.get(who, who)
         if people.get(file.student, file.id) != file.id:  # two of one name
             file.student = f"{file.student} {file.id}"
-        if ".ipynb" not in own.lower():  # browsers add .txt or .json
+        if top == file.name:
+            file.name = rest + file.path.suffix
+        if file.path.suffix == ".py":
+            left.append(f"{file.path}: no notebook, but what one beside it may import")
+            place = modules.setdefault((file.student, file.path.parent), {})
+            with suppress(NotASubmission):
+                place[file.name] = file.read()
+            continue
+        if ".ipynb" not in file.path.name.lower():  # browsers add .txt or .json
             left.append(f"{file.path}: no notebook")
             continue
         people.setdefault(file.student, file.id)
-        number = _number(rest if top == own else own)
-        named = [each for each in sets if _number(each.name) == number]
+        meant = [each for each in sets if _number(each.name) == _number(file.name)]
         try:
             content = file.read()
             file.notebook, file.digest = parse(content), hashlib.sha256(content).hexdigest()
-            best = max(sets, key=lambda each: _known(file.notebook, each))
-            if not _known(file.notebook, best):
-                raise NotASubmission(f"it has no cell of {(named or sets)[0].name}")
+            every = ((answers(file.notebook, each), each.name) for each in sets)
+            file.answers, best = max(every, key=lambda pair: pair[0].known)
+            if not file.answers.known:
+                raise NotASubmission(f"it has no cell of {(meant or sets)[0].name}")
         except NotASubmission as error:
-            for each in named:
+            left.append(f"{file.path}: {error}")
+            for each in meant:
                 reasons.setdefault((file.student, each.name), f"Not marked: {error}.")
-            left += [] if named else [f"{file.path}: {error}"]
             continue
-        found.setdefault((file.student, best.name), []).append(file)
-        if named and best not in named:
-            reasons[file.student, named[0].name] = f"Not marked: {own} is {best.name}."
+        found.setdefault((file.student, best), []).append(file)
+        if meant and meant[0].name != best:
+            reasons[file.student, meant[0].name] = f"Not marked: {file.path.name} is {best}."
     for key, several in list(found.items()):
-        (each,) = (each for each in sets if each.name == key[1])
-        finished = [file for file in several if not _untouched(file.notebook, each)] or several[:1]
-        exact = [file for file in finished if file.path.name == f"{each.name}.ipynb"]
+        finished = [file for file in several if file.answers.any()] or several[:1]
+        exact = [file for file in finished if file.name == f"{key[1]}.ipynb"]
         *others, last = sorted(exact or finished, key=_version)
-        found[key] = last
+        found[key], last.modules = last, modules.get((last.student, last.path.parent), {})
         if others and _version(last) == _version(others[-1]):
             del found[key]
-            meant = " and ".join(str(file.path) for file in [*others, last][:3])
-            reasons[key] = f"Not marked: {len(others) + 1} notebooks could be meant, {meant}."
+            names = " and ".join(str(file.path) for file in [*others, last][:3])
+            reasons[key] = f"Not marked: {len(others) + 1} notebooks could be meant, {names}."
         left += [f"{file.path}: {last.path} counts" for file in several if file is not last]
     if not people:
         raise ValueError(f"folder: {folder} has nothing in it that a student handed in")
     return {"files": found, "people": people}, reasons, left
 
 
-def _files(folder: Path, inside: Path, left: list[str]) -> Iterator[File]:
+def _skipped(path: Path) -> bool:
+    return any(part.startswith(SKIPPED) for part in path.parts)
+
+
+def _files(folder: Path, left: list[str]) -> Iterator[File]:
     """The files below a folder, those in zips included."""
-    for entry in sorted((folder / inside).iterdir()):
-        path = inside / entry.name
-        if entry.name.startswith(SKIPPED):
-            continue
-        if entry.is_symlink():
+    for entry in sorted(folder.rglob("*")):
+        path = entry.relative_to(folder)
+        if entry.is_symlink() and not _skipped(path):
             left.append(f"{path}: a link")
-        elif entry.is_dir():
-            yield from _files(folder, path, left)
-        else:
+        elif not entry.is_dir():
             yield from _opened(File(path, partial(read_bytes, entry)), left)
 
 
@@ -129,16 +139,23 @@ def _opened(file: File, left: list[str], deep: int = 0) -> Iterator[File]:
     for info in archive.infolist():
         path = info.filename.replace("\\", "/")  # some on Windows write the other one
         parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-        if not info.is_dir() and not any(part.startswith(SKIPPED) for part in parts):
-            inside = File(file.path.joinpath(*parts), partial(_unzip, archive, info))
-            yield from _opened(inside, left, deep + 1)
+        if not info.is_dir():
+            read = partial(_limited, info.file_size, partial(archive.read, info))
+            yield from _opened(File(file.path.joinpath(*parts), read), left, deep + 1)
 
 
-def _unzip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > LARGEST:
+def read_bytes(path: Path) -> bytes:
+    """The file's contents. Raises NotASubmission for anything but a plain file of sensible size."""
+    if path.is_symlink() or not path.is_file():
+        raise NotASubmission("it cannot be read: it is no plain file")
+    return _limited(path.stat().st_size, path.read_bytes)
+
+
+def _limited(size: int, read: Callable[[], bytes]) -> bytes:
+    if size > LARGEST:
         raise NotASubmission(f"it is larger than {LARGEST >> 20} MB")
     try:
-        return archive.read(info)
+        return read()
     except Exception as error:  # each way of packing has its own
         raise NotASubmission(f"it cannot be read: {error}") from error
 
@@ -156,50 +173,18 @@ def owner(name: str, *, folder: bool = False) -> tuple[str, str, str]:
 
 def _gradescope(files: list[File]) -> dict[str, str]:
     """Gradescope's folders are called submission_123, and one file says whose they are."""
-    text = "".join(f.read().decode("utf-8", "replace") for f in files
-                   if f.path.name == "submission_metadata.yml")
+    told = [file.read() for file in files if file.path.name == "submission_metadata.yml"]
+    text = b"".join(told).decode("utf-8", "replace")
     found = re.findall(r"^(submission_\d+):.*?:name: (.+?)$", text, flags=re.M | re.S)
     return {folder: name.replace("/", "_").strip(" .\"'") for folder, name in found}
 
 
 def _number(name: str) -> str:
     """The number of the problem set that a file's name tells, or ""."""
-    match = re.search(r"(?:problem[ _-]?set|ps|set)[ _-]?(\d+)", name, re.I)
-    return match[1] if match else ""
+    return "".join(re.findall(r"(?i)(?:problem[ _-]?set|ps|set)[ _-]?(\d+)", name)[:1])
 
 
 def _version(file: File) -> list[int]:
     """Of Teams's folders "Version 2", and the date in Blackboard's names."""
     found = re.findall(r"(?<=Version )\d+|(?<=_attempt_)[\d-]+", str(file.path))
     return [int(number.replace("-", "")) for number in found]
-
-
-def _known(notebook: NotebookNode, problem_set: ProblemSet) -> int:
-    """How many cells of the problem set are in a notebook; by their names, if at least half."""
-    ids = problem_set.of("solution", "test")
-    if count := sum(grade_id_of(cell) in ids for cell in notebook.cells):
-        return count
-    names = problem_set.functions
-    count = len({n for cell in notebook.cells for n in defined(cell.source)} & set(names))
-    return count if 2 * count >= len(names) else 0
-
-
-def _untouched(notebook: NotebookNode, problem_set: ProblemSet) -> bool:
-    """Whether nothing is answered."""
-    found = answers(notebook, problem_set)
-    return not (any(exercise for _, _, exercise in found.cells) or any(found.open.values()))
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's contents. Raises NotASubmission for anything but a plain file of sensible size."""
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
-    try:
-        with open(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise NotASubmission("it is no plain file")
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        raise NotASubmission(f"it cannot be read: {error.strerror}") from error
-    if len(content) > LARGEST:
-        raise NotASubmission(f"it is larger than {LARGEST >> 20} MB")
-    return content
