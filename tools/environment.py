@@ -112,13 +112,12 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
             if ours and not works:
                 begin(folder, wanted | {"made_here": True, "requirements": ""}, stamp)
             else:
-                if ours:
-                    print(f"The course's requirements changed: updating {folder.name}.", flush=True)
-                else:
+                if not ours:
                     adopt(folder)
+                print(f"Bringing {folder.name} up to date with the course's needs.", flush=True)
                 keep(folder)
             install(folder)
-            write_stamp(folder, wanted | {"made_here": ours})
+            put(folder / STAMP, json.dumps(wanted | {"made_here": ours}))
         except BaseException as error:
             if before.exists():
                 restore(folder)
@@ -217,7 +216,7 @@ def begin(folder: Path, stamp: dict, old: dict) -> None:
             shutil.rmtree(folder)
     print(f"Making {folder.name}; this takes a few minutes, once.", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    write_stamp(folder, stamp)
+    put(folder / STAMP, json.dumps(stamp))
     create(folder)
 
 
@@ -227,10 +226,6 @@ def read_stamp(folder: Path) -> dict:
         stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
         return stamp if isinstance(stamp, dict) else {}
     return {}
-
-
-def write_stamp(folder: Path, stamp: dict) -> None:
-    put(folder / STAMP, json.dumps(stamp))
 
 
 def put(path: Path, text: str) -> None:

@@ -65,7 +65,7 @@ def test_changed_requirements_update_in_place(root, file, capsys):
     (root / file).write_text("three")
     prepare(folder, install)
     assert install.calls == 2 and (folder / "kept").exists()
-    assert "requirements changed" in capsys.readouterr().out
+    assert "Bringing .venv up to date" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("stage", ["creating", "installing"])
