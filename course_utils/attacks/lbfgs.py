@@ -33,6 +33,7 @@ BESIDE = 0.03  # what counts as being at the boundary
 # Of stage 1.
 FIRST = 0.25  # of the way that the slope says it is to the boundary, for the first step
 LOWER_C = 0.75  # c falls by this factor at each step, until the image has its target
+BOLDLY = 0.3  # the same of later starts, which so come to other places of the boundary
 # Of stage 2. The rivals' maximum is smoothed, since Newton steps need a slope without jumps:
 SHARPNESS, SHARPEST = 40, 320  # over the margin: at first, and at last
 SHARPEN = 1.4  # growth of the sharpness at each step beside the boundary
@@ -89,7 +90,8 @@ def lbfgs_attack(
         targets: int64 (N,), the label wanted for each image.
         max_steps: of either stage, for an image and a start.
         starts: how often to start: first from the image, then from it with Gaussian noise as large
-            as its r; the smallest r is kept. For networks on which one way may end too early.
+            as its r, with a c that falls faster; the smallest r is kept. Two are worth their time
+            where a network is not smooth (rectifiers, max-pooling, RBF).
         seed: of that noise. progress: show a bar?
         batch_size: images that advance together; None for as many as fit the device's memory. One
             that is done goes on while few of them are: r may vary with its company by a percent.
@@ -110,8 +112,9 @@ def lbfgs_attack(
         x, lot = images[todo], torch.Generator().manual_seed(seed)
         least, total = torch.zeros_like(x.flatten(1)[:, 0]), len(todo) * starts
         with tqdm(total=total, desc="L-BFGS attack", unit="image", disable=not progress) as bar:
-            attack = partial(_smallest_perturbation, model, max_steps, bar)
             for again in range(starts) if len(todo) else ():
+                lower_c = BOLDLY if again else LOWER_C
+                attack = partial(_smallest_perturbation, model, max_steps, lower_c, bar)
                 start = torch.zeros_like(x)
                 if again:
                     noise = torch.randn(x.shape, generator=lot).to(x)
@@ -128,7 +131,7 @@ def lbfgs_attack(
     return AttackResult(adversarial, r, distortion(r), success, evaluations)
 
 
-def _smallest_perturbation(model, max_steps, bar, images, targets, logits, start):
+def _smallest_perturbation(model, max_steps, lower_c, bar, images, targets, logits, start):
     """Return r like `images`, zero where nothing was found, and the evaluations it took."""
     best, evaluations = torch.zeros_like(images.flatten(1)), torch.zeros_like(targets)
     weight = reach = torch.zeros_like(best[:, 0])
@@ -139,7 +142,8 @@ def _smallest_perturbation(model, max_steps, bar, images, targets, logits, start
         r = best if crossed else start.flatten(1)
         search = _Search(model, images, targets, logits, r, weight, reach, rows, crossed=crossed)
         reach = reach if crossed else search.reach
-        step = search.along_the_boundary if crossed else search.towards_the_target
+        towards_the_target = partial(search.towards_the_target, lower_c)
+        step = search.along_the_boundary if crossed else towards_the_target
         for _ in range(max_steps):
             trial, found, done = step()  # trial r (B, n), which of them to keep, and who is done
             best[search.row[found]] = trial[found]
@@ -216,11 +220,11 @@ class _Search:
             state[:, 1] = inference.gradient_in(r, logits, logits, slopes)
         return rivals.amax(1) - wanted, loss
 
-    def towards_the_target(self) -> tuple[Tensor, Tensor, Tensor]:
+    def towards_the_target(self, lower_c: float) -> tuple[Tensor, Tensor, Tensor]:
         """Stage 1: step with the c of the moment, then lower c."""
         direction = self.quasi_newton().direction(self.weight)
         self.try_step(direction, lambda size, loss: 0.5 * size + self.weight * loss)
-        self.weight = (self.weight / LOWER_C).clamp_max(HUGE)
+        self.weight = (self.weight / lower_c).clamp_max(HUGE)
         found = self.margin < 0
         return self.state[:, 0], found, found
 

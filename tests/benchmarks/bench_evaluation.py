@@ -49,8 +49,13 @@ def compare(name: str) -> dict[str, float]:
     attack = torchattacks.AutoAttack(model, eps=eps, seed=0)
     theirs = error_rate(model, attack(images, labels).clamp(0, 1), labels)
     end = time.perf_counter()
-    return {"eps": eps, "ours": ours, "AutoAttack": theirs, "seconds": middle - start,
-            "AutoAttack's seconds": end - middle}
+    return {
+        "eps": eps,
+        "ours": ours,
+        "AutoAttack": theirs,
+        "seconds": middle - start,
+        "AutoAttack's seconds": end - middle,
+    }
 
 
 def main(names: list[str]) -> int:

@@ -84,8 +84,12 @@ def scipy_lbfgsb(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Ten
         for _ in range(9):
             c = (low * high) ** 0.5
             r = scipy.optimize.minimize(
-                objective, np.zeros_like(x), jac=True, method="L-BFGS-B",
-                bounds=np.stack([-x, 1 - x], 1), options={"maxiter": 50},
+                objective,
+                np.zeros_like(x),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=np.stack([-x, 1 - x], 1),
+                options={"maxiter": 50},
             ).x
             candidate = torch.from_numpy(x + r).float().clamp(0, 1).view(1, *image.shape)
             with torch.no_grad():

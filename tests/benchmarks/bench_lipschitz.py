@@ -1,8 +1,9 @@
 """AlexNet's layer bounds beside singular values and the Gram iteration: `make bench` prints a table.
 
 The network of 2012 with random weights, float64, two threads; every method in a process of its
-own. Of each two frequencies f and -f, whose norms are the same, every method looks at one. All get the same circle for a zero-padded convolution (see course_utils.lipschitz.fourier),
-which is to the peers' advantage: it is the smallest.
+own. Of each two frequencies f and -f, whose norms are the same, every method looks at one. All get
+the same circle for a zero-padded convolution (see course_utils.lipschitz.fourier), which is to the
+peers' advantage: it is the smallest.
 """
 
 import json
@@ -113,15 +114,20 @@ def main() -> int:
     print(f"\nAlexNet of 2012, random weights: bounds, and seconds; torch {torch.__version__}")
     print(table.to_string(float_format="{:.4g}".format))
     wall, cpu = (
-        {method: sum(row[at] for row in result["rows"].values()) for method, result in
-         results.items()} for at in (2, 3)
+        {
+            method: sum(row[at] for row in result["rows"].values())
+            for method, result in results.items()
+        }
+        for at in (2, 3)
     )
-    sums = pd.DataFrame({
-        "seconds": wall,
-        "x ours": {method: seconds / wall[OURS] for method, seconds in wall.items()},
-        "processor seconds": cpu,
-        "GB": {method: result["peak"] for method, result in results.items()},
-    })
+    sums = pd.DataFrame(
+        {
+            "seconds": wall,
+            "x ours": {method: seconds / wall[OURS] for method, seconds in wall.items()},
+            "processor seconds": cpu,
+            "GB": {method: result["peak"] for method, result in results.items()},
+        }
+    )
     print("\nAll eight layers")
     print(sums.to_string(float_format="{:.4g}".format), flush=True)
 
