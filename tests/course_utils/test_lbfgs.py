@@ -193,7 +193,7 @@ def test_more_starts_keep_the_smallest_where_one_way_ends_too_early(digits):
     assert torch.equal(two.images, again.images) and not torch.equal(two.images, other.images)
     for found in (two, other):
         assert found.success.all() and (found.distortion <= one.distortion).all()
-        assert found.distortion.mean() < 0.98 * one.distortion.mean()
+        assert found.distortion.mean() < 0.94 * one.distortion.mean()
         assert (found.evaluations >= one.evaluations).all()
         assert found.evaluations.double().mean() < 3 * one.evaluations.double().mean()
     parts = lbfgs_attack(model, images, targets, starts=2, batch_size=25)
