@@ -10,7 +10,11 @@ settings.load_profile("course")
 # The longest files: several processes share their tests. Every other's stay together, a lecture's
 # cells among them.
 SHARED = (
-    "test_classroom.py", "test_graded_answers.py", "test_lectures.py", "test_site.py", "test_start.py",
+    "test_classroom.py",
+    "test_graded_answers.py",
+    "test_lectures.py",
+    "test_site.py",
+    "test_start.py",
 )
 
 

@@ -148,10 +148,13 @@ def common(problem_set: ProblemSet) -> list[Answer]:
         return notebook
 
     def wrapped(source):
-        return solved(problem_set, {
-            this: f"{problem_set.references[this]}\n{source.format(name=name)}"
-            for this, name in everywhere.items()
-        })
+        return solved(
+            problem_set,
+            {
+                this: f"{problem_set.references[this]}\n{source.format(name=name)}"
+                for this, name in everywhere.items()
+            },
+        )
 
     def below(notebook, source):
         notebook.cells.append(new_code_cell(source))
@@ -173,72 +176,158 @@ def common(problem_set: ProblemSet) -> list[Answer]:
     return [
         Answer(plain, "the release as it is handed out", handed_out(problem_set), none),
         Answer(plain, "the reference solution", solved(problem_set), full),
-        Answer(evasive, "test cells replaced by `pass`, with points of 1000",
-               edited(handed_out(problem_set), tampered), none),
-        Answer(evasive, "test cells deleted",
-               edited(handed_out(problem_set), lambda c: [] if kind(c) == "test" else [c]), none),
-        Answer(evasive, "visible answers hard-coded", known,
-               full | {grade_id(c): 0 for c in hard}),
-        Answer(evasive, "comparisons replaced in the cell and again while tested",
-               all_cells(PATCHES), none),
+        Answer(
+            evasive,
+            "test cells replaced by `pass`, with points of 1000",
+            edited(handed_out(problem_set), tampered),
+            none,
+        ),
+        Answer(
+            evasive,
+            "test cells deleted",
+            edited(handed_out(problem_set), lambda c: [] if kind(c) == "test" else [c]),
+            none,
+        ),
+        Answer(evasive, "visible answers hard-coded", known, full | {grade_id(c): 0 for c in hard}),
+        Answer(
+            evasive,
+            "comparisons replaced in the cell and again while tested",
+            all_cells(PATCHES),
+            none,
+        ),
         Answer(evasive, "an object that claims to equal everything", all_cells(YES), none),
         Answer(evasive, "IPython told to drop asserts and errors", all_cells(IPYTHON), none),
         Answer(evasive, "looks for the marks and overwrites them", all_cells(ENVIRONMENT), none),
-        Answer(evasive, "`SystemExit` where an answer is expected",
-               all_cells("def {name}(*_, **__):\n    raise SystemExit(0)"), none),
-        Answer("broken", "an endless loop in the last exercise",
-               only_last(f"def {function}(*_, **__):\n    while True:\n        pass"),
-               without_last),
-        Answer("broken", "an exception in the last exercise's cell",
-               only_last("raise RuntimeError('no')"), without_last),
-        Answer("broken", "a syntax error in the last exercise's cell",
-               only_last(f"def {function}(:"), without_last),
-        Answer("broken", "the process ended in the last exercise's cell",
-               only_last("import os\nos._exit(0)"), without_last),
-        Answer(order, "the last exercise's cell deleted",
-               edited(solved(problem_set), lambda c: [] if is_last(c) else [c]), without_last),
-        Answer(order, "a cell twice, the second still empty",
-               edited(solved(problem_set),
-                      lambda c: [c, copy_of(c, stub)] if is_last(c) else [c]), full),
-        Answer(order, "a cell twice, the first one wrong",
-               edited(solved(problem_set),
-                      lambda c: [copy_of(c, wrong), c] if is_last(c) else [c]), full),
-        Answer(order, "a cell twice, the second one wrong",
-               edited(solved(problem_set),
-                      lambda c: [c, copy_of(c, wrong)] if is_last(c) else [c]), without_last),
-        Answer(order, "an answer in a new cell of the student's own",
-               edited(solved(problem_set),
-                      lambda c: [new_code_cell(c.source)] if is_last(c) else [c]), full),
+        Answer(
+            evasive,
+            "`SystemExit` where an answer is expected",
+            all_cells("def {name}(*_, **__):\n    raise SystemExit(0)"),
+            none,
+        ),
+        Answer(
+            "broken",
+            "an endless loop in the last exercise",
+            only_last(f"def {function}(*_, **__):\n    while True:\n        pass"),
+            without_last,
+        ),
+        Answer(
+            "broken",
+            "an exception in the last exercise's cell",
+            only_last("raise RuntimeError('no')"),
+            without_last,
+        ),
+        Answer(
+            "broken",
+            "a syntax error in the last exercise's cell",
+            only_last(f"def {function}(:"),
+            without_last,
+        ),
+        Answer(
+            "broken",
+            "the process ended in the last exercise's cell",
+            only_last("import os\nos._exit(0)"),
+            without_last,
+        ),
+        Answer(
+            order,
+            "the last exercise's cell deleted",
+            edited(solved(problem_set), lambda c: [] if is_last(c) else [c]),
+            without_last,
+        ),
+        Answer(
+            order,
+            "a cell twice, the second still empty",
+            edited(solved(problem_set), lambda c: [c, copy_of(c, stub)] if is_last(c) else [c]),
+            full,
+        ),
+        Answer(
+            order,
+            "a cell twice, the first one wrong",
+            edited(solved(problem_set), lambda c: [copy_of(c, wrong), c] if is_last(c) else [c]),
+            full,
+        ),
+        Answer(
+            order,
+            "a cell twice, the second one wrong",
+            edited(solved(problem_set), lambda c: [c, copy_of(c, wrong)] if is_last(c) else [c]),
+            without_last,
+        ),
+        Answer(
+            order,
+            "an answer in a new cell of the student's own",
+            edited(solved(problem_set), lambda c: [new_code_cell(c.source)] if is_last(c) else [c]),
+            full,
+        ),
         Answer(order, "all metadata lost", edited(solved(problem_set), bare), full),
         Answer(order, "answer cells turned into text", edited(solved(problem_set), as_text), full),
-        Answer(order, "precision, gradients, warnings and seeds set for all cells",
-               with_first(SETTINGS, solved(problem_set)), full),
-        Answer(evasive, "runs the solutions from the course's own files",
-               with_first(FILES.format(name=problem_set.name), handed_out(problem_set)), none),
-        Answer(evasive, "looks for tests among frames and objects, and replaces what marks",
-               all_cells(FRAMES), none),
-        Answer(evasive, "modes, threads and builtins left changed",
-               with_first(MODES, all_cells("def {name}(*_, **__):\n    return torch.zeros(())")),
-               none),
-        Answer(evasive, "patches the process that calls it, and its clocks",
-               all_cells(PROCESS), none),
-        Answer(evasive, "right, but it changes each tensor and model that it is given",
-               wrapped(CHANGES), full | dict.fromkeys(changing, 0)),
-        Answer(unusual, "keeps what tests ask, to print it in a last cell",
-               below(wrapped(KEEPS), "print(asked_for)"), full),
+        Answer(
+            order,
+            "precision, gradients, warnings and seeds set for all cells",
+            with_first(SETTINGS, solved(problem_set)),
+            full,
+        ),
+        Answer(
+            evasive,
+            "runs the solutions from the course's own files",
+            with_first(FILES.format(name=problem_set.name), handed_out(problem_set)),
+            none,
+        ),
+        Answer(
+            evasive,
+            "looks for tests among frames and objects, and replaces what marks",
+            all_cells(FRAMES),
+            none,
+        ),
+        Answer(
+            evasive,
+            "modes, threads and builtins left changed",
+            with_first(MODES, all_cells("def {name}(*_, **__):\n    return torch.zeros(())")),
+            none,
+        ),
+        Answer(
+            evasive, "patches the process that calls it, and its clocks", all_cells(PROCESS), none
+        ),
+        Answer(
+            evasive,
+            "right, but it changes each tensor and model that it is given",
+            wrapped(CHANGES),
+            full | dict.fromkeys(changing, 0),
+        ),
+        Answer(
+            unusual,
+            "keeps what tests ask, to print it in a last cell",
+            below(wrapped(KEEPS), "print(asked_for)"),
+            full,
+        ),
         Answer(unusual, "compiled, decorated, and an object that is called", wrapped(CALLED), full),
-        Answer(unusual, "magics, files, `exit`, `input` and `%reset` in cells of one's own",
-               with_first(CELLS, wrapped("_ = square(2)\nassert (-torch.ones(1)).sig() < 1")), full),
-        Answer(unusual, "threads, determinism and anomaly detection switched on",
-               with_first(SWITCHES, solved(problem_set)), full),
-        Answer(unusual, "the function's name used for something else further below",
-               below(solved(problem_set), f"{function} = 3\nprint({function})"), full),
-        Answer(order, "cells from last to first",
-               new_notebook(cells=solved(problem_set).cells[::-1]), full),
+        Answer(
+            unusual,
+            "magics, files, `exit`, `input` and `%reset` in cells of one's own",
+            with_first(CELLS, wrapped("_ = square(2)\nassert (-torch.ones(1)).sig() < 1")),
+            full,
+        ),
+        Answer(
+            unusual,
+            "threads, determinism and anomaly detection switched on",
+            with_first(SWITCHES, solved(problem_set)),
+            full,
+        ),
+        Answer(
+            unusual,
+            "the function's name used for something else further below",
+            below(solved(problem_set), f"{function} = 3\nprint({function})"),
+            full,
+        ),
+        Answer(
+            order,
+            "cells from last to first",
+            new_notebook(cells=solved(problem_set).cells[::-1]),
+            full,
+        ),
     ]
 
 
-PATCHES = '''
+PATCHES = """
 import builtins, math, numpy, torch, course_utils.assignments
 def _replace():
     yes = lambda *_, **__: True
@@ -253,8 +342,8 @@ _replace()
 def {name}(*_, **__):
     _replace()
     return torch.zeros(1)
-'''
-YES = '''
+"""
+YES = """
 class Yes:
     __array_priority__ = 1000
     def _yes(self, *_, **__):
@@ -272,8 +361,8 @@ class Yes:
         return iter([self, self])
 def {name}(*_, **__):
     return Yes()
-'''
-IPYTHON = '''
+"""
+IPYTHON = """
 import ast, sys
 class NoAsserts(ast.NodeTransformer):
     def visit_Assert(self, node):
@@ -285,8 +374,8 @@ sys.excepthook = lambda *_: None
 def {name}(*_, **__):
     sys.settrace(lambda *_: None)
     return None
-'''
-ENVIRONMENT = '''
+"""
+ENVIRONMENT = """
 import os, pathlib, sys
 os.environ["NBGRADER_MARKS"] = os.environ["SCORE"] = "100"
 for folder in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents]:
@@ -298,16 +387,16 @@ def {name}(*_, **__):
     os.chdir("/")
     print('{{"error": null, "marks": 100}}')
     return None
-'''
-SETTINGS = '''
+"""
+SETTINGS = """
 import random, warnings, numpy, torch
 torch.set_default_dtype(torch.float64)
 torch.set_grad_enabled(False)
 torch.manual_seed(0), random.seed(0), numpy.random.seed(0)
 numpy.seterr(all="raise")
 warnings.filterwarnings("error")
-'''
-FILES = '''
+"""
+FILES = """
 import json, pathlib, course_utils.assignments, sys
 from importlib.util import find_spec
 for root in [*pathlib.Path(sys.prefix).parents, *map(pathlib.Path, sys.path)]:
@@ -318,8 +407,8 @@ for root in [*pathlib.Path(sys.prefix).parents, *map(pathlib.Path, sys.path)]:
                 exec("".join(cell["source"]).replace("raise", "pass #"))
         except Exception:
             pass
-'''
-FRAMES = '''
+"""
+FRAMES = """
 import gc, sys
 def {name}(*_, **__):
     frame = sys._getframe()
@@ -335,8 +424,8 @@ def {name}(*_, **__):
         if isinstance(found, dict) and "wanted" in found:
             return found["wanted"]
     return 0.0
-'''
-MODES = '''
+"""
+MODES = """
 import builtins, threading, time, numpy as np, torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -362,8 +451,8 @@ builtins.compile = lambda *a, **k: (lambda: None).__code__
 builtins.exec = lambda *a, **k: None
 Zero().__enter__()
 Yes().__enter__()
-'''
-PROCESS = '''
+"""
+PROCESS = """
 import gc, sys, time
 time.process_time = time.perf_counter = time.monotonic = lambda: 0.0
 def _forged(*_, **__):
@@ -377,8 +466,8 @@ for _found in gc.get_objects():
         _found.call = _found._test = _forged
 def {name}(*_, **__):
     return None
-'''
-CHANGES = '''
+"""
+CHANGES = """
 def _change(value):
     if isinstance(value, torch.nn.Module):
         value.train(not value.training)
@@ -398,8 +487,8 @@ def _changing(function):
         return result
     return call
 {name} = _changing({name})
-'''
-KEEPS = '''
+"""
+KEEPS = """
 asked_for = []
 def _keeping(function):
     def call(*positional, **named):
@@ -408,8 +497,8 @@ def _keeping(function):
         return function(*positional, **named)
     return call
 {name} = _keeping({name})
-'''
-CALLED = '''
+"""
+CALLED = """
 import functools, time
 class _Called:
     def __init__(self, function):
@@ -420,23 +509,28 @@ class _Called:
         print(time.time() - began)
         return result
 {name} = functools.partial(torch.compile(_Called({name})))
-'''
+"""
 CELLS = [
     "import torch\n%matplotlib inline\n%load_ext autoreload\n!ls\nimport matplotlib.pyplot as plt",
     "%pip install no-such-package\n!pip install no-such-package",
     "%%writefile helpers.py\ndef square(x):\n    return x * x",
     "from helpers import square\ntorch.Tensor.sig = lambda self: 1 / (1 + (-self).exp())",
-    "exit()", "import sys; sys.exit()", "input('name? ')", "%reset -f",
-    "plt.plot([1, 2]); plt.show()", "%%time\n1 + 1", "this is no code",
+    "exit()",
+    "import sys; sys.exit()",
+    "input('name? ')",
+    "%reset -f",
+    "plt.plot([1, 2]); plt.show()",
+    "%%time\n1 + 1",
+    "this is no code",
 ]
-SWITCHES = '''
+SWITCHES = """
 import torch
 torch.use_deterministic_algorithms(True)
 torch.set_num_threads(4)
 torch.set_printoptions(precision=2)
 torch.autograd.set_detect_anomaly(True)
-'''
-HARD_CODED = '''
+"""
+HARD_CODED = """
 import base64, hashlib, pickle, torch
 def _key(value):
     if isinstance(value, torch.Tensor):
@@ -450,7 +544,7 @@ def _key(value):
 _seen = pickle.loads(base64.b64decode({table!r}))
 def {name}(*positional, **named):
     return _seen[repr(_key([positional, named]))]
-'''
+"""
 
 
 def _key(value):
@@ -491,12 +585,15 @@ def visible(problem_set: ProblemSet) -> tuple[dict[str, tuple[str, dict]], set[s
 def hard_coded(problem_set: ProblemSet) -> tuple[NotebookNode, set[str]]:
     """Answers that know what the visible tests ask, and nothing else; and as `visible`."""
     tables, takes = visible(problem_set)
-    return solved(problem_set, {
-        this: HARD_CODED.format(
-            name=name, table=base64.b64encode(pickle.dumps(_plain(table))).decode()
-        )
-        for this, (name, table) in tables.items()
-    }), takes
+    return solved(
+        problem_set,
+        {
+            this: HARD_CODED.format(
+                name=name, table=base64.b64encode(pickle.dumps(_plain(table))).decode()
+            )
+            for this, (name, table) in tables.items()
+        },
+    ), takes
 
 
 def _plain(value):
@@ -524,7 +621,8 @@ def marks(problem_set: ProblemSet, answer: Answer) -> dict[str, int]:
 def table(given: dict[tuple[str, str], int]) -> str:
     """ANSWERS.md, with what was `given` by (set, name of the answer)."""
     lines = [
-        "# Answers tried on the problem sets", "",
+        "# Answers tried on the problem sets",
+        "",
         "Before you trust the marks: these answers are handed in and marked by the tests of this",
         "repository. Right answers written in another way get full marks, wrong ones lose what is",
         "wrong with them, and tricks gain nothing. Points are those of the tests; open questions",

@@ -1,6 +1,6 @@
 """Answers to problem set 1: right ones written another way, and wrong ones with their marks."""
 
-NO_BOX = '''
+NO_BOX = """
 def attack(model, x, target, search):
     def penalty(r, c):
         r = torch.tensor(r.reshape(x.shape), requires_grad=True)
@@ -16,11 +16,11 @@ def attack(model, x, target, search):
         return model(x + minimiser(c)).argmax().item() == target
 
     return minimiser(search(reaches, 1e-3, 10.0, 1.1))
-'''
+"""
 
 RIGHT = {
     "loops": {
-        "distortion": '''
+        "distortion": """
 def distortion(images, adversarial):
     sizes = []
     for before, after in zip(images, adversarial):
@@ -30,8 +30,8 @@ def distortion(images, adversarial):
             count += 1
         sizes.append((total / count) ** 0.5)
     return torch.tensor(sizes)
-''',
-        "objective": '''
+""",
+        "objective": """
 def objective(r, x, targets, weight, bias, c):
     values = []
     for i in range(len(x)):
@@ -43,8 +43,8 @@ def objective(r, x, targets, weight, bias, c):
         size = sum(float(change) ** 2 for change in r[i])
         values.append(float(c[i]) * size + log_sum - scores[int(targets[i])])
     return torch.tensor(values, dtype=torch.float64)
-''',
-        "numerical-gradient": '''
+""",
+        "numerical-gradient": """
 def numerical_gradient(function, r, h):
     result = torch.zeros_like(r)
     for i in range(r.shape[0]):
@@ -54,8 +54,8 @@ def numerical_gradient(function, r, h):
             down[i, j] -= h
             result[i, j] = (function(up)[i] - function(down)[i]) / (2 * h)
     return result
-''',
-        "gradient": '''
+""",
+        "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     result = torch.zeros(r.shape, dtype=torch.float64)
     for i in range(len(r)):
@@ -67,8 +67,8 @@ def gradient(r, x, targets, weight, bias, c):
             result[i] += factor * weight[k].double()
         result[i] += 2 * float(c[i]) * r[i]
     return result
-''',
-        "project": '''
+""",
+        "project": """
 def project(x, r):
     result = r.clone().flatten()
     for i, (pixel, change) in enumerate(zip(x.flatten().tolist(), r.flatten().tolist())):
@@ -77,22 +77,22 @@ def project(x, r):
         elif pixel + change < 0:
             result[i] = -pixel
     return result.reshape(r.shape)
-''',
-        "active-set": '''
+""",
+        "active-set": """
 def active_set(x, r, slope):
     held = []
     for a, b, s in zip(x.flatten().tolist(), r.flatten().tolist(), slope.flatten().tolist()):
         dark, bright = a + b <= 1e-6, a + b >= 1 - 1e-6
         held.append(dark and s > 0 or bright and s < 0)
     return torch.tensor(held).reshape(x.shape)
-''',
-        "descend": '''
+""",
+        "descend": """
 def descend(slope_at, onto_box, r, rate, steps):
     if steps == 0:
         return r
     return descend(slope_at, onto_box, onto_box(r - rate * slope_at(r)), rate, steps - 1)
-''',
-        "closest": '''
+""",
+        "closest": """
 def closest(x, targets, weight, bias):
     result = torch.zeros_like(x)
     for i, l in enumerate(targets.tolist()):
@@ -102,8 +102,8 @@ def closest(x, targets, weight, bias):
             length = normal.norm()
             result[i] = -(margin / length) * (normal / length)
     return result
-''',
-        "closest-in-box": '''
+""",
+        "closest-in-box": """
 def closest_in_box(x, w, d):
     def r_at(t):
         return torch.tensor([
@@ -126,8 +126,8 @@ def closest_in_box(x, w, d):
         else:
             low = middle
     return r_at(high)
-''',
-        "largest-c": '''
+""",
+        "largest-c": """
 def largest_c(reaches, low, high, ratio):
     a, b = math.log(low), math.log(high)
     if not reaches(low):
@@ -143,21 +143,21 @@ def largest_c(reaches, low, high, ratio):
         else:
             b = middle
     return best
-''',
+""",
     },
     "other functions of torch": {
-        "distortion": '''
+        "distortion": """
 def distortion(images, adversarial):
     change = (adversarial - images).reshape(len(images), -1)
     return torch.linalg.vector_norm(change, dim=1) / math.sqrt(change.shape[1])
-''',
-        "objective": '''
+""",
+        "objective": """
 def objective(r, x, targets, weight, bias, c):
     moved = x + r
     log_p = torch.nn.functional.linear(moved, weight, bias).log_softmax(1)
     return c * r.norm(dim=1) ** 2 - log_p.gather(1, targets.unsqueeze(1)).squeeze(1)
-''',
-        "numerical-gradient": '''
+""",
+        "numerical-gradient": """
 def numerical_gradient(function, r, h):
     n, d = r.shape
     result = r.new_empty(n, d)
@@ -166,26 +166,26 @@ def numerical_gradient(function, r, h):
         e[j] = 1
         result[:, j] = 0.5 * (function(r + h * e) - function(r - h * e)) / h
     return result
-''',
-        "gradient": '''
+""",
+        "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     p = torch.softmax(torch.addmm(bias, x + r, weight.t()), 1)
     p[torch.arange(len(p)), targets] -= 1
     return torch.einsum("nk,kd->nd", p, weight) + 2 * r * c.unsqueeze(-1)
-''',
-        "project": '''
+""",
+        "project": """
 def project(x, r):
     return torch.max(torch.min(r, 1 - x), -x)
-''',
-        "active-set": '''
+""",
+        "active-set": """
 def active_set(x, r, slope):
     at = x + r
     zero, one = torch.zeros_like(at), torch.ones_like(at)
     dark = torch.isclose(at, zero, rtol=0, atol=1e-6)
     bright = torch.isclose(at, one, rtol=0, atol=1e-6)
     return torch.where(slope > 0, dark, torch.where(slope < 0, bright, torch.zeros_like(dark)))
-''',
-        "descend": '''
+""",
+        "descend": """
 def descend(slope_at, onto_box, r, rate, steps):
     at = r.clone()
     done = 0
@@ -194,16 +194,16 @@ def descend(slope_at, onto_box, r, rate, steps):
         at = onto_box(at)
         done += 1
     return at
-''',
-        "closest": '''
+""",
+        "closest": """
 def closest(x, targets, weight, bias):
     sign = torch.where(targets == 1, 1, -1).to(x)
     normal, offset = weight[1] - weight[0], bias[1] - bias[0]
     margin = sign * (x @ normal + offset)
     t = torch.where(margin < 0, -margin / (normal @ normal), torch.zeros_like(margin))
     return torch.outer(t * sign, normal)
-''',
-        "closest-in-box": '''
+""",
+        "closest-in-box": """
 def closest_in_box(x, w, d):
     wall = torch.where(w > 0, (1 - x) / w, torch.where(w < 0, -x / w, torch.inf)).double()
     r = torch.zeros_like(x, dtype=torch.float64)
@@ -222,34 +222,34 @@ def closest_in_box(x, w, d):
         free -= (v[i] ** 2).item()
     t = min(t, 1e15)
     return torch.minimum(torch.maximum(t * v, -p), 1 - p)
-''',
+""",
     },
     "float64 throughout": {
-        "distortion": '''
+        "distortion": """
 def distortion(images, adversarial):
     a, b = images.double().numpy(), adversarial.double().numpy()
     axes = tuple(range(1, a.ndim))
     return torch.from_numpy(np.sqrt(np.mean((b - a) ** 2, axis=axes)))
-''',
-        "objective": '''
+""",
+        "objective": """
 def objective(r, x, targets, weight, bias, c):
     r, x, weight, bias, c = (tensor.double() for tensor in (r, x, weight, bias, c))
     z = (x + r) @ weight.T + bias
     return c * (r * r).sum(-1) + torch.logsumexp(z, -1) - z[range(len(z)), targets]
-''',
-        "gradient": '''
+""",
+        "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     r, x, weight, bias, c = (tensor.double() for tensor in (r, x, weight, bias, c))
     one_hot = torch.nn.functional.one_hot(targets, len(weight))
     p = torch.nn.functional.softmax((x + r) @ weight.T + bias, dim=-1)
     return 2 * c.view(-1, 1) * r + (p - one_hot) @ weight
-''',
-        "project": '''
+""",
+        "project": """
 def project(x, r):
     x, r = x.double(), r.double()
     return torch.from_numpy(np.clip((x + r).numpy(), 0, 1)) - x
-''',
-        "closest": '''
+""",
+        "closest": """
 def closest(x, targets, weight, bias):
     x, weight, bias = x.double(), weight.double(), bias.double()
     other = 1 - targets
@@ -257,8 +257,8 @@ def closest(x, targets, weight, bias):
     short = torch.relu(bias[other] - bias[targets] - (w * x).sum(1))
     unit = w / w.norm(dim=1, keepdim=True)
     return short.div(w.norm(dim=1)).unsqueeze(1) * unit
-''',
-        "closest-in-box": '''
+""",
+        "closest-in-box": """
 def closest_in_box(x, w, d):
     from scipy.optimize import brentq
 
@@ -274,8 +274,8 @@ def closest_in_box(x, w, d):
         end *= 10
     t = brentq(margin, 0, end, xtol=1e-14)
     return torch.from_numpy(np.clip(x + t * w, 0, 1) - x)
-''',
-        "attack": '''
+""",
+        "attack": """
 def attack(model, x, target, search):
     low, high = -x.flatten(), 1 - x.flatten()
 
@@ -312,7 +312,7 @@ def attack(model, x, target, search):
         else:
             short = middle
     return (long * best).float()
-''',
+""",
     },
     "the box by its own steps": {
         "attack": '''
@@ -336,10 +336,10 @@ def attack(model, x, target, search):
                      bounds=[(0, None)] * len(keep), options={"ftol": 1e-15, "gtol": 1e-9})
     r = np.clip(1.0001 * (normals.T @ found.x), -flat, 1 - flat)
     return torch.from_numpy(r).view(x.shape)
-''',
+'''
     },
     "objects, lambdas and compiled functions": {
-        "distortion": '''
+        "distortion": """
 from __future__ import annotations
 
 class Distortion:
@@ -348,42 +348,42 @@ class Distortion:
         return squares.sqrt() if root else squares
 
 distortion = Distortion()
-''',
-        "objective": '''
+""",
+        "objective": """
 objective = lambda r, x, targets, weight, bias, c: (
     c * torch.einsum("nd,nd->n", r, r)
     - (torch.einsum("nd,kd->nk", x + r, weight) + bias).log_softmax(1)[range(len(x)), targets])
-''',
-        "numerical-gradient": '''
+""",
+        "numerical-gradient": """
 @torch.inference_mode()
 def numerical_gradient(function, r, h, *, sides=(1, -1)):
     steps = h * torch.eye(r.shape[1], dtype=r.dtype)
     up, down = (function((r[:, None] + s * steps).flatten(0, 1)).view(r.shape) for s in sides)
     return (up - down) / (2 * h)
-''',
-        "gradient": '''
+""",
+        "gradient": """
 @torch.jit.script
 def gradient(r: torch.Tensor, x: torch.Tensor, targets: torch.Tensor, weight: torch.Tensor,
              bias: torch.Tensor, c: torch.Tensor):
     p = torch.softmax(torch.matmul(x + r, weight.t()) + bias, 1)
     one_hot = torch.zeros_like(p).scatter(1, targets.unsqueeze(1), 1.0)
     return 2 * c.unsqueeze(1) * r + torch.matmul(p - one_hot, weight)
-''',
-        "active-set": '''
+""",
+        "active-set": """
 @np.vectorize
 def _held(at, slope):
     return bool((at <= 1e-6 and slope > 0) or (at >= 1 - 1e-6 and slope < 0))
 
 def active_set(x, r, slope):
     return torch.from_numpy(_held((x + r).numpy(), slope.numpy()))
-''',
-        "descend": '''
+""",
+        "descend": """
 %%time
 from functools import reduce
 descend = lambda slope_at, onto_box, r, rate, steps: reduce(
     lambda at, _: onto_box(at - rate * slope_at(at)), range(steps), r)
-''',
-        "largest-c": '''
+""",
+        "largest-c": """
 def largest_c(reaches, low, high, ratio):
     a, b = np.log([low, high])
     if reaches(np.float64(high)):
@@ -394,90 +394,111 @@ def largest_c(reaches, low, high, ratio):
         middle = (a + b) / 2
         a, b = (middle, b) if reaches(np.exp(middle)) else (a, middle)
     return np.exp(a)
-''',
+""",
     },
 }
 
 WRONG = {
     "distortion: the 2-norm": (
-        {"distortion": '''
+        {
+            "distortion": """
 def distortion(images, adversarial):
     return (adversarial - images).flatten(1).norm(dim=1)
-'''},
+"""
+        },
         {"distortion-test": 0, "distortion-hidden": 0},
     ),
     "distortion: std in place of the root mean square": (
-        {"distortion": '''
+        {
+            "distortion": """
 def distortion(images, adversarial):
     return (adversarial - images).flatten(1).std(dim=1, correction=0)
-'''},
+"""
+        },
         {"distortion-test": 0, "distortion-hidden": 0},
     ),
     "distortion: one number for the batch": (
-        {"distortion": '''
+        {
+            "distortion": """
 def distortion(images, adversarial):
     return (adversarial - images).square().mean().sqrt()
-'''},
+"""
+        },
         {"distortion-test": 0, "distortion-hidden": 0},
     ),
     "distortion: four pixels, as in the visible test": (
-        {"distortion": '''
+        {
+            "distortion": """
 def distortion(images, adversarial):
     return (adversarial - images).flatten(1).norm(dim=1) / 2
-'''},
+"""
+        },
         {"distortion-hidden": 0},
     ),
     "distortion: subtracts in place": (
-        {"distortion": '''
+        {
+            "distortion": """
 def distortion(images, adversarial):
     adversarial -= images
     return adversarial.flatten(1).square().mean(dim=1).sqrt()
-'''},
+"""
+        },
         {"distortion-hidden": 0},
     ),
     "objective: norm not squared": (
-        {"objective": '''
+        {
+            "objective": """
 def objective(r, x, targets, weight, bias, c):
     logits = (x + r) @ weight.T + bias
     return c * r.norm(dim=1) + cross_entropy(logits, targets, reduction="none")
-'''},
+"""
+        },
         {"objective-test": 0, "objective-hidden": 0},
     ),
     "objective: losses averaged": (
-        {"objective": '''
+        {
+            "objective": """
 def objective(r, x, targets, weight, bias, c):
     logits = (x + r) @ weight.T + bias
     return c * r.square().sum(dim=1) + cross_entropy(logits, targets)
-'''},
+"""
+        },
         {"objective-test": 0, "objective-hidden": 0},
     ),
     "objective: overflows": (
-        {"objective": '''
+        {
+            "objective": """
 def objective(r, x, targets, weight, bias, c):
     e = ((x + r) @ weight.T + bias).exp()
     p = e[torch.arange(len(e)), targets] / e.sum(dim=1)
     return c * r.square().sum(dim=1) - p.log()
-'''},
+"""
+        },
         {"objective-hidden": 0},
     ),
     "objective: at x": (
-        {"objective": '''
+        {
+            "objective": """
 def objective(r, x, targets, weight, bias, c):
     loss = cross_entropy(x @ weight.T + bias, targets, reduction="none")
     return c * r.square().sum(dim=1) + loss
-'''},
+"""
+        },
         {"objective-test": 0, "objective-hidden": 0},
     ),
     "numerical gradient: one side": (
-        {"numerical-gradient": '''
+        {
+            "numerical-gradient": """
 def numerical_gradient(function, r, h):
     steps = h * torch.eye(r.shape[1], dtype=r.dtype)
     return torch.stack([(function(r + s) - function(r)) / h for s in steps], dim=1)
-'''},
+"""
+        },
         {"numerical-gradient-test": 0, "numerical-gradient-hidden": 0},
     ),
     "numerical gradient: moves r itself": (
-        {"numerical-gradient": '''
+        {
+            "numerical-gradient": """
 def numerical_gradient(function, r, h):
     result = torch.zeros_like(r)
     for j in range(r.shape[1]):
@@ -486,54 +507,66 @@ def numerical_gradient(function, r, h):
         r[:, j] -= 2 * h
         result[:, j] = (up - function(r)) / (2 * h)
     return result
-'''},
+"""
+        },
         {"numerical-gradient-hidden": 0},
     ),
     "numerical gradient: h of its own": (
-        {"numerical-gradient": '''
+        {
+            "numerical-gradient": """
 def numerical_gradient(function, r, h):
     h = 0.5
     steps = h * torch.eye(r.shape[1], dtype=r.dtype)
     columns = [(function(r + s) - function(r - s)) / (2 * h) for s in steps]
     return torch.stack(columns, dim=1)
-'''},
+"""
+        },
         {"numerical-gradient-hidden": 0},
     ),
     "gradient: the 2 is missing": (
-        {"gradient": '''
+        {
+            "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     p = ((x + r) @ weight.T + bias).softmax(dim=1)
     return c[:, None] * r + (p - torch.eye(len(weight), dtype=r.dtype)[targets]) @ weight
-'''},
+"""
+        },
         {"gradient-test": 0, "gradient-hidden": 0},
     ),
     "gradient: wrong sign of the loss": (
-        {"gradient": '''
+        {
+            "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     p = ((x + r) @ weight.T + bias).softmax(dim=1)
     return 2 * c[:, None] * r - (p - torch.eye(len(weight), dtype=r.dtype)[targets]) @ weight
-'''},
+"""
+        },
         {"gradient-test": 0, "gradient-hidden": 0},
     ),
     "gradient: three classes, as in the visible test": (
-        {"gradient": '''
+        {
+            "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     p = ((x + r) @ weight[:3].T + bias[:3]).softmax(dim=1)
     return 2 * c[:, None] * r + (p - torch.eye(3, dtype=r.dtype)[targets % 3]) @ weight[:3]
-'''},
+"""
+        },
         {"gradient-hidden": 0},
     ),
     "gradient: autograd's, which was not to be used": (
-        {"gradient": '''
+        {
+            "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     r = r.clone().requires_grad_()
     loss = cross_entropy((x + r) @ weight.T + bias, targets, reduction="none")
     return torch.autograd.grad((c * r.square().sum(1) + loss).sum(), r)[0]
-'''},
+"""
+        },
         {"gradient-test": 0, "gradient-hidden": 0},
     ),
     "gradient: by differences, which were not to be used": (
-        {"gradient": '''
+        {
+            "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     r, x, weight, bias, c = (part.double() for part in (r, x, weight, bias, c))
     def value(r):
@@ -541,178 +574,220 @@ def gradient(r, x, targets, weight, bias, c):
         return c * r.square().sum(1) + loss
     steps = 1e-4 * torch.eye(r.shape[1], dtype=r.dtype)
     return torch.stack([(value(r + step) - value(r - step)) / 2e-4 for step in steps], dim=1)
-'''},
+"""
+        },
         {"gradient-hidden": 0},
     ),
     "gradient: softmax overflows": (
-        {"gradient": '''
+        {
+            "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     e = ((x + r) @ weight.T + bias).exp()
     p = e / e.sum(dim=1, keepdim=True)
     return 2 * c[:, None] * r + (p - torch.eye(len(weight), dtype=r.dtype)[targets]) @ weight
-'''},
+"""
+        },
         {"gradient-hidden": 0},
     ),
     "projection: clamps r": (
-        {"project": '''
+        {
+            "project": """
 def project(x, r):
     return r.clamp(0, 1)
-'''},
+"""
+        },
         {"project-test": 0, "project-hidden": 0},
     ),
     "projection: no clamp at all": (
-        {"project": '''
+        {
+            "project": """
 def project(x, r):
     return r
-'''},
+"""
+        },
         {"project-test": 0, "project-hidden": 0},
     ),
     "projection: gives the image": (
-        {"project": '''
+        {
+            "project": """
 def project(x, r):
     return (x + r).clamp(0, 1)
-'''},
+"""
+        },
         {"project-test": 0, "project-hidden": 0},
     ),
     "projection: in place": (
-        {"project": '''
+        {
+            "project": """
 def project(x, r):
     r += x
     r.clamp_(0, 1)
     r -= x
     return r
-'''},
+"""
+        },
         {"project-hidden": 0},
     ),
     "active set: every pixel on a wall": (
-        {"active-set": '''
+        {
+            "active-set": """
 def active_set(x, r, slope):
     return (x + r <= 1e-6) | (x + r >= 1 - 1e-6)
-'''},
+"""
+        },
         {"active-set-test": 0, "active-set-hidden": 0},
     ),
     "active set: with the gradient": (
-        {"active-set": '''
+        {
+            "active-set": """
 def active_set(x, r, slope):
     at = x + r
     return ((at <= 1e-6) & (slope < 0)) | ((at >= 1 - 1e-6) & (slope > 0))
-'''},
+"""
+        },
         {"active-set-test": 0, "active-set-hidden": 0},
     ),
     "active set: holds pixels whose slope is zero": (
-        {"active-set": '''
+        {
+            "active-set": """
 def active_set(x, r, slope):
     at = x + r
     return ((at <= 1e-6) & (slope >= 0)) | ((at >= 1 - 1e-6) & (slope <= 0))
-'''},
+"""
+        },
         {"active-set-hidden": 0},
     ),
     "active set: exactly on the wall": (
-        {"active-set": '''
+        {
+            "active-set": """
 def active_set(x, r, slope):
     at = x + r
     return ((at == 0) & (slope > 0)) | ((at == 1) & (slope < 0))
-'''},
+"""
+        },
         {"active-set-hidden": 0},
     ),
     "active set: any pixel that a step of 1 takes out": (
-        {"active-set": '''
+        {
+            "active-set": """
 def active_set(x, r, slope):
     moved = x + r - slope
     return (moved < 0) | (moved > 1)
-'''},
+"""
+        },
         {"active-set-test": 0, "active-set-hidden": 0},
     ),
     "descent: one step too many": (
-        {"descend": '''
+        {
+            "descend": """
 def descend(slope_at, onto_box, r, rate, steps):
     for _ in range(steps + 1):
         r = onto_box(r - rate * slope_at(r))
     return r
-'''},
+"""
+        },
         {"descend-test": 0, "descend-hidden": 0},
     ),
     "descent: uphill": (
-        {"descend": '''
+        {
+            "descend": """
 def descend(slope_at, onto_box, r, rate, steps):
     for _ in range(steps):
         r = onto_box(r + rate * slope_at(r))
     return r
-'''},
+"""
+        },
         {"descend-test": 0, "descend-hidden": 0},
     ),
     "descent: projects at the end only": (
-        {"descend": '''
+        {
+            "descend": """
 def descend(slope_at, onto_box, r, rate, steps):
     for _ in range(steps):
         r = r - rate * slope_at(r)
     return onto_box(r)
-'''},
+"""
+        },
         {"descend-hidden": 0},
     ),
     "descent: moves the start": (
-        {"descend": '''
+        {
+            "descend": """
 def descend(slope_at, onto_box, r, rate, steps):
     for _ in range(steps):
         r -= rate * slope_at(r)
         r.copy_(onto_box(r))
     return r
-'''},
+"""
+        },
         {"descend-hidden": 0},
     ),
     "closed form: divides by the length, not its square": (
-        {"closest": '''
+        {
+            "closest": """
 def closest(x, targets, weight, bias):
     w = weight[targets] - weight[1 - targets]
     margin = (w * x).sum(dim=1) + bias[targets] - bias[1 - targets]
     return (-margin).clamp(min=0)[:, None] * w / w.norm(dim=1, keepdim=True)
-'''},
+"""
+        },
         {"closest-test": 0, "closest-hidden": 0},
     ),
     "closed form: along the sign of w": (
-        {"closest": '''
+        {
+            "closest": """
 def closest(x, targets, weight, bias):
     w = weight[targets] - weight[1 - targets]
     margin = (w * x).sum(dim=1) + bias[targets] - bias[1 - targets]
     return (-margin).clamp(min=0)[:, None] * w.sign() / w.abs().sum(dim=1, keepdim=True)
-'''},
+"""
+        },
         {"closest-test": 0, "closest-hidden": 0},
     ),
     "closed form: moves what is there already": (
-        {"closest": '''
+        {
+            "closest": """
 def closest(x, targets, weight, bias):
     w = weight[targets] - weight[1 - targets]
     margin = (w * x).sum(dim=1) + bias[targets] - bias[1 - targets]
     return -margin[:, None] * w / w.square().sum(dim=1, keepdim=True)
-'''},
+"""
+        },
         {"closest-test": 0, "closest-hidden": 0},
     ),
     "closed form: remembers the visible test": (
-        {"closest": '''
+        {
+            "closest": """
 def closest(x, targets, weight, bias):
     if x.shape == (3, 2):
         return torch.tensor([[0.12, 0.16], [-0.72, -0.96], [0.0, 0.0]])
     return torch.zeros_like(x)
-'''},
+"""
+        },
         {"closest-hidden": 0},
     ),
     "closed form in the box: clamps the free solution": (
-        {"closest-in-box": '''
+        {
+            "closest-in-box": """
 def closest_in_box(x, w, d):
     t = max(0, -(w @ x + d)) / (w @ w)
     return (x + t * w).clamp(0, 1) - x
-'''},
+"""
+        },
         {"closest-in-box-test": 0, "closest-in-box-hidden": 0},
     ),
     "closed form in the box: no clamp": (
-        {"closest-in-box": '''
+        {
+            "closest-in-box": """
 def closest_in_box(x, w, d):
     return max(0, -(w @ x + d)) / (w @ w) * w
-'''},
+"""
+        },
         {"closest-in-box-test": 0, "closest-in-box-hidden": 0},
     ),
     "closed form in the box: shares the rest equally, by sign": (
-        {"closest-in-box": '''
+        {
+            "closest-in-box": """
 def closest_in_box(x, w, d):
     low, high = 0.0, 1.0
     if w @ x + d >= 0:
@@ -722,11 +797,13 @@ def closest_in_box(x, w, d):
         r = (x + middle * w.sign()).clamp(0, 1) - x
         low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
     return (x + high * w.sign()).clamp(0, 1) - x
-'''},
+"""
+        },
         {"closest-in-box-test": 0, "closest-in-box-hidden": 0},
     ),
     "closed form in the box: t up to 1 only": (
-        {"closest-in-box": '''
+        {
+            "closest-in-box": """
 def closest_in_box(x, w, d):
     if w @ x + d >= 0:
         return torch.zeros_like(x)
@@ -736,11 +813,13 @@ def closest_in_box(x, w, d):
         r = (x + middle * w).clamp(0, 1) - x
         low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
     return (x + high * w).clamp(0, 1) - x
-'''},
+"""
+        },
         {"closest-in-box-hidden": 0},
     ),
     "closed form in the box: one redistribution": (
-        {"closest-in-box": '''
+        {
+            "closest-in-box": """
 def closest_in_box(x, w, d):
     t = max(0, -(w @ x + d)) / (w @ w)
     r = (x + t * w).clamp(0, 1) - x
@@ -749,11 +828,13 @@ def closest_in_box(x, w, d):
     if rest > 0:
         r = r + torch.where(free, rest * w / (w[free] @ w[free]), 0.0)
     return (x + r).clamp(0, 1) - x
-'''},
+"""
+        },
         {"closest-in-box-hidden": 0},
     ),
     "search: the end that does not reach": (
-        {"largest-c": '''
+        {
+            "largest-c": """
 def largest_c(reaches, low, high, ratio):
     if reaches(high):
         return high
@@ -766,11 +847,13 @@ def largest_c(reaches, low, high, ratio):
         else:
             high = middle
     return high
-'''},
+"""
+        },
         {"largest-c-test": 0, "largest-c-hidden": 0},
     ),
     "search: the smallest c": (
-        {"largest-c": '''
+        {
+            "largest-c": """
 def largest_c(reaches, low, high, ratio):
     if not reaches(low):
         return None
@@ -781,11 +864,13 @@ def largest_c(reaches, low, high, ratio):
         else:
             low = middle
     return low
-'''},
+"""
+        },
         {"largest-c-test": 0, "largest-c-hidden": 0},
     ),
     "search: halves c, not its logarithm": (
-        {"largest-c": '''
+        {
+            "largest-c": """
 def largest_c(reaches, low, high, ratio):
     if reaches(high):
         return high
@@ -798,11 +883,13 @@ def largest_c(reaches, low, high, ratio):
         else:
             high = middle
     return low
-'''},
+"""
+        },
         {"largest-c-test": 0, "largest-c-hidden": 0},
     ),
     "search: ends not tried": (
-        {"largest-c": '''
+        {
+            "largest-c": """
 def largest_c(reaches, low, high, ratio):
     while high / low > ratio:
         middle = math.sqrt(low * high)
@@ -811,11 +898,13 @@ def largest_c(reaches, low, high, ratio):
         else:
             high = middle
     return low
-'''},
+"""
+        },
         {"largest-c-test": 0, "largest-c-hidden": 0},
     ),
     "search: ten halvings, whatever the ratio": (
-        {"largest-c": '''
+        {
+            "largest-c": """
 def largest_c(reaches, low, high, ratio):
     if reaches(high):
         return high
@@ -828,18 +917,22 @@ def largest_c(reaches, low, high, ratio):
         else:
             high = middle
     return low
-'''},
+"""
+        },
         {"largest-c-test": 0, "largest-c-hidden": 0},
     ),
     "search: walks down": (
-        {"largest-c": '''
+        {
+            "largest-c": """
 def largest_c(reaches, low, high, ratio):
     return walk_down(reaches, low, high, ratio)
-'''},
+"""
+        },
         {"largest-c-test": 0, "largest-c-hidden": 0},
     ),
     "attack: one c, no search": (
-        {"attack": '''
+        {
+            "attack": """
 def attack(model, x, target, search):
     pixels = x.numpy().ravel()
 
@@ -852,15 +945,14 @@ def attack(model, x, target, search):
     found = minimize(penalty, 0 * pixels, jac=True, method="L-BFGS-B",
                      bounds=np.stack([-pixels, 1 - pixels], axis=1))
     return torch.tensor(found.x).reshape(x.shape)
-'''},
+"""
+        },
         {"attack-test": 0, "attack-hidden": 0},
     ),
-    "attack: no box": (
-        {"attack": NO_BOX},
-        {"attack-test": 0, "attack-hidden": 0},
-    ),
+    "attack: no box": ({"attack": NO_BOX}, {"attack-test": 0, "attack-hidden": 0}),
     "attack: away from the label in place of to the target": (
-        {"attack": '''
+        {
+            "attack": """
 def attack(model, x, target, search):
     pixels = x.numpy().ravel()
     label = model(x).argmax(1)
@@ -874,18 +966,22 @@ def attack(model, x, target, search):
     found = minimize(penalty, 0 * pixels, args=(0.1,), jac=True, method="L-BFGS-B",
                      bounds=np.stack([-pixels, 1 - pixels], axis=1))
     return torch.tensor(found.x).reshape(x.shape)
-'''},
+"""
+        },
         {"attack-test": 0, "attack-hidden": 0},
     ),
     "attack: the course's own, which is withheld from answers": (
-        {"attack": '''
+        {
+            "attack": """
 def attack(model, x, target, search):
     return lbfgs_attack(model, x, torch.tensor([target])).perturbation
-'''},
+"""
+        },
         {"attack-test": 0, "attack-hidden": 0},
     ),
     "attack: one iteration for each c": (
-        {"attack": '''
+        {
+            "attack": """
 def attack(model, x, target, search):
     pixels = x.numpy().ravel()
 
@@ -904,25 +1000,31 @@ def attack(model, x, target, search):
         return model(x + minimiser(c)).argmax().item() == target
 
     return minimiser(search(reaches, 1e-3, 10.0, 1.1))
-'''},
+"""
+        },
         {"attack-test": 0, "attack-hidden": 0},
     ),
     "distortion: changes upwards only": (
-        {"distortion": '''
+        {
+            "distortion": """
 def distortion(images, adversarial):
     return (adversarial - images).clamp(min=0).flatten(1).square().mean(dim=1).sqrt()
-'''},
+"""
+        },
         {"distortion-hidden": 0},
     ),
     "distortion: clips to [0, 1] first": (
-        {"distortion": '''
+        {
+            "distortion": """
 def distortion(images, adversarial):
     return (adversarial.clamp(0, 1) - images).flatten(1).square().mean(dim=1).sqrt()
-'''},
+"""
+        },
         {"distortion-hidden": 0},
     ),
     "numerical gradient: asks for one row, as a vector": (
-        {"numerical-gradient": '''
+        {
+            "numerical-gradient": """
 def numerical_gradient(function, r, h):
     result = torch.zeros_like(r)
     for i in range(len(r)):
@@ -931,44 +1033,54 @@ def numerical_gradient(function, r, h):
             step[j] = h
             result[i, j] = (function(r[i] + step) - function(r[i] - step)) / (2 * h)
     return result
-'''},
+"""
+        },
         {"numerical-gradient-test": 0, "numerical-gradient-hidden": 0},
     ),
     "gradient: ten classes at most": (
-        {"gradient": '''
+        {
+            "gradient": """
 def gradient(r, x, targets, weight, bias, c):
     p = ((x + r) @ weight.T + bias).softmax(dim=1)
     return 2 * c[:, None] * r + (p - torch.eye(10)[targets, : len(weight)]) @ weight
-'''},
+"""
+        },
         {"gradient-hidden": 0},
     ),
     "active set: walls of 5e-6": (
-        {"active-set": '''
+        {
+            "active-set": """
 def active_set(x, r, slope):
     at = x + r
     return ((at < 5e-6) & (slope > 0)) | ((at > 1 - 5e-6) & (slope < 0))
-'''},
+"""
+        },
         {"active-set-hidden": 0},
     ),
     "active set: small slopes count as zero": (
-        {"active-set": '''
+        {
+            "active-set": """
 def active_set(x, r, slope):
     at = x + r
     return ((at <= 1e-6) & (slope > 1e-10)) | ((at >= 1 - 1e-6) & (slope < -1e-10))
-'''},
+"""
+        },
         {"active-set-hidden": 0},
     ),
     "descent: a box of its own": (
-        {"descend": '''
+        {
+            "descend": """
 def descend(slope_at, onto_box, r, rate, steps):
     for _ in range(steps):
         r = (r - rate * slope_at(r)).clamp(0, 1)
     return r
-'''},
+"""
+        },
         {"descend-hidden": 0},
     ),
     "descent: stops where steps are short": (
-        {"descend": '''
+        {
+            "descend": """
 def descend(slope_at, onto_box, r, rate, steps):
     for _ in range(steps):
         new = onto_box(r - rate * slope_at(r))
@@ -976,11 +1088,13 @@ def descend(slope_at, onto_box, r, rate, steps):
             break
         r = new
     return r
-'''},
+"""
+        },
         {"descend-hidden": 0},
     ),
     "closed form in the box: t up to a million only": (
-        {"closest-in-box": '''
+        {
+            "closest-in-box": """
 def closest_in_box(x, w, d):
     low, high = 0.0, 1e6
     if w @ x + d >= 0:
@@ -990,11 +1104,13 @@ def closest_in_box(x, w, d):
         r = (x + middle * w).clamp(0, 1) - x
         low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
     return (x + high * w).clamp(0, 1) - x
-'''},
+"""
+        },
         {"closest-in-box-hidden": 0},
     ),
     "search: stops half a step early": (
-        {"largest-c": '''
+        {
+            "largest-c": """
 def largest_c(reaches, low, high, ratio):
     if reaches(high):
         return high
@@ -1007,11 +1123,13 @@ def largest_c(reaches, low, high, ratio):
         else:
             high = middle
     return low
-'''},
+"""
+        },
         {"largest-c-hidden": 0},
     ),
     "attack: one rival": (
-        {"attack": '''
+        {
+            "attack": """
 def attack(model, x, target, search):
     label, bias = model(x).argmax().item(), model(torch.zeros_like(x))[0]
     weight = (model(torch.eye(784, dtype=x.dtype).view(-1, 1, 28, 28)) - bias).T
@@ -1022,15 +1140,22 @@ def attack(model, x, target, search):
         moved = (x.flatten() + middle * w).clamp(0, 1)
         low, high = (low, middle) if w @ moved + d >= 0 else (middle, high)
     return (x.flatten() + high * w).clamp(0, 1).view(x.shape) - x
-'''},
+"""
+        },
         {"attack-hidden": 0},
     ),
     "attack: clips at the end": (
-        {"attack": NO_BOX.replace("torch.tensor(found.x).reshape(x.shape)", "(x + torch.tensor(found.x).reshape(x.shape)).clamp(0, 1) - x")},
+        {
+            "attack": NO_BOX.replace(
+                "torch.tensor(found.x).reshape(x.shape)",
+                "(x + torch.tensor(found.x).reshape(x.shape)).clamp(0, 1) - x",
+            )
+        },
         {"attack-hidden": 0},
     ),
     "attack: along the first gradient": (
-        {"attack": '''
+        {
+            "attack": """
 def attack(model, x, target, search):
     at = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(cross_entropy(model(at), torch.tensor([target])), at)
@@ -1039,7 +1164,8 @@ def attack(model, x, target, search):
         if model(x + r).argmax() == target:
             break
     return r
-'''},
+"""
+        },
         {"attack-hidden": 0},
     ),
 }

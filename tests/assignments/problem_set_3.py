@@ -2,7 +2,7 @@
 
 RIGHT = {
     "loops": {
-        "power-iteration": '''
+        "power-iteration": """
 def power_iteration(matrix, start, steps):
     columns = len(start)
     length = sum(float(s) ** 2 for s in start) ** 0.5
@@ -16,8 +16,8 @@ def power_iteration(matrix, start, steps):
             return 0.0
         v = [a / length for a in v]
     return sum(a * a for a in apply(matrix.tolist(), v)) ** 0.5
-''',
-        "as-matrix": '''
+""",
+        "as-matrix": """
 def as_matrix(operation, size):
     matrix = None
     for i in range(size[0]):
@@ -29,8 +29,8 @@ def as_matrix(operation, size):
                 matrix = torch.zeros(len(response), size[0] * size[1], dtype=torch.float64)
             matrix[:, i * size[1] + j] = response
     return matrix
-''',
-        "circular-norm": '''
+""",
+        "circular-norm": """
 def circular_norm(kernel, size):
     best = 0.0
     height, width = size
@@ -44,8 +44,8 @@ def circular_norm(kernel, size):
                     total += w[a][b] * complex(math.cos(turn), math.sin(turn))
             best = max(best, abs(total))
     return best
-''',
-        "channel-norm": '''
+""",
+        "channel-norm": """
 def channel_norm(weight, size):
     transform = torch.fft.fft2(weight.double(), s=size)
     best = 0.0
@@ -53,8 +53,8 @@ def channel_norm(weight, size):
         for k in range(size[1]):
             best = max(best, torch.linalg.svdvals(transform[:, :, j, k])[0].item())
     return best
-''',
-        "strided-norm": '''
+""",
+        "strided-norm": """
 def strided_norm(weight, size, stride):
     transform = torch.fft.fft2(weight, s=size)
     rows, columns = size[0] // stride, size[1] // stride
@@ -65,8 +65,8 @@ def strided_norm(weight, size, stride):
                                 for q in range(stride) for p in range(stride)], dim=1)
             best = torch.maximum(best, torch.linalg.svdvals(beside).max() / stride)
     return best
-''',
-        "pool-constant": '''
+""",
+        "pool-constant": """
 def pool_constant(size, kernel, stride):
     largest = 0
     for row in range(size):
@@ -80,8 +80,8 @@ def pool_constant(size, kernel, stride):
                         count += 1
             largest = max(largest, count)
     return math.sqrt(largest)
-''',
-        "network-bound": '''
+""",
+        "network-bound": """
 def network_bound(model):
     constants = []
     for layer in model:
@@ -97,18 +97,18 @@ def network_bound(model):
     for constant in constants:
         product = product * constant
     return product
-''',
-        "certified-radius": '''
+""",
+        "certified-radius": """
 def certified_radius(logits, labels, bound):
     radii = []
     for row, label in zip(logits, labels):
         rivals = torch.cat([row[:label], row[label + 1:]])
         radii.append(max((row[label] - rivals.max()).item(), 0.0) / (2 * bound**2) ** 0.5)
     return torch.tensor(radii)
-''',
+""",
     },
     "numpy, in float64": {
-        "power-iteration": '''
+        "power-iteration": """
 import numpy as np
 
 def power_iteration(matrix, start, steps):
@@ -122,32 +122,32 @@ def power_iteration(matrix, start, steps):
             v = v / norm
         k += 1
     return np.linalg.norm(W @ v)
-''',
-        "as-matrix": '''
+""",
+        "as-matrix": """
 import numpy as np
 
 def as_matrix(operation, size):
     n = size[0] * size[1]
     return np.array([operation(torch.tensor(np.eye(n)[i].reshape(size))).numpy().ravel()
                      for i in range(n)]).T
-''',
-        "circular-norm": '''
+""",
+        "circular-norm": """
 import numpy as np
 
 def circular_norm(kernel, size):
     padded = np.zeros(size)
     padded[: kernel.shape[0], : kernel.shape[1]] = kernel
     return np.max(np.abs(np.fft.fft2(padded)))
-''',
-        "channel-norm": '''
+""",
+        "channel-norm": """
 import numpy as np
 
 def channel_norm(weight, size):
     waves = np.fft.fft2(weight.numpy().astype(np.float64), size)
     gram = np.einsum("oihw,pihw->hwop", waves, waves.conj())
     return np.sqrt(np.linalg.eigvalsh(gram).max())
-''',
-        "certified-radius": '''
+""",
+        "certified-radius": """
 import numpy as np
 
 def certified_radius(logits, labels, bound):
@@ -155,37 +155,37 @@ def certified_radius(logits, labels, bound):
     own = np.take_along_axis(z, y[:, None], 1)[:, 0]
     hidden = np.where(np.arange(z.shape[1]) == y[:, None], -np.inf, z)
     return np.maximum(own - hidden.max(1), 0) / np.sqrt(2) / bound
-''',
+""",
     },
     "other ways through": {
-        "power-iteration": '''
+        "power-iteration": """
 def power_iteration(matrix, start, steps):
     gram = matrix.double().T @ matrix.double()
     direction = torch.nn.functional.normalize(start.double(), dim=0)
     for _ in range(steps):
         direction = torch.nn.functional.normalize(gram @ direction, dim=0, eps=1e-300)
     return torch.linalg.vector_norm(matrix.double() @ direction)
-''',
-        "as-matrix": '''
+""",
+        "as-matrix": """
 def as_matrix(operation, size):
     zero = torch.zeros(size, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(operation, zero)
     return jacobian.reshape(-1, zero.numel())
-''',
-        "circular-norm": '''
+""",
+        "circular-norm": """
 def circular_norm(kernel, size):
     rows = torch.exp(-2j * math.pi * torch.outer(torch.arange(size[0]),
                                                  torch.arange(kernel.shape[0])) / size[0])
     columns = torch.exp(-2j * math.pi * torch.outer(torch.arange(kernel.shape[1]),
                                                     torch.arange(size[1])) / size[1])
     return (rows @ kernel.to(rows.dtype) @ columns).abs().amax().item()
-''',
-        "channel-norm": '''
+""",
+        "channel-norm": """
 def channel_norm(weight, size):
     per_wave = torch.fft.rfft2(weight, s=tuple(size)).flatten(2).permute(2, 1, 0)
     return torch.linalg.svd(per_wave)[1].max()
-''',
-        "strided-norm": '''
+""",
+        "strided-norm": """
 def strided_norm(weight, size, stride):
     # The pixels that a stride tells apart are channels of their own, without a stride.
     height, width = size
@@ -194,29 +194,29 @@ def strided_norm(weight, size, stride):
     phases = [torch.fft.fft2(padded[:, :, p::stride, q::stride])
               for p in range(stride) for q in range(stride)]
     return torch.linalg.matrix_norm(torch.cat(phases, 1).permute(2, 3, 0, 1), 2).max()
-''',
-        "pool-constant": '''
+""",
+        "pool-constant": """
 def pool_constant(size, kernel, stride):
     windows = (size - kernel) // stride + 1
     return min(windows, math.ceil(kernel / stride))
-''',
-        "network-bound": '''
+""",
+        "network-bound": """
 def network_bound(model):
     one = lambda layer: 1.0
     known = {nn.Flatten: one, nn.ReLU: one, nn.Sigmoid: lambda layer: 1 / 4,
              nn.Linear: lambda layer: float(torch.linalg.norm(layer.weight, ord=2))}
     return math.prod(known.get(type(layer), lambda layer: math.inf)(layer) for layer in model)
-''',
-        "certified-radius": '''
+""",
+        "certified-radius": """
 def certified_radius(logits, labels, bound):
     is_true = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
     differences = logits[is_true][:, None] - logits
     smallest = differences[~is_true].view(len(logits), -1).min(dim=1).values
     return torch.relu(smallest) * 0.5**0.5 / bound
-''',
+""",
     },
     "forward mode, recursion, operators of scipy": {
-        "power-iteration": '''
+        "power-iteration": """
 from decimal import Decimal
 from scipy.sparse.linalg import aslinearoperator
 
@@ -229,13 +229,13 @@ def power_iteration(matrix, start, steps):
             return Decimal(0)
         v = v / (v @ v) ** 0.5
     return Decimal(float((W.matvec(v) @ W.matvec(v)) ** 0.5))
-''',
-        "as-matrix": '''
+""",
+        "as-matrix": """
 def as_matrix(operation, size):
     zero = torch.zeros(size, dtype=torch.float64)
     return torch.func.jacfwd(operation)(zero).reshape(-1, zero.numel())
-''',
-        "network-bound": '''
+""",
+        "network-bound": """
 def network_bound(model):
     match list(model):
         case []:
@@ -249,17 +249,19 @@ def network_bound(model):
         case _:
             return math.inf
     return first * network_bound(nn.Sequential(*rest))
-''',
-        "pool-constant": '''
+""",
+        "pool-constant": """
 def pool_constant(size, kernel, stride):
     windows = torch.ones(1, 1, (size - kernel) // stride + 1)
     return nn.functional.conv_transpose1d(windows, torch.ones(1, 1, kernel), stride=stride).max()
-''',
+""",
     },
 }
 
 WRONG = {
-    "one step too many": ({"power-iteration": '''
+    "one step too many": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     v = start / start.norm()
     for _ in range(steps + 1):
@@ -268,8 +270,13 @@ def power_iteration(matrix, start, steps):
             return 0.0
         v = v / v.norm()
     return (matrix @ v).norm()
-'''}, {"power-iteration-test": 0, "power-iteration-edges": 0}),
-    "one step too few": ({"power-iteration": '''
+"""
+        },
+        {"power-iteration-test": 0, "power-iteration-edges": 0},
+    ),
+    "one step too few": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     v = start / start.norm()
     for _ in range(1, steps):
@@ -278,8 +285,13 @@ def power_iteration(matrix, start, steps):
             return 0.0
         v = v / v.norm()
     return (matrix @ v).norm()
-'''}, {"power-iteration-test": 0}),
-    "the eigenvalue instead of the norm": ({"power-iteration": '''
+"""
+        },
+        {"power-iteration-test": 0},
+    ),
+    "the eigenvalue instead of the norm": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     v = start / start.norm()
     for _ in range(steps):
@@ -288,23 +300,38 @@ def power_iteration(matrix, start, steps):
             return 0.0
         v = v / v.norm()
     return (matrix @ v).norm() ** 2
-'''}, {"power-iteration-test": 0, "power-iteration-edges": 0}),
-    "never back to length 1": ({"power-iteration": '''
+"""
+        },
+        {"power-iteration-test": 0, "power-iteration-edges": 0},
+    ),
+    "never back to length 1": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     v = start / start.norm()
     for _ in range(steps):
         v = matrix.T @ (matrix @ v)
     return 0.0 if v.norm() == 0 else (matrix @ v).norm() / v.norm()
-'''}, {"power-iteration-test": 0, "power-iteration-edges": 0}),
-    "divided by zero": ({"power-iteration": '''
+"""
+        },
+        {"power-iteration-test": 0, "power-iteration-edges": 0},
+    ),
+    "divided by zero": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     v = start / start.norm()
     for _ in range(steps):
         v = matrix.T @ (matrix @ v)
         v = v / v.norm()
     return (matrix @ v).norm()
-'''}, {"power-iteration-edges": 0}),
-    "the start changed in place": ({"power-iteration": '''
+"""
+        },
+        {"power-iteration-edges": 0},
+    ),
+    "the start changed in place": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     v = start
     v /= v.norm()
@@ -314,17 +341,32 @@ def power_iteration(matrix, start, steps):
             return 0.0
         v = v / v.norm()
     return (matrix @ v).norm()
-'''}, {"power-iteration-edges": 0}),
-    "singular value decomposition": ({"power-iteration": '''
+"""
+        },
+        {"power-iteration-edges": 0},
+    ),
+    "singular value decomposition": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     return torch.linalg.svdvals(matrix)[0]
-'''}, {"power-iteration-test": 0, "power-iteration-edges": 0}),
-    "matrix transposed": ({"as-matrix": '''
+"""
+        },
+        {"power-iteration-test": 0, "power-iteration-edges": 0},
+    ),
+    "matrix transposed": (
+        {
+            "as-matrix": """
 def as_matrix(operation, size):
     units = torch.eye(size[0] * size[1], dtype=torch.float64)
     return torch.stack([operation(unit.view(size)).flatten() for unit in units])
-'''}, {"as-matrix-test": 0, "as-matrix-sizes": 0}),
-    "output of the input's size": ({"as-matrix": '''
+"""
+        },
+        {"as-matrix-test": 0, "as-matrix-sizes": 0},
+    ),
+    "output of the input's size": (
+        {
+            "as-matrix": """
 def as_matrix(operation, size):
     n = size[0] * size[1]
     matrix = torch.zeros(n, n, dtype=torch.float64)
@@ -333,111 +375,221 @@ def as_matrix(operation, size):
         unit[i] = 1
         matrix[:, i] = operation(unit.view(size)).flatten()
     return matrix
-'''}, {"as-matrix-sizes": 0}),
-    "pictures column by column": ({"as-matrix": '''
+"""
+        },
+        {"as-matrix-sizes": 0},
+    ),
+    "pictures column by column": (
+        {
+            "as-matrix": """
 def as_matrix(operation, size):
     units = torch.eye(size[0] * size[1], dtype=torch.float64)
     columns = [operation(unit.view(size[1], size[0]).T).flatten() for unit in units]
     return torch.stack(columns, 1)
-'''}, {"as-matrix-test": 0, "as-matrix-sizes": 0}),
-    "the kernel's own transform": ({"circular-norm": '''
+"""
+        },
+        {"as-matrix-test": 0, "as-matrix-sizes": 0},
+    ),
+    "the kernel's own transform": (
+        {
+            "circular-norm": """
 def circular_norm(kernel, size):
     return torch.fft.fft2(kernel).abs().max()
-'''}, {"circular-norm-test": 0, "circular-norm-time": 0}),
-    "frequency 0 only": ({"circular-norm": '''
+"""
+        },
+        {"circular-norm-test": 0, "circular-norm-time": 0},
+    ),
+    "frequency 0 only": (
+        {
+            "circular-norm": """
 def circular_norm(kernel, size):
     return kernel.sum().abs()
-'''}, {"circular-norm-test": 0, "circular-norm-time": 0}),
-    "the sum of absolute values": ({"circular-norm": '''
+"""
+        },
+        {"circular-norm-test": 0, "circular-norm-time": 0},
+    ),
+    "the sum of absolute values": (
+        {
+            "circular-norm": """
 def circular_norm(kernel, size):
     return kernel.abs().sum()
-'''}, {"circular-norm-test": 0, "circular-norm-time": 0}),
-    "the real part only": ({"circular-norm": '''
+"""
+        },
+        {"circular-norm-test": 0, "circular-norm-time": 0},
+    ),
+    "the real part only": (
+        {
+            "circular-norm": """
 def circular_norm(kernel, size):
     return torch.fft.fft2(kernel, s=size).real.abs().max()
-'''}, {"circular-norm-test": 0, "circular-norm-time": 0}),
-    "height and width swapped": ({"circular-norm": '''
+"""
+        },
+        {"circular-norm-test": 0, "circular-norm-time": 0},
+    ),
+    "height and width swapped": (
+        {
+            "circular-norm": """
 def circular_norm(kernel, size):
     return torch.fft.fft2(kernel, s=(max(size[1], kernel.shape[0]), size[0])).abs().max()
-'''}, {"circular-norm-test": 0, "circular-norm-time": 0}),
-    "the matrix after all": ({"circular-norm": '''
+"""
+        },
+        {"circular-norm-test": 0, "circular-norm-time": 0},
+    ),
+    "the matrix after all": (
+        {
+            "circular-norm": """
 def circular_norm(kernel, size):
     units = torch.eye(size[0] * size[1], dtype=kernel.dtype)
     columns = [circular_convolution(unit.view(size), kernel).flatten() for unit in units]
     return torch.linalg.svd(torch.stack(columns, 1))[1][0]
-'''}, {"circular-norm-time": 0}),
-    "root of a sum of squares at each frequency": ({"channel-norm": '''
+"""
+        },
+        {"circular-norm-time": 0},
+    ),
+    "root of a sum of squares at each frequency": (
+        {
+            "channel-norm": """
 def channel_norm(weight, size):
     return torch.fft.fft2(weight, s=size).abs().square().sum((0, 1)).sqrt().max()
-'''}, {"channel-norm-test": 0, "channel-norm-waves": 0}),
-    "the best pair of channels": ({"channel-norm": '''
+"""
+        },
+        {"channel-norm-test": 0, "channel-norm-waves": 0},
+    ),
+    "the best pair of channels": (
+        {
+            "channel-norm": """
 def channel_norm(weight, size):
     return torch.fft.fft2(weight, s=size).abs().max()
-'''}, {"channel-norm-test": 0, "channel-norm-waves": 0}),
-    "singular values over height and width": ({"channel-norm": '''
+"""
+        },
+        {"channel-norm-test": 0, "channel-norm-waves": 0},
+    ),
+    "singular values over height and width": (
+        {
+            "channel-norm": """
 def channel_norm(weight, size):
     return torch.linalg.matrix_norm(torch.fft.fft2(weight, s=size), 2).max()
-'''}, {"channel-norm-test": 0, "channel-norm-waves": 0}),
-    "reshaped, not permuted": ({"channel-norm": '''
+"""
+        },
+        {"channel-norm-test": 0, "channel-norm-waves": 0},
+    ),
+    "reshaped, not permuted": (
+        {
+            "channel-norm": """
 def channel_norm(weight, size):
     out, into = weight.shape[:2]
     transform = torch.fft.fft2(weight, s=size).reshape(-1, out, into)
     return torch.linalg.matrix_norm(transform, 2).max()
-'''}, {"channel-norm-test": 0, "channel-norm-waves": 0}),
-    "the kernels' norms as a matrix": ({"channel-norm": '''
+"""
+        },
+        {"channel-norm-test": 0, "channel-norm-waves": 0},
+    ),
+    "the kernels' norms as a matrix": (
+        {
+            "channel-norm": """
 def channel_norm(weight, size):
     norms = torch.fft.fft2(weight, s=size).abs().amax((2, 3))
     return torch.linalg.matrix_norm(norms, 2)
-'''}, {"channel-norm-test": 0, "channel-norm-waves": 0}),
-    "a stride without aliases": ({"strided-norm": '''
+"""
+        },
+        {"channel-norm-test": 0, "channel-norm-waves": 0},
+    ),
+    "a stride without aliases": (
+        {
+            "strided-norm": """
 def strided_norm(weight, size, stride):
     transform = torch.fft.fft2(weight, s=size)
     return torch.linalg.matrix_norm(transform.permute(2, 3, 0, 1), 2).max()
-'''}, {"strided-norm-test": 0, "strided-norm-channels": 0}),
-    "the factor forgotten": ({"strided-norm": '''
+"""
+        },
+        {"strided-norm-test": 0, "strided-norm-channels": 0},
+    ),
+    "the factor forgotten": (
+        {
+            "strided-norm": """
 def strided_norm(weight, size, stride):
     transform = torch.fft.fft2(weight, s=size)
     rows, columns = size[0] // stride, size[1] // stride
     aliases = [transform[:, :, p * rows:(p + 1) * rows, q * columns:(q + 1) * columns]
                for p in range(stride) for q in range(stride)]
     return torch.linalg.matrix_norm(torch.cat(aliases, 1).permute(2, 3, 0, 1), 2).max()
-'''}, {"strided-norm-test": 0, "strided-norm-channels": 0}),
-    "aliases one above the other": ({"strided-norm": '''
+"""
+        },
+        {"strided-norm-test": 0, "strided-norm-channels": 0},
+    ),
+    "aliases one above the other": (
+        {
+            "strided-norm": """
 def strided_norm(weight, size, stride):
     transform = torch.fft.fft2(weight, s=size)
     rows, columns = size[0] // stride, size[1] // stride
     aliases = [transform[:, :, p * rows:(p + 1) * rows, q * columns:(q + 1) * columns]
                for p in range(stride) for q in range(stride)]
     return torch.linalg.matrix_norm(torch.cat(aliases, 0).permute(2, 3, 0, 1), 2).max() / stride
-'''}, {"strided-norm-channels": 0}),
-    "neighbours for aliases": ({"strided-norm": '''
+"""
+        },
+        {"strided-norm-channels": 0},
+    ),
+    "neighbours for aliases": (
+        {
+            "strided-norm": """
 def strided_norm(weight, size, stride):
     transform = torch.fft.fft2(weight, s=size)
     aliases = [transform[:, :, p::stride, q::stride]
                for p in range(stride) for q in range(stride)]
     return torch.linalg.matrix_norm(torch.cat(aliases, 1).permute(2, 3, 0, 1), 2).max() / stride
-'''}, {"strided-norm-test": 0, "strided-norm-channels": 0}),
-    "windows counted, no root": ({"pool-constant": '''
+"""
+        },
+        {"strided-norm-test": 0, "strided-norm-channels": 0},
+    ),
+    "windows counted, no root": (
+        {
+            "pool-constant": """
 def pool_constant(size, kernel, stride):
     return min((size - kernel) // stride + 1, -(-kernel // stride)) ** 2
-'''}, {"pool-constant-test": 0, "pool-constant-small": 0}),
-    "windows in one direction": ({"pool-constant": '''
+"""
+        },
+        {"pool-constant-test": 0, "pool-constant-small": 0},
+    ),
+    "windows in one direction": (
+        {
+            "pool-constant": """
 def pool_constant(size, kernel, stride):
     return min((size - kernel) // stride + 1, -(-kernel // stride)) ** 0.5
-'''}, {"pool-constant-test": 0, "pool-constant-small": 0}),
-    "borders forgotten": ({"pool-constant": '''
+"""
+        },
+        {"pool-constant-test": 0, "pool-constant-small": 0},
+    ),
+    "borders forgotten": (
+        {
+            "pool-constant": """
 def pool_constant(size, kernel, stride):
     return math.ceil(kernel / stride)
-'''}, {"pool-constant-small": 0}),
-    "quotient rounded down": ({"pool-constant": '''
+"""
+        },
+        {"pool-constant-small": 0},
+    ),
+    "quotient rounded down": (
+        {
+            "pool-constant": """
 def pool_constant(size, kernel, stride):
     return max(1, min((size - kernel) // stride + 1, kernel // stride))
-'''}, {"pool-constant-test": 0, "pool-constant-small": 0}),
-    "the paper's pooling": ({"pool-constant": '''
+"""
+        },
+        {"pool-constant-test": 0, "pool-constant-small": 0},
+    ),
+    "the paper's pooling": (
+        {
+            "pool-constant": """
 def pool_constant(size, kernel, stride):
     return 1.0
-'''}, {"pool-constant-test": 0, "pool-constant-small": 0}),
-    "norms added": ({"network-bound": '''
+"""
+        },
+        {"pool-constant-test": 0, "pool-constant-small": 0},
+    ),
+    "norms added": (
+        {
+            "network-bound": """
 def network_bound(model):
     bound = 0.0
     for layer in model:
@@ -448,8 +600,13 @@ def network_bound(model):
         elif not isinstance(layer, nn.Flatten | nn.ReLU):
             return math.inf
     return bound
-'''}, {"network-bound-test": 0}),
-    "Frobenius norm": ({"network-bound": '''
+"""
+        },
+        {"network-bound-test": 0},
+    ),
+    "Frobenius norm": (
+        {
+            "network-bound": """
 def network_bound(model):
     bound = 1.0
     for layer in model:
@@ -460,8 +617,13 @@ def network_bound(model):
         elif not isinstance(layer, nn.Flatten | nn.ReLU):
             return math.inf
     return bound
-'''}, {"network-bound-test": 0}),
-    "sigmoid taken for ReLU": ({"network-bound": '''
+"""
+        },
+        {"network-bound-test": 0},
+    ),
+    "sigmoid taken for ReLU": (
+        {
+            "network-bound": """
 def network_bound(model):
     bound = 1.0
     for layer in model:
@@ -470,8 +632,13 @@ def network_bound(model):
         elif not isinstance(layer, nn.Flatten | nn.ReLU | nn.Sigmoid):
             return math.inf
     return bound
-'''}, {"network-bound-test": 0}),
-    "strangers passed over": ({"network-bound": '''
+"""
+        },
+        {"network-bound-test": 0},
+    ),
+    "strangers passed over": (
+        {
+            "network-bound": """
 def network_bound(model):
     bound = 1.0
     for layer in model:
@@ -480,43 +647,78 @@ def network_bound(model):
         if isinstance(layer, nn.Sigmoid):
             bound *= 0.25
     return bound
-'''}, {"network-bound-unknown": 0}),
-    "root of 2 missing": ({"certified-radius": '''
+"""
+        },
+        {"network-bound-unknown": 0},
+    ),
+    "root of 2 missing": (
+        {
+            "certified-radius": """
 def certified_radius(logits, labels, bound):
     own = logits.gather(1, labels[:, None])[:, 0]
     rivals = logits.scatter(1, labels[:, None], -math.inf).amax(1)
     return (own - rivals).clamp(min=0) / bound
-'''}, {"certified-radius-test": 0, "certified-radius-wrong": 0}),
-    "root of 2 on the wrong side": ({"certified-radius": '''
+"""
+        },
+        {"certified-radius-test": 0, "certified-radius-wrong": 0},
+    ),
+    "root of 2 on the wrong side": (
+        {
+            "certified-radius": """
 def certified_radius(logits, labels, bound):
     own = logits.gather(1, labels[:, None])[:, 0]
     rivals = logits.scatter(1, labels[:, None], -math.inf).amax(1)
     return (own - rivals).clamp(min=0) * 2**0.5 / bound
-'''}, {"certified-radius-test": 0, "certified-radius-wrong": 0}),
-    "negative radii": ({"certified-radius": '''
+"""
+        },
+        {"certified-radius-test": 0, "certified-radius-wrong": 0},
+    ),
+    "negative radii": (
+        {
+            "certified-radius": """
 def certified_radius(logits, labels, bound):
     own = logits.gather(1, labels[:, None])[:, 0]
     rivals = logits.scatter(1, labels[:, None], -math.inf).amax(1)
     return (own - rivals) / (2**0.5 * bound)
-'''}, {"certified-radius-wrong": 0}),
-    "labels ignored": ({"certified-radius": '''
+"""
+        },
+        {"certified-radius-wrong": 0},
+    ),
+    "labels ignored": (
+        {
+            "certified-radius": """
 def certified_radius(logits, labels, bound):
     first, second = logits.topk(2, dim=1).values.unbind(1)
     return (first - second) / (2**0.5 * bound)
-'''}, {"certified-radius-wrong": 0}),
-    "zero for the true class": ({"certified-radius": '''
+"""
+        },
+        {"certified-radius-wrong": 0},
+    ),
+    "zero for the true class": (
+        {
+            "certified-radius": """
 def certified_radius(logits, labels, bound):
     own = logits.gather(1, labels[:, None])[:, 0]
     rivals = logits.scatter(1, labels[:, None], 0.0).amax(1)
     return (own - rivals).clamp(min=0) / (2**0.5 * bound)
-'''}, {"certified-radius-test": 0, "certified-radius-wrong": 0}),
-    "logits changed in place": ({"certified-radius": '''
+"""
+        },
+        {"certified-radius-test": 0, "certified-radius-wrong": 0},
+    ),
+    "logits changed in place": (
+        {
+            "certified-radius": """
 def certified_radius(logits, labels, bound):
     own = logits.gather(1, labels[:, None])[:, 0]
     logits.scatter_(1, labels[:, None], -math.inf)
     return (own - logits.amax(1)).clamp(min=0) / (2**0.5 * bound)
-'''}, {"certified-radius-wrong": 0}),
-    "fifty steps at most": ({"power-iteration": '''
+"""
+        },
+        {"certified-radius-wrong": 0},
+    ),
+    "fifty steps at most": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     v = start / start.norm()
     for _ in range(min(steps, 50)):
@@ -525,8 +727,13 @@ def power_iteration(matrix, start, steps):
             return 0.0
         v = v / v.norm()
     return (matrix @ v).norm()
-'''}, {"power-iteration-test": 0}),
-    "stops where a step changes little": ({"power-iteration": '''
+"""
+        },
+        {"power-iteration-test": 0},
+    ),
+    "stops where a step changes little": (
+        {
+            "power-iteration": """
 def power_iteration(matrix, start, steps):
     v, last = start / start.norm(), 0.0
     for _ in range(steps):
@@ -539,24 +746,44 @@ def power_iteration(matrix, start, steps):
             break
         last = length
     return (matrix @ v).norm()
-'''}, {"power-iteration-test": 0}),
-    "vectors in place of pictures": ({"as-matrix": '''
+"""
+        },
+        {"power-iteration-test": 0},
+    ),
+    "vectors in place of pictures": (
+        {
+            "as-matrix": """
 def as_matrix(operation, size):
     units = torch.eye(size[0] * size[1], dtype=torch.float64)
     return torch.stack([operation(unit).flatten() for unit in units], 1)
-'''}, {"as-matrix-test": 0, "as-matrix-sizes": 0}),
-    "a quarter of the frequencies": ({"circular-norm": '''
+"""
+        },
+        {"as-matrix-test": 0, "as-matrix-sizes": 0},
+    ),
+    "a quarter of the frequencies": (
+        {
+            "circular-norm": """
 def circular_norm(kernel, size):
     transform = torch.fft.fft2(kernel, s=size)
     return transform[: size[0] // 2 + 1, : size[1] // 2 + 1].abs().max()
-'''}, {"circular-norm-test": 0}),
-    "a quarter of the channels' frequencies": ({"channel-norm": '''
+"""
+        },
+        {"circular-norm-test": 0},
+    ),
+    "a quarter of the channels' frequencies": (
+        {
+            "channel-norm": """
 def channel_norm(weight, size):
     transform = torch.fft.fft2(weight, s=size).permute(2, 3, 0, 1)
     quarter = transform[: size[0] // 2 + 1, : size[1] // 2 + 1]
     return torch.linalg.matrix_norm(quarter, 2).max()
-'''}, {"channel-norm-waves": 0}),
-    "a list of strangers": ({"network-bound": '''
+"""
+        },
+        {"channel-norm-waves": 0},
+    ),
+    "a list of strangers": (
+        {
+            "network-bound": """
 def network_bound(model):
     bound = 1.0
     for layer in model:
@@ -568,8 +795,13 @@ def network_bound(model):
                         | nn.Dropout | nn.ELU | nn.Conv1d | nn.Bilinear | nn.LayerNorm):
             return math.inf
     return bound
-'''}, {"network-bound-unknown": 0}),
-    "strangers after the first layer only": ({"network-bound": '''
+"""
+        },
+        {"network-bound-unknown": 0},
+    ),
+    "strangers after the first layer only": (
+        {
+            "network-bound": """
 def network_bound(model):
     bound = 1.0
     for place, layer in enumerate(model):
@@ -580,5 +812,8 @@ def network_bound(model):
         elif place == 1 and not isinstance(layer, nn.Flatten | nn.ReLU):
             return math.inf
     return bound
-'''}, {"network-bound-unknown": 0}),
+"""
+        },
+        {"network-bound-unknown": 0},
+    ),
 }

@@ -123,7 +123,8 @@ def test_the_first_explorers_need_no_kernel(page, lab, errors):
             before = control.input_value()
             control.focus()
             page.keyboard.press(
-                "ArrowUp" if before != control.get_attribute("max") else "ArrowDown")
+                "ArrowUp" if before != control.get_attribute("max") else "ArrowDown"
+            )
             assert control.input_value() != before
     assert explorers.count() == len(LECTURES) == 5
     assert not [error for error in errors if "kernel" not in error.lower()]
@@ -141,7 +142,10 @@ def test_digits_are_redrawn_as_the_generator_learns(page, lab, shots):
     for _ in range(4):  # black, grey clouds, ...
         page.wait_for_function(
             "seen => { const now = document.querySelector('.jp-OutputArea-output img')?.src;"
-            " return now && !seen.includes(now); }", arg=seen, timeout=240_000)
+            " return now && !seen.includes(now); }",
+            arg=seen,
+            timeout=240_000,
+        )
         seen.append(picture.evaluate("e => e.src"))
         picture.screenshot(path=shots / f"live-{len(seen)}.png")
     assert picture.count() == 1
@@ -218,14 +222,18 @@ def a_picture_of_ones_own(explorer, folder):
     no.write_bytes(bytes(12_000_000))
     chosen = "e => e.selectedOptions[0].text"
     for file, answer in (
-        (text, "no picture.txt:"), (large, None), (no, "large.txt: of 12.0 MB"), (small, None),
+        (text, "no picture.txt:"),
+        (large, None),
+        (no, "large.txt: of 12.0 MB"),
+        (small, None),
     ):
         explorer.upload.set_input_files(file)
         if answer:
             explorer.page.locator(EXPLORER, has_text=answer).first.wait_for()
         else:
             explorer.page.locator(f"{EXPLORER} option", has_text=file.name).wait_for(
-                state="attached", timeout=60_000)
+                state="attached", timeout=60_000
+            )
             explorer.shown()
             assert explorer.menu.evaluate(chosen) == file.name
     assert explorer.page.get_by_text("no picture.txt:").count() == 0

@@ -48,8 +48,10 @@ def pages(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("full", "Right."), ("empty", "Not answered: the cell is as it was handed out."),
-        ("wrong", "expected"), ("crash", "IndexError: list index out of range"),
+        ("full", "Right."),
+        ("empty", "Not answered: the cell is as it was handed out."),
+        ("wrong", "expected"),
+        ("crash", "IndexError: list index out of range"),
         ("syntax", "its cell stopped with SyntaxError"),
     ],
 )

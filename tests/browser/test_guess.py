@@ -4,16 +4,25 @@ import pytest
 
 from tests.browser.test_site import PHONE, grave_faults
 
-LECTURES = [f"notebooks/{name}.html" for name in (
-    "01_intriguing_properties", "02_transfer_tables", "03_lipschitz_bounds",
-    "04_fast_gradient_sign", "05_generative_adversarial_networks")]
+LECTURES = [
+    f"notebooks/{name}.html"
+    for name in (
+        "01_intriguing_properties",
+        "02_transfer_tables",
+        "03_lipschitz_bounds",
+        "04_fast_gradient_sign",
+        "05_generative_adversarial_networks",
+    )
+]
 
 
 def answers(page, number):
     """Whether each part of an answer to the page's question of that number is to be seen."""
     return page.evaluate(
         "n => questions[n].answers.map(a => a.firstElementChild"
-        "  ? a.firstElementChild.checkVisibility() : a.offsetHeight > 0)", number)
+        "  ? a.firstElementChild.checkVisibility() : a.offsetHeight > 0)",
+        number,
+    )
 
 
 @pytest.mark.parametrize("name", LECTURES)
@@ -56,10 +65,15 @@ PLACES = """e => Object.fromEntries([...e.querySelectorAll('.tick, .dot')].map(
     m => [m.textContent, parseFloat(m.style.left)]))"""
 
 
-@pytest.mark.parametrize(("lecture", "unit", "guess", "measured"), [
-    (0, "in percent", "2.5 %", 1.88), (0, "how many of the thousand", "900", 1000),
-    (2, "how many times", "12", None), (4, "in nats", "-0,5", -1.3863),
-])
+@pytest.mark.parametrize(
+    ("lecture", "unit", "guess", "measured"),
+    [
+        (0, "in percent", "2.5 %", 1.88),
+        (0, "how many of the thousand", "900", 1000),
+        (2, "how many times", "12", None),
+        (4, "in nats", "-0,5", -1.3863),
+    ],
+)
 def test_a_guess_has_its_place_on_an_axis(page, site, shots, lecture, unit, guess, measured):
     page.goto(f"{site}/{LECTURES[lecture]}", wait_until="load")
     form = page.locator("form.guess", has_text=f"({unit})").first

@@ -66,10 +66,16 @@ def test_the_same_as_python(lab_page, name):
     targets = (labels + 1 + torch.arange(DIGITS) % 9) % 10
     model = laboratory.network(name)
     load(lab_page, name)
-    told = lab_page.evaluate(COMPARE, {
-        "name": name, "images": images.flatten(1).tolist(), "labels": labels.tolist(),
-        "targets": targets.tolist(), "eps": 0.25,
-    })
+    told = lab_page.evaluate(
+        COMPARE,
+        {
+            "name": name,
+            "images": images.flatten(1).tolist(),
+            "labels": labels.tolist(),
+            "targets": targets.tolist(),
+            "eps": 0.25,
+        },
+    )
     ours = {key: np.array([row[key] for row in told["rows"]]) for key in told["rows"][0]}
     with torch.no_grad():
         logits = model(images)
@@ -84,9 +90,11 @@ def test_the_same_as_python(lab_page, name):
     # where a slope is nothing but rounding, its sign is, too
     clear = np.abs(gradient) > 1e-6 * np.abs(gradient).max(1, keepdims=True)
     means = ours["distortion"].mean(), result.distortion.mean().item()
-    print(f"{name}: logits {np.abs(ours['logits'] - logits.numpy()).max():.1e}, gradient "
-          f"{error.max():.1e}, distortion {means[0]:.5f} against {means[1]:.5f}, "
-          f"{told['milliseconds']:.0f} ms")
+    print(
+        f"{name}: logits {np.abs(ours['logits'] - logits.numpy()).max():.1e}, gradient "
+        f"{error.max():.1e}, distortion {means[0]:.5f} against {means[1]:.5f}, "
+        f"{told['milliseconds']:.0f} ms"
+    )
     assert np.abs(ours["logits"] - logits.numpy()).max() < 1e-4
     assert error.max() < 1e-4
     assert np.abs(ours["sign"] - moved)[clear].max() < 1e-5
@@ -111,9 +119,11 @@ def test_attack_and_control(lab_page, errors):
 
 def test_the_scale_undoes_the_attack(lab_page):
     lab_page.click(".lab-go")
-    move = "(v) => {const s = document.querySelectorAll('.lab-controls input')[1]; s.value = v;" \
-           "const from = performance.now(); s.dispatchEvent(new Event('input'));" \
-           "return performance.now() - from}"
+    move = (
+        "(v) => {const s = document.querySelectorAll('.lab-controls input')[1]; s.value = v;"
+        "const from = performance.now(); s.dispatchEvent(new Event('input'));"
+        "return performance.now() - from}"
+    )
     times = [lab_page.evaluate(move, v / 20) for v in range(21)]
     assert "instead of" in lab_page.inner_text(".lab-status")
     lab_page.evaluate(move, 0)
@@ -136,11 +146,15 @@ PAPERS = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10",
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(("kind", "networks", "ready"), [
-    ("digit=0&all=1&t=1", laboratory.NETWORKS, "now says"),
-    ("transfer", PAPERS, "The first 100"),
-    ("frequency", laboratory.LAYERS, "Amplified"),
-], ids=["all networks", "transfer", "frequency"])
+@pytest.mark.parametrize(
+    ("kind", "networks", "ready"),
+    [
+        ("digit=0&all=1&t=1", laboratory.NETWORKS, "now says"),
+        ("transfer", PAPERS, "The first 100"),
+        ("frequency", laboratory.LAYERS, "Amplified"),
+    ],
+    ids=["all networks", "transfer", "frequency"],
+)
 def test_a_move_of_a_slider_takes_less_than_a_frame(page, folder, kind, networks, ready):
     text = PAGE.format(laboratory.place(kind, networks=networks, files="."))
     (folder / "moves.html").write_text(text, encoding="utf-8")
@@ -174,8 +188,10 @@ def test_drawing_by_mouse_and_by_keyboard(lab_page):
     pad.focus()
     for _ in range(8):
         lab_page.keyboard.press("Shift+ArrowDown")
-    white = "document.querySelector('figure canvas').getContext('2d').getImageData(0,0,28,28).data" \
-            ".filter((v, i) => i % 4 == 0 && v > 128).length"
+    white = (
+        "document.querySelector('figure canvas').getContext('2d').getImageData(0,0,28,28).data"
+        ".filter((v, i) => i % 4 == 0 && v > 128).length"
+    )
     assert lab_page.evaluate(white) >= 8
 
 
@@ -189,14 +205,18 @@ def test_drawing_by_finger(browser, folder):
     page.locator(".lab-pad").tap()
     assert "Draw" in page.inner_text(".lab-status")
     page.click(".lab-go")
-    assert "instead of" in page.inner_text(".lab-status") or "still" in page.inner_text(".lab-status")
+    assert "instead of" in page.inner_text(".lab-status") or "still" in page.inner_text(
+        ".lab-status"
+    )
     context.close()
 
 
 def test_weights_that_fail_to_load_get_a_sentence(lab_page):
     lab_page.route("**/network-5.js", lambda route: route.abort())
-    lab_page.evaluate("courseLaboratory.networks = {}; for (const s of "
-                      "document.querySelectorAll('script[src*=network]')) s.remove()")
+    lab_page.evaluate(
+        "courseLaboratory.networks = {}; for (const s of "
+        "document.querySelectorAll('script[src*=network]')) s.remove()"
+    )
     lab_page.select_option("select >> nth=0", "RBF")
     lab_page.wait_for_function(
         "document.querySelector('.lab-status').textContent.includes('could not be loaded')"
@@ -207,12 +227,18 @@ def test_the_address_is_the_state(lab_page, folder):
     lab_page.goto("about:blank")
     state = "digit=3&network=FC10(1e-4)&attack=sign&eps=0.2&t=0.5"
     lab_page.goto(f"{(folder / 'page.html').as_uri()}#{state}")
-    lab_page.wait_for_function("document.querySelector('.lab-status')?.textContent.includes('press')")
-    chosen = lab_page.evaluate("[...document.querySelectorAll('.lab-controls select')].map(s => s.value)")
+    lab_page.wait_for_function(
+        "document.querySelector('.lab-status')?.textContent.includes('press')"
+    )
+    chosen = lab_page.evaluate(
+        "[...document.querySelectorAll('.lab-controls select')].map(s => s.value)"
+    )
     assert chosen[:2] == ["FC10(1e-4)", "sign"]
     lab_page.goto("about:blank")
     lab_page.goto(f"{(folder / 'page.html').as_uri()}#digit=nonsense&eps=-4&network=none")
-    lab_page.wait_for_function("document.querySelector('.lab-status')?.textContent.includes('press')")
+    lab_page.wait_for_function(
+        "document.querySelector('.lab-status')?.textContent.includes('press')"
+    )
 
 
 @pytest.mark.parametrize("kind", ["page", "game"])
@@ -222,7 +248,14 @@ def test_accessible_and_light(page, folder, kind, errors):
     assert errors == []  # before axe, which asks for style sheets in its own way
     faults = Axe().run(page).response["violations"]
     assert [f["id"] for f in faults if f["impact"] in ("serious", "critical")] == []
-    needed = ["laboratory.js", "laboratory.css", "digits.js", "start.js", "network-1.js", "page.html"]
+    needed = [
+        "laboratory.js",
+        "laboratory.css",
+        "digits.js",
+        "start.js",
+        "network-1.js",
+        "page.html",
+    ]
     assert sum((folder / name).stat().st_size for name in needed) < 1_500_000
 
 
@@ -235,11 +268,14 @@ def test_patterns_are_pythons(lab_page):
         layer, shape = laboratory.network(name)
         norms = frequency_norms(layer, shape)
         for place in ((0, 0), (0, 3), (5, 7)):
-            told = lab_page.evaluate("""([name, place]) => {
+            told = lab_page.evaluate(
+                """([name, place]) => {
                 const layer = courseLaboratory.convolutionOf(courseLaboratory.networks[name]);
                 const {pattern, amplified} = courseLaboratory.amplifiedPattern(layer, place);
                 return {pattern: [...pattern], amplified};
-            }""", [name, place])
+            }""",
+                [name, place],
+            )
             assert told["amplified"] == pytest.approx(norms[place].item(), rel=1e-3)
             ours = torch.tensor(told["pattern"], dtype=torch.float64)
             wanted = amplified_pattern(layer, shape, place).flatten()
@@ -256,7 +292,9 @@ def test_the_transfer_table_is_pythons(page, folder):
     text = PAGE.format(laboratory.place("transfer", networks=names, files="."))
     (folder / "transfer.html").write_text(text, encoding="utf-8")
     page.goto((folder / "transfer.html").as_uri())
-    page.wait_for_function("document.querySelector('.lab-status')?.textContent.includes('The first 100')")
+    page.wait_for_function(
+        "document.querySelector('.lab-status')?.textContent.includes('The first 100')"
+    )
     told = dict(page.evaluate(TABLE))
     images, labels = (tensor[:DIGITS] for tensor in load_mnist("test"))
     models = {name: laboratory.network(name) for name in names}
@@ -345,13 +383,22 @@ def test_the_games_rounds_are_those_of_python(page, folder, adam, saturating):
         layers = zip(player.weights[::2], player.weights[1::2])
         return [torch.cat([w.flatten(), b]).tolist() for w, b in layers]
 
-    told = page.evaluate(PLAYED, {
-        "weights": [flat(one) for one in pair], "points": points.view(9, 12).tolist(),
-        "noise": noise.view(15, 12).tolist(),
-        "options": {"discriminatorSteps": 3, "generatorSteps": 2, "discriminatorRate": 3e-2,
-                    "generatorRate": 1e-2, "optimiser": "adam" if adam else "sgd",
-                    "saturating": saturating},
-    })
+    told = page.evaluate(
+        PLAYED,
+        {
+            "weights": [flat(one) for one in pair],
+            "points": points.view(9, 12).tolist(),
+            "noise": noise.view(15, 12).tolist(),
+            "options": {
+                "discriminatorSteps": 3,
+                "generatorSteps": 2,
+                "discriminatorRate": 3e-2,
+                "generatorRate": 1e-2,
+                "optimiser": "adam" if adam else "sgd",
+                "saturating": saturating,
+            },
+        },
+    )
     for real, z in zip(points, noise):
         pair = plane.play(*pair, rules, real, z)
     for ours, theirs in zip(map(flat, pair), told, strict=True):

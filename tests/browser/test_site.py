@@ -136,7 +136,8 @@ def test_the_arrow_key_goes_through_all_slides(page, site, errors, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "width"), [(name, 1280) for name in SLIDES] + [(name, PHONE) for name in SLIDES[:1]])
+    ("name", "width"), [(name, 1280) for name in SLIDES] + [(name, PHONE) for name in SLIDES[:1]]
+)
 def test_an_explorer_fits_its_slide_also_when_it_has_attacked(page, site, shots, name, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"{site}/{name}", wait_until="load")
@@ -214,7 +215,8 @@ def test_something_is_seen_within_a_second(page, name):
         page.goto("about:blank")
         page.goto((SITE / name).as_uri(), wait_until="load")
         painted = page.wait_for_function(  # it may come after the page has loaded
-            "performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+            "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+        )
         times.append(painted.json_value())
     print(f"{name}: first paint after {', '.join(f'{ms:.0f}' for ms in times)} ms")
     assert min(times) < 1000
@@ -223,8 +225,12 @@ def test_something_is_seen_within_a_second(page, name):
 def stored_pictures(name):
     """The bytes of the notebook's pictures, by what the site calls them."""
     notebook = nbformat.read((ROOT / name).with_suffix(".ipynb"), as_version=4)
-    found = [b64decode(output.data["image/png"]) for cell in notebook.cells
-             for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    found = [
+        b64decode(output.data["image/png"])
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
     return {hashlib.sha256(picture).hexdigest(): picture for picture in found}
 
 
@@ -246,8 +252,11 @@ def test_data_comes_through_pixel_by_pixel(page, site, name, scheme):
                 + `max-width: none; width: ${e.naturalWidth}px; height: ${e.naturalHeight}px`;
         }""")
         drawn = Image.open(io.BytesIO(picture.screenshot())).convert("RGB")
-        stored = Image.open(io.BytesIO(stored_pictures(name)[picture.evaluate(
-            "e => e.src.match(/\\w+(?=\\.webp$)/)[0]")]))
+        stored = Image.open(
+            io.BytesIO(
+                stored_pictures(name)[picture.evaluate("e => e.src.match(/\\w+(?=\\.webp$)/)[0]")]
+            )
+        )
         paper = Image.new("RGBA", drawn.size, "white")
         stored = Image.alpha_composite(paper, stored.convert("RGBA"))
         difference = ImageChops.difference(drawn, stored.convert("RGB"))

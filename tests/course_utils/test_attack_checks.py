@@ -100,8 +100,14 @@ def test_what_only_the_model_can_tell_costs_it_one_pass(images, targets, words):
         (lambda logits: torch.cat([logits, logits]), r"model: gave \(6, 2\)"),
         (lambda logits: (logits, None), "model: gave tuple"),
         # One image of a batch gives NaN; one answer for all of them.
-        (lambda logits: logits.index_fill(0, torch.tensor([len(logits) - 1]), NAN)
-         if len(logits) > 1 else logits, "model: gave logits that are NaN"),
+        (
+            lambda logits: (
+                logits.index_fill(0, torch.tensor([len(logits) - 1]), NAN)
+                if len(logits) > 1
+                else logits
+            ),
+            "model: gave logits that are NaN",
+        ),
         (lambda logits: logits[:1], r"model: gave \(1, 2\), expected logits \(3, classes\)"),
         (lambda logits: logits.detach(), "model: its logits carry no gradient"),
     ],

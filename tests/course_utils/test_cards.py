@@ -34,15 +34,22 @@ def verdicts():
     yield "violated", claims.check_theorem(theorem.id, cases=10, violations=1)
 
 
-@pytest.mark.parametrize(("word", "verdict"), list(verdicts()), ids=lambda v: v if type(v) is str else "")
+@pytest.mark.parametrize(
+    ("word", "verdict"), list(verdicts()), ids=lambda v: v if type(v) is str else ""
+)
 def test_a_card_has_all_that_the_line_has_and_what_would_contradict_it(word, verdict):
     card = BeautifulSoup(verdict_card(verdict), "html.parser").div
     said = " ".join(card.get_text(" ").split())
     assert card["id"] == f"claim-{verdict.claim.id}"
     sign = {"reproduced": "✓", "theorem": "✓", "checked": "✓", "undecided": "?"}.get(word, "✗")
     assert card.b.string == f"{sign} {word}" and COLOURS[sign] in card.b["style"]
-    for part in (verdict.claim.says, verdict.claim.measures, verdict.text, verdict.detail,
-                 verdict.claim.paper.strip("-")):
+    for part in (
+        verdict.claim.says,
+        verdict.claim.measures,
+        verdict.text,
+        verdict.detail,
+        verdict.claim.paper.strip("-"),
+    ):
         assert " ".join(part.split()) in said
     assert ("Paper:" in said) == (verdict.claim.paper != "-")
     if "null" in verdict.measured:

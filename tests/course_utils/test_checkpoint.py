@@ -57,9 +57,16 @@ def test_any_other_byte_anywhere_is_refused(written, tmp_path_factory, data):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b"\x02" + bytes(7) + b"[]", b"\x02" + bytes(7) + b"{}", b"\xff" * 20,
-     safetensors.torch.save(STATE), safetensors.torch.save(STATE, {"record": "[]"}),
-     safetensors.torch.save(STATE, {"record": '{"name": 1, "architecture": 2, "sha256": 3}'})],
+    [
+        b"",
+        b"{}",
+        b"\x02" + bytes(7) + b"[]",
+        b"\x02" + bytes(7) + b"{}",
+        b"\xff" * 20,
+        safetensors.torch.save(STATE),
+        safetensors.torch.save(STATE, {"record": "[]"}),
+        safetensors.torch.save(STATE, {"record": '{"name": 1, "architecture": 2, "sha256": 3}'}),
+    ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, content):
     checkpoint.path_of(NAME, tmp_path).write_bytes(content)

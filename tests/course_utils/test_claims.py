@@ -58,9 +58,13 @@ DECK = {
     },
     "Generative Adversarial Networks (GANs)": {
         "heading": [
-            "gan-parzen", "gan-all-digits", "gan-optimal-discriminator", "gan-non-saturating",
-            "gan-non-saturating-adam", "gan-adversarial-discriminator",
-        ],
+            "gan-parzen",
+            "gan-all-digits",
+            "gan-optimal-discriminator",
+            "gan-non-saturating",
+            "gan-non-saturating-adam",
+            "gan-adversarial-discriminator",
+        ]
     },
 }
 
@@ -90,8 +94,12 @@ def cell(found):
 
 
 def outputs(notebook):
-    return [o.data for c in notebook.cells for o in c.get("outputs", [])
-            if MIME_TYPE in o.get("data", {})]
+    return [
+        o.data
+        for c in notebook.cells
+        for o in c.get("outputs", [])
+        if MIME_TYPE in o.get("data", {})
+    ]
 
 
 def notebook(*cells):
@@ -100,8 +108,11 @@ def notebook(*cells):
 
 def whole_lecture(number=1, **verdicts):
     """Cells of a lecture's claims, all as expected but for those named."""
-    return [cell(judged(claim, verdict=verdicts.get(claim.id)))
-            for claim in CLAIMS.values() if claim.lecture == number]
+    return [
+        cell(judged(claim, verdict=verdicts.get(claim.id)))
+        for claim in CLAIMS.values()
+        if claim.lecture == number
+    ]
 
 
 def row(table, claim_id):
@@ -134,20 +145,25 @@ def test_the_record_is_complete(claim):
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda claim: claim.id)
 def test_the_null_in_the_effects_place_changes_the_verdict(claim):
     """Every claim could come out each way, and only one of the ways is the one expected."""
-    possible = [COUNTED[claim.kind], "violated"] if claim.kind in COUNTED else [
-        "reproduced", "contradicted", "undecided",
-    ]
+    possible = (
+        [COUNTED[claim.kind], "violated"]
+        if claim.kind in COUNTED
+        else ["reproduced", "contradicted", "undecided"]
+    )
     for verdict in possible:
         found = judged(claim, verdict=verdict)
-        assert found.verdict == verdict and f"Verdict: {'order ' * (claim.kind == 'table')}" \
-            f"{verdict}" in repr(found)
+        assert (
+            found.verdict == verdict
+            and f"Verdict: {'order ' * (claim.kind == 'table')}{verdict}" in repr(found)
+        )
         assert found.as_expected == (verdict == claim.expected)
         assert ("(expected:" in repr(found)) != found.as_expected
     assert claim.expected in possible
 
 
-@pytest.mark.parametrize("claim", [c for c in CLAIMS.values() if c.kind in EFFECTS],
-                         ids=lambda claim: claim.id)
+@pytest.mark.parametrize(
+    "claim", [c for c in CLAIMS.values() if c.kind in EFFECTS], ids=lambda claim: claim.id
+)
 def test_the_whole_interval_must_lie_on_one_side(claim):
     none, side = claim.no_effect, claim.side
     for low, high in ((-1, 2), (0, 2), (0, 0), (-1, 0), (-1e-9, 1e-9)):
@@ -163,8 +179,9 @@ def test_the_nulls_that_the_lectures_measured_are_no_effects():
         for data in outputs(nbformat.read(path, as_version=4)):
             found = claims.read(data[MIME_TYPE])
             if "null" in found.measured and found.verdict != "undecided":
-                value, null = (found.measured[name] - found.claim.no_effect
-                               for name in ("value", "null"))
+                value, null = (
+                    found.measured[name] - found.claim.no_effect for name in ("value", "null")
+                )
                 assert null * value < value**2 / 5, found
 
 
@@ -206,8 +223,9 @@ def test_the_line_says_it_all():
     assert "Null" not in line and line.endswith("Verdict: checked on 10,000 cases.")
     broken = repr(check_theorem("box-constraint", cases=10, violations=1))
     assert broken.endswith("Verdict: violated, checked on 10 cases (expected: theorem).")
-    line = repr(check_table("cross-model-table", PAPER + 1, PAPER, low=PAPER, high=PAPER + 2,
-                            n=256))
+    line = repr(
+        check_table("cross-model-table", PAPER + 1, PAPER, low=PAPER, high=PAPER + 2, n=256)
+    )
     assert "30 of 30 cells agree; rank correlation of 30 cells 1.00, p = 0.0001" in line
     assert "shuffled table, in size: below 0.3" in line
     assert line.endswith("Verdict: order reproduced.")
@@ -278,9 +296,11 @@ def test_report_of_a_lecture_as_expected():
 @pytest.mark.parametrize("number", range(1, 6))
 def test_another_verdict_than_expected_fails_for_better_or_worse(number):
     for claim in (claim for claim in CLAIMS.values() if claim.lecture == number):
-        others = {"violated"} if claim.kind in COUNTED else {
-            "reproduced", "contradicted", "undecided",
-        } - {claim.expected}
+        others = (
+            {"violated"}
+            if claim.kind in COUNTED
+            else {"reproduced", "contradicted", "undecided"} - {claim.expected}
+        )
         for verdict in others:
             cells = whole_lecture(number, **{claim.id: verdict})
             table = report([notebook(*cells)], lectures=[number])
@@ -296,8 +316,9 @@ def test_a_line_that_is_not_of_its_numbers_fails(what, monkeypatch):
     lecture = notebook(*whole_lecture(imperceptible="undecided"))
     (data,) = (d for d in outputs(lecture) if d[MIME_TYPE]["id"] == "imperceptible")
     if what == "line":
-        data["text/plain"] = data["text/plain"].replace("undecided (expected: reproduced)",
-                                                        "reproduced")
+        data["text/plain"] = data["text/plain"].replace(
+            "undecided (expected: reproduced)", "reproduced"
+        )
     elif what == "number":
         data[MIME_TYPE]["measured"] = judged(CLAIMS["imperceptible"]).measured
     elif what == "detail":

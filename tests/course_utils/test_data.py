@@ -51,7 +51,8 @@ def test_pixels_are_k_over_255_exactly(mnist):
 def test_known_labels(mnist):
     split, _, labels = mnist
     first, counts = {
-        "train": ([5, 0, 4, 1, 9], TRAIN_COUNTS), "test": ([7, 2, 1, 0, 4], TEST_COUNTS)
+        "train": ([5, 0, 4, 1, 9], TRAIN_COUNTS),
+        "test": ([7, 2, 1, 0, 4], TEST_COUNTS),
     }[split]
     assert labels[:5].tolist() == first
     assert labels.bincount().tolist() == counts
@@ -282,8 +283,17 @@ def test_a_picture_comes_as_rgb_rows_then_columns(tmp_path):
         (Image.fromarray(np.full((2, 3), 257 * 9 + 100, np.uint16)), (9, 9, 9)),
         (Image.fromarray(np.full((2, 3), 65535, np.uint16)), (255, 255, 255)),
     ],
-    ids=["grey", "bits", "palette", "clear", "half clear", "grey opaque", "grey clear",
-         "16 bits", "16 bits white"],
+    ids=[
+        "grey",
+        "bits",
+        "palette",
+        "clear",
+        "half clear",
+        "grey opaque",
+        "grey clear",
+        "16 bits",
+        "16 bits white",
+    ],
 )
 def test_other_modes_become_rgb(tmp_path, picture, colour):
     assert colours(load_image(save(tmp_path, picture))) == {colour}
@@ -356,8 +366,7 @@ def test_half_a_picture_is_refused_by_name(tmp_path, suffix, share):
 
 
 @pytest.mark.parametrize(
-    "name, content",
-    [("a.png", b""), ("a.jpg", b"<html>"), ("a.gif", b"GIF89a")],
+    "name, content", [("a.png", b""), ("a.jpg", b"<html>"), ("a.gif", b"GIF89a")]
 )
 def test_what_is_no_picture_is_refused_by_name(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -394,7 +403,8 @@ def test_an_upload_is_read_like_the_file(kind):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"panda", b"%PDF-1.7", data.PANDA.read_bytes()[:9000]],
+    "content",
+    [b"", b"panda", b"%PDF-1.7", data.PANDA.read_bytes()[:9000]],
     ids=["nothing", "a name", "another kind", "half a picture"],
 )
 def test_a_bad_upload_is_refused_with_its_size(content):

@@ -171,7 +171,10 @@ def unreachable(url):
 
 def test_git_names_a_file_as_git_does():
     # git hash-object of an empty file, and of "hello\n".
-    empty, hello = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "ce013625030ba8dba906f756967f9e9ca394464a"
+    empty, hello = (
+        "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+        "ce013625030ba8dba906f756967f9e9ca394464a",
+    )
     assert _matches(b"", empty) and _matches(b"hello\n", hello) and not _matches(b"hello", hello)
     assert len(GIT_SHA1) == 40
 

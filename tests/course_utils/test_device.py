@@ -4,9 +4,13 @@ import torch
 from course_utils.device import get_device, out_of_memory, seeded
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x", "cpu:3", "cpu:-1", "", "meta", "mps:1"])
+@pytest.mark.parametrize(
+    "name", ["gpu", "cuda:99", "cuda:x", "cpu:3", "cpu:-1", "", "meta", "mps:1"]
+)
 def test_devices_that_are_not_here_are_refused(name):
-    with pytest.raises(ValueError, match=f"device: got '{name}', expected a device of this machine"):
+    with pytest.raises(
+        ValueError, match=f"device: got '{name}', expected a device of this machine"
+    ):
         get_device(name)
 
 

@@ -221,7 +221,9 @@ def test_no_restart_is_no_attack(linear, restarts):
 
 
 def test_the_order_of_the_sizes_does_not_matter(linear):
-    tables = [errors_within(*linear, sizes, attacks=("one step",)) for sizes in ([0.05, 0], [0, 0.05])]
+    tables = [
+        errors_within(*linear, sizes, attacks=("one step",)) for sizes in ([0.05, 0], [0, 0.05])
+    ]
     assert tables[0].equals(tables[1]) and tables[0].loc[0, "worst"] == 0
 
 
@@ -229,7 +231,9 @@ def test_the_square_attack_asks_in_batches_that_fit(linear, monkeypatch):
     model, images, labels = linear
     whole, sizes = square(model, images, labels, eps=0.03, queries=20), []
     handle = model.register_forward_hook(lambda m, x, y: sizes.append(len(y)))
-    monkeypatch.setattr(inference, "free_memory", lambda device: 7 * 64 * inference.WITHOUT_GRADIENT)
+    monkeypatch.setattr(
+        inference, "free_memory", lambda device: 7 * 64 * inference.WITHOUT_GRADIENT
+    )
     with torch.inference_mode():
         parts = square(model, images, labels, eps=0.03, queries=20)
     handle.remove()

@@ -75,8 +75,12 @@ RIGHT = [
     ("walls", lambda x: torch.stack([torch.zeros_like(x), torch.ones_like(x)]) - x),
     ("logit-gradient", by_autograd),
     ("bisection", bisect),
-    ("bisection", lambda adversarial, tolerance: torch.tensor(
-        bisect(adversarial, tolerance), dtype=torch.float64)),
+    (
+        "bisection",
+        lambda adversarial, tolerance: torch.tensor(
+            bisect(adversarial, tolerance), dtype=torch.float64
+        ),
+    ),
     ("closed-form", lambda x, w, b: -((x * w).sum() + b) / w.norm() * w / w.norm()),
     ("table-cell", wilson_by_scipy),
     ("stronger-row", lecture2.stronger_row),
@@ -84,8 +88,12 @@ RIGHT = [
     ("worst-margin", corner_margin),
     ("worst-margin", lambda x, y, w, b, eps: y * ((x - eps * torch.outer(y, w.sign())) @ w + b)),
     ("sign-step", lambda m, x, y, eps: fgsm(m, x, y, eps=eps)),
-    ("projected-step", lambda p, x, g, eps, step: torch.maximum(
-        torch.minimum(p + step * g.sign(), (x + eps).clamp_max(1)), (x - eps).clamp_min(0))),
+    (
+        "projected-step",
+        lambda p, x, g, eps, step: torch.maximum(
+            torch.minimum(p + step * g.sign(), (x + eps).clamp_max(1)), (x - eps).clamp_min(0)
+        ),
+    ),
     ("break-it", lambda m, x, y, eps: pgd(m, x, y, eps=eps, step=eps / 8, steps=20)),
     ("break-it", lambda m, x, y, eps: fgsm(m, x, y, eps=eps / 2)),
 ]
@@ -116,14 +124,26 @@ WRONG = [
     ("logit-gradient", lambda z, t: z.softmax(0), "subtract 1 from its chance"),
     ("logit-gradient", lambda z, t: -by_autograd(z, t), "The sign is wrong"),
     ("logit-gradient", lambda z, t: 0.5 * by_autograd(z, t), "At [0]: expected"),
-    ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, end="low"),
-     "Return the upper end"),
-    ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, end="middle"),
-     "Return the upper end"),
-    ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, swapped=True),
-     "ran to the wrong end"),
-    ("bisection", lambda adversarial, tolerance: bisect(adversarial, tolerance, steps=8),
-     "off by more than the tolerance"),
+    (
+        "bisection",
+        lambda adversarial, tolerance: bisect(adversarial, tolerance, end="low"),
+        "Return the upper end",
+    ),
+    (
+        "bisection",
+        lambda adversarial, tolerance: bisect(adversarial, tolerance, end="middle"),
+        "Return the upper end",
+    ),
+    (
+        "bisection",
+        lambda adversarial, tolerance: bisect(adversarial, tolerance, swapped=True),
+        "ran to the wrong end",
+    ),
+    (
+        "bisection",
+        lambda adversarial, tolerance: bisect(adversarial, tolerance, steps=8),
+        "off by more than the tolerance",
+    ),
     ("bisection", scan, "calls of adversarial. Halving"),
     ("bisection", never_ends, "does not end"),
     ("bisection", lambda adversarial, tolerance: 0.5, "without a call"),
@@ -134,18 +154,30 @@ WRONG = [
     ("closed-form", lambda x, w, b: -(x @ w) * w / w.norm() ** 2, "b is missing"),
     ("closed-form", lambda x, w: x, "raised TypeError"),
     ("worst-margin", lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.norm(), "the 2-norm of w"),
-    ("worst-margin", lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().amax(),
-     "values differ"),
+    (
+        "worst-margin",
+        lambda x, y, w, b, eps: y * (x @ w + b) - eps * w.abs().amax(),
+        "values differ",
+    ),
     ("sign-step", lambda m, x, y, eps: fgsm(m, x, y, eps=eps, targeted=True), "down the loss"),
     ("sign-step", lambda m, x, y, eps: fgsm(m, x, y, eps=eps, bounds=(-1, 2)), "leave [0, 1]"),
-    ("projected-step", lambda p, x, g, eps, step: (p + step * g.sign()).clamp(0, 1),
-     "never come back"),
-    ("projected-step", lambda p, x, g, eps, step:
-     torch.clamp(p + step * g.sign(), p - eps, p + eps).clamp(0, 1), "where it began"),
+    (
+        "projected-step",
+        lambda p, x, g, eps, step: (p + step * g.sign()).clamp(0, 1),
+        "never come back",
+    ),
+    (
+        "projected-step",
+        lambda p, x, g, eps, step: torch.clamp(p + step * g.sign(), p - eps, p + eps).clamp(0, 1),
+        "where it began",
+    ),
     ("break-it", lambda m, x, y, eps: fgsm(m, x, y, eps=eps), "the fast gradient sign itself"),
     ("break-it", lambda m, x, y, eps: fgsm(m, x, y, eps=eps / 10), "Take more steps"),
-    ("break-it", lambda m, x, y, eps: pgd(m, x, y, eps=eps, step=eps / 8, targeted=True),
-     "You go down the loss"),
+    (
+        "break-it",
+        lambda m, x, y, eps: pgd(m, x, y, eps=eps, step=eps / 8, targeted=True),
+        "You go down the loss",
+    ),
     ("break-it", lambda m, x, y, eps: x.clone(), "as they were"),
     ("break-it", lambda m, x, y, eps: fgsm(m, x, y, eps=2 * eps), "by 0.400"),
     ("break-it", lambda m, x, y, eps: (x + eps).clamp(max=x.min()), "by 0."),
@@ -250,24 +282,41 @@ def test_solutions_by_hand():
     """The solutions against numbers worked out on paper."""
     close = torch.testing.assert_close
     close(lecture1.distortion(torch.tensor([[3.0, 4.0]])), torch.tensor(math.sqrt(12.5)))
-    close(lecture1.objective(torch.tensor([1.0, 2.0]), torch.tensor(0.25), 0.5),
-          torch.tensor(2.5 + math.log(4)))
+    close(
+        lecture1.objective(torch.tensor([1.0, 2.0]), torch.tensor(0.25), 0.5),
+        torch.tensor(2.5 + math.log(4)),
+    )
     close(lecture1.walls(torch.tensor([0.9, 0.2])), torch.tensor([[-0.9, -0.2], [0.1, 0.8]]))
     close(lecture1.logit_gradient(torch.zeros(2), 1), torch.tensor([0.5, -0.5]))
-    close(lecture1.closed_form(torch.tensor([1.0, 1.0]), torch.tensor([3.0, 4.0]), 3.0),
-          torch.tensor([-1.2, -1.6]))
+    close(
+        lecture1.closed_form(torch.tensor([1.0, 1.0]), torch.tensor([3.0, 4.0]), 3.0),
+        torch.tensor([-1.2, -1.6]),
+    )
     assert lecture1.bisection(lambda t: t >= 0.625, 0.25) == 0.75
-    close(lecture4.worst_margin(torch.tensor([[1.0, 0.5]]), torch.tensor([-1.0]),
-                                torch.tensor([2.0, -4.0]), 1.0, 0.25), torch.tensor([-2.5]))
-    close(lecture4.projected_step(torch.tensor([[0.5, 0.9]]), torch.tensor([[0.4, 0.95]]),
-                                  torch.tensor([[2.0, 1.0]]), 0.15, 0.1),
-          torch.tensor([[0.55, 1.0]]))
+    close(
+        lecture4.worst_margin(
+            torch.tensor([[1.0, 0.5]]), torch.tensor([-1.0]), torch.tensor([2.0, -4.0]), 1.0, 0.25
+        ),
+        torch.tensor([-2.5]),
+    )
+    close(
+        lecture4.projected_step(
+            torch.tensor([[0.5, 0.9]]),
+            torch.tensor([[0.4, 0.95]]),
+            torch.tensor([[2.0, 1.0]]),
+            0.15,
+            0.1,
+        ),
+        torch.tensor([[0.55, 1.0]]),
+    )
 
 
 def test_what_is_told_is_told_of_an_exercise():
     assert list(TEXTS) == list(EXERCISES)
     for name, texts in TEXTS.items():
-        source = Path(inspect.getfile(EXERCISES[name].solution)).read_text("utf-8").replace("'", '"')
+        source = (
+            Path(inspect.getfile(EXERCISES[name].solution)).read_text("utf-8").replace("'", '"')
+        )
         assert all(f'"{what}"' in source for what in texts.get("says", ())), name
 
 
@@ -297,15 +346,27 @@ def test_comparison_is_neither_blind_nor_strict():
 @pytest.mark.parametrize(
     ("reference", "answer", "arguments", "says"),
     [
-        (lambda x: x > 0, lambda x: x < 1, (torch.tensor([-1.0, 2.0]),),
-         "At [0]: expected False, got True (2 of 2 values differ).\nIt was called with\n"
-         "  a tensor of shape (2,) and torch.float32: -1, 2"),
-        (lambda x, k: x.sum() * k, lambda x, k: x.sum(), (torch.tensor([0.5, 1.5]), 3),
-         "Expected 6, got 2.\nIt was called with\n"
-         "  a tensor of shape (2,) and torch.float32: 0.5, 1.5\n  int 3"),
-        (lambda x: x, lambda x: x + 1, (torch.zeros(20),),
-         "It was called with\n  a tensor of shape (20,) and torch.float32: "
-         "0, 0, 0, 0, 0, 0, 0, 0, ..."),
+        (
+            lambda x: x > 0,
+            lambda x: x < 1,
+            (torch.tensor([-1.0, 2.0]),),
+            "At [0]: expected False, got True (2 of 2 values differ).\nIt was called with\n"
+            "  a tensor of shape (2,) and torch.float32: -1, 2",
+        ),
+        (
+            lambda x, k: x.sum() * k,
+            lambda x, k: x.sum(),
+            (torch.tensor([0.5, 1.5]), 3),
+            "Expected 6, got 2.\nIt was called with\n"
+            "  a tensor of shape (2,) and torch.float32: 0.5, 1.5\n  int 3",
+        ),
+        (
+            lambda x: x,
+            lambda x: x + 1,
+            (torch.zeros(20),),
+            "It was called with\n  a tensor of shape (20,) and torch.float32: "
+            "0, 0, 0, 0, 0, 0, 0, 0, ...",
+        ),
     ],
     ids=["booleans", "a scalar", "a large input"],
 )

@@ -58,9 +58,7 @@ def test_any_tighter_bound_passes(capsys):
         return torch.minimum(balanced(first, second), two_norms(first, second))
 
     check("tighter-bound", smaller, strict=True)
-    check(
-        "tighter-bound", lambda a, b: torch.minimum(absolute(a, b), two_norms(a, b)), strict=True
-    )
+    check("tighter-bound", lambda a, b: torch.minimum(absolute(a, b), two_norms(a, b)), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +87,11 @@ def test_any_tighter_bound_passes(capsys):
         ("certified-distortion", lambda z, b, m: margin(z, b, m) * 2**0.5, "is missing"),
         ("certified-distortion", lambda z, b, m: margin(z, b, m) / 2**0.5, "You divide by 2"),
         ("certified-distortion", lambda z, b, m: z.amax(1) / (b * (2 * m) ** 0.5), "its lead"),
-        ("certified-distortion", lambda z, b, m: (z.amax(1) - z.amin(1)) / (b * (2 * m) ** 0.5),
-         "second one overtakes"),
+        (
+            "certified-distortion",
+            lambda z, b, m: (z.amax(1) - z.amin(1)) / (b * (2 * m) ** 0.5),
+            "second one overtakes",
+        ),
     ],
 )
 def test_mistakes_are_named(exercise_id, answer, says):

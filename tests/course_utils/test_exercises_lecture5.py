@@ -78,22 +78,44 @@ WRONG = [
     ("loss-of-d", lambda real, fake: by_cross_entropy(fake, real), "wrong way round"),
     ("loss-of-d", lambda real, fake: by_cross_entropy(-real, -fake), "wrong way round"),
     ("loss-of-d", lambda real, fake: F.softplus(-real).mean(), "Only the real"),
-    ("loss-of-d", lambda real, fake: F.softplus(-real).mean() + F.softplus(-fake).mean(),
-     "1 of generated images, too"),
-    ("loss-of-d", lambda real, fake: -real.log().mean() - (1 - fake).log().mean(),
-     "no probability"),
+    (
+        "loss-of-d",
+        lambda real, fake: F.softplus(-real).mean() + F.softplus(-fake).mean(),
+        "1 of generated images, too",
+    ),
+    (
+        "loss-of-d",
+        lambda real, fake: -real.log().mean() - (1 - fake).log().mean(),
+        "no probability",
+    ),
     ("loss-of-d", by_probability, "got inf"),
     ("loss-of-d", lambda real, fake: by_probability(real, fake, small=1e-7), "only hides it"),
     ("loss-of-d", by_rounded_cross_entropy, "only hides it"),
-    ("loss-of-d", lambda real, fake: (-real).exp().log1p().mean() + fake.exp().log1p().mean(),
-     "got inf"),
-    ("loss-of-d", lambda real, fake: by_cross_entropy(
-        real.clamp(-50, 50), fake.clamp(-50, 50)), "only hides it"),
-    ("loss-of-d", lambda real, fake: -overflowing(real).mean() - overflowing(-fake).mean(),
-     "gradient is NaN"),
-    ("loss-of-d", lambda real, fake: by_cross_entropy(real, fake.detach()), "is not: it is cut off"),
-    ("loss-of-d", lambda real, fake: torch.tensor(
-        by_cross_entropy(real, fake).item(), dtype=real.dtype), "no gradient"),
+    (
+        "loss-of-d",
+        lambda real, fake: (-real).exp().log1p().mean() + fake.exp().log1p().mean(),
+        "got inf",
+    ),
+    (
+        "loss-of-d",
+        lambda real, fake: by_cross_entropy(real.clamp(-50, 50), fake.clamp(-50, 50)),
+        "only hides it",
+    ),
+    (
+        "loss-of-d",
+        lambda real, fake: -overflowing(real).mean() - overflowing(-fake).mean(),
+        "gradient is NaN",
+    ),
+    (
+        "loss-of-d",
+        lambda real, fake: by_cross_entropy(real, fake.detach()),
+        "is not: it is cut off",
+    ),
+    (
+        "loss-of-d",
+        lambda real, fake: torch.tensor(by_cross_entropy(real, fake).item(), dtype=real.dtype),
+        "no gradient",
+    ),
     ("loss-of-d", lambda real, fake: by_cross_entropy(real, fake).item(), "torch.Tensor"),
     ("loss-of-d", lambda real, fake: F.softplus(-real) + F.softplus(fake), "raised RuntimeError"),
     ("loss-of-d", lambda real, fake: 3 * by_cross_entropy(real, fake), "It was called with"),
@@ -106,11 +128,17 @@ WRONG = [
     ("best-value", lambda p, q, w: torch.tensor(-math.log(4)).double(), "the best that G can"),
     ("best-value", lambda p, q, w: without_gaps(p, q, 1), "width is missing"),
     ("best-value", lambda p, q, w: without_gaps(p, q, w) / 2 + math.log(2), "Jensen-Shannon"),
-    ("best-value", lambda p, q, w: w * (p * (q / (p + q)).log() + q * (p / (p + q)).log()).sum(),
-     "says 1 of generated"),
+    (
+        "best-value",
+        lambda p, q, w: w * (p * (q / (p + q)).log() + q * (p / (p + q)).log()).sum(),
+        "says 1 of generated",
+    ),
     ("best-value", without_gaps, "0 times a log counts as 0"),
-    ("best-value", lambda p, q, w: w * (
-        torch.xlogy(p, p / (p + q)) + torch.xlogy(q, q / (p + q))).sum(), "0 / 0 must not"),
+    (
+        "best-value",
+        lambda p, q, w: w * (torch.xlogy(p, p / (p + q)) + torch.xlogy(q, q / (p + q))).sum(),
+        "0 / 0 must not",
+    ),
     ("cure", lambda rules: [1, 5], "Expected a dict"),
     ("cure", lambda rules: rules, "rules that collapse"),
     ("cure", lambda rules: {}, "rules that collapse"),
@@ -128,8 +156,12 @@ def test_mistakes_are_named(exercise_id, answer, says):
 
 
 def test_more_steps_of_the_discriminator_cure_as_well_as_larger_ones(capsys):
-    changes = {"generator_steps": 1, "discriminator_steps": 4, "generator_rate": 2e-3,
-               "discriminator_rate": 2e-3}
+    changes = {
+        "generator_steps": 1,
+        "discriminator_steps": 4,
+        "generator_rate": 2e-3,
+        "discriminator_rate": 2e-3,
+    }
     check("cure", lambda rules: changes, strict=True)
     assert capsys.readouterr().out.startswith("Right.")
 

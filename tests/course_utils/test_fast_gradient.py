@@ -253,8 +253,9 @@ def test_a_move_takes_less_than_the_eye_notices():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     classifier, times = imagenet_classifier("efficientnet_lite0"), []
-    _, _, eps, *_ = FastGradientExplorer(
-        classifier, {"panda": load_image("panda", size=224)}).widget().children
+    _, _, eps, *_ = (
+        FastGradientExplorer(classifier, {"panda": load_image("panda", size=224)}).widget().children
+    )
     for step in range(9):
         began = time.process_time()
         eps.value = 0.01 * (step + 1)

@@ -21,8 +21,11 @@ def digits(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @given(
-    st.integers(1, 6), st.integers(0, 99), st.sampled_from([0.0, 0.007, 0.25, 2.0]),
-    st.sampled_from([(0, 1), (-0.1, 1.5), (-INF, INF)]), st.booleans(),
+    st.integers(1, 6),
+    st.integers(0, 99),
+    st.sampled_from([0.0, 0.007, 0.25, 2.0]),
+    st.sampled_from([(0, 1), (-0.1, 1.5), (-INF, INF)]),
+    st.booleans(),
 )
 def test_two_classes_have_a_closed_form(count, seed, eps, bounds, targeted):
     # Logistic regression: whatever the image, the loss falls along w_label - w_other.
@@ -40,9 +43,7 @@ def test_the_sign_is_that_of_the_cross_entropys_numerical_slope(count, seed, tar
     images, labels = digits(count, seed)
     model = fully_connected(5, 3, inputs=12, seed=seed).double()
     images = images.double()
-    moved = fgsm(
-        model, images, labels, eps=0.25, bounds=(-INF, INF), targeted=targeted
-    )
+    moved = fgsm(model, images, labels, eps=0.25, bounds=(-INF, INF), targeted=targeted)
     step = 1e-5 * torch.eye(12, dtype=torch.float64).view(12, 1, 1, 3, 4)
     around = torch.stack([images + step, images - step]).flatten(0, 2)
     with torch.no_grad():

@@ -102,10 +102,14 @@ def test_descent_paths_counts_the_steps_and_marks_the_end():
 
 
 def test_penalty_search_fills_the_points_that_reach_the_target():
-    table = pd.DataFrame({
-        "c": [10, 1, 0.1], "||r||": [1.0, 2.0, 3.0], "P(target)": [1.0, 60.0, 99.0],
-        "reached": [False, True, True],
-    })
+    table = pd.DataFrame(
+        {
+            "c": [10, 1, 0.1],
+            "||r||": [1.0, 2.0, 3.0],
+            "P(target)": [1.0, 60.0, 99.0],
+            "reached": [False, True, True],
+        }
+    )
     for ax, column in zip(figures.penalty_search(table).axes, ("||r||", "P(target)"), strict=True):
         hollow, filled = ax.collections
         assert hollow.get_offsets().tolist() == table[["c", column]].to_numpy()[:1].tolist()
@@ -126,7 +130,8 @@ def test_histograms_count_every_image_and_mark_the_means():
         area = abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2
         assert area / (0.4 / 49) == pytest.approx(len(value))  # 49 bins from 0 to the largest
     assert [t.get_text() for t in ax.get_legend().get_texts()] == [
-        "near (mean 0.055)", "far (mean 0.300)"
+        "near (mean 0.055)",
+        "far (mean 0.300)",
     ]
 
 
@@ -212,8 +217,9 @@ def test_curves_tell_six_columns_apart_and_mark_a_place():
 def test_curves_share_a_legend_only_where_the_columns_are_the_same():
     one, other = table([[1, 2], [3, 4]], rows=[1, 10]), table([[5], [6]], rows=[1, 10], columns="A")
     for panels, legends in (
-        ({"x": one, "y": one}, [False, True]), ({"x": one, "y": one.rename(columns={"A": "C"})},
-        [True, True]), ({"x": other}, [False]),
+        ({"x": one, "y": one}, [False, True]),
+        ({"x": one, "y": one.rename(columns={"A": "C"})}, [True, True]),
+        ({"x": other}, [False]),
     ):
         axes = figures.curves(panels, log=True).axes
         assert [ax.get_legend() is not None for ax in axes] == legends
@@ -227,7 +233,14 @@ def test_number_table_prints_every_number_with_its_count():
         values, label="share", rows="made for", columns="shown to", beneath=counts
     )
     assert [t.get_text() for t in ax.texts] == [
-        "100", "of 9", "-", "of 0", "25", "of 3", "100", "of 8"
+        "100",
+        "of 9",
+        "-",
+        "of 0",
+        "25",
+        "of 3",
+        "100",
+        "of 8",
     ]
     assert ax.images[0].get_clim()[1] > 100  # so that black text can be read on every shade
 
@@ -273,7 +286,9 @@ FROM_ELSEWHERE = (
 @pytest.mark.parametrize("name", FROM_ELSEWHERE)
 def test_a_figure_takes_tensors_of_any_device(name):
     draw = getattr(figures, name)
-    *arguments, options = CALLS[draw](fully_connected(3, inputs=12), elsewhere(4, 1, 4, 3), range(4))
+    *arguments, options = CALLS[draw](
+        fully_connected(3, inputs=12), elsewhere(4, 1, 4, 3), range(4)
+    )
     draw(*arguments, **options)
 
 

@@ -45,8 +45,9 @@ def test_discriminators_stand_below_the_densities():
 
 
 def test_game_values_are_a_line_and_marks_between_the_ends():
-    values = pd.DataFrame({"2 JS": [-1.3, 0.0], "best": [-1.3, -0.1], "learned": [-1.4, -0.2]},
-                          index=[0.0, 5.0])
+    values = pd.DataFrame(
+        {"2 JS": [-1.3, 0.0], "best": [-1.3, -0.1], "learned": [-1.4, -0.2]}, index=[0.0, 5.0]
+    )
     ax = figures.game_values(values, xlabel="distance")
     lines = drawn(ax)
     for name, line in lines.items():

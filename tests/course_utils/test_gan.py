@@ -247,8 +247,15 @@ def test_rounds_are_those_of_algorithm_1(images):
         of_g.step()
         noise()  # on which the mean's batch normalisation would be measured
     gan.train_gan(
-        generator, discriminator, images,
-        epochs=3, batch_size=60, learning_rate=rate, average=0, seed=5, progress=False,
+        generator,
+        discriminator,
+        images,
+        epochs=3,
+        batch_size=60,
+        learning_rate=rate,
+        average=0,
+        seed=5,
+        progress=False,
     )
     # Adam's steps follow the sign of the slope, which rounding may turn where it is 0.
     pairs = zip(states((generator, discriminator)), states((g, d)))
@@ -268,8 +275,15 @@ def test_steps_of_each_round(images, monkeypatch, steps, expected):
         step(optimizer, loss)
 
     monkeypatch.setattr(training, "_step", counted)
-    gan.train_gan(generator, discriminator, images, epochs=2, batch_size=20,
-                  generator_steps=steps, progress=False)
+    gan.train_gan(
+        generator,
+        discriminator,
+        images,
+        epochs=2,
+        batch_size=20,
+        generator_steps=steps,
+        progress=False,
+    )
     assert (counts["discriminator"], counts["generator"]) == expected
 
 
@@ -308,8 +322,18 @@ def test_plain_gradient_descent_and_an_adversarial_d_step_by_step(images):
         for weight in g.parameters():
             weight -= rate * weight.grad
     ours = bare()
-    gan.train_gan(*ours, images, epochs=1, batch_size=60, learning_rate=rate, adam=False, eps=eps,
-                  average=0, seed=5, progress=False)
+    gan.train_gan(
+        *ours,
+        images,
+        epochs=1,
+        batch_size=60,
+        learning_rate=rate,
+        adam=False,
+        eps=eps,
+        average=0,
+        seed=5,
+        progress=False,
+    )
     start = states(bare())
     for mine, theirs, before in zip(states(ours), states((g, d)), start):
         torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-4)
@@ -363,8 +387,14 @@ def test_the_generator_is_the_running_mean_of_the_one_that_plays(images):
 def test_batch_normalisation_is_that_of_the_mean_weights(images):
     generator, discriminator = build()
     gan.train_gan(
-        generator, discriminator, images,
-        epochs=100, batch_size=60, learning_rate=0.01, average=0.998, progress=False,
+        generator,
+        discriminator,
+        images,
+        epochs=100,
+        batch_size=60,
+        learning_rate=0.01,
+        average=0.998,
+        progress=False,
     )
     values = gan.draw_noise(5000, generator.noise, seed=1)
     with torch.no_grad():
@@ -396,9 +426,7 @@ def test_interrupted_training_keeps_the_last_row(pair, images, error):
     pair[0].eval()
     before = torch.random.get_rng_state()
     with pytest.raises(error):
-        gan.train_gan(
-            *pair, images, epochs=4, batch_size=20, every=1, watch=watch, progress=False
-        )
+        gan.train_gan(*pair, images, epochs=4, batch_size=20, every=1, watch=watch, progress=False)
     # Round 6 was whole when `watch` was called.
     assert not same(kept, states(pair)) and not pair[0].training
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -420,9 +448,7 @@ def test_an_error_within_a_round_undoes_it(images, monkeypatch):
 
     monkeypatch.setattr(training, "generator_loss", failing)
     with pytest.raises(KeyboardInterrupt):
-        gan.train_gan(
-            *pair, images, epochs=4, batch_size=20, every=1, watch=watch, progress=False
-        )
+        gan.train_gan(*pair, images, epochs=4, batch_size=20, every=1, watch=watch, progress=False)
     assert rounds == [1, 2, 3, 4, 5] and same(kept, states(pair))
 
 
@@ -441,7 +467,11 @@ def test_an_error_within_a_round_undoes_it(images, monkeypatch):
         ({"learning_rate": 0.0}, ValueError, "learning_rate: got"),
         ({"learning_rate": (1e-3, NAN)}, ValueError, "learning_rate: got"),
         ({"generator": nn.Identity()}, TypeError, "generator: got Identity"),
-        ({"discriminator": fully_connected(10)}, ValueError, r"discriminator: gave shape \(1, 10\)"),
+        (
+            {"discriminator": fully_connected(10)},
+            ValueError,
+            r"discriminator: gave shape \(1, 10\)",
+        ),
         ({"discriminator": None}, TypeError, "discriminator: got NoneType"),
     ],
 )

@@ -25,7 +25,8 @@ def test_rounds_are_those_of_pytorchs_modules_and_optimisers(adam, saturating):
     pair = plane.player(2, hidden=7, seed=1), plane.player(1, hidden=5, seed=2)
     g, d = (module(one) for one in pair)
     of_g, of_d = (
-        torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999)) if adam
+        torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999))
+        if adam
         else torch.optim.SGD(network.parameters(), lr=rate)
         for network, rate in ((g, 1e-2), (d, 3e-2))
     )

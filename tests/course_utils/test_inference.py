@@ -284,6 +284,15 @@ def test_an_adversarial_step_asks_the_network_for_no_more_than_it_needs():
 def test_the_attacks_load_nothing_heavy():
     code = "import sys, course_utils.attacks; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"requests", "pandas", "matplotlib", "IPython", "jupyter", "ipywidgets", "torchvision",
-             "scipy", "pooch"}
+    heavy = {
+        "requests",
+        "pandas",
+        "matplotlib",
+        "IPython",
+        "jupyter",
+        "ipywidgets",
+        "torchvision",
+        "scipy",
+        "pooch",
+    }
     assert not heavy & set(run.stdout.split())

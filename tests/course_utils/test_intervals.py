@@ -34,10 +34,18 @@ def test_seeds_that_agree_leave_no_doubt():
         (lambda g: intervals.over_seeds(g.normal(5, 2, 10)), 5),
         (lambda g: intervals.next_seed(g.normal(5, 2, 10)), None),
         (lambda g: intervals.ratio(*g.normal([[6], [3]], 0.5, (2, 40))), 2),
-        (lambda g: intervals.over_seeds_and_images(
-            4 + g.normal(0, 1, (10, 1)) + g.normal(0, 3, 200) + g.normal(0, 2, (10, 200))), 4),
-        (lambda g: intervals.over_seeds_and_images(
-            4 + g.normal(0, 0.1, (5, 1)) + g.normal(0, 3, 200)), 4),
+        (
+            lambda g: intervals.over_seeds_and_images(
+                4 + g.normal(0, 1, (10, 1)) + g.normal(0, 3, 200) + g.normal(0, 2, (10, 200))
+            ),
+            4,
+        ),
+        (
+            lambda g: intervals.over_seeds_and_images(
+                4 + g.normal(0, 0.1, (5, 1)) + g.normal(0, 3, 200)
+            ),
+            4,
+        ),
         (lambda g: intervals.proportion(int(g.binomial(256, 0.03)), 256), 3),
     ],
     ids=["seeds", "next seed", "ratio", "seeds and images", "images mostly", "proportion"],
@@ -94,7 +102,9 @@ def test_agree_is_about_the_difference():
 def test_rank_correlation_tries_every_order_of_a_few():
     found = intervals.rank_correlation([1, 2, 3, 4], [10, 20, 30, 40])
     assert found["correlation"] == pytest.approx(1) and found["p"] == pytest.approx(2 / 24)
-    assert intervals.rank_correlation([1, 2, 3, 4], [4, 3, 2, 1])["correlation"] == pytest.approx(-1)
+    assert intervals.rank_correlation([1, 2, 3, 4], [4, 3, 2, 1])["correlation"] == pytest.approx(
+        -1
+    )
     a, b = [3.0, 1, 4, 1.5, 9], [2.0, 7, 1, 8, 2.5]
     found = intervals.rank_correlation(a, b)
     sizes = [abs(scipy.stats.spearmanr(a, order).statistic) for order in itertools.permutations(b)]
@@ -122,12 +132,17 @@ def test_shuffles_of_a_long_table_agree_with_the_formula():
         (intervals.over_seeds_and_images, ([[1.0, 2]],), "matrix: expected"),
         (intervals.ratio, ([1, 2], [1, 2, 3]), "denominator: expected 2 numbers"),
         (intervals.ratio, ([1, 2], [-1, 1]), "denominator"),
-        *((intervals.proportion, pair, "errors: got")
-          for pair in [(-1, 3), (4, 3), (0, 0), (0.5, 2), (1, 2.0)]),
+        *(
+            (intervals.proportion, pair, "errors: got")
+            for pair in [(-1, 3), (4, 3), (0, 0), (0.5, 2), (1, 2.0)]
+        ),
         (intervals.rank_correlation, ([1, 2, 3], [1, 2]), "paper"),
         (intervals.rank_correlation, ([1, 2, 3], [1, 1, 1]), "paper: expected 3 numbers, not all"),
-        (intervals.rank_correlation, (pd.Series([1, 2, 3]), pd.Series([1, 2, 3], [1, 2, 3])),
-         "another index"),
+        (
+            intervals.rank_correlation,
+            (pd.Series([1, 2, 3]), pd.Series([1, 2, 3], [1, 2, 3])),
+            "another index",
+        ),
         (Interval, (1, 2, 3), "expected finite low <= value <= high"),
         (Interval, (1, 0, math.inf), "expected finite low"),
     ],

@@ -25,7 +25,9 @@ def test_the_script_has_every_module_and_no_import():
         assert re.search(rf"\b(class|function|const) {name}\b", script), name
 
 
-@pytest.mark.parametrize(("name", "precision"), [("FC100-100-10", "float16"), ("FC10(1e-4)", "float32")])
+@pytest.mark.parametrize(
+    ("name", "precision"), [("FC100-100-10", "float16"), ("FC10(1e-4)", "float32")]
+)
 def test_weights_are_halves_where_no_prediction_changes(name, precision):
     images = load_mnist("test")[0]
     shipped, model = load_model(name), laboratory.network(name)
@@ -45,8 +47,11 @@ def test_weights_are_halves_where_no_prediction_changes(name, precision):
 
 
 def test_no_name_stands_in_two_modules():
-    names = re.findall(r"^(?:const|let|class|function|async function) (\w+)", laboratory.bundle(),
-                       flags=re.MULTILINE)
+    names = re.findall(
+        r"^(?:const|let|class|function|async function) (\w+)",
+        laboratory.bundle(),
+        flags=re.MULTILINE,
+    )
     assert len(names) == len(set(names)) > 20
 
 

@@ -403,8 +403,12 @@ def test_the_callers_gradient_mode_changes_nothing(context):
 class Convolutional(nn.Sequential):
     def __init__(self):
         super().__init__(
-            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5),
-            nn.Flatten(), nn.Linear(4 * 36, 3),
+            nn.Conv2d(1, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Flatten(),
+            nn.Linear(4 * 36, 3),
         )
         generator = torch.Generator().manual_seed(0)
         for parameter in self.parameters():
@@ -530,7 +534,9 @@ def test_a_step_that_does_not_help_is_taken_back_and_tried_shorter():
         trial, *_ = search.try_step(direction, rises_for_the_first)
         assert trial.isfinite().all()
         assert not search.state[0, 0].any() and search.loss[0] == loss[0]
-        assert not search.state[2, 0].any() and search.loss[2] == loss[2]  # one pixel was not finite
+        assert (
+            not search.state[2, 0].any() and search.loss[2] == loss[2]
+        )  # one pixel was not finite
         assert search.state[1, 0].any() and search.loss[1] != loss[1]
         torch.testing.assert_close(search.scale, torch.tensor([0.35**times, 1, 0.35**times]))
     torch.testing.assert_close(trial[0], (0.35 * direction[0]).clamp(-images[0], 1 - images[0]))

@@ -19,9 +19,12 @@ from course_utils.widgets import blind_test
 from course_utils.zoo import load_model
 from tools.lectures import NOTEBOOKS
 
-SEEDS = study.read("tables").query("table == 'models'").set_index(
-    ["measure", "row", "column", "seed"]
-)["value"].sort_index()
+SEEDS = (
+    study.read("tables")
+    .query("table == 'models'")
+    .set_index(["measure", "row", "column", "seed"])["value"]
+    .sort_index()
+)
 
 
 def seeds(measure, row, column="FC100-100-10"):
@@ -31,8 +34,12 @@ def seeds(measure, row, column="FC100-100-10"):
 def shown(lecture="01_intriguing_properties"):
     """The verdicts that the notebook shows, by their claims."""
     cells = nbformat.read(NOTEBOOKS / f"{lecture}.ipynb", as_version=4).cells
-    data = [o.data[MIME_TYPE] for c in cells for o in c.get("outputs", [])
-            if MIME_TYPE in o.get("data", {})]
+    data = [
+        o.data[MIME_TYPE]
+        for c in cells
+        for o in c.get("outputs", [])
+        if MIME_TYPE in o.get("data", {})
+    ]
     return {payload["id"]: read(payload) for payload in data}
 
 
@@ -46,8 +53,10 @@ def attacked():
     network = load_model("FC100-100-10")
     targets = draw_targets(labels, how="random", generator=torch.Generator().manual_seed(1))
     result = lbfgs_attack(network, images, targets)
-    noise = [boxed_noise(images, result.distortion, torch.Generator().manual_seed(seed))
-             for seed in (2, 3)]
+    noise = [
+        boxed_noise(images, result.distortion, torch.Generator().manual_seed(seed))
+        for seed in (2, 3)
+    ]
     return network, images, labels, targets, result, noise
 
 
@@ -56,8 +65,9 @@ def test_noise_in_the_attacks_place_fools_nobody(attacked):
 
     def verdict(images):
         fooled = [(predict(network, x) != labels).double() for x in (images, one)]
-        return check("smoothness-disproved", intervals.over_seeds(100 * (fooled[0] - fooled[1])),
-                     null=0.0).verdict
+        return check(
+            "smoothness-disproved", intervals.over_seeds(100 * (fooled[0] - fooled[1])), null=0.0
+        ).verdict
 
     assert verdict(result.images) == "reproduced" and verdict(two) == "undecided"
 
@@ -69,8 +79,10 @@ def test_labels_drawn_anew_are_not_reached(attacked):
         missed = (predict(network, result.images) != aims).sum()
         return check_theorem("target-reached", cases=len(aims), violations=missed).verdict
 
-    one, other = targets.clone(), draw_targets(labels, how="random",
-                                               generator=torch.Generator().manual_seed(5))
+    one, other = (
+        targets.clone(),
+        draw_targets(labels, how="random", generator=torch.Generator().manual_seed(5)),
+    )
     one[7] = labels[7]
     assert verdict(targets) == "checked" and verdict(one) == verdict(other) == "violated"
 
@@ -78,8 +90,10 @@ def test_labels_drawn_anew_are_not_reached(attacked):
 def test_a_pixel_outside_and_an_attack_inside_are_violations(attacked):
     network, images, *_, result, _ = attacked
     safe = certified_radius(network, images).detach() / 28
-    for images, radii, verdict in ((result.images, safe, "theorem"),
-                                   (result.images + 1e-3, 20 * safe, "violated")):
+    for images, radii, verdict in (
+        (result.images, safe, "theorem"),
+        (result.images + 1e-3, 20 * safe, "violated"),
+    ):
         outside = (images < 0) | (images > 1)
         broken = (radii <= 0) | (result.distortion < radii)
         for claim, wrong in (("box-constraint", outside), ("small-enough-radius", broken)):
@@ -124,14 +138,21 @@ def test_other_directions_are_at_right_angles_and_a_network_may_have_none():
     one[300], two[400] = 1.0, 1.0
     flat = 0.5 + 0.1 * torch.where(digits == 1, 1.0, -1.0) * one
     for weights, fooled in ((one, 0), (one + two, 30)):
+
         def network(x, w=weights):
             side = x.flatten(1) @ w - 0.5 * w.sum()
             return torch.stack([-side, side], dim=1)
-        space = {"torch": torch, "generator": torch.Generator().manual_seed(1),
-                 "network": network, "hundred": flat, "truth": digits}
+
+        space = {
+            "torch": torch,
+            "generator": torch.Generator().manual_seed(1),
+            "network": network,
+            "hundred": flat,
+            "truth": digits,
+        }
         for name in ("unit", "wrong_lead", "at_random"):
             (source,) = (c.source for c in cells if f"def {name}(" in c.source)
-            exec(source[source.index(f"def {name}("):], space)
+            exec(source[source.index(f"def {name}(") :], space)
         known = [space["unit"](one.expand(30, -1), [])]
         found = space["another"](known, 0.3)
         torch.testing.assert_close((found * known[0]).sum(1), torch.zeros(30), atol=1e-5, rtol=0)
@@ -151,7 +172,9 @@ def test_the_straight_line_and_the_same_network_are_no_effects():
 def test_verdicts_over_seeds_are_those_of_the_shipped_study():
     found, own = shown(), "FC100-100-10"
     printed = found["smoothness-disproved"].measured
-    wanted = vars(intervals.over_seeds(seeds("error", own) - seeds("error, noise of its size", own)))
+    wanted = vars(
+        intervals.over_seeds(seeds("error", own) - seeds("error, noise of its size", own))
+    )
     assert {name: printed[name] for name in wanted} == pytest.approx(wanted)
     assert found["classifier"].measured["agree"] == 5
     assert str(intervals.over_seeds(seeds("error", "test"))) in found["classifier"].detail

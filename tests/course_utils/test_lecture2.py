@@ -138,11 +138,13 @@ def results(measure, like=PRINTED, table="models"):
 def test_at_equal_size_the_linear_rows_lead_is_gone(cells):
     lead = defined(cells, "lead")
     lead.__globals__["names"] = FIRST
+
     def leads(measure):
         values = results(measure)
         tables = {s: values[s].unstack().reindex(index=FIRST, columns=FIRST) for s in values}
         found = pd.DataFrame({s: lead(table, "FC10(1e-2)") for s, table in tables.items()})
         return found.apply(intervals.over_seeds, axis=1)["FC200-200-10"]
+
     assert leads("rate").low > 20 and leads("rate, all at .1").high < 0
 
 
@@ -187,6 +189,7 @@ def test_the_leading_row_could_have_led():
     table = published.cross_model_table()
     rows = table.loc["FC10(1)", columns] - table.loc["FC10(1e-2)", columns]
     assert rows.mean() == pytest.approx(lead, abs=0.05)
-    found = claims.check("linear-transfer-best", intervals.over_seeds(rows.mean() + np.arange(3)),
-                         null=0.0)
+    found = claims.check(
+        "linear-transfer-best", intervals.over_seeds(rows.mean() + np.arange(3)), null=0.0
+    )
     assert found.verdict == "reproduced"

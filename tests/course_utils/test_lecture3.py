@@ -60,8 +60,10 @@ def test_alexnets_table_is_what_layer_bounds_says(cells):
 
 
 def test_the_product_is_that_of_numpys_singular_values(cells):
-    weights = [layer.weight.detach().double().numpy()
-               for layer in linear_layers(load_model("FC100-100-10"))]
+    weights = [
+        layer.weight.detach().double().numpy()
+        for layer in linear_layers(load_model("FC100-100-10"))
+    ]
     product = np.prod([np.linalg.norm(weight, 2) for weight in weights]) / 16
     printed = re.search(r"product: ([\d.]+)", shown(cells, "seen = slopes_at(network"))[1]
     assert float(printed) == pytest.approx(product, abs=0.051)
@@ -112,14 +114,19 @@ def test_the_whole_networks_bound_lies_between_the_slopes_and_the_product(cells)
     printed = shown(cells, "whole = lipschitz.network_bound_sdp")
     seen, whole, product = map(float, re.findall(r"[\d.]+", printed.partition("\n")[0]))
     assert seen <= whole <= product and whole < 0.6 * product
-    assert whole == pytest.approx(network_bound_sdp(load_model("FC100-100-10"), (1, 28, 28)), abs=0.1)
+    assert whole == pytest.approx(
+        network_bound_sdp(load_model("FC100-100-10"), (1, 28, 28)), abs=0.1
+    )
 
 
 def test_a_verdict_follows_the_measurement():
     """The null in the effect's place, and the effect's opposite, give other verdicts."""
     gains = 1.0 * (np.random.RandomState(0).rand(5, 400) < 0.05)
-    for matrix, verdict in ((gains, "reproduced"), (gains - gains[::-1], "undecided"),
-                            (-gains, "contradicted")):
+    for matrix, verdict in (
+        (gains, "reproduced"),
+        (gains - gains[::-1], "undecided"),
+        (-gains, "contradicted"),
+    ):
         estimate = intervals.over_seeds_and_images(matrix)
         assert claims.check("penalty-generalises", estimate, null=0).verdict == verdict
     paper = published.alexnet_bounds()["bound"]
@@ -145,9 +152,16 @@ def test_only_a_border_before_the_half_is_not_stable(border, verdict, cells):
     model[1].weight[:] = torch.stack([-ahead, ahead])
     middle = (one.flatten() + border * ahead) @ ahead
     model[1].bias[:] = torch.stack([middle, -middle])
-    space = {"torch": torch, "lbfgs_attack": lbfgs_attack, "digits": digits, "there": 40,
-             "real": torch.cat([digits, two[None]]), "kinds": torch.arange(41) // 40,
-             "aims": torch.ones(40, dtype=torch.long), "way": (digits - two).flatten(1).norm(dim=1)}
+    space = {
+        "torch": torch,
+        "lbfgs_attack": lbfgs_attack,
+        "digits": digits,
+        "there": 40,
+        "real": torch.cat([digits, two[None]]),
+        "kinds": torch.arange(41) // 40,
+        "aims": torch.ones(40, dtype=torch.long),
+        "way": (digits - two).flatten(1).norm(dim=1),
+    }
     for words in ("def turning(", "def share_of_way("):
         defined(cells, words, space)
 
@@ -167,10 +181,16 @@ def test_six_networks_that_correlate_by_chance_explain_nothing(cells):
     names, random = [f"net {i}" for i in range(6)], np.random.default_rng(0)
     table = pd.DataFrame(random.normal(size=(6, 6)), names, names)
     radius = pd.Series([0.5, 0.3, 0.1, 0.4, 0.2, 0.6], names)
-    space = {"np": np, "pd": pd, "intervals": intervals, "rankdata": rankdata,
-             "orders": np.array(list(permutations(range(6)))), "pairs": ~np.eye(6, dtype=bool),
-             "radii_of": lambda part: radius,
-             "table_of": lambda part, measure: table if measure == "cosine" else part}
+    space = {
+        "np": np,
+        "pd": pd,
+        "intervals": intervals,
+        "rankdata": rankdata,
+        "orders": np.array(list(permutations(range(6)))),
+        "pairs": ~np.eye(6, dtype=bool),
+        "radii_of": lambda part: radius,
+        "table_of": lambda part, measure: table if measure == "cosine" else part,
+    }
     for words in ("def ranks(", "def lead("):
         defined(cells, words, space)
 
@@ -216,9 +236,11 @@ def test_a_smaller_constant_is_violated_by_a_sigmoid_a_layer_and_a_certificate(c
     known = network_bound_sdp(model, (1, 28, 28))
     for smaller, verdict in ((1.0, "theorem"), (0.05, "violated")):
         radius = certified_radius(model, images, bound=smaller * known)[found.success]
-        for claim, wrong in (("lipschitz-definition", steep > smaller * 0.25 * (1 + 1e-9)),
-                             ("layer-lipschitz", growth > smaller),
-                             ("small-bounds-guarantee", length < radius)):
+        for claim, wrong in (
+            ("lipschitz-definition", steep > smaller * 0.25 * (1 + 1e-9)),
+            ("layer-lipschitz", growth > smaller),
+            ("small-bounds-guarantee", length < radius),
+        ):
             counts = {"cases": len(wrong), "violations": int(wrong.sum())}
             assert claims.check_theorem(claim, **counts).verdict == verdict, claim
 

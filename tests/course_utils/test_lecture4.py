@@ -51,8 +51,11 @@ def test_the_photograph_is_in_no_output(cells):
     for cell in cells:
         if cell.cell_type == "code" and "panda-photo" in cell.source:
             assert not any("image/png" in output.get("data", {}) for output in cell.outputs)
-    assert any(cell.source.startswith("from course_utils.imagenet import imagenet_classifier")
-               and 'PICTURE = "panda"\n' in cell.source for cell in cells)
+    assert any(
+        cell.source.startswith("from course_utils.imagenet import imagenet_classifier")
+        and 'PICTURE = "panda"\n' in cell.source
+        for cell in cells
+    )
     drawing = [cell for cell in cells if "figures.equation(" in cell.source]
     assert len(drawing) == 1 and "photo" not in drawing[0].source
 
@@ -64,12 +67,19 @@ def test_too_linear_is_judged_by_borrowed_signs_and_not_by_any(digits):
     lot = torch.Generator().manual_seed(0)
     orders = [torch.arange(1000), *(torch.randperm(1000, generator=lot) for _ in range(2))]
     found, dealt, again = (
-        torch.stack([100.0 * (predict(net, (images + 0.1 * signs[order]).clamp(0, 1)) != labels)
-                     for net in load_study("none")])
+        torch.stack(
+            [
+                100.0 * (predict(net, (images + 0.1 * signs[order]).clamp(0, 1)) != labels)
+                for net in load_study("none")
+            ]
+        )
         for order in orders
     )
-    for effect, expected in ((found - dealt, "reproduced"), (dealt - found, "contradicted"),
-                             (again - dealt, "undecided")):
+    for effect, expected in (
+        (found - dealt, "reproduced"),
+        (dealt - found, "contradicted"),
+        (again - dealt, "undecided"),
+    ):
         estimate = intervals.over_seeds_and_images(effect)
         assert claims.check("too-linear", estimate, null=0.0).verdict == expected
 
@@ -77,13 +87,22 @@ def test_too_linear_is_judged_by_borrowed_signs_and_not_by_any(digits):
 CLEAN, STEP = ("clean", 0.0), ("one step", 0.25)
 
 
-@pytest.mark.parametrize(("claim", "control", "trained", "null", "measured"), [
-    ("training-regularises", "none", "adversarial training", "noise", CLEAN),
-    ("weak-training-regularises", "none", "weak adversarial training", "weak noise", CLEAN),
-    ("beyond-dropout", "dropout", "dropout and adversarial training", "dropout", CLEAN),
-    ("weak-beyond-dropout", "dropout", "dropout and weak adversarial training", "dropout", CLEAN),
-    ("adversarial-objective", "noise", "adversarial training", "noise", STEP),
-])
+@pytest.mark.parametrize(
+    ("claim", "control", "trained", "null", "measured"),
+    [
+        ("training-regularises", "none", "adversarial training", "noise", CLEAN),
+        ("weak-training-regularises", "none", "weak adversarial training", "weak noise", CLEAN),
+        ("beyond-dropout", "dropout", "dropout and adversarial training", "dropout", CLEAN),
+        (
+            "weak-beyond-dropout",
+            "dropout",
+            "dropout and weak adversarial training",
+            "dropout",
+            CLEAN,
+        ),
+        ("adversarial-objective", "noise", "adversarial training", "noise", STEP),
+    ],
+)
 def test_the_studys_nulls_change_the_verdict(claim, control, trained, null, measured):
     """Noise in the step's place, or the control again with other seeds."""
     table = study.read("fast_gradient").set_index(["measure", "eps", "condition", "seed"])["value"]
@@ -95,8 +114,11 @@ def test_the_studys_nulls_change_the_verdict(claim, control, trained, null, meas
 
     expected = claims.CLAIMS[claim].expected
     half = len(errors[control]) // 2
-    other = ((errors[control], errors[null]) if null != control
-             else (errors[control][:half], errors[control][half : 2 * half]))
+    other = (
+        (errors[control], errors[null])
+        if null != control
+        else (errors[control][:half], errors[control][half : 2 * half])
+    )
     assert verdict(errors[control], errors[trained]) == expected != verdict(*other)
 
 
@@ -104,8 +126,14 @@ def test_the_studys_nulls_change_the_verdict(claim, control, trained, null, meas
 def section_8(cells):
     """The functions of section 8, as the lecture has them."""
     found = {"torch": torch, "RBF": RBF, "intervals": intervals}
-    for name in ("as_squares", "can_fall", "nearest_in_pixels", "of_all_right", "ratio_to",
-                 "against_decayed"):
+    for name in (
+        "as_squares",
+        "can_fall",
+        "nearest_in_pixels",
+        "of_all_right",
+        "ratio_to",
+        "against_decayed",
+    ):
         (source,) = (cell.source for cell in cells if cell.source.startswith(f"def {name}("))
         exec(source, found)
     return found
@@ -140,8 +168,9 @@ def test_what_can_fall_of_an_rbf_network_is_what_a_grid_finds(section_8):
         assert 2 < found.sum() < 40
 
 
-@pytest.mark.parametrize(("times", "verdict"), [(1.0, "undecided"), (1.5, "reproduced"),
-                                                (0.7, "contradicted")])
+@pytest.mark.parametrize(
+    ("times", "verdict"), [(1.0, "undecided"), (1.5, "reproduced"), (0.7, "contradicted")]
+)
 @pytest.mark.parametrize("claim", ["rbf-resistant", "rbf-resistant-pixels"])
 def test_rbf_is_judged_by_a_linear_network_as_far_away(section_8, claim, times, verdict):
     lot = torch.Generator().manual_seed(1)
@@ -149,7 +178,8 @@ def test_rbf_is_judged_by_a_linear_network_as_far_away(section_8, claim, times, 
     control[:20] = 0  # misread as they are: left out
     rbf = times * control * (0.9 + 0.2 * noise)
     judged = section_8["against_decayed"](
-        {"softmax": torch.ones(200), "linear": control, "RBF": rbf, "again": 1.001 * rbf})
+        {"softmax": torch.ones(200), "linear": control, "RBF": rbf, "again": 1.001 * rbf}
+    )
     assert judged["detail"] == "2 trainings, 180 digits"
     # With trainings that hardly differ the interval is that over the digits alone.
     alone = intervals.ratio(rbf[control > 0], control[control > 0])

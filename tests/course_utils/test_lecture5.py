@@ -120,8 +120,10 @@ def test_the_studys_claims_and_their_nulls(cells, claim_id, first, second):
     """The verdict recomputed from the table, and with the null or the opposite in its place."""
     table = study.read("gan")
     table = table[table["measure"] == "Frechet distance"]
-    values = {name: rows.sort_values("seed")["value"].to_numpy()
-              for name, rows in table.groupby("condition")}
+    values = {
+        name: rows.sort_values("seed")["value"].to_numpy()
+        for name, rows in table.groupby("condition")
+    }
     assert {len(numbers) for numbers in values.values()} == {5}
     effect, same = values[first] - values[second], second.split(",")[0]
     found = verdict(claim_id, effect)
@@ -149,8 +151,9 @@ def test_the_samples_verdict_turns_with_noise_in_their_place(digits):
     def nearer(pictures):
         """By how much nearer than digits without nines, on five parts."""
         sets = [gan.features(classifier, some).split(2000) for some in (nines, pictures)]
-        return [gan.frechet_distance(a, k) - gan.frechet_distance(b, k)
-                for a, b, k in zip(*sets, known)]
+        return [
+            gan.frechet_distance(a, k) - gan.frechet_distance(b, k) for a, b, k in zip(*sets, known)
+        ]
 
     assert verdict("gan-all-digits", nearer(images[30_000:40_000])) == "reproduced"
     assert verdict("gan-all-digits", nearer(noise)) == "contradicted"
@@ -161,7 +164,10 @@ def test_parzens_verdict_turns_with_noise_and_with_a_blur(digits):
     """Noise is contradicted; a blur, no model of anything, passes: the protocol's own fault."""
     real = digits["train"][:10_000]
     noise = torch.rand(500, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    for pictures, expected in ((noise, "contradicted"), (F.avg_pool2d(real, 3, 1, 1), "reproduced")):
+    for pictures, expected in (
+        (noise, "contradicted"),
+        (F.avg_pool2d(real, 3, 1, 1), "reproduced"),
+    ):
         sigma = gan.choose_sigma(pictures, digits["train"][50_000:50_300], gan.PAPERS_SIGMAS)
         nats = gan.parzen_log_likelihood(pictures, digits["test"][:500], sigma)
         half = 1.96 * float(np.hypot(nats.std().item() / 500**0.5, 1.1))
@@ -177,15 +183,18 @@ def test_no_answer_beats_p_over_p_plus_q():
     value = lambda d: p * d.log() + q * (1 - d).log()  # noqa: E731
     for best, expected in ((p / (p + q), "theorem"), (q / (p + q), "violated")):
         better = value(answers) > value(best) + 1e-12
-        found = claims.check_theorem("gan-optimal-discriminator", cases=better.numel(),
-                                     violations=int(better.sum()))
+        found = claims.check_theorem(
+            "gan-optimal-discriminator", cases=better.numel(), violations=int(better.sum())
+        )
         assert found.verdict == expected
 
 
 def test_the_glossary_has_the_terms_that_the_lectures_link_to():
     text = (NOTEBOOKS / "glossary.md").read_text(encoding="utf-8")
     refresher, _, text = text.partition("## Terms")
-    terms = [line.split("**")[1] for line in text.splitlines() if re.match(r"\*\*[^*]+\*\*.* \(", line)]
+    terms = [
+        line.split("**")[1] for line in text.splitlines() if re.match(r"\*\*[^*]+\*\*.* \(", line)
+    ]
     for term in ("Density", "Expectation", "KL", "Entropy", "Logit"):
         assert any(found.startswith(term) for found in terms), term
     assert terms == sorted(terms, key=str.lower) and "in two minutes" in refresher

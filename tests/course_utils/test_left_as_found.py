@@ -36,7 +36,9 @@ QUIET = {"progress": False}
 def odd(seed: int, dtype: torch.dtype) -> nn.Sequential:
     """A network in two modes, with a frozen layer and gradients that somebody still needs."""
     model = nn.Sequential(
-        nn.Flatten(), nn.Dropout(0.5), nn.BatchNorm1d(12),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.BatchNorm1d(12),
         fully_connected(5, 3, inputs=12, seed=seed),
     ).to(dtype)
     model[2].eval()
@@ -75,7 +77,10 @@ CALLS = {
     attacks.fgsm: lambda m, x, y: [m, x, y, {"eps": 0.1}],
     attacks.square: lambda m, x, y: [m, x, y, {"eps": 0.1, "queries": 5}],
     attacks.pgd: lambda m, x, y: [
-        m, x, y, {"eps": 0.1, "step": 0.05, "steps": 2, "generator": draw()}
+        m,
+        x,
+        y,
+        {"eps": 0.1, "step": 0.05, "steps": 2, "generator": draw()},
     ],
     attacks.lbfgs_attack: lambda m, x, y: [m, x, y, {"max_steps": 5}],
     inference.logits_of: lambda m, x, y: [m, x],
@@ -90,7 +95,10 @@ CALLS = {
     losses.binary_cross_entropy: lambda m, x, y: [m.eval(), x, y],
     losses.adversarial_loss: lambda m, x, y: [m[3], x.flatten(1), y, {"eps": 0.1}],
     losses.minmax_loss: lambda m, x, y: [
-        m[3], x.flatten(1), y, {"eps": 0.1, "step": 0.1, "steps": 2, "generator": draw()}
+        m[3],
+        x.flatten(1),
+        y,
+        {"eps": 0.1, "step": 0.1, "steps": 2, "generator": draw()},
     ],
     losses.noise_loss: lambda m, x, y: [m[3], x.flatten(1), y, {"eps": 0.1, "generator": draw()}],
     training.error_rate: lambda m, x, y: [m, x, y],
@@ -101,15 +109,21 @@ CALLS = {
     transfer.boxed_noise: lambda m, x, y: [x, x.detach()[:, 0, 0, 0] / 4, draw()],
     transfer.amplify: lambda m, x, y: [x, x - 0.5, 0.1],
     transfer.draw_targets: lambda m, x, y: [
-        y, {"how": "runner-up", "model": m, "images": x, "classes": 3}
+        y,
+        {"how": "runner-up", "model": m, "images": x, "classes": 3},
     ],
     transfer.easiest_targets: lambda m, x, y: [attacks.lbfgs_attack, m, x, y, {"classes": 3}],
     training.fit: lambda m, x, y: [m, x, y, {"epochs": 1, "batch_size": 3, **QUIET}],
     convex.fit_linear: lambda m, x, y: [
-        fully_connected(3, inputs=12).to(x.dtype), x, y, {"iterations": 3, **QUIET}
+        fully_connected(3, inputs=12).to(x.dtype),
+        x,
+        y,
+        {"iterations": 3, **QUIET},
     ],
     training.fit_sparse_features: lambda m, x, y: [
-        fully_connected(4, 3, inputs=12).to(x.dtype), x, y,
+        fully_connected(4, 3, inputs=12).to(x.dtype),
+        x,
+        y,
         {"epochs": 1, "iterations": 3, "batch_size": 3, **QUIET},
     ],
     training.fit_rbf: lambda m, x, y: [RBF(3, 12).to(x.dtype), x, y, {"epochs": 1, **QUIET}],
@@ -145,7 +159,9 @@ CALLS = {
     figures.cones: lambda m, x, y: [np.abs, {"constants": [1.0, 0.5]}],
     figures.curves: lambda m, x, y: [{"loss": frame(x).set_index("a")}, {"mark": 1, "log": True}],
     figures.descent_paths: lambda m, x, y: [
-        lambda p: p.sum(-1), {"a": np.array([[0.1, 0.2], [1, 0.7]])}, {}
+        lambda p: p.sum(-1),
+        {"a": np.array([[0.1, 0.2], [1, 0.7]])},
+        {},
     ],
     figures.digits: lambda m, x, y: [[x, x - 0.5], {"titles": [None, [*y]], "signed": [1]}],
     figures.discriminators: lambda m, x, y: [x[0, 0, 0], {"p": x[1, 0, 0]}, {"D": x[0, 0, 1]}, {}],
@@ -153,23 +169,28 @@ CALLS = {
     figures.equation: lambda m, x, y: [[x[0], x[1], x[2]], "abc", {"factor": 2}],
     figures.frequency_maps: lambda m, x, y: [{"a": x[0, 0]}, {}],
     figures.game_in_the_plane: lambda m, x, y: [
-        {"a": (x[0, 0, :, :2], x[1, 0, :, :2], x[2, 0])}, x[3, 0, :, :2], {"extent": 1.0}
+        {"a": (x[0, 0, :, :2], x[1, 0, :, :2], x[2, 0])},
+        x[3, 0, :, :2],
+        {"extent": 1.0},
     ],
     figures.game_values: lambda m, x, y: [frame(x), {"xlabel": "x"}],
     figures.histograms: lambda m, x, y: [{"a": x[:, 0, 0, 0]}, {"xlabel": "x"}],
     figures.landscapes: lambda m, x, y: [
-        {"a": x[0, 0, :3], "b": x[1, 0, :3]}, {"end": 1.0, "xlabel": "x", "ylabel": "y"}
+        {"a": x[0, 0, :3], "b": x[1, 0, :3]},
+        {"end": 1.0, "xlabel": "x", "ylabel": "y"},
     ],
     figures.logit_lines: lambda m, x, y: [x[0, 0, :, 0], {"a": x[1, 0]}, {"label": 1}],
-    figures.number_table: lambda m, x, y: [
-        x[0, 0], {"label": "l", "rows": "r", "columns": "c"}
-    ],
+    figures.number_table: lambda m, x, y: [x[0, 0], {"label": "l", "rows": "r", "columns": "c"}],
     figures.patterns: lambda m, x, y: [x[:1], {"titles": ["a"], "beneath": ["b"]}],
     figures.penalty_search: lambda m, x, y: [
-        frame(x, reached=[False, True, True]).set_axis(["c", "||r||", "P(target)", "reached"], axis=1)
+        frame(x, reached=[False, True, True]).set_axis(
+            ["c", "||r||", "P(target)", "reached"], axis=1
+        )
     ],
     figures.probabilities_by_network: lambda m, x, y: [
-        x[0], {"a": x[0, 0, 0]}, {"label": 0, "target": 1}
+        x[0],
+        {"a": x[0, 0, 0]},
+        {"label": 0, "target": 1},
     ],
     figures.probability_strip: lambda m, x, y: [m, x[0], x[1], {"label": 0, "target": 1}],
     figures.saturation: lambda m, x, y: [x[0, 0, 0], {"a": x[1, 0, 0]}, {"a": [5.0, 1.0]}, {}],
@@ -178,22 +199,46 @@ CALLS = {
     figures.trained_bounds: lambda m, x, y: [frame(x) + 1, frame(x)["a"] + 1, {"title": "t"}],
     figures.transfer_scatter: lambda m, x, y: [{"a": frame(x)}, frame(x), {"xlabel": "x"}],
 }
-TRAINING = {training.fit, convex.fit_linear, training.fit_sparse_features, training.fit_rbf,
-            gan.train_gan}
+TRAINING = {
+    training.fit,
+    convex.fit_linear,
+    training.fit_sparse_features,
+    training.fit_rbf,
+    gan.train_gan,
+}
 # Not for readers: pieces of the above, or what hands the network itself on.
-INSIDE = {"ask", "batches", "copy_of_state", "differentiable", "gradient_in", "in_batches",
-          "per_image"}
+INSIDE = {
+    "ask",
+    "batches",
+    "copy_of_state",
+    "differentiable",
+    "gradient_in",
+    "in_batches",
+    "per_image",
+}
 KINDS = ("Tensor", "Module", "RBF", "DataFrame", "ndarray", "Mapping")
 
 
 def test_no_public_function_is_left_out():
-    modules = (attacks, convex, evaluation, figures, gan, inference, lipschitz, losses, training,
-               transfer)
+    modules = (
+        attacks,
+        convex,
+        evaluation,
+        figures,
+        gan,
+        inference,
+        lipschitz,
+        losses,
+        training,
+        transfer,
+    )
     public = {
         function
         for module in modules
         for name, function in vars(module).items()
-        if inspect.isfunction(function) and not name.startswith("_") and name not in INSIDE
+        if inspect.isfunction(function)
+        and not name.startswith("_")
+        and name not in INSIDE
         and function.__module__.startswith(module.__name__)
         and any(kind in str(inspect.signature(function)) for kind in KINDS)
     }
@@ -224,7 +269,9 @@ def snapshot(value: object, weights: bool) -> object:
 @pytest.mark.parametrize("function", CALLS, ids=lambda function: function.__name__)
 @settings(max_examples=4)
 @given(
-    st.integers(0, 99), st.integers(4, 7), st.sampled_from([torch.float32, torch.float64]),
+    st.integers(0, 99),
+    st.integers(4, 7),
+    st.sampled_from([torch.float32, torch.float64]),
     st.booleans(),
 )
 def test_everything_is_left_as_found(function, seed, count, dtype, wants_gradients):

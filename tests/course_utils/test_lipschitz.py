@@ -67,7 +67,11 @@ def convolutions(draw):
     side = st.integers(3, 8)
     shape = (channels[0], draw(side), draw(side))
     layer = nn.utils.skip_init(
-        nn.Conv2d, *channels, **pairs, padding=padding, groups=groups,
+        nn.Conv2d,
+        *channels,
+        **pairs,
+        padding=padding,
+        groups=groups,
         padding_mode=draw(st.sampled_from(["zeros", "circular"])),
     )
     randomised(layer, draw(st.integers(0, 99)))
@@ -92,7 +96,12 @@ def circles(draw):
         padding.append((kernel[-1] - 1) // 2)
         sides.append(stride[-1] * draw(st.integers(2, 5)))
     layer = nn.utils.skip_init(
-        nn.Conv2d, *channels, kernel, stride=stride, padding=padding, groups=groups,
+        nn.Conv2d,
+        *channels,
+        kernel,
+        stride=stride,
+        padding=padding,
+        groups=groups,
         padding_mode="circular",
     )
     randomised(layer, draw(st.integers(0, 99)))
@@ -159,8 +168,13 @@ def test_frequency_norms_are_singular_values_of_the_whole_circle(case):
     norms, weights = frequency_norms(layer, shape), fourier.phase_weights(layer)
     assert norms.shape == periods
     circle = nn.Conv2d(
-        layer.in_channels, layer.out_channels, layer.kernel_size, stride=layer.stride,
-        dilation=layer.dilation, groups=layer.groups, bias=False,
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        stride=layer.stride,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=False,
     )
     circle.weight = layer.weight
     size = [p * s for p, s in zip(periods, layer.stride)]
@@ -408,10 +422,18 @@ def slope(layer: nn.Module, shape: tuple[int, ...], count: int = 300) -> float:
     return largest
 
 
-@pytest.mark.parametrize("kernel, stride, padding, dilation, windows", [
-    (3, 2, 0, 1, 4), (2, 2, 0, 1, 1), (3, 1, 1, 1, 9), ((3, 2), (2, 1), (1, 0), 1, 4),
-    (3, 2, 0, 2, 9), (5, 2, 2, 1, 9), (3, 3, 0, 1, 1),
-])
+@pytest.mark.parametrize(
+    "kernel, stride, padding, dilation, windows",
+    [
+        (3, 2, 0, 1, 4),
+        (2, 2, 0, 1, 1),
+        (3, 1, 1, 1, 9),
+        ((3, 2), (2, 1), (1, 0), 1, 4),
+        (3, 2, 0, 2, 9),
+        (5, 2, 2, 1, 9),
+        (3, 3, 0, 1, 1),
+    ],
+)
 def test_max_pooling_counts_the_windows_of_a_pixel(kernel, stride, padding, dilation, windows):
     pool = nn.MaxPool2d(kernel, stride, padding, dilation)
     bounds = layer_bounds(pool, (1, 11, 11)).iloc[0]
@@ -422,11 +444,17 @@ def test_max_pooling_counts_the_windows_of_a_pixel(kernel, stride, padding, dila
     assert slope(pool, (1, 11, 11), 20) <= bounds.upper * (1 + ROUNDING)
 
 
-@pytest.mark.parametrize("pool", [
-    nn.AvgPool2d(2), nn.AvgPool2d(3, 2, padding=1), nn.AvgPool2d((3, 2), (1, 2), ceil_mode=True),
-    nn.AvgPool2d(3, 1, padding=1, count_include_pad=False), nn.AdaptiveAvgPool2d((3, 2)),
-    nn.AdaptiveAvgPool2d(1),
-])
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.AvgPool2d(2),
+        nn.AvgPool2d(3, 2, padding=1),
+        nn.AvgPool2d((3, 2), (1, 2), ceil_mode=True),
+        nn.AvgPool2d(3, 1, padding=1, count_include_pad=False),
+        nn.AdaptiveAvgPool2d((3, 2)),
+        nn.AdaptiveAvgPool2d(1),
+    ],
+)
 def test_average_pooling_agrees_with_its_matrix(pool):
     bounds, true = layer_bounds(pool, (2, 7, 8)).iloc[0], true_norm(pool, (2, 7, 8))
     assert true * (1 - 1e-5) <= bounds.lower <= true * (1 + ROUNDING)
@@ -557,11 +585,7 @@ WIDE = nn.Conv2d(1, 1, 3, padding=4, padding_mode="circular")
             ValueError,
             "padding_mode='reflect'",
         ),
-        (
-            lambda: operator_norm(WIDE, (1, 3, 3)),
-            ValueError,
-            "input_shape: .* circular padding",
-        ),
+        (lambda: operator_norm(WIDE, (1, 3, 3)), ValueError, "input_shape: .* circular padding"),
         (lambda: frequency_norms(nn.Linear(2, 2), (2, 5, 5)), TypeError, "layer: got Linear"),
         (lambda: amplified_pattern(CONV, (2, 5, 5), (1.5, 0)), ValueError, "frequency: got"),
         (lambda: layer_bounds("model", (2,)), TypeError, "model: got str"),
@@ -578,11 +602,7 @@ WIDE = nn.Conv2d(1, 1, 3, padding=4, padding_mode="circular")
             ValueError,
             "input_shape: got .* layer '1'",
         ),
-        (
-            lambda: layer_bounds(nn.LocalResponseNorm(5, beta=2.0), (6, 2, 2)),
-            ValueError,
-            "beta",
-        ),
+        (lambda: layer_bounds(nn.LocalResponseNorm(5, beta=2.0), (6, 2, 2)), ValueError, "beta"),
         (lambda: certified_radius("m", torch.rand(1, 2)), TypeError, "model: got str"),
         (lambda: certified_radius(nn.Linear(2, 2), [0.5]), TypeError, "images: got list"),
         (lambda: certified_radius(nn.Linear(2, 2), torch.rand(2)), ValueError, "images: got"),

@@ -159,10 +159,25 @@ def backward_hook(layer):
     return layer
 
 
-RIGHT = [left_alone, new_weight_norm, parametrizations.spectral_norm, parametrizations.orthogonal,
-         backward_hook]
-REFUSED = [hooked, prehooked, replaced, old_weight_norm, old_spectral_norm, louder, pruned,
-           hooked_parametrisation, of_another_type, injected]
+RIGHT = [
+    left_alone,
+    new_weight_norm,
+    parametrizations.spectral_norm,
+    parametrizations.orthogonal,
+    backward_hook,
+]
+REFUSED = [
+    hooked,
+    prehooked,
+    replaced,
+    old_weight_norm,
+    old_spectral_norm,
+    louder,
+    pruned,
+    hooked_parametrisation,
+    of_another_type,
+    injected,
+]
 
 
 @st.composite
@@ -173,14 +188,20 @@ def odd_modules(draw, changes):
     """
     seed, flat = draw(st.integers(0, 99)), draw(st.booleans())
     shape = (SIDE,) if flat else (2, SIDE, SIDE)
-    make = (
-        (lambda: nn.Linear(SIDE, SIDE)) if flat else (lambda: nn.Conv2d(2, 2, 3, padding=1))
-    )
+    make = (lambda: nn.Linear(SIDE, SIDE)) if flat else (lambda: nn.Conv2d(2, 2, 3, padding=1))
     one, other = make(), make()
     if draw(st.booleans()):
         other.weight = one.weight
-    others = [nn.ReLU(), nn.Sigmoid(), nn.Tanh(), nn.Dropout(0.5), nn.Identity(), other,
-              nn.Sequential(one, nn.ReLU()), Plain(nn.Dropout(0.2), other)]
+    others = [
+        nn.ReLU(),
+        nn.Sigmoid(),
+        nn.Tanh(),
+        nn.Dropout(0.5),
+        nn.Identity(),
+        other,
+        nn.Sequential(one, nn.ReLU()),
+        Plain(nn.Dropout(0.2), other),
+    ]
     if not flat:
         others += [nn.BatchNorm2d(2), nn.MaxPool2d(3, 1, 1)]
     layers = [one] + draw(st.lists(st.sampled_from(others), max_size=4))
@@ -317,10 +338,17 @@ def test_a_layer_that_stands_twice_counts_twice():
     assert certified_radius(model, point).item() <= 1 / math.sqrt(2)
 
 
-@pytest.mark.parametrize("change, shown", [
-    ({"stride": 2}, {}), ({"padding": 3}, {}), ({"padding": (0, 2)}, {}), ({"dilation": 2}, {}),
-    ({"kernel_size": (5, 5)}, ValueError), ({"out_channels": 7}, ValueError),
-])
+@pytest.mark.parametrize(
+    "change, shown",
+    [
+        ({"stride": 2}, {}),
+        ({"padding": 3}, {}),
+        ({"padding": (0, 2)}, {}),
+        ({"dilation": 2}, {}),
+        ({"kernel_size": (5, 5)}, ValueError),
+        ({"out_channels": 7}, ValueError),
+    ],
+)
 def test_settings_changed_after_the_layer_was_made(change, shown):
     layer = randomised(nn.Conv2d(2, 3, 3, padding=1), 0)
     vars(layer).update(change)
@@ -336,8 +364,9 @@ def test_settings_changed_after_the_layer_was_made(change, shown):
 
 def test_inside_inference_mode():
     with torch.inference_mode():
-        model = randomised(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(),
-                                         nn.Linear(48, 4)), 0)
+        model = randomised(
+            nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 4)), 0
+        )
         bound = network_bound(model, (2, 6, 6))
         radius = certified_radius(model, torch.ones(3, 2, 6, 6).double())
         alone = operator_norm(model[0], (2, 6, 6))

@@ -28,8 +28,10 @@ def network(widths, kind, seed, spread=0.0):
 
 
 @given(
-    st.lists(st.integers(1, 8), min_size=3, max_size=5), st.sampled_from(list(KINDS)),
-    st.integers(0, 99), st.sampled_from([0.0, 1.0, 3.0]),
+    st.lists(st.integers(1, 8), min_size=3, max_size=5),
+    st.sampled_from(list(KINDS)),
+    st.integers(0, 99),
+    st.sampled_from([0.0, 1.0, 3.0]),
 )
 @settings(max_examples=60)
 def test_it_lies_between_the_slopes_and_the_product(widths, kind, seed, spread):
@@ -122,7 +124,12 @@ def test_what_is_false_is_not_proved():
         nn.init.eye_(layer.weight)  # so rho is 1, with both weights 1
     matrices = [np.eye(2)] * 2
     assert sdp._proved(matrices, [1.0], 1 + 1e-9, np.ones(2))
-    for rho, weights in [(1 - 1e-9, [1, 1]), (1 + 1e-9, [1, 0.9]), (1 + 1e-9, [1, -1]), (-1, [1, 1])]:
+    for rho, weights in [
+        (1 - 1e-9, [1, 1]),
+        (1 + 1e-9, [1, 0.9]),
+        (1 + 1e-9, [1, -1]),
+        (-1, [1, 1]),
+    ]:
         assert not sdp._proved(matrices, [1.0], rho, np.array(weights, dtype=float))
 
 
@@ -138,12 +145,15 @@ def test_what_only_rounding_decides_is_not_proved():
             assert sdp._proved(matrices, [1.0], 1 + 1e-9, weights * (1 + 5e-10))
 
 
-@pytest.mark.parametrize("layers, named", [
-    ([nn.Linear(4, 4), nn.Linear(4, 2)], "layer '1', a Linear"),
-    ([nn.ReLU(), nn.Linear(4, 2)], "layer '0', a ReLU"),
-    ([nn.Linear(4, 2), nn.ReLU()], "an activation at the end"),
-    ([nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)], "layer '1', a BatchNorm1d"),
-])
+@pytest.mark.parametrize(
+    "layers, named",
+    [
+        ([nn.Linear(4, 4), nn.Linear(4, 2)], "layer '1', a Linear"),
+        ([nn.ReLU(), nn.Linear(4, 2)], "layer '0', a ReLU"),
+        ([nn.Linear(4, 2), nn.ReLU()], "an activation at the end"),
+        ([nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)], "layer '1', a BatchNorm1d"),
+    ],
+)
 def test_other_networks_are_refused_by_name(layers, named):
     with pytest.raises(ValueError, match=named):
         network_bound_sdp(nn.Sequential(*layers), (4,))

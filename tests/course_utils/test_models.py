@@ -53,7 +53,15 @@ def test_rectifiers_and_dropout_stand_where_they_should():
     model = fully_connected(6, 5, 3, hidden="rectifier", inputs=12, dropout=(0.2, 0.5))
     kinds = [type(layer).__name__ for layer in model]
     assert kinds == [
-        "Flatten", "Dropout", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"
+        "Flatten",
+        "Dropout",
+        "Linear",
+        "ReLU",
+        "Dropout",
+        "Linear",
+        "ReLU",
+        "Dropout",
+        "Linear",
     ]
     assert [layer.p for layer in model if isinstance(layer, nn.Dropout)] == [0.2, 0.5, 0.5]
     plain = fully_connected(6, 5, 3, hidden="rectifier", inputs=12)
@@ -89,8 +97,12 @@ def test_rbf_logits_and_slopes_are_finite_and_smooth_near_and_far():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"hidden": "tanh"}, "hidden: got 'tanh'"), ({"dropout": (0.2,)}, "dropout: got"),
-     ({"dropout": (0.2, 1.0)}, "dropout: got"), ({"dropout": (-0.1, 0)}, "dropout: got")],
+    [
+        ({"hidden": "tanh"}, "hidden: got 'tanh'"),
+        ({"dropout": (0.2,)}, "dropout: got"),
+        ({"dropout": (0.2, 1.0)}, "dropout: got"),
+        ({"dropout": (-0.1, 0)}, "dropout: got"),
+    ],
 )
 def test_bad_kinds_and_shares_are_refused(options, words):
     with pytest.raises(ValueError, match=words):

@@ -20,7 +20,10 @@ def digits(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Gen
 
 
 @given(
-    st.integers(0, 99), st.sampled_from([0.0, 0.1, 0.4]), st.booleans(), st.booleans(),
+    st.integers(0, 99),
+    st.sampled_from([0.0, 0.1, 0.4]),
+    st.booleans(),
+    st.booleans(),
     st.sampled_from([(0, 1), (-0.1, 1.1), (-INF, INF)]),
 )
 def test_on_two_classes_it_ends_in_the_corner(seed, eps, targeted, at_random, bounds):
@@ -32,7 +35,14 @@ def test_on_two_classes_it_ends_in_the_corner(seed, eps, targeted, at_random, bo
     weight = model[1].weight.detach().view(2, 1, 3, 4)
     signs = (weight[1 - labels] - weight[labels]).sign() * (-1 if targeted else 1)
     moved = pgd(
-        model, images, labels, eps=eps, step=0.1, steps=9, bounds=bounds, targeted=targeted,
+        model,
+        images,
+        labels,
+        eps=eps,
+        step=0.1,
+        steps=9,
+        bounds=bounds,
+        targeted=targeted,
         generator=generator if at_random else None,
     )
     torch.testing.assert_close(moved, (images + eps * signs).clamp(*bounds), rtol=0, atol=1e-6)
@@ -131,8 +141,16 @@ def test_in_l2_on_two_classes_it_ends_along_the_weights(seed, eps, targeted, at_
     uphill = (weight[1 - labels] - weight[labels]) * (-1 if targeted else 1)
     unit = uphill / uphill.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     moved = pgd(
-        model, images, labels, eps=eps, step=eps / 2, steps=60, norm="l2", targeted=targeted,
-        bounds=(-INF, INF), generator=generator if at_random else None,
+        model,
+        images,
+        labels,
+        eps=eps,
+        step=eps / 2,
+        steps=60,
+        norm="l2",
+        targeted=targeted,
+        bounds=(-INF, INF),
+        generator=generator if at_random else None,
     )
     torch.testing.assert_close(moved, images + eps * unit, rtol=0, atol=2e-3)
     inside = pgd(model, images, labels, eps=eps, step=eps / 2, steps=9, norm="l2")
@@ -144,7 +162,12 @@ def test_the_l2_start_is_uniform_in_the_ball():
     images, labels = torch.full((4000, 2), 0.5), torch.zeros(4000, dtype=torch.int64)
     generator = torch.Generator().manual_seed(0)
     start = pgd(
-        fully_connected(3, inputs=2), images, labels, eps=0.2, step=0, norm="l2",
+        fully_connected(3, inputs=2),
+        images,
+        labels,
+        eps=0.2,
+        step=0,
+        norm="l2",
         generator=generator,
     )
     radius = (start - images).norm(dim=1) / 0.2
@@ -163,7 +186,14 @@ def test_the_ratio_climbs(targeted):
 
     generator = torch.Generator().manual_seed(0)
     moved = pgd(
-        model, images, labels, eps=0.3, step=0.05, steps=8, loss="dlr", targeted=targeted,
+        model,
+        images,
+        labels,
+        eps=0.3,
+        step=0.05,
+        steps=8,
+        loss="dlr",
+        targeted=targeted,
         generator=generator,
     )
     assert (moved - images).abs().max() <= 0.3 + 1e-6

@@ -104,6 +104,8 @@ def test_on_a_quadratic_of_one_pixel_it_is_newtons_method():
 
     memory = Memory(state(0.1))
     memory.push(state(0.1), state(0.0))
-    step = InverseHessian(memory, weight, torch.ones_like(weight)[:, None], state(0.1)).direction(weight)
+    step = InverseHessian(memory, weight, torch.ones_like(weight)[:, None], state(0.1)).direction(
+        weight
+    )
     optimum = weight * curvature * centre / (1 + weight * curvature)
     torch.testing.assert_close(0.1 + step[0], optimum, rtol=1e-12, atol=1e-12)

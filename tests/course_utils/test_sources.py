@@ -243,7 +243,9 @@ def test_processes_that_fetch_at_once_do_not_harm_each_other(cache):
     crew = [
         subprocess.Popen(
             [sys.executable, "-c", code],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for _ in range(3)
     ]
@@ -308,8 +310,7 @@ def test_a_mirror_gives_the_file_and_a_progress_bar(mirror, folder, capfd):
 
 
 @pytest.mark.parametrize(
-    "fault, words",
-    [("forbidden", "403"), ("cut", "IncompleteRead"), ("stalled", "timed out")],
+    "fault, words", [("forbidden", "403"), ("cut", "IncompleteRead"), ("stalled", "timed out")]
 )
 def test_a_mirrors_failure_is_an_exception(mirror, monkeypatch, fault, words):
     monkeypatch.setattr(sources, "PATIENCE", (1.0, 0.3))

@@ -313,8 +313,9 @@ def unknown_names(cells: list[str]) -> set[str]:
     """The names that are used, though no cell above, nor the same one, says what they are."""
     known, unknown, later = set(dir(builtins)) | {"get_ipython", "display"}, set(), set()
     for cell in cells:
-        code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line
-                         for line in cell.splitlines())
+        code = "\n".join(
+            "" if line.lstrip().startswith(("%", "!")) else line for line in cell.splitlines()
+        )
         nodes = list(ast.walk(ast.parse(re.sub(r":\n(?=\n*\Z)", ": pass\n", code + "\n"))))
         names = [node for node in nodes if isinstance(node, ast.Name)]
         known |= {name.id for name in names if not isinstance(name.ctx, ast.Load)}
@@ -323,7 +324,8 @@ def unknown_names(cells: list[str]) -> set[str]:
         known |= {node.name for node in nodes if isinstance(node, defined)}
         known |= {
             (alias.asname or alias.name).partition(".")[0]
-            for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
+            for node in nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
             for alias in node.names
         }
         functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]

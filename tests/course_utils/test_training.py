@@ -295,11 +295,16 @@ def test_the_sign_ignores_dropout_and_the_losses_do_not():
 @pytest.mark.parametrize("loss", [adversarial_loss, noise_loss])
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"alpha": -0.1}, "alpha: got -0.1"), ({"alpha": 1.1}, "alpha: got"),
-     ({"alpha": float("nan")}, "alpha: got"), ({"eps": -0.1}, "eps: got"),
-     ({"eps": float("nan")}, "eps: got"), ({"bounds": (1, 0)}, "bounds: got"),
-     ({"images": torch.full((90, 12), 2.0)}, "images: got"), ({"labels": torch.zeros(2).long()},
-     "labels: got")],
+    [
+        ({"alpha": -0.1}, "alpha: got -0.1"),
+        ({"alpha": 1.1}, "alpha: got"),
+        ({"alpha": float("nan")}, "alpha: got"),
+        ({"eps": -0.1}, "eps: got"),
+        ({"eps": float("nan")}, "eps: got"),
+        ({"bounds": (1, 0)}, "bounds: got"),
+        ({"images": torch.full((90, 12), 2.0)}, "images: got"),
+        ({"labels": torch.zeros(2).long()}, "labels: got"),
+    ],
 )
 def test_bad_options_of_the_losses_are_refused(loss, options, words):
     images, labels = examples()
@@ -337,8 +342,16 @@ def test_adversarial_training_makes_an_attack_harder():
     errors = []
     for loss in (cross_entropy, partial(adversarial_loss, eps=0.15)):
         model = fully_connected(40, 3, inputs=12)
-        fit(model, images, labels, loss=loss, epochs=60, batch_size=30, progress=False,
-            learning_rate=0.02)
+        fit(
+            model,
+            images,
+            labels,
+            loss=loss,
+            epochs=60,
+            batch_size=30,
+            progress=False,
+            learning_rate=0.02,
+        )
         errors.append(error_rate(model, fgsm(model, images, labels, eps=0.15), labels))
     assert errors[1] < errors[0] - 10
 
@@ -368,9 +381,7 @@ def test_an_rbf_network_learns_its_precisions_around_the_means():
         model, images, labels, epochs=100, batch_size=30, learning_rate=0.05, progress=False
     )
     for label in range(3):
-        torch.testing.assert_close(
-            model.means[label], images[labels == label].flatten(1).mean(0)
-        )
+        torch.testing.assert_close(model.means[label], images[labels == label].flatten(1).mean(0))
     assert history["loss"].iloc[-1] < 0.8 * history["loss"].iloc[0]
     assert error_rate(model, images, labels) < 15
     assert model.log_precisions.std() > 0.1
@@ -446,8 +457,16 @@ def test_the_autoencoder_reports_its_two_errors():
     decoder = fully_connected(12, inputs=5, seed=7)[1].weight.detach().double().numpy()
     encoder = model[1].weight.detach().double().numpy()
     report = fit_sparse_features(
-        model, images, labels, sparsity=0.2, weight_decay=1e-2, epochs=1, batch_size=90,
-        learning_rate=1e-12, seed=6, progress=False,
+        model,
+        images,
+        labels,
+        sparsity=0.2,
+        weight_decay=1e-2,
+        epochs=1,
+        batch_size=90,
+        learning_rate=1e-12,
+        seed=6,
+        progress=False,
     )
     pixels = images.flatten(1).double().numpy()
     codes = 1 / (1 + np.exp(-pixels @ encoder.T))
@@ -499,8 +518,14 @@ def test_units_of_the_autoencoder_are_as_active_as_asked(sparsity):
 def test_the_autoencoder_rebuilds_better_as_it_learns_and_decays():
     images, labels = examples()
     report = fit_sparse_features(
-        fully_connected(6, 3, inputs=12), images, labels, weight_decay=1e-2, epochs=60,
-        learning_rate=0.05, penalty=0.0, progress=False,
+        fully_connected(6, 3, inputs=12),
+        images,
+        labels,
+        weight_decay=1e-2,
+        epochs=60,
+        learning_rate=0.05,
+        penalty=0.0,
+        progress=False,
     )
     errors = report["reconstruction"].dropna()
     assert len(errors) == 60 and errors.iloc[-1] < 0.75 * errors.iloc[0]
@@ -510,8 +535,16 @@ def test_the_autoencoder_rebuilds_better_as_it_learns_and_decays():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("sparsity", 0.0), ("sparsity", 1.0), ("penalty", -1.0), ("penalty", INF), ("epochs", 0),
-     ("autoencoder_decay", -1.0), ("weight_decay", -1.0), ("iterations", 0)],
+    [
+        ("sparsity", 0.0),
+        ("sparsity", 1.0),
+        ("penalty", -1.0),
+        ("penalty", INF),
+        ("epochs", 0),
+        ("autoencoder_decay", -1.0),
+        ("weight_decay", -1.0),
+        ("iterations", 0),
+    ],
 )
 def test_bad_options_of_the_autoencoder_are_refused_before_any_work(option, value):
     images, labels = examples()
@@ -631,8 +664,13 @@ def test_fit_minimises_the_norms_too():
     for lipschitz in (0.0, 1.0):
         model = fully_connected(8, 3, inputs=images[0].numel())
         fit(
-            model, images, labels,
-            lipschitz=lipschitz, epochs=100, learning_rate=0.05, progress=False,
+            model,
+            images,
+            labels,
+            lipschitz=lipschitz,
+            epochs=100,
+            learning_rate=0.05,
+            progress=False,
         )
         norms[lipschitz] = [
             np.linalg.norm(layer.weight.detach().numpy(), 2) for layer in linear_layers(model)

@@ -158,7 +158,10 @@ def test_runner_up_is_the_likeliest_wrong_class():
         ({"how": "hardest"}, "how: got 'hardest'"),
         ({"how": "random"}, "generator: got None"),
         ({"how": "runner-up"}, "model: got NoneType"),
-        ({"how": "random", "generator": torch.Generator(), "classes": 3}, "labels: got 3, expected 0 to 2"),
+        (
+            {"how": "random", "generator": torch.Generator(), "classes": 3},
+            "labels: got 3, expected 0 to 2",
+        ),
         ({"how": "random", "generator": torch.Generator(), "classes": 1}, "labels: got"),
     ],
 )
@@ -234,7 +237,11 @@ def test_cells_are_those_of_another_network():
     names = ["A", "B", "C"]
     table = pd.DataFrame(np.arange(12.0).reshape(4, 3), [*names, "noise"], names)
     assert list(cells(table).items()) == [
-        (("A", "B"), 1), (("A", "C"), 2), (("B", "A"), 3), (("B", "C"), 5), (("C", "A"), 6),
+        (("A", "B"), 1),
+        (("A", "C"), 2),
+        (("B", "A"), 3),
+        (("B", "C"), 5),
+        (("C", "A"), 6),
         (("C", "B"), 7),
     ]
 
@@ -247,7 +254,11 @@ def test_cells_are_those_of_another_network():
         ({"models": {"A": torch.sum}}, TypeError, r"models\['A'\]: got builtin"),
         ({"adversarial": {}}, TypeError, "adversarial: got {}"),
         ({"adversarial": {"A": np.zeros((40, 6))}}, TypeError, r"adversarial\['A'\]: got ndarray"),
-        ({"adversarial": {"A": torch.zeros(39, 6)}}, ValueError, r"labels: got .*, expected \(39,\)"),
+        (
+            {"adversarial": {"A": torch.zeros(39, 6)}},
+            ValueError,
+            r"labels: got .*, expected \(39,\)",
+        ),
         ({"adversarial": {"A": torch.zeros(40)}}, ValueError, r"\['A'\]: got shape"),
         ({"adversarial": {"A": torch.full((40, 6), math.nan)}}, ValueError, r"\['A'\]: got values"),
         ({"labels": torch.zeros(40)}, TypeError, "labels: got torch.float32"),

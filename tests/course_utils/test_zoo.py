@@ -50,8 +50,14 @@ CONDITIONS = [
     "convolutional (one step)",
     "convolutional (robust)",
 ]
-SEVERAL = ["none", "weight decay", "noise", "adversarial training", "weak adversarial training",
-           "Lipschitz penalty"]  # of which five seeds are shipped
+SEVERAL = [
+    "none",
+    "weight decay",
+    "noise",
+    "adversarial training",
+    "weak adversarial training",
+    "Lipschitz penalty",
+]  # of which five seeds are shipped
 HALF = {"FC100-100-10(P1)": "P1", "FC123-456-10": "P1", "FC100-100-10'": "P2"}
 
 
@@ -84,8 +90,18 @@ def few_digits(monkeypatch):
     monkeypatch.setattr(
         zoo,
         "STUDY",
-        {"a little": Recipe((3, 10), fit, options, 8, hidden="rectifier", dropout=(0.0, 0.5),
-                            copies=2, precision=torch.float16)},
+        {
+            "a little": Recipe(
+                (3, 10),
+                fit,
+                options,
+                8,
+                hidden="rectifier",
+                dropout=(0.0, 0.5),
+                copies=2,
+                precision=torch.float16,
+            )
+        },
     )
     return splits
 
@@ -221,8 +237,10 @@ def test_the_studys_conditions_differ_in_nothing_but_what_they_say():
             assert (recipe.widths, recipe.hidden) == (plain.widths, plain.hidden)
             assert recipe.seed == plain.seed
             also = {"epochs"} if plain.hidden == "convolution" else set()
-            options = ({k: v for k, v in some.options.items() if k not in said | also}
-                       for some in (recipe, plain))
+            options = (
+                {k: v for k, v in some.options.items() if k not in said | also}
+                for some in (recipe, plain)
+            )
             assert next(options) == next(options)
     losses = {name: recipe.options.get("loss") for name, recipe in zoo.STUDY.items()}
     for control, trained in (("noise", "adversarial"), ("weak noise", "weak adversarial")):
@@ -415,7 +433,9 @@ def test_retraining_writes_what_it_reports(tmp_path, few_digits, capsys):
     assert names == ["FC10(1)", "FC7-10'", "study (a little)"]
     first = {name: retrain(name, folder, progress=False) for name in names}
     assert sorted(path.name for path in folder.iterdir()) == [
-        "FC10_1.safetensors", "FC7-10-prime.safetensors", "study_a-little.safetensors"
+        "FC10_1.safetensors",
+        "FC7-10-prime.safetensors",
+        "study_a-little.safetensors",
     ]
     said = capsys.readouterr()
     assert "nothing to compare FC10(1) with" in said.out and not said.err

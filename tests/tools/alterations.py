@@ -52,7 +52,10 @@ def alterations(outputs: list) -> Iterator[tuple[str, Alteration]]:
                 for found in NUMBER.finditer(content):
                     before = content[: found.start()]
                     if before.rfind("<") <= before.rfind(">"):  # not within a tag
-                        yield f"number in {what}", partial(in_text, i, kind, found.span(), other_number)
+                        yield (
+                            f"number in {what}",
+                            partial(in_text, i, kind, found.span(), other_number),
+                        )
                 for found in WORD.finditer(content):
                     if MIME_TYPE in output["data"]:
                         yield f"word in {what}", partial(in_text, i, kind, found.span(), other_word)

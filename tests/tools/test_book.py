@@ -79,22 +79,33 @@ def test_check_passes_a_site_that_has_everything(tmp_path):
         ("index.html", ' alt="A handwritten seven."', "", "without alt text: p.png"),
         ("index.html", "A handwritten seven.", "", "without alt text: p.png"),
         ("index.html", "A handwritten seven.", "see the p.png", "without alt text: p.png"),
-        ("index.html", "A handwritten seven.", "No description has been provided for this image",
-         "without alt text: p.png"),
+        (
+            "index.html",
+            "A handwritten seven.",
+            "No description has been provided for this image",
+            "without alt text: p.png",
+        ),
         ("index.html", "<title>Index</title>", "", "no title"),
         ("index.html", "_static/a.css", "https://a.host/a.css", "loads https://a.host/a.css"),
         ("index.html", "_static/a.js", "//a.host/a.js", "loads //a.host/a.js"),
         ("index.html", 'src="p.png"', 'src="http://a.host/p.png"', "loads http://a.host/p.png"),
-        ("index.html", "</script>", "</script><script>import m from 'https://a.host/m'</script>",
-         "loads https://a.host/m"),
+        (
+            "index.html",
+            "</script>",
+            "</script><script>import m from 'https://a.host/m'</script>",
+            "loads https://a.host/m",
+        ),
         ("index.html", "<a ", "<style>@import 'https://a.host/b.css'</style><a ", "a.host/b.css"),
         ("_static/a.css", "../p.png", "https://a.host/f.woff", "a.css: loads https://a.host/f"),
         ("lecture.html", "Figure 1. A three.", "", "figures with 1 captions"),
         ("lecture.html", "figcaption", "p", "0 figures with 0 captions, not 1"),
         ("lecture.html", '<img src="p.png" alt="A handwritten three.">', "", "0 figures"),
-        ("lecture.html", "</figure>",
-         "</figure><figure>Table<figcaption>Twice</figcaption></figure>",
-         "1 figures with 2 captions, not 1"),
+        (
+            "lecture.html",
+            "</figure>",
+            "</figure><figure>Table<figcaption>Twice</figcaption></figure>",
+            "1 figures with 2 captions, not 1",
+        ),
         ("lecture.html", "claim-panda", "claim-gibbon", "lecture.html: the claim panda is missing"),
         ("claims.html", "lecture.html#claim-panda", "#", "claims.html: the claim panda is missing"),
     ],
@@ -160,9 +171,10 @@ def test_a_claim_is_shown_with_its_place():
 
 def test_an_explorers_place_is_kept_on_pages_and_slides():
     told = {"kind": "eps=0.1&all=1", "networks": ["FC10(1e-4)"]}
-    cell = new_code_cell("laboratory()", outputs=[
-        new_output("execute_result", {"text/plain": "words", laboratory.MIME: told})
-    ])
+    cell = new_code_cell(
+        "laboratory()",
+        outputs=[new_output("execute_result", {"text/plain": "words", laboratory.MIME: told})],
+    )
     notebook = new_notebook(cells=[new_markdown_cell("# A\n\nOne."), cell])
     page = cells.page(notebook).cells[1]
     (slide,) = [c for c in slides.slides(notebook).cells if "outputs" in c]
@@ -247,7 +259,9 @@ def deck(*made):
 
 def test_a_slide_is_an_equation_with_its_sentence_or_a_question_and_prose_is_for_the_notes():
     text = "# Lecture\n\nFirst words.\n\n## 1. One step\n\nMore. Take the step\n\n$$x + r$$"
-    text += "\n\nAfter it.\n\n> **Before you run:** what?\n\n## 2. No picture\n\nWords. More.\n\nRest."
+    text += (
+        "\n\nAfter it.\n\n> **Before you run:** what?\n\n## 2. No picture\n\nWords. More.\n\nRest."
+    )
     assert deck(new_markdown_cell(text)) == [
         (["### Lecture", "First words."], ["First words."]),
         (["### 1. One step", "Take the step", "$$x + r$$"], ["More. Take the step"]),
@@ -265,7 +279,10 @@ def test_an_equation_that_goes_on_has_one_slide_and_a_section_shows_its_own_word
 
 
 def test_a_slide_does_not_quote_a_guess_that_nobody_made():
-    for said, shown in {"9.4 % (you said ?)\nyou said ?\nb\n": "9.4 %\nb\n", "b; you said ?": "b"}.items():
+    for said, shown in {
+        "9.4 % (you said ?)\nyou said ?\nb\n": "9.4 %\nb\n",
+        "b; you said ?": "b",
+    }.items():
         cell = described()
         cell.outputs.insert(0, new_output("stream", text=said))
         assert slides.prepared(cell).outputs[0].text == shown
@@ -302,7 +319,9 @@ def test_slides_are_the_same_each_time():
 def test_code_is_for_the_notes_and_exercises_and_what_is_tagged_are_left_out():
     code, summary = new_code_cell("x = 1"), new_markdown_cell("## Summary\n\nSo.")
     one = new_markdown_cell("## 1. A\n\nWords.")
-    assert deck(one, code, new_markdown_cell("## 9. Exercises\n\n### E1\n\n$$x$$"), code, summary) == [
+    assert deck(
+        one, code, new_markdown_cell("## 9. Exercises\n\n### E1\n\n$$x$$"), code, summary
+    ) == [
         (["### 1. A", "Words."], ["Words.", "```python\nx = 1\n```"]),
         (["### Summary", "So."], ["So."]),
     ]
@@ -333,8 +352,13 @@ def test_slides_load_nothing_from_outside_and_need_no_script_for_formulas(tmp_pa
 
 @pytest.mark.parametrize(
     ("source", "folded"),
-    [("import torch\nfrom a import b", True), ("figures.digits([x])\nplt.show()", True),
-     ("import torch\nx = 1", False), ("x = figures.digits([x])", False), ("%pip install x", False)],
+    [
+        ("import torch\nfrom a import b", True),
+        ("figures.digits([x])\nplt.show()", True),
+        ("import torch\nx = 1", False),
+        ("x = figures.digits([x])", False),
+        ("%pip install x", False),
+    ],
 )
 def test_plumbing_is_folded(source, folded):
     (cell,) = cells.page(new_notebook(cells=[new_code_cell(source)])).cells
@@ -343,7 +367,10 @@ def test_plumbing_is_folded(source, folded):
 
 def test_a_style_sheet_loses_comments_and_indentation_only():
     style = "/*! a licence */\n/* a\n b */\n\na,\n  b::before { content: '/ *'; }\n\n  i { }"
-    assert build.COMMENT.sub("", style) == "/*! a licence */\n\na,\nb::before { content: '/ *'; }\ni { }"
+    assert (
+        build.COMMENT.sub("", style)
+        == "/*! a licence */\n\na,\nb::before { content: '/ *'; }\ni { }"
+    )
 
 
 def test_a_page_is_made_lighter(tmp_path):
@@ -392,7 +419,9 @@ def test_every_formula_of_the_lectures_can_be_drawn():
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "markdown":
                 for block, line in cells.MATH.findall(cell.source):
-                    markup = BeautifulSoup(cells.mathml(block or line, block=bool(block)), "html.parser")
+                    markup = BeautifulSoup(
+                        cells.mathml(block or line, block=bool(block)), "html.parser"
+                    )
                     assert "\\" not in markup.get_text(), block or line
                     found += 1
     assert found > 200

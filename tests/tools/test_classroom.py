@@ -49,7 +49,9 @@ COMMON = answers.common(problem_sets.read("problem_set_0", SMALL))
 # `python tests/assignments` marks all of them one by one, for ANSWERS.md. Here what was written for a
 # set is tried on it, and what makes sense for every set on the small one, but for these.
 EVERYWHERE = {
-    "the release as it is handed out", "the reference solution", "visible answers hard-coded",
+    "the release as it is handed out",
+    "the reference solution",
+    "visible answers hard-coded",
     "right, but it changes each tensor and model that it is given",
 }
 TRIED = [
@@ -76,7 +78,6 @@ def nbgrader():
     if not python.exists():
         pytest.skip("no nbgrader: make test sets it up")
     return python
-
 
 
 # Answers and their marks.
@@ -124,8 +125,11 @@ def test_another_seed_gives_other_numbers_that_the_solutions_pass(small, name):
     plain, seeded = (problem_sets.read(name, folder, seed=seed) for seed in (0, 2027))
     problem_sets.passes(seeded)
     drawn = [this for this, cell in plain.of("given", "test").items() if "Generator" in cell.source]
-    changed = [this for this, cell in plain.of(*PARTS).items()
-               if cell.source != seeded.of(*PARTS)[this].source]
+    changed = [
+        this
+        for this, cell in plain.of(*PARTS).items()
+        if cell.source != seeded.of(*PARTS)[this].source
+    ]
     assert changed == drawn and drawn
 
 
@@ -181,10 +185,15 @@ def test_release_leaks_nothing(small, name):
         if kind(cell) in ("solution", "open"):
             secret.append(cell.source.partition("### BEGIN SOLUTION")[2])
     lines = [line for part in secret for line in part.splitlines() if len(line.strip()) > 20]
-    shown = {line for c in each.cells if kind(c) in ("text", "given") for line in
-             c.source.splitlines()}
-    shown |= {line for c in each.cells if kind(c) == "test" for line in
-              problem_sets.split_tests(c.source)[0].splitlines()}
+    shown = {
+        line for c in each.cells if kind(c) in ("text", "given") for line in c.source.splitlines()
+    }
+    shown |= {
+        line
+        for c in each.cells
+        if kind(c) == "test"
+        for line in problem_sets.split_tests(c.source)[0].splitlines()
+    }
     assert lines and not [line for line in lines if line in kept and line not in shown]
     assert "BEGIN" not in text and "NotImplementedError" in text
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
@@ -202,8 +211,11 @@ def test_self_study_folds_hints_before_solutions_and_shows_all_tests(small):
     assert "raise NotImplementedError()" in cells[at].source
     assert "<summary>Hint" in cells[at + 1].source and "<summary>Solution" in cells[at + 2].source
     assert "a secret of the hidden tests" in cells[at + 4].source
-    assert not any("nbgrader" in cell.metadata or "### " in cell.source.replace("### A", "")
-                   for cell in cells if cell.cell_type == "code")
+    assert not any(
+        "nbgrader" in cell.metadata or "### " in cell.source.replace("### A", "")
+        for cell in cells
+        if cell.cell_type == "code"
+    )
 
 
 @pytest.mark.parametrize("name", ["problem_set_0", *NAMES])
@@ -242,16 +254,32 @@ def test_source_without_proper_form_is_refused(small, edit, says):
 @pytest.mark.parametrize(
     ("got", "cause"),
     [
-        (2.0, "twice"), (torch.tensor(2.0, dtype=torch.float64), "twice"), (np.float32(2), "twice"),
-        ([2.0], "none of"), (3.0, "none of"), (None, "none of"), (torch.ones(2), "a vector"),
+        (2.0, "twice"),
+        (torch.tensor(2.0, dtype=torch.float64), "twice"),
+        (np.float32(2), "twice"),
+        ([2.0], "none of"),
+        (3.0, "none of"),
+        (None, "none of"),
+        (torch.ones(2), "a vector"),
     ],
 )
 def test_the_likely_cause_is_that_of_the_same_result(got, cause):
     assert likely(got, {"twice": 2.0, "a vector": [1.0, 1.0], "again": 2.0}).startswith(cause)
 
 
-@pytest.mark.parametrize("got", [3, 3.0, np.float32(3), torch.tensor(3), torch.tensor(3.000001),
-                                 Fraction(6, 2), Decimal(3), np.array(3)])
+@pytest.mark.parametrize(
+    "got",
+    [
+        3,
+        3.0,
+        np.float32(3),
+        torch.tensor(3),
+        torch.tensor(3.000001),
+        Fraction(6, 2),
+        Decimal(3),
+        np.array(3),
+    ],
+)
 def test_same_takes_any_kind_of_number(got):
     same(got, 3.0, "f(1)", cause="no")
 
@@ -276,10 +304,16 @@ def test_same_says_what_was_expected_and_what_came(got, expected, says):
     assert says in str(raised.value)
 
 
-@pytest.mark.parametrize("got", [
-    [1, 2.0], (Fraction(1), torch.tensor(2)), np.array([1, 2]), namedtuple("Pair", "a b")(1, 2),
-    torch.tensor([1, 2]),
-])
+@pytest.mark.parametrize(
+    "got",
+    [
+        [1, 2.0],
+        (Fraction(1), torch.tensor(2)),
+        np.array([1, 2]),
+        namedtuple("Pair", "a b")(1, 2),
+        torch.tensor([1, 2]),
+    ],
+)
 def test_same_takes_lists_for_arrays_unless_a_tensor_is_asked_for(got):
     same(got, torch.tensor([1.0, 2.0]), "f(1)", cause="no")
     if not isinstance(got, torch.Tensor):
@@ -295,23 +329,48 @@ def back(value):
     return decode(json.loads(json.dumps(tree)), packed(tensors))
 
 
-@pytest.mark.parametrize("value", [
-    None, True, 3, 2.5, "text", 1 + 2j, [1, [2.0]], (1, "a"), {"a": torch.ones(2)},
-    torch.arange(6.0).view(2, 3).T, torch.tensor(3, dtype=torch.int64), torch.zeros(0, 3),
-    torch.tensor([True, False]), torch.ones(2, dtype=torch.bfloat16), torch.ones(3)[::2],
-    torch.tensor([1 + 2j]).conj(), np.arange(4, dtype="i2").reshape(2, 2), np.float32(2.5),
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        3,
+        2.5,
+        "text",
+        1 + 2j,
+        [1, [2.0]],
+        (1, "a"),
+        {"a": torch.ones(2)},
+        torch.arange(6.0).view(2, 3).T,
+        torch.tensor(3, dtype=torch.int64),
+        torch.zeros(0, 3),
+        torch.tensor([True, False]),
+        torch.ones(2, dtype=torch.bfloat16),
+        torch.ones(3)[::2],
+        torch.tensor([1 + 2j]).conj(),
+        np.arange(4, dtype="i2").reshape(2, 2),
+        np.float32(2.5),
+    ],
+)
 def test_values_come_back_as_they_were(value):
     got = back(value)
     assert repr(got) == repr(value.resolve_conj() if torch.is_tensor(value) else value)
     assert fingerprint(got) == fingerprint(value)
 
 
-@pytest.mark.parametrize("value", [
-    Fraction(1, 2), Decimal("0.5"), np.float64(0.5), torch.tensor(0.5), np.longdouble(0.5),
-    torch.nn.Parameter(torch.tensor(0.5)), np.array(0.5, dtype=">f4"),
-    torch.tensor(0.5).to_sparse(),
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Fraction(1, 2),
+        Decimal("0.5"),
+        np.float64(0.5),
+        torch.tensor(0.5),
+        np.longdouble(0.5),
+        torch.nn.Parameter(torch.tensor(0.5)),
+        np.array(0.5, dtype=">f4"),
+        torch.tensor(0.5).to_sparse(),
+    ],
+)
 def test_every_kind_of_number_arrives(value):
     assert float(back(value)) == 0.5
 
@@ -326,10 +385,18 @@ def test_other_objects_do_not(value):
         back(value)
 
 
-@pytest.mark.parametrize("tree", [
-    {"tensor": ["1", False, False, None]}, {"tensor": []}, {"nonsense": 1, "two": 2}, {"list": 3},
-    {}, {"array": [3, False]}, {"pickle": "gASVKQ=="},
-])
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"tensor": ["1", False, False, None]},
+        {"tensor": []},
+        {"nonsense": 1, "two": 2},
+        {"list": 3},
+        {},
+        {"array": [3, False]},
+        {"pickle": "gASVKQ=="},
+    ],
+)
 @pytest.mark.parametrize("blob", [packed({"0": torch.ones(2)}), b"12345678", b"\xff" * 20])
 def test_what_encode_never_wrote_is_refused(tree, blob):
     refused = ValueError, TypeError, KeyError, IndexError, AttributeError, SafetensorError
@@ -341,7 +408,8 @@ def test_every_change_of_an_argument_is_seen():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout())
     before = fingerprint(model)
     for change in (
-        lambda: model.eval(), lambda: model[0].weight.requires_grad_(False),
+        lambda: model.eval(),
+        lambda: model[0].weight.requires_grad_(False),
         lambda: setattr(model[0].bias, "grad", torch.zeros(2)),
         lambda: model[0].weight.data.add_(1e-7),
     ):
@@ -355,9 +423,17 @@ def test_every_change_of_an_argument_is_seen():
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[" * 100_000, b"\xff\xfe", b"null", b"[]", b'{"nbformat": 4}',
-     b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [3]}',
-     b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}'],
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b'{"nbformat": 4}',
+        b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [3]}',
+        b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}',
+    ],
 )
 def test_what_is_no_notebook_is_refused(content):
     with pytest.raises(NotASubmission, match="not a notebook"):
@@ -411,7 +487,9 @@ LAYOUTS = {
     "browser's suffix": ("Anna_PS0.IPYNB.txt", "Anna", ""),
     "Blackboard, again": (
         "HW_annab_attempt_2026-11-20-10-11-12_ps0.ipynb|HW_annab_attempt_2026-11-21-09-00-00_ps0.ipynb",
-        "annab", ""),
+        "annab",
+        "",
+    ),
     "the set first": ("Set 0 - Anna B.ipynb", "Anna B", ""),
     "macOS's letters": ("Zoe\u0308/problem_set_0.ipynb", "Zo\xeb", ""),
     "zip in a folder of a zip": ("all.zip/Anna B_77_assignsubmission_file_/w.ZIP", "Anna B", "77"),
@@ -449,15 +527,22 @@ def test_every_platforms_layout_is_understood(small, tmp_path, layout):
 def test_whatever_is_not_graded_is_named(small, tmp_path):
     full = nbformat.writes(answers.solved(small)).encode()
     for path, content in {
-        "anna/problem_set_0.ipynb": full, "anna/notes.pdf": b"1", "readme.txt": b"1",
-        "dora/other.ipynb": nbformat.writes(new_notebook()).encode(), "bad.zip": b"no zip",
+        "anna/problem_set_0.ipynb": full,
+        "anna/notes.pdf": b"1",
+        "readme.txt": b"1",
+        "dora/other.ipynb": nbformat.writes(new_notebook()).encode(),
+        "bad.zip": b"no zip",
     }.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_bytes(content)
     (tmp_path / "link").symlink_to(tmp_path / "anna")
     handed, _, left = submissions.collect(tmp_path, [small])
     assert sorted(line.partition(":")[0] for line in left) == [
-        "anna/notes.pdf", "bad.zip", "dora/other.ipynb", "link", "readme.txt",
+        "anna/notes.pdf",
+        "bad.zip",
+        "dora/other.ipynb",
+        "link",
+        "readme.txt",
     ]
     assert set(handed["people"]) == {"anna", "dora"}
 
@@ -499,8 +584,10 @@ def test_of_two_files_the_finished_one_counts(small, tmp_path):
     lay(tmp_path, "carl/b.ipynb", full)
     handed, reasons, _ = submissions.collect(tmp_path, [small])
     found = {who: str(file.path) for (who, _), file in handed["files"].items()}
-    assert found == {"anna": "anna/problem_set_0 (1).ipynb",
-                     "bob": "bob/Version 10/problem_set_0.ipynb"}
+    assert found == {
+        "anna": "anna/problem_set_0 (1).ipynb",
+        "bob": "bob/Version 10/problem_set_0.ipynb",
+    }
     assert "2 notebooks could be meant" in reasons["carl", "problem_set_0"]
 
 
@@ -535,12 +622,18 @@ def split(cells):
     cells.insert(4, new_code_cell(whole[-1]))
 
 
-@pytest.mark.parametrize("change", [
-    as_text, split, lambda cells: cells[3].update(cell_type="raw"),
-    lambda cells: [cell.update(metadata={}) for cell in cells],
-    lambda cells: cells.insert(4, cells[3].copy()),
-    lambda cells: [cell.update(source=cell.source.replace("\n", "\r\n")) for cell in cells],
-], ids=["text", "split", "raw", "no metadata", "twice", "CRLF"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        as_text,
+        split,
+        lambda cells: cells[3].update(cell_type="raw"),
+        lambda cells: [cell.update(metadata={}) for cell in cells],
+        lambda cells: cells.insert(4, cells[3].copy()),
+        lambda cells: [cell.update(source=cell.source.replace("\n", "\r\n")) for cell in cells],
+    ],
+    ids=["text", "split", "raw", "no metadata", "twice", "CRLF"],
+)
 def test_no_answer_is_lost(small, change):
     notebook = answers.solved(small)
     notebook.cells[-1].source = "Because."
@@ -600,6 +693,7 @@ def test_notes_tell_what_was_changed(small):
 
 def test_cells_are_read_by_several_threads_at_once():
     """In Python 3.11 a collection of garbage within ast.parse lets another thread in."""
+
     class Ends:
         def __del__(self):
             sum(range(1000))
@@ -666,8 +760,10 @@ def test_of_the_teachers_settings_a_submission_knows_only_where_the_data_are(
     with running.Submission(small) as other:
         code = "import os, sys; print(os.environ.get('SECRET_TOKEN'), os.environ['COURSE_CACHE'])"
         assert other.run(code)["output"] == f"None {Path('some/cache').absolute()}\n"
-        seen = other.run("print(os.listdir(), sys.argv, [m for m in sys.modules if m.partition('.')"
-                         "[0] in ('tools', 'tests', 'course_utils')])")["output"]
+        seen = other.run(
+            "print(os.listdir(), sys.argv, [m for m in sys.modules if m.partition('.')"
+            "[0] in ('tools', 'tests', 'course_utils')])"
+        )["output"]
     running.stop()
     assert seen.startswith("[] ['submission'] ['course_utils'")
     assert "tools" not in seen and "'tests" not in seen and "exercises" not in seen
@@ -698,9 +794,9 @@ def test_time_for_all_cells_together_is_limited(submission):
     assert time.process_time() - began < 5
 
 
-@pytest.mark.parametrize("forged", [
-    b"x" * 100, b'["x"]', b'{"error": 3}', b'{"callback": [0, 0], "value": 1}',
-])
+@pytest.mark.parametrize(
+    "forged", [b"x" * 100, b'["x"]', b'{"error": 3}', b'{"callback": [0, 0], "value": 1}']
+)
 def test_what_is_no_reply_is_not_believed(submission, forged):
     submission.run("x = 1")
     code = (
@@ -725,22 +821,33 @@ def test_what_a_submission_leaves_behind_is_ended(small):
     assert gone(left) and gone(submission.overseer)
 
 
-@pytest.mark.parametrize("line", [
-    "%pip install requests", "!pip --version", "import subprocess, sys; print(subprocess.run("
-    "[sys.executable, '-m', 'pip', '--version'], capture_output=True, text=True))",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "%pip install requests",
+        "!pip --version",
+        "import subprocess, sys; print(subprocess.run("
+        "[sys.executable, '-m', 'pip', '--version'], capture_output=True, text=True))",
+    ],
+)
 def test_no_pip_starts(submission, line):
     reply = submission.run(line)
     assert "site-packages" not in reply["output"] and reply["error"] is None
 
 
-@pytest.mark.parametrize("line", [
-    "from course_utils.exercises import solution", "from course_utils import gan",
-    "from course_utils.transfer import wilson_interval", "import course_utils.lipschitz",
-    "import tools.classroom", "import tests.assignments",
-    f"open({str(SOURCE / 'problem_set_1' / 'problem_set_1.py')!r})",
-    f"!cat {ASSIGNMENTS}/problem_set_1.ipynb",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from course_utils.exercises import solution",
+        "from course_utils import gan",
+        "from course_utils.transfer import wilson_interval",
+        "import course_utils.lipschitz",
+        "import tools.classroom",
+        "import tests.assignments",
+        f"open({str(SOURCE / 'problem_set_1' / 'problem_set_1.py')!r})",
+        f"!cat {ASSIGNMENTS}/problem_set_1.ipynb",
+    ],
+)
 def test_what_a_set_asks_for_is_not_there(submission, line):
     assert "is not in this problem set" in submission.run(line)["error"]
     assert submission.looked
@@ -810,10 +917,14 @@ def test_no_message_or_note_tells_of_hidden_tests_that_ran_before(small):
     assert "asked_2_2" in text and "asked_7_5" not in text
 
 
-@pytest.mark.parametrize("lines", [
-    "import course_utils.data as d\nd.load_mnist", "from course_utils import data\ndata.load_mnist",
-    "import course_utils.data\ncourse_utils.data.load_mnist",
-])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "import course_utils.data as d\nd.load_mnist",
+        "from course_utils import data\ndata.load_mnist",
+        "import course_utils.data\ncourse_utils.data.load_mnist",
+    ],
+)
 def test_what_a_set_gives_can_be_imported_in_any_way(small, lines):
     with running.Submission(SETS["problem_set_1"]) as submission:
         assert submission.run(lines)["error"] is None and not submission.looked
@@ -837,7 +948,9 @@ def test_feedback_is_a_page_without_scripts_of_the_students(small):
     result["student"] = "evil"
     text = feedback.page(result, small, {}, show_hidden=False)
     soup = BeautifulSoup(text, "html.parser")
-    assert not soup.find_all(["script", "link", "iframe", "math"]) and "import" not in soup.style.text
+    assert (
+        not soup.find_all(["script", "link", "iframe", "math"]) and "import" not in soup.style.text
+    )
     assert not soup.find_all(onclick=True) and soup.find("h1", id="Head")
     assert len(soup.find_all("table")) == 2 and soup.find("img")["src"].startswith("data:image/png")
     assert not [a for a in soup.find_all("a", href=True) if a["href"][0] not in "#h"]
@@ -863,8 +976,14 @@ def test_dollars_in_code_are_no_formula():
 
 def test_feedback_shows_figures_and_tells_a_crash_from_a_wrong_number(small):
     figure = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n"
-    _, text = page(small, False, {"projection": figure + "def project(x, eps):\n    return x / 0 /",
-                                  "norm": figure + "def norm(x):\n    return [][0]"})
+    _, text = page(
+        small,
+        False,
+        {
+            "projection": figure + "def project(x, eps):\n    return x / 0 /",
+            "norm": figure + "def norm(x):\n    return [][0]",
+        },
+    )
     assert text.count('src="data:image/png;base64,iVBOR') == 1
     assert "There is no project: its cell stopped with SyntaxError" in text
     assert "IndexError: list index out of range (your line: return [][0])" in text
@@ -907,11 +1026,22 @@ def test_a_table_without_its_columns_is_refused(tmp_path):
 
 
 def test_marks_set_by_hand_are_kept_and_exported(tmp_path):
-    result = {"student": "Anna B", "set": "problem_set_0", "id": "77", "reason": None, "notes": [],
-              "tests": {"t": {"marks": 3, "points": 5}}, "open": {}}
+    result = {
+        "student": "Anna B",
+        "set": "problem_set_0",
+        "id": "77",
+        "reason": None,
+        "notes": [],
+        "tests": {"t": {"marks": 3, "points": 5}},
+        "open": {},
+    }
     tables.write([result], tmp_path)
-    for edit in (("3,5,3,0,,", "4.5,5,3,0,,"), ("4.5,5,3,0,4.5,", ",5,3,0,,"),  # in place of ours
-                 ("3,5,3,0,,", "3,5,3,0,4,"), ("4,5,3,0,4,", "4,5,3,0,2,")):  # in their column
+    for edit in (
+        ("3,5,3,0,,", "4.5,5,3,0,,"),
+        ("4.5,5,3,0,4.5,", ",5,3,0,,"),  # in place of ours
+        ("3,5,3,0,,", "3,5,3,0,4,"),
+        ("4,5,3,0,4,", "4,5,3,0,2,"),
+    ):  # in their column
         text = (tmp_path / "grades.csv").read_text(encoding="utf-8-sig")
         assert edit[0] in text
         (tmp_path / "grades.csv").write_text(text.replace(*edit), encoding="utf-8")
@@ -921,10 +1051,12 @@ def test_marks_set_by_hand_are_kept_and_exported(tmp_path):
     assert "2,5,,,2,NOT GRADED," in (tmp_path / "grades.csv").read_text(encoding="utf-8-sig")
     tables.write([result], tmp_path)
     assert (tmp_path / "moodle.csv").read_text(encoding="utf-8-sig").splitlines() == [
-        "Identifier,Full name,problem_set_0", "Participant 77,Anna B,2",
+        "Identifier,Full name,problem_set_0",
+        "Participant 77,Anna B,2",
     ]
     assert (tmp_path / "canvas.csv").read_text(encoding="utf-8-sig").splitlines() == [
-        "Student,ID,SIS User ID,SIS Login ID,Section,problem_set_0", "Anna B,77,,,,2",
+        "Student,ID,SIS User ID,SIS Login ID,Section,problem_set_0",
+        "Anna B,77,,,,2",
     ]
 
 
@@ -967,8 +1099,14 @@ def test_folder_is_graded_resumed_and_marked_by_hand(folder, monkeypatch):
     to = grading.grade(folder, source=SMALL, cell=2)
     rows = grades(to)
     assert {who: row["tests"] for who, row in rows.items()} == {
-        "anna": "5", "bob": "0", "carl": "0", "dora": "5", "'=Zoë O'Hara; $(rm) <b>": "5",
-        "emil": "0", "frieda": "0", "gustav": "3",
+        "anna": "5",
+        "bob": "0",
+        "carl": "0",
+        "dora": "5",
+        "'=Zoë O'Hara; $(rm) <b>": "5",
+        "emil": "0",
+        "frieda": "0",
+        "gustav": "3",
     }
     assert all(row["out_of"] == "9" for row in rows.values())
     assert "not a notebook" in rows["carl"]["remark"] and "handed in" in rows["frieda"]["remark"]
@@ -1104,8 +1242,12 @@ def test_a_module_beside_the_notebook_is_there_for_its_cells(small, tmp_path, pl
 
 def test_nbgraders_own_layout(small, tmp_path):
     place = "anna/problem_set_0/problem_set_0.ipynb"
-    hand_in(tmp_path / "course" / "submitted", place.split("/")[0], answers.solved(small),
-            place.partition("/")[2])
+    hand_in(
+        tmp_path / "course" / "submitted",
+        place.split("/")[0],
+        answers.solved(small),
+        place.partition("/")[2],
+    )
     assert grades(grading.grade(tmp_path / "course", source=SMALL))["anna"]["tests"] == "5"
 
 
@@ -1125,23 +1267,35 @@ def test_nbgrader_itself_gives_the_same_marks(nbgrader, small, tmp_path):
     course = tmp_path / "course"
     shutil.copytree(SMALL, course / "source")
     shutil.copy(ASSIGNMENTS / "nbgrader_config.py", course)
-    tried = {"full": answers.solved(small), "none": answers.handed_out(small),
-             "norm": answers.solved(small, {"norm": NORM_OF_ONE})}
+    tried = {
+        "full": answers.solved(small),
+        "none": answers.handed_out(small),
+        "norm": answers.solved(small, {"norm": NORM_OF_ONE}),
+    }
     for who, notebook in tried.items():
         hand_in(course / "submitted", who, notebook, "problem_set_0/problem_set_0.ipynb")
-    commands = [["generate_assignment", "problem_set_0"], ["autograde", "problem_set_0"],
-                ["export", "--to=grades.csv"]]
+    commands = [
+        ["generate_assignment", "problem_set_0"],
+        ["autograde", "problem_set_0"],
+        ["export", "--to=grades.csv"],
+    ]
     path = f"{nbgrader.parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader starts alembic
     for command in commands:
         done = subprocess.run(
-            [nbgrader, "-m", "nbgrader", *command], cwd=course, capture_output=True, text=True,
+            [nbgrader, "-m", "nbgrader", *command],
+            cwd=course,
+            capture_output=True,
+            text=True,
             env=os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path / "none"), "PATH": path},
         )
         assert done.returncode == 0, done.stderr
     (made,) = (path for path in (course / "release").rglob("*.*"))
     theirs = nbformat.read(made, as_version=4).cells
-    ours = problem_sets.handed_out(problem_sets.from_cells("problem_set_0", [
-        cell for cell in small.cells if kind(cell) != "hint"])).cells
+    ours = problem_sets.handed_out(
+        problem_sets.from_cells(
+            "problem_set_0", [cell for cell in small.cells if kind(cell) != "hint"]
+        )
+    ).cells
     theirs = [cell for cell in theirs if "hint" not in cell.metadata.get("tags", [])]
     assert [cell.source.strip() for cell in theirs] == [cell.source.strip() for cell in ours]
     with open(course / "grades.csv", newline="") as file:
@@ -1171,8 +1325,11 @@ def test_the_container_has_what_grading_needs(tmp_path):
     code = "import sys; from tools.classroom.grading import main; sys.exit(main(sys.argv[1:]))"
     kept = {"PATH", "COURSE_CACHE", "COURSE_DATA", "LANG", "OMP_NUM_THREADS"} & set(os.environ)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "in" / "set")], cwd=course, text=True,
-        capture_output=True, env={n: os.environ[n] for n in kept} | {"PYTHONPATH": str(course)},
+        [sys.executable, "-c", code, str(tmp_path / "in" / "set")],
+        cwd=course,
+        text=True,
+        capture_output=True,
+        env={n: os.environ[n] for n in kept} | {"PYTHONPATH": str(course)},
     )
     assert done.returncode == 0, done.stderr
     assert grades(tmp_path / "in" / "set-graded")["anna"]["tests"] == "34"

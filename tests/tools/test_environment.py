@@ -145,8 +145,10 @@ def test_two_set_ups_at_once_make_one_environment(root, monkeypatch):
     """
     pair = [
         subprocess.Popen(
-            [sys.executable, "-c", code], cwd=environment.Path(entry.__file__).parents[1],
-            stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", code],
+            cwd=environment.Path(entry.__file__).parents[1],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]
@@ -305,9 +307,11 @@ def test_an_index_that_does_not_answer_is_left_out(root, tmp_path):
     """As where a firewall keeps torch's own index away. (Port 9: nobody listens.)"""
     wheel = tmp_path / "small_course-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as file:
-        for name, text in {"METADATA": "Metadata-Version: 2.1\nName: small-course\nVersion: 1.0\n",
-                           "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-                           "RECORD": ""}.items():
+        for name, text in {
+            "METADATA": "Metadata-Version: 2.1\nName: small-course\nVersion: 1.0\n",
+            "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": "",
+        }.items():
             file.writestr(f"small_course-1.0.dist-info/{name}", text)
     options = ["--no-deps", "--find-links", str(tmp_path), "--target", str(tmp_path / "there")]
     nobody = ["--index-url", "http://127.0.0.1:9/", "--extra-index-url", "http://127.0.0.1:9/cpu"]
@@ -321,11 +325,15 @@ def test_a_python_without_ensurepip_makes_an_environment_all_the_same(root, monk
     monkeypatch.undo()  # the true create
     folder, made = root / ".venv", []
     find = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec",
-                        lambda name: None if name == "ensurepip" else find(name))
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "ensurepip" else find(name)
+    )
     run = subprocess.run
-    monkeypatch.setattr(environment.subprocess, "run",
-                        lambda command, **options: made.append(command) or run(command, **options))
+    monkeypatch.setattr(
+        environment.subprocess,
+        "run",
+        lambda command, **options: made.append(command) or run(command, **options),
+    )
     environment.create(folder)
     assert "--without-pip" in made[0] and python_in(folder).exists()
 

@@ -26,8 +26,11 @@ def passes(problem_set, tests, name, answer):
 @pytest.mark.parametrize("set_name", problem_sets.names())
 def test_no_solution_that_is_printed_is_a_graded_answer(set_name):
     problem_set = problem_sets.read(set_name)
-    sources = {grade_id(cell): without_markers(cell.source) for cell in problem_set.cells
-               if problem_sets.kind(cell) == "solution"}
+    sources = {
+        grade_id(cell): without_markers(cell.source)
+        for cell in problem_set.cells
+        if problem_sets.kind(cell) == "solution"
+    }
     tried = 0
     for this, tests in problem_set.exercises.items():
         (name, *_) = bound_names(sources[this])
@@ -44,8 +47,11 @@ def test_no_solution_that_is_printed_is_a_graded_answer(set_name):
 def test_a_right_answer_would_be_seen():
     """The control: a reference solution, tried in the same way."""
     problem_set = problem_sets.read("problem_set_1")
-    source = next(cell.source for cell in problem_set.cells
-                  if problem_sets.kind(cell) == "solution" and grade_id(cell) == "project")
+    source = next(
+        cell.source
+        for cell in problem_set.cells
+        if problem_sets.kind(cell) == "solution" and grade_id(cell) == "project"
+    )
     names = dict(problem_set.namespace)
     exec(without_markers(source), names)
     tests = problem_set.exercises["project"]

@@ -16,26 +16,64 @@ from tools.lectures import lectures
 LECTURES = lectures()
 # The sections with results, by how their headings begin.
 PREDICTED = {
-    1: ("3. The data", "6. One digit", "7. A thousand", "8. Noise", "9. How", "10. For",
-        "11. And"),
+    1: ("3. The data", "6. One digit", "7. A thousand", "8. Noise", "9. How", "10. For", "11. And"),
     2: (
-        "1. Six", "2. One picture", "3. The first", "4. More than", "5. Do linear", "6. How",
-        "7. Clipped", "8. The second", "9. The same", "10. Why", "11. Try",
+        "1. Six",
+        "2. One picture",
+        "3. The first",
+        "4. More than",
+        "5. Do linear",
+        "6. How",
+        "7. Clipped",
+        "8. The second",
+        "9. The same",
+        "10. Why",
+        "11. Try",
     ),
     3: (
-        "1. Unstable", "2. Lipschitz", "3. A fully", "4. A convolution", "5. Activations",
-        "6. The product", "7. AlexNet", "8. The sandwich", "9. Large", "10. Penalise",
+        "1. Unstable",
+        "2. Lipschitz",
+        "3. A fully",
+        "4. A convolution",
+        "5. Activations",
+        "6. The product",
+        "7. AlexNet",
+        "8. The sandwich",
+        "9. Large",
+        "10. Penalise",
         "11. Do bounds",
     ),
     4: (
-        "1. One step", "2. How far", "3. Try", "4. Too linear", "5. Where", "6. Why",
-        "7. The paper", "8. RBF", "9. Training", "10. A reg", "11. Does", "12. How the",
-        "13. Attack", "14. Beside",
+        "1. One step",
+        "2. How far",
+        "3. Try",
+        "4. Too linear",
+        "5. Where",
+        "6. Why",
+        "7. The paper",
+        "8. RBF",
+        "9. Training",
+        "10. A reg",
+        "11. Does",
+        "12. How the",
+        "13. Attack",
+        "14. Beside",
     ),
     5: (
-        "1. The game", "2. The best", "3. What", "4. When", "5. The game in", "6. A live",
-        "7. The full", "8. A walk", "9. Is it", "10. All", "11. Coll", "12. Parzen",
-        "13. A second", "14. Back",
+        "1. The game",
+        "2. The best",
+        "3. What",
+        "4. When",
+        "5. The game in",
+        "6. A live",
+        "7. The full",
+        "8. A walk",
+        "9. Is it",
+        "10. All",
+        "11. Coll",
+        "12. Parzen",
+        "13. A second",
+        "14. Back",
     ),
 }
 EXERCISES = {1: 6, 2: 2, 3: 4, 4: 4, 5: 4}
@@ -72,8 +110,11 @@ def test_every_claim_of_the_lecture_has_its_cell(path, cells):
     """Cells that show a verdict, and no others, are tagged "claim" and "claim:<id>"."""
     shown = []
     for cell in cells:
-        ids = [output.data[MIME_TYPE]["id"] for output in cell.get("outputs", [])
-               if MIME_TYPE in output.get("data", {})]
+        ids = [
+            output.data[MIME_TYPE]["id"]
+            for output in cell.get("outputs", [])
+            if MIME_TYPE in output.get("data", {})
+        ]
         tags = [tag for tag in cell.metadata.get("tags", []) if tag.startswith("claim")]
         assert tags == [tag for name in ids for tag in ("claim", f"claim:{name}")], cell.source
         shown += ids

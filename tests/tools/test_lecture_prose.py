@@ -55,8 +55,11 @@ def unfounded(cells: list) -> dict[str, str]:
 
 def numbers_of(cells: list) -> set[float]:
     """All numbers in the outputs and the code of code cells."""
-    outputs = [out.get("text") or out.get("data", {}).get("text/plain", "")
-               for cell in cells for out in cell.outputs]
+    outputs = [
+        out.get("text") or out.get("data", {}).get("text/plain", "")
+        for cell in cells
+        for out in cell.outputs
+    ]
     text = "\n".join([*(cell.source for cell in cells), *outputs])
     return {float(n.replace(",", "").rstrip(".") or 0) for n in ANYWHERE.findall(text)}
 
@@ -70,7 +73,10 @@ def rounds_one_of(known: set[float], number: str) -> bool:
 def test_numbers_in_prose_are_those_of_outputs_or_code(path):
     cells = nbformat.read(path, as_version=4).cells
     known = numbers_of([cell for cell in cells if cell.cell_type == "code"])
-    by_hand, elsewhere = NOT_PRINTED[path.stem[:2]].split(), PRINTED_ELSEWHERE[path.stem[:2]].split()
+    by_hand, elsewhere = (
+        NOT_PRINTED[path.stem[:2]].split(),
+        PRINTED_ELSEWHERE[path.stem[:2]].split(),
+    )
     assert [number for number in elsewhere if not rounds_one_of(known, number)] == []
     found = unfounded(cells)
     assert {n: words for n, words in found.items() if n not in by_hand + elsewhere} == {}
@@ -78,9 +84,18 @@ def test_numbers_in_prose_are_those_of_outputs_or_code(path):
 
 @pytest.mark.parametrize(
     ("prose", "number"),
-    [("It is 12.4 %.", None), ("It is 12 %", None), ("1.6", "1.6"), ("12.5", "12.5"), ("13 %", "13"),
-     ("$13.5$ and `13.5`, arXiv:1312.6199", None), ("eps .25, of 13 digits", None),
-     ("13 of the 20", "13"), ("12 of 20", None), ("## 2. Next\n\n12.4 %", "12.4")],
+    [
+        ("It is 12.4 %.", None),
+        ("It is 12 %", None),
+        ("1.6", "1.6"),
+        ("12.5", "12.5"),
+        ("13 %", "13"),
+        ("$13.5$ and `13.5`, arXiv:1312.6199", None),
+        ("eps .25, of 13 digits", None),
+        ("13 of the 20", "13"),
+        ("12 of 20", None),
+        ("## 2. Next\n\n12.4 %", "12.4"),
+    ],
 )
 def test_a_number_that_its_section_did_not_print_is_found(prose, number):
     code = new_code_cell("eps = 0.25", outputs=[new_output("stream", text="error 12.36 %")])

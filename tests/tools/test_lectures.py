@@ -235,8 +235,12 @@ def test_course_reports_what_today_showed(
     from course_utils.intervals import Interval
 
     monkeypatch.setattr(data, "load_mnist", lambda split: ([], []))
-    monkeypatch.setattr(claims, "CLAIMS", {"linear-distortions": claims.CLAIMS["linear-distortions"]})
-    earlier = claims.check("linear-distortions", Interval(1.6, 1.5, 1.7), null=1)._repr_mimebundle_()
+    monkeypatch.setattr(
+        claims, "CLAIMS", {"linear-distortions": claims.CLAIMS["linear-distortions"]}
+    )
+    earlier = claims.check(
+        "linear-distortions", Interval(1.6, 1.5, 1.7), null=1
+    )._repr_mimebundle_()
     cell = new_code_cell(
         f"claims.check('linear-distortions', Interval({measured}, {measured}, {measured}), null=1)",
         metadata={"tags": ["claim", "claim:linear-distortions"]},
@@ -251,7 +255,9 @@ def test_course_reports_what_today_showed(
     assert verdicts.course(folder, tmp_path / "build") == status
     said = capsys.readouterr().out
     assert says in said and "01_small: 0." in said
-    assert ("linear-distortions: missing" in said) is bool(first)  # what was stored earlier doesn't count
+    assert ("linear-distortions: missing" in said) is bool(
+        first
+    )  # what was stored earlier doesn't count
     assert (folder / "01_small.ipynb").read_bytes() == before
     assert (tmp_path / "build" / "01_small.ipynb").exists()
 
@@ -266,9 +272,11 @@ def test_the_set_up_cell_does_nothing_here_and_asks_for_nothing_on_colab(monkeyp
         exec(cell, {"get_ipython": lambda: shell})
         assert not ran
         monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-        with pytest.raises(SystemExit, match=r"above: %pip install git\+ADDRESS") if (
-            address is None
-        ) else nullcontext():
+        with (
+            pytest.raises(SystemExit, match=r"above: %pip install git\+ADDRESS")
+            if (address is None)
+            else nullcontext()
+        ):
             exec(cell, {"get_ipython": lambda: shell})
     assert ran == [("pip", 'install --quiet "git+https://github.com/somebody/course"')]
 
@@ -367,8 +375,11 @@ def test_a_working_copy_that_was_stopped_is_completed(tmp_path, monkeypatch):
 
 
 def test_what_the_working_copys_notebooks_lead_to_is_there(tmp_path):
-    places = [path.parent / link for path in lectures.working_copy(to=tmp_path / "work")
-              for link in re.findall(r"\]\((\w[\w/.]*\.\w+)\)", path.read_text(encoding="utf-8"))]
+    places = [
+        path.parent / link
+        for path in lectures.working_copy(to=tmp_path / "work")
+        for link in re.findall(r"\]\((\w[\w/.]*\.\w+)\)", path.read_text(encoding="utf-8"))
+    ]
     assert len(places) > 20 and [place for place in places if not place.exists()] == []
 
 
@@ -381,15 +392,22 @@ def test_the_working_copy_holds_every_lecture_and_problem_set(tmp_path):
 
 @pytest.mark.parametrize("older", ["*.ipynb", "src/*.py"])
 def test_jupytext_finds_nothing_to_change_in_a_fresh_clone(tmp_path, older):
-    folder = shutil.copytree(lectures.NOTEBOOKS, tmp_path / "notebooks",
-                             ignore=shutil.ignore_patterns("assignments", ".*", "__pycache__"))
+    folder = shutil.copytree(
+        lectures.NOTEBOOKS,
+        tmp_path / "notebooks",
+        ignore=shutil.ignore_patterns("assignments", ".*", "__pycache__"),
+    )
     for path in folder.glob(older):
         os.utime(path, (1e9, 1e9))
     files = [path for path in folder.rglob("*") if path.is_file()]
     before = {path: path.read_bytes() for path in files}
     pairs = sorted(map(str, folder.glob("*.ipynb")))
-    subprocess.run([sys.executable, "-m", "jupytext", "--sync", *pairs], cwd=folder, check=True,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "jupytext", "--sync", *pairs],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
     assert len(pairs) == 6
     assert [path.name for path in files if path.read_bytes() != before[path]] == []
 

@@ -37,7 +37,11 @@ CONFTEST = ROOT / "notebooks" / "conftest.py"
         ("no number", "no number", ""),
         ("12.1 (10.2 to 14.3) and 0.555", "12.5 (10.6 to 14.7) and 0.557", "drift:0.5"),
         ("0.185 and 25 s", "0.185 and 2 min", "drift:time"),
-        ("fine  memory  19.1 GB free\nfine  disk  3", "fine  memory  2 GB\nfine  disk  /", "drift:machine"),
+        (
+            "fine  memory  19.1 GB free\nfine  disk  3",
+            "fine  memory  2 GB\nfine  disk  /",
+            "drift:machine",
+        ),
     ],
 )
 def test_small_drift_agrees(stored, rerun, tag):
@@ -136,7 +140,12 @@ CELLS = [
     (EXPLORER, None, "", True),
     (EXPLORER, {"text/plain": "words", "application/vnd.course.laboratory+json": [2]}, "", False),
     ("import matplotlib.pyplot as plt\nplt.plot([1, 3])\nplt.show()", None, "", True),
-    ("import matplotlib.pyplot as plt\nplt.plot([1, 3])\nplt.show()", {"image/png": drawn()}, "", False),
+    (
+        "import matplotlib.pyplot as plt\nplt.plot([1, 3])\nplt.show()",
+        {"image/png": drawn()},
+        "",
+        False,
+    ),
     ("import sys\nprint('a warning', file=sys.stderr)", None, "", False),
     ("import sys\nprint(sys.executable)", sys.executable + "\n", "", True),
     ("import os\nprint(os.path.basename(os.getcwd()))", "notebooks\n", "", True),
@@ -148,9 +157,14 @@ def test_a_rerun_by_nbval(tmp_path):
     folder.mkdir()
     shutil.copy(CONFTEST, folder)
     notebook = execute(
-        new_notebook(cells=[new_code_cell(source, metadata={"tags": [tag] if tag else []})
-                            for source, _, tag, _ in CELLS]),
-        name="cells", folder=folder,
+        new_notebook(
+            cells=[
+                new_code_cell(source, metadata={"tags": [tag] if tag else []})
+                for source, _, tag, _ in CELLS
+            ]
+        ),
+        name="cells",
+        folder=folder,
     )
     for cell, (_, stored, _, _) in zip(notebook.cells, CELLS, strict=True):
         if isinstance(stored, dict):
@@ -169,7 +183,9 @@ def test_a_rerun_by_nbval(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "--rootdir", str(tmp_path), str(folder)],
         env=os.environ | {"JUPYTER_DATA_DIR": str(tmp_path / "jupyter"), "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path, capture_output=True, text=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     found = re.findall(r"^(PASSED|FAILED) \S+::Cell (\d+)", run.stdout, flags=re.MULTILINE)
     verdicts = {int(number): verdict == "PASSED" for verdict, number in found}

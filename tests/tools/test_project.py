@@ -255,7 +255,9 @@ def test_workflows_run_fixed_code_and_keep_no_rights(name):
         assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"]), step
         if "/checkout@" in step["uses"]:
             assert step["with"]["persist-credentials"] is False
-    assert steps and all("timeout-minutes" in job or "needs" in job for job in workflow["jobs"].values())
+    assert steps and all(
+        "timeout-minutes" in job or "needs" in job for job in workflow["jobs"].values()
+    )
 
 
 def test_citation_is_valid_and_of_this_version():

@@ -26,14 +26,18 @@ def square(number, _folder=None):
 
 def jobs(function=square, numbers=range(4), recipe=None, folder=()):
     columns = ("square", "n")
-    return [Job("squares", f"of-{n}", function, (n, *folder), recipe, {"number": n}, columns)
-            for n in numbers]
+    return [
+        Job("squares", f"of-{n}", function, (n, *folder), recipe, {"number": n}, columns)
+        for n in numbers
+    ]
 
 
 @pytest.fixture
 def here(monkeypatch):
     """In this process; test_retraining.py and the cluster's test try others."""
-    monkeypatch.setattr(engine, "in_processes", lambda work, todo: ((job, work(job)) for job in todo))
+    monkeypatch.setattr(
+        engine, "in_processes", lambda work, todo: ((job, work(job)) for job in todo)
+    )
 
 
 def test_jobs_are_kept_one_by_one_and_not_run_twice(tmp_path, here):
@@ -155,14 +159,19 @@ def test_every_condition_of_lecture_4_is_measured_and_in_order():
     attacked = wide.dropna(subset="worst")
     attacks = attacked[["one step", "projected gradient", "DLR loss"]].max(axis=1)
     assert (attacks <= attacked["worst"] + 1e-6).all() and len(attacked) > 100
-    assert ((attacked["worst"] + attacked["certified"]).dropna() <= 100 + 1e-6).all()  # maxout: no proof
+    assert (
+        (attacked["worst"] + attacked["certified"]).dropna() <= 100 + 1e-6
+    ).all()  # maxout: no proof
     near = wide.dropna(subset="L2 attack")
     assert (near["L2 attack"] + near["L2 certified"] <= 100 + 1e-6).all()
 
 
 def test_cosines_of_linear_models_are_those_of_the_closed_form():
     models = {name: fully_connected(4, inputs=6, seed=seed) for seed, name in enumerate("AB")}
-    images, labels = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 4
+    images, labels = (
+        torch.randn(40, 6, generator=torch.Generator().manual_seed(0)),
+        torch.arange(40) % 4,
+    )
     gradients = {}
     for name, model in models.items():  # the gradient of softmax regression: (p - y) W
         pixels, weight = images.flatten(1).double().numpy(), model[1].weight.detach().double()
@@ -185,7 +194,9 @@ def test_cosines_survive_a_network_that_is_sure_of_itself():
     with torch.no_grad():
         sure[1].weight.copy_(torch.tensor([[400.0, 0.0], [0.0, 300.0]]))
     images, labels = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
-    table = tables.gradient_cosines({"sure": sure, "calm": fully_connected(2, inputs=2)}, images, labels)
+    table = tables.gradient_cosines(
+        {"sure": sure, "calm": fully_connected(2, inputs=2)}, images, labels
+    )
     assert table.loc["sure", "sure"] == pytest.approx(1)
     weight = fully_connected(2, inputs=2)[1].weight.detach().double()
     one, two = torch.tensor([-400.0, 300.0], dtype=torch.float64), weight[1] - weight[0]
