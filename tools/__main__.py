@@ -109,15 +109,9 @@ def book() -> int:
 
 
 def test_browser() -> int:
-    from course_utils import machine
-
     python = str(environment.ensure_dev())
-    several = f"-n {machine.cores()} --dist loadscope -m".split()  # see tests/conftest.py
-    found = book()
-    for options in ([*several, "not alone"], ["-m", "alone"]):
-        command = "-m", "pytest", "-rs", *options, "tests/browser"
-        found = found or run(*command, python=python, COURSE_PYTHON=sys.executable)
-    return found
+    command = "-m", "pytest", "-rs", "tests/browser"
+    return book() or run(*command, python=python, COURSE_PYTHON=sys.executable)
 
 
 def grade(*arguments: str) -> int:
