@@ -84,6 +84,8 @@ def test_page_in_light_in_the_dark_and_on_a_phone(page, site, errors, shots, nam
     for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function("s => document.documentElement.dataset.theme === s", arg=scheme)
+        # Colours fade from one scheme into the other.
+        page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
         page.screenshot(path=shots / f"site-{named(name)}-{scheme}.png")
         faults += [f"{scheme}: {fault}" for fault in grave_faults(page, **rules)]
 
