@@ -852,8 +852,8 @@ for where, points in parts.items():
 # seeds: what crosses from P1 to P2 and back is what the way from one class to another gives as well. So
 # that networks without a single training digit in common share *weaknesses*, in any other sense
 # than that they learn the same classes, this table does not show. Within P1 it does two to three
-# times as much: there the two networks share something in particular, and it comes from the digits
-# that they have seen. (*Exploratory*, as in section 4: we thought of this rival after the table.)
+# times as much (in errors, which count digits misread anyway): there the two networks share something in particular, and it comes from the digits
+# that they have seen. (*Exploratory*, like section 4's: we thought of this rival after the table.)
 #
 # ### The half that the slides leave out
 #
@@ -1129,8 +1129,9 @@ pd.DataFrame({"all six bars above 50 % from": first})
 #
 # - Pictures made for one network **fool others**, of other shapes, and trained on digits of which
 #   none is the same: more than noise of the same size does in every comparison we made. But going
-#   from one mean digit to another, which asks no network, transfers nearly as well: most of what
-#   transfers is a way from class to class.
+#   from one mean digit to another, which asks no network, transfers nearly as well among the six
+#   networks and between the halves, though not within a half (exploratory): most of what transfers
+#   there is a way from class to class.
 # - The first table of 2013 comes out **in nearly the same order** on networks trained anew, ten
 #   times; its numbers only in part: two thirds of the cells agree within both intervals, where
 #   nearly all would if the networks were the same. Of the small second one the **order is not
