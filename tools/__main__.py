@@ -18,7 +18,7 @@ TARGETS = {
     "lab": ("lab", "open JupyterLab on a copy of the lectures, in work/, that is yours to change"),
     "test": ("test", "run the tests, and re-run every lecture against its stored outputs"),
     "check": ("check", "look for slips in code, spelling and links; takes seconds"),
-    "train": ("tools.retraining:retrain_all", "train every checkpoint anew, and compare"),
+    "train": ("train", "train every checkpoint anew, and compare"),
     "study": ("study", "train the tables' networks with ten seeds, and attack them (hours)"),
     "notebooks": ("tools.lectures:remake", "for maintainers: execute all lectures anew, or some"),
     "bench": ("bench", "time our attacks beside other libraries' (in an environment of its own)"),
@@ -41,8 +41,8 @@ def run(*command: str, python: str = sys.executable, **settings: str) -> int:
 
 
 def run_in_dev(module: str, call: str, *arguments: str) -> int:
-    """Run `call`, of a module's `main`, in the environment of tests and the site."""
-    code = f"import sys; from pathlib import Path; from {module} import main; sys.exit({call})"
+    """Run `call`, of a module's function, in the environment of tests and the site."""
+    code = f"import sys; from pathlib import Path; from {module} import *; sys.exit({call})"
     return run("-c", code, *arguments, python=str(environment.ensure_dev()))
 
 
@@ -92,6 +92,10 @@ def check() -> int:
     python = str(environment.ensure_dev())
     tools = "-m ruff check", "-m ruff format --check", "-m codespell_lib", "tests/tools/links.py"
     return max(run(*tool.split(), python=python) for tool in tools)
+
+
+def train() -> int:
+    return run_in_dev("tools.retraining", "retrain_all() is None")
 
 
 def study(*arguments: str) -> int:

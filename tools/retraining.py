@@ -1,11 +1,8 @@
 """`make train`: every checkpoint trained anew, several at a time."""
 
-import multiprocessing
 import platform
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -85,23 +82,22 @@ def in_processes(
     scheduler, to work there instead; what a worker that dies had begun is begun anew on another.
     What fails elsewhere is raised here, and Ctrl-C too; what has not begun by then is left.
     """
+    from joblib import Parallel, delayed, parallel_config  # in the environment of tests
+
+    where = {"backend": "loky", "n_jobs": workers, "inner_max_num_threads": 1}
     with ExitStack() as stack:
         if scheduler:
-            from distributed import Client  # the extra "cluster"
+            from distributed import Client
 
-            pool = stack.enter_context(Client(scheduler)).get_executor(pure=False)
-        else:
-            spawn = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(workers, spawn, _begin))
-        futures = {pool.submit(work, item): item for item in items}
-        stack.callback(lambda: [future.cancel() for future in futures])
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+            stack.enter_context(Client(scheduler))
+            where = {"backend": "dask"}
+        stack.enter_context(parallel_config(**where))
+        run = Parallel(batch_size=1, return_as="generator_unordered")
+        yield from run(delayed(_paired)(work, item) for item in items)
 
 
-def _begin() -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it, whatever it is at
+def _paired(work: Callable, item: object) -> tuple:
+    return item, work(item)
 
 
 def measure_gan(generator: gan.Generator) -> dict[str, object]:
