@@ -769,6 +769,15 @@ def test_of_the_teachers_settings_a_submission_knows_only_where_the_data_are(
     assert "tools" not in seen and "'tests" not in seen and "exercises" not in seen
 
 
+def test_what_forks_has_one_thread(submission):
+    """Others would not be in the copy: what waits for them there waits without end."""
+    product = "import torch; x = torch.ones(500, 500); x @ x; torch.linalg.svd(x)"
+    asked = "import os, psutil; print(psutil.Process().num_threads(), *map(os.environ.get, ["
+    asked += "'OMP_NUM_THREADS', 'VECLIB_MAXIMUM_THREADS']))"
+    assert psutil.Process(running._zygote[1].pid).num_threads() == 1
+    assert submission.run(f"{product}\n{asked}")["output"] == "1 1 1\n"
+
+
 def test_output_without_end_is_cut(submission):
     reply = submission.run("for _ in range(3000): print('x' * 1000)")
     assert len(reply["output"]) == LONGEST

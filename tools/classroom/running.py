@@ -32,9 +32,11 @@ ENDED = "Your code ended the process that ran it."
 # What a submission may know of the teacher's settings.
 PLACES = {"COURSE_CACHE", "COURSE_DATA"}
 SETTINGS = PLACES | set("HOME LANG LC_ALL PATH PYTHONPATH TMPDIR XDG_CACHE_HOME".split())
-# No pip starts with such a PIP_PYTHON; torch.compile gives the function as it is.
-SET = {"PIP_PYTHON": "none", "UV_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1"}
-SET |= {"CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}
+# No pip starts with such a PIP_PYTHON; torch.compile gives the function as it is. A fork copies one
+# thread only: what forks must have no other, of OpenMP or of vecLib, macOS's linear algebra.
+SET = {"PIP_PYTHON": "none", "UV_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "MPLBACKEND": "agg"}
+SET |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"}
+SET |= dict.fromkeys(["OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"], "1")
 IMPORT = re.compile(r"(?:from ([\w.]+) )?import (\([^)]+\)|[\w, .]+)")
 _lock = threading.Lock()
 _zygote: list = []  # the process that all others are forked from, when there is one
