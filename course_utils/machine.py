@@ -108,7 +108,7 @@ def torch() -> Finding:
 
 def memory() -> Finding:
     """How much memory is free; in a container, no more than its limit."""
-    import psutil  # comes with ipykernel
+    import psutil
 
     free = min(psutil.virtual_memory().available, _container_limit()) / 1e9
     todo = "close other programs, and notebooks that still run (Kernel > Shut Down All Kernels); "

@@ -308,6 +308,46 @@ def imported(path):
                     yield tuple(name.split(".")[:2])
 
 
+# Where packages are imported under another name; and where files run, what is there beyond what
+# lectures need. (Of a file, the last folder that it lies in counts.)
+PACKAGES = {"PIL": "pillow", "bs4": "beautifulsoup4", "xdist": "pytest-xdist", "yaml": "pyyaml"}
+EXTRAS = {
+    "course_utils": "",
+    "notebooks/src": "",
+    "notebooks/conftest.py": "lab test",
+    "notebooks/assignments": "",
+    "tools": "lab",
+    "tools/book": "lab book",
+    "tools/retraining.py": "lab cluster",
+    "tests": "lab test",
+    "tests/assignments/source": "",
+    "tests/browser": "lab test browser",
+    "tests/benchmarks": "lab bench",
+}
+OWN = {"torchattacks", "adv-lib"}  # what two benchmarks fetch themselves
+
+
+def test_every_package_that_is_imported_is_named_where_it_is_needed():
+    """What comes with another package today may not tomorrow."""
+    seen, here = set(), {path.stem for path in tracked()} | {"course_utils", "tools", "tests"}
+    for path in (path for path in tracked() if path.suffix == ".py"):
+        place = path.relative_to(ROOT).as_posix()
+        extras = EXTRAS[max((at for at in EXTRAS if place.startswith(at)), key=len)].split()
+        lists = [PROJECT["dependencies"], *map(PROJECT["optional-dependencies"].get, extras)]
+        named = {canonicalize_name(Requirement(line).name) for line in sum(lists, [])}
+        modules = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules.add(node.module.partition(".")[0])
+        modules -= sys.stdlib_module_names | here
+        needed = {canonicalize_name(PACKAGES.get(module, module)) for module in modules}
+        assert needed - OWN <= named, f"{place}: {needed - OWN - named}"
+        seen |= needed
+    assert len(seen) > 30
+
+
 @pytest.mark.parametrize(("folder", "order"), [("course_utils", ORDER), ("tools", TOOLS)])
 def test_modules_import_only_from_their_left(folder, order):
     seen = 0
