@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from course_utils.checks import check_model
 from course_utils.lipschitz import fourier
@@ -100,7 +101,9 @@ def _attain(layer: nn.Conv2d, shape: tuple[int, int, int]) -> tuple[float, Tenso
     return scale * linear_part(best[None]).norm().item(), best
 
 
-def layer_bounds(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame:
+def layer_bounds(
+    model: nn.Module, input_shape: tuple[int, ...], *, progress: bool = False
+) -> pd.DataFrame:
     """Return the table of a network's layers, each with its bounds, in the order they run.
 
     Convolutions and fully connected layers: see `operator_norm`. The others, as in eval mode:
@@ -125,7 +128,7 @@ def layer_bounds(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame
 
     Args:
         model: nn.Sequential, nested if need be, or one layer. A layer may stand in several places.
-        input_shape: of one image, such as (1, 28, 28).
+        input_shape: of one image, such as (1, 28, 28). progress: show a bar?
 
     Returns a DataFrame, rows named as in `model.named_modules()`: "layer", "size" (channels in x
     height x width x channels out, or inputs x outputs; "" where there is none), "stride" ("N/A"
@@ -138,7 +141,8 @@ def layer_bounds(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame
     check_model(model)
     rows = {}
     with eval_mode(model), torch.inference_mode(False):
-        for name, kind, layer, shape in walk(model, input_shape):
+        layers = tqdm(walk(model, input_shape), "bounds", unit="layer", disable=not progress)
+        for name, kind, layer, shape in layers:
             if kind not in UNCHANGED:
                 try:
                     bounds = _bounds(kind, layer, shape)

@@ -52,6 +52,7 @@ import pandas as pd
 import torch
 from scipy.optimize import minimize
 from torch.nn.functional import cross_entropy
+from tqdm.auto import tqdm
 
 from course_utils import claims, figures, intervals, published, study
 
@@ -1186,7 +1187,7 @@ def length(r):
 # %%
 r, taught = torch.zeros_like(some), torch.full((100,), torch.inf).double()
 low, high = (torch.full((100,), end).double() for end in (0.03, 10.0))
-for _ in range(8):
+for _ in tqdm(range(8)):
     middle = (low * high).sqrt()
     r, reached = batch_minimiser(middle, r)
     taught[reached] = length(r)[reached].minimum(taught[reached])
@@ -1200,7 +1201,7 @@ for _ in range(8):
 # %%
 best, drawn = taught.clone(), torch.Generator().manual_seed(5)
 arrived = []
-for _ in range(3):
+for _ in tqdm(range(3)):
     noise = boxed_noise(originals[:100], torch.full((100,), 0.1), drawn)
     r, reached = batch_minimiser(0.8 * low, noise.double() - some)
     arrived.append(reached.sum().item())

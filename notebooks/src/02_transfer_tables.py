@@ -41,6 +41,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import spearmanr
+from tqdm.auto import tqdm
 
 from course_utils import claims, figures, intervals, published, study
 from course_utils.data import load_mnist
@@ -366,7 +367,7 @@ def renamed(values, order):
     return cells(table.set_axis(names).set_axis(names, axis=1))
 
 ranks = [spearmanr(renamed(ten["value"], order), printed).statistic
-         for order in permutations(names)]
+         for order in tqdm([*permutations(names)])]
 as_good = np.sum(np.array(ranks) >= ranks[0] - 1e-9)
 print(f"as good as the true names: {as_good} of 720")
 
@@ -641,7 +642,7 @@ def made(model, how, n=100):
     return lbfgs_attack(model, x, aims).images
 
 ways = {how: {name: made(model, how) for name, model in models.items()}
-        for how in ("random", "runner-up", "easiest")}
+        for how in tqdm(("random", "runner-up", "easiest"))}
 
 # %%
 def mean_size(name, how):
@@ -832,10 +833,10 @@ def rates_of(rival=""):
     return by_seed("rate" + rival, second, "halves")
 
 print("you said", guess)
-ways = {"attack": "", "mean digits": ", mean digits",
-        "noise": ", noise of its size"}
+by_name = {"attack": "", "mean digits": ", mean digits",
+           "noise": ", noise of its size"}
 pd.DataFrame({name: rates_of(way).apply(intervals.over_seeds, axis=1)
-              for name, way in ways.items()}).astype(str)
+              for name, way in by_name.items()}).astype(str)
 
 # %% [markdown]
 # *Transfer rates as in section 4, in percent, over ten seeds.* And the attack less the mean digits:
@@ -1040,7 +1041,7 @@ pd.DataFrame({title: f.apply(intervals.over_seeds, axis=1).astype(str)
 left = particular(transfer["all scaled to 0.1"].mean(axis=1))
 alike = cosines.mean(axis=1)
 chance = [np.corrcoef(left, particular(renamed(alike, order)))[0, 1]
-          for order in permutations(names)]
+          for order in tqdm([*permutations(names)])]
 as_high = np.sum(np.array(chance) >= chance[0] - 1e-9) - 1
 print(f"true names: {chance[0]:.2f}; as high with other names: "
       f"{as_high} of 719")
@@ -1104,7 +1105,7 @@ def errors_over_size(made):
     rows = {stddev: amplify(originals, way, stddev) for stddev in stddevs}
     return transfer_table(models, rows, digits).errors
 
-over_size = {made: errors_over_size(made) for made in names}
+over_size = {made: errors_over_size(made) for made in tqdm(names)}
 
 # %% mystnb={"image": {"alt": "Two panels of error over distortion from 0 to .25, a line for each of six networks. Left, made for FC10(1e-4): that network's own line rises first and passes 90 percent below .1; those of the other networks follow, FC10(1) last. Right, made for FC100-100-10: its own line rises first, and those of FC10(1e-4) and FC200-200-10 are close behind."}}
 figures.curves({f"error (%), made for {made}": over_size[made]

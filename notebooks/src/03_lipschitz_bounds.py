@@ -48,6 +48,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 # %%
 from course_utils import claims, figures, intervals, lipschitz, published, study
@@ -148,7 +149,7 @@ print(f"on the straight way to the real picture: {straight:.2f}")
 print(f"trained against attacks, as in Lecture 4: {trained:.2f}")
 
 # %% tags=["claim", "claim:not-stable"]
-parts = torch.stack([share_of_way(model) for model in several])
+parts = torch.stack([share_of_way(model) for model in tqdm(several)])
 claims.check("not-stable", intervals.over_seeds_and_images(parts),
              null=turning(neighbour).mean(), detail="five networks, 200 digits")
 
@@ -568,7 +569,7 @@ guess = "?"  # larger or smaller
 # %%
 def eight_layers(model, side):
     """Bounds of five convolutions and three fully connected layers, a table."""
-    rows = lipschitz.layer_bounds(model, (3, side, side))
+    rows = lipschitz.layer_bounds(model, (3, side, side), progress=True)
     return rows[rows["layer"].isin(["Conv2d", "Linear"])].set_axis(paper.index)
 
 # %%
@@ -744,7 +745,7 @@ def nearest(model, images):
 
 # %%
 radii, slopes_known, shape = {}, {}, (1, 28, 28)
-for name, model in models.items():
+for name, model in tqdm(models.items()):
     model.requires_grad_(False)
     slopes_known[name] = {"product": lipschitz.network_bound(model, shape),
                           "LipSDP": lipschitz.network_bound_sdp(model, shape),
@@ -922,7 +923,7 @@ def measure(model, mistakes):
 
 # %%
 rows = {(kind, seed): measure(model, wrong[kind][seed])
-        for kind in ways for seed, model in enumerate(study_nets[kind])}
+        for kind in tqdm(ways) for seed, model in enumerate(study_nets[kind])}
 each = pd.DataFrame(rows).T.rename_axis(["trained with", "seed"])
 print("you said", guess)
 each.groupby(level=0, sort=False).agg(["mean", "std"]).round(2)
@@ -988,7 +989,7 @@ def few(seed, penalty):
     drawn = torch.randperm(50_000, generator=lot)[:1000]
     model = fully_connected(100, 100, 10, hidden="rectifier", seed=seed)
     fit(model, train[0][drawn], train[1][drawn], lipschitz=penalty, epochs=60,
-        batch_size=50, learning_rate=0.003, seed=seed, progress=False)
+        batch_size=50, learning_rate=0.003, seed=seed)
     return error_rate(model, *test)
 
 # %%

@@ -44,6 +44,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from torch.nn import functional as F
+from tqdm.auto import tqdm
 
 from course_utils import claims, figures, intervals, published, study
 from course_utils.data import DataUnavailable, load_image, load_mnist
@@ -416,7 +417,7 @@ networks |= {f"trained on {name}": load_study(ways[name])[0] for name in ways}
 # %% tags=["drift:0.7"]
 columns = ["straight (%)", "from 0 to .1 (%)", "clean error (%)",
            "error after 40 steps of .1 (%)"]
-rows = {name: linearity(model) for name, model in networks.items()}
+rows = {name: linearity(model) for name, model in tqdm(networks.items())}
 print("you said", guess)
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 
@@ -664,7 +665,7 @@ def at_size(side, decay):
 # %%
 columns = ["||w||1 / ||w||2", "clean error (%)", "error at eps = .1 (%)"]
 rows = {(decay, side): at_size(side, decay)
-        for decay in (1e-3, 1e-2) for side in (7, 14, 28)}
+        for decay in tqdm((1e-3, 1e-2)) for side in (7, 14, 28)}
 table = pd.DataFrame(rows, columns).T
 table.index.names = ["weight decay", "pixels a side"]
 table.round(1)
@@ -717,7 +718,7 @@ names = ["softmax", "maxout", "maxout (adversarial)", "RBF"]
 models = {name: load_model(name) for name in names}
 free = (-1.0, 2.0)
 runs = {}
-for name, model in models.items():
+for name, model in tqdm(models.items()):
     pushed = fgsm(model, test_images, test_labels, eps=0.25, bounds=free)
     runs[name] = []
     for images in (test_images, pushed.clamp(0, 1), pushed):
@@ -835,7 +836,7 @@ def on_rbf(eps, count=100):
     return [100 * some.double().mean().item() for some in every]
 
 columns = ["one step (%)", "any attack (%)", "possible (%)"]
-rows = {eps: on_rbf(eps) for eps in (0.05, 0.1, 0.15, 0.25)}
+rows = {eps: on_rbf(eps) for eps in tqdm((0.05, 0.1, 0.15, 0.25))}
 pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 # %% [markdown]
@@ -859,7 +860,7 @@ def nearest_in_pixels(model, x, labels):
 # %%
 thousand, truths = test_images[:1000].flatten(1), test_labels[:1000]
 in_l2, in_pixels = {}, {}
-for name, model in judged.items():
+for name, model in tqdm(judged.items()):
     in_l2[name] = nearest_mistake(model, few, few_labels)
     in_pixels[name] = nearest_in_pixels(model, thousand, truths)
 
@@ -1248,7 +1249,7 @@ from course_utils.evaluation import errors_within
 
 digits, correct = test_images[:200], test_labels[:200]
 rows = {}
-for name, condition in shown.items():
+for name, condition in tqdm(shown.items()):
     model = load_study(condition)[0]
     now = errors_within(model, digits, correct, [0.1], restarts=2)
     five = intervals.over_seeds(by_seed(condition, "worst", 0.1))
@@ -1520,7 +1521,8 @@ def on_trial(model, other, eps):
     return {name: 100 * x.double().mean().item() for name, x in fallen.items()}
 
 # %% tags=["drift:2"]
-found = pd.DataFrame({name: on_trial(*trials[name]) for name in trials}).T
+found = {name: on_trial(*trials[name]) for name in tqdm(trials)}
+found = pd.DataFrame(found).T
 found.round(0)
 
 # %% [markdown]
@@ -1622,7 +1624,7 @@ from course_utils.evaluation import certified_within
 from course_utils.lipschitz import certified_radius
 
 counts = torch.tensor([inside_and_cases(load_study(kind)[0])
-                       for kind in pairs.values()])
+                       for kind in tqdm(pairs.values())])
 inside, cases = counts.sum(0).tolist()
 print(f"{cases} certificates of 200 digits and three networks; "
       f"attacks inside one: {inside}")
@@ -1683,7 +1685,7 @@ attacks = {
 import time
 
 pushed, took = {}, {}
-for name, attack in attacks.items():
+for name, attack in tqdm(attacks.items()):
     began = time.perf_counter()
     pushed[name] = attack(maxout, few, few_labels)
     took[name] = f"{1000 * (time.perf_counter() - began) / len(few):.1f} ms"

@@ -47,6 +47,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from torch.nn import functional as F
+from tqdm.auto import tqdm
 
 # %%
 from course_utils import claims, figures, gan, intervals, published, study
@@ -302,7 +303,8 @@ def played(shift):
 # %% mystnb={"image": {"alt": "A curve over the distance from 0 to 10. It starts at minus log 4, rises in an S to almost 0 at distance 5, and is flat from there on. Squares, the best discriminator's value, lie on it; triangles, that of learned ones, lie on it or a little below."}}
 distances = [0.0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]
 columns = ["2 JS - log 4", "V of the best D", "V of a learned D"]
-values = pd.DataFrame([played(x) for x in distances], distances, columns)
+values = [played(x) for x in tqdm(distances)]
+values = pd.DataFrame(values, distances, columns)
 figures.game_values(values, xlabel="distance between data and generated points")
 plt.show()
 
@@ -400,7 +402,8 @@ def judged():
 # %%
 adam = torch.optim.Adam(judge.parameters(), lr=1e-3)
 log = {0: judged()}
-for step, batch in enumerate(train_images[:16_000].double().split(100), 1):
+batches = train_images[:16_000].double().split(100)
+for step, batch in enumerate(tqdm(batches), 1):
     with torch.no_grad():
         fakes = novice(noise[:100])
     adam.zero_grad()
@@ -856,7 +859,7 @@ sets = {"training digits": train_images[:10_000], "full run": samples,
         "nine digits, no 9": lacks_nines,
         "ten pictures": ten.repeat(1000, 1, 1, 1),
         "uniform noise": uniform_noise}
-rows = {name: frechet(images) for name, images in sets.items()}
+rows = {name: frechet(images) for name, images in tqdm(sets.items())}
 print(pd.Series(rows).round(0).to_string())
 
 # %% [markdown]
@@ -958,7 +961,8 @@ def variety(images):
 sets = {name: images for name, (_, images) in stages.items()}
 sets |= {"40 rounds in turn": in_turn, "test digits": test_images,
          "uniform noise": uniform_noise}
-rows = {name: [variety(sets[name]), frechet(sets[name])] for name in sets}
+rows = {name: [variety(images), frechet(images)]
+        for name, images in tqdm(sets.items())}
 lively = pd.DataFrame(rows, ["variety", "Fréchet distance"]).T
 lively.round(2)
 
@@ -1008,7 +1012,8 @@ held_back = train_images[50_000:51_000]
 def parzen(images, test, held=held_back):
     """The test images' mean log-likelihood, its standard error, and sigma."""
     sigma = gan.choose_sigma(images, held, gan.PAPERS_SIGMAS)
-    nats = gan.parzen_log_likelihood(images, test, sigma)
+    nats = torch.cat([gan.parzen_log_likelihood(images, part, sigma)
+                      for part in tqdm(test.split(1000), leave=False)])
     return nats.mean().item(), nats.std().item() / len(nats) ** 0.5, sigma
 
 # %%
