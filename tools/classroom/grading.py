@@ -59,7 +59,8 @@ def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
             if part == "given":
                 submission.run(original.source, given=True)
             elif part == "test":
-                copies[problem_sets.grade_id(original)] = submission.copy()
+                with suppress(running.Lost):
+                    copies[problem_sets.grade_id(original)] = submission.copy()
             for after, source, exercise in found.cells:
                 if after == position:
                     reply = submission.run(source)
@@ -74,10 +75,11 @@ def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
                     continue
                 names |= later.get(this, {})
                 code = split_tests(problem_set.of("test")[this].source)[part == "hidden"]
-                message = submission.test(code, names, copies[this])
+                message = submission.test(code, names, copies.get(this))
                 if found.cells and message.startswith(("There is no", "NameError")):
-                    copies[this] = submission.copy()  # A name may be defined further below.
-                    message = submission.test(code, names, copies[this])
+                    with suppress(running.Lost):  # A name may be defined further below.
+                        copies[this] = submission.copy()
+                        message = submission.test(code, names, copies[this])
                 later[this] = dict(names)
                 if message.startswith("There is no "):
                     if exercise in errors:

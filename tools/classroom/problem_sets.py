@@ -28,6 +28,7 @@ STUB = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YO
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION$.*?^[ \t]*### END SOLUTION$", re.S | re.M)
 _parsing = threading.Lock()
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS$\n(.*?)^### END HIDDEN TESTS$\n?", re.S | re.M)
+MARKER = re.compile(r"^[ \t]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", re.M)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def split_tests(source: str) -> tuple[str, str]:
 
 def without_markers(source: str) -> str:
     """The source with solutions and hidden tests in it, but not the lines that enclose them."""
-    return re.sub(r"^[ \t]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", "", source, flags=re.M)
+    return MARKER.sub("", source)
 
 
 def syntax(source: str) -> ast.Module:
@@ -131,23 +132,27 @@ def from_cells(name: str, cells: list[NotebookNode]) -> ProblemSet:
 
     Raises ValueError where its form would make marks that cannot be trusted.
     """
-    exercises, seen = {}, {None}
+    exercises, seen = {}, []
     for cell in cells:
-        part, this, left = kind(cell), grade_id(cell), without_solution(cell)
-        if this in seen - {None}:
-            raise ValueError(f"{name}: two cells have the grade_id {this!r}")
-        seen.add(this)
+        part, this, left = kind(cell), grade_id(cell) or "", without_solution(cell)
+        exercise = next((e for e in reversed(exercises) if this.startswith(e)), None)
+        unsolved = part in ("solution", "open") and left == cell.source
+        for wrong, words in [
+            (this in seen, f"two cells have the grade_id {this!r}"),
+            (part == "test" and not exercise, f"the test {this!r} stands before its solution"),
+            (unsolved, f"no solution between markers in {this!r}"),
+            (
+                re.search("### (BEGIN|END)", left),
+                f"unpaired or misplaced markers in\n{cell.source}",
+            ),
+        ]:
+            if wrong:
+                raise ValueError(f"{name}: {words}")
+        seen += [this] if this else []
         if part == "solution":
             exercises[this] = []
         elif part == "test":
-            exercise = next((e for e in reversed(exercises) if this.startswith(e)), None)
-            if exercise is None:
-                raise ValueError(f"{name}: the test {this!r} stands before its solution")
             exercises[exercise].append(this)
-        if part in ("solution", "open") and left == cell.source:
-            raise ValueError(f"{name}: no solution between markers in {this!r}")
-        if "### BEGIN" in left or "### END" in left:
-            raise ValueError(f"{name}: unpaired or misplaced markers in\n{cell.source}")
     if untested := [exercise for exercise, tests in exercises.items() if not tests]:
         raise ValueError(f"{name}: no tests for {', '.join(untested)}")
     return ProblemSet(name, tuple(cells), exercises)
@@ -170,10 +175,8 @@ def names(folder: Path = SOURCE) -> list[str]:
 def in_step(name: str, folder: Path = SOURCE) -> bool:
     """Whether NAME.ipynb has the cells of NAME.py, all of them executed."""
     path = folder / name / f"{name}.ipynb"
-    if not path.exists() or lectures.difference(path):
-        return False
-    cells = nbformat.read(path, as_version=4).cells
-    return all(cell.execution_count for cell in cells if cell.cell_type == "code")
+    code = read(name, folder).of("given", "solution", "test").values() if path.exists() else []
+    return bool(code) and all(c.execution_count for c in code) and not lectures.difference(path)
 
 
 def make(
@@ -191,9 +194,9 @@ def make(
             lectures.write(lectures.renewed(path), path)
         problem_set = read(name, source, seed=seed)
         if seed:
-            passes(problem_set)
-        lectures.write(handed_out(problem_set), to / name / f"{name}.ipynb")
-        lectures.write(self_study(read(name, source)), study / f"{name}.ipynb")
+            problem_set.run("given", "solution", "test")
+        lectures.write(handed_out(problem_set), to / name / path.name)
+        lectures.write(self_study(read(name, source)), study / path.name)
 
 
 def main(seed: str = "0") -> int:
@@ -207,25 +210,12 @@ def main(seed: str = "0") -> int:
     return 0
 
 
-def passes(problem_set: ProblemSet) -> None:
-    """Run the set with its solutions. Raises ValueError where a test does not pass."""
-    problem_set.run("given", "solution", "test")
-
-
 def handed_out(problem_set: ProblemSet) -> NotebookNode:
     """The release, as nbgrader would make it: no hints, solutions, hidden tests or outputs."""
     cells = deepcopy([cell for cell in problem_set.cells if kind(cell) != "hint"])
     for cell in cells:
         cell.source = without_solution(cell)
-    return notebook(cells)
-
-
-def notebook(cells: list[NotebookNode]) -> NotebookNode:
-    """A notebook of these cells, without outputs."""
-    metadata = {"kernelspec": lectures.KERNEL, "language_info": {"name": "python"}}
-    made = new_notebook(cells=cells, metadata=metadata)
-    lectures.clear(made)
-    return made
+    return _notebook(cells)
 
 
 def self_study(problem_set: ProblemSet) -> NotebookNode:
@@ -234,22 +224,27 @@ def self_study(problem_set: ProblemSet) -> NotebookNode:
     for cell in problem_set.cells:
         part, text = kind(cell), without_markers(cell.source).strip()
         if part == "hint":
-            cells.append(folded("Hint", text))
+            cells.append(_folded("Hint", text))
             continue
         cells += later  # the hints come first
-        later = []
-        if part == "solution":
-            later = [folded("Solution", f"```python\n{text}\n```")]
-        elif part == "open":
-            later = [folded("What an answer should have", text)]
-        new = new_code_cell if cell.cell_type == "code" else new_markdown_cell
         right = f'{text}\nprint("Right: {grade_id(cell)}.")'
+        new = new_code_cell if cell.cell_type == "code" else new_markdown_cell
         cells.append(new(right if part == "test" else without_solution(cell)))
+        shown = {"solution": ("Solution", f"```python\n{text}\n```")}
+        shown["open"] = "What an answer should have", text
+        later = [_folded(*shown[part])] if part in shown else []
     for number, cell in enumerate(cells := cells + later):
         cell.id = f"cell-{number}"  # the same on every run
-    return notebook(cells)
+    return _notebook(cells)
 
 
-def folded(title: str, text: str) -> NotebookNode:
+def _notebook(cells: list[NotebookNode]) -> NotebookNode:
+    made = new_notebook(cells=cells)
+    lectures.tidy(made)
+    lectures.clear(made)
+    return made
+
+
+def _folded(title: str, text: str) -> NotebookNode:
     """A text cell that shows its title until it is clicked on."""
     return new_markdown_cell(f"<details><summary>{title}</summary>\n\n{text}\n\n</details>")

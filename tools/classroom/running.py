@@ -1,10 +1,8 @@
 """The grader's side of the processes in which students' code runs."""
 
 import contextlib
-import copyreg
 import io
 import os
-import pickle
 import re
 import subprocess
 import sys
@@ -18,11 +16,21 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from pathlib import Path
 
+import cloudpickle
 import psutil
 import torch
 
 from tools.classroom.problem_sets import ProblemSet
-from tools.classroom.wire import LONGEST, Strange, decode, fingerprint, leaves, receive, send
+from tools.classroom.wire import (
+    LONGEST,
+    Strange,
+    end_below,
+    fingerprint,
+    leaves,
+    receive,
+    send,
+    unpack,
+)
 
 # Seconds of processor time for a cell or a test, and for all cells. On the clock, three times as
 # long and a minute more, so that a busy machine fails nobody.
@@ -90,14 +98,12 @@ class Submission(contextlib.ExitStack):
 
     cell, whole: time limits in seconds, for a cell or a test, and for all of them. modules: a dict
     of what lies in the folder from the beginning, bytes by name.
-    A cell that ends its process, or has to be ended, is left out when the others run again.
     """
 
     def __init__(self, problem_set: ProblemSet, *, cell=CELL, whole=WHOLE, modules=None):
         super().__init__()
         self.set, self.cell, self.left = problem_set, cell, whole
-        self.until = time.monotonic() + patience(whole)
-        self.cells, self.looked = [], set()
+        self.until, self.looked = time.monotonic() + patience(whole), set()
         self.changed: dict[str, str] = {}  # function -> an argument that it changes
         self.last: tuple | None = None  # the function that a test called last, and its result
         folder = self.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
@@ -105,48 +111,46 @@ class Submission(contextlib.ExitStack):
             Path(folder, name).write_bytes(content)
         ours = (m for m in imports(problem_set) if (m[1] or "").startswith("course_utils"))
         allowed = {f"{m[1]}.{name}" for m in ours for name in re.findall(r"\w+", m[2])}
-        self.request = {"folder": folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
-        self._begin()
+        request = {"folder": folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
+        (self.pipe, theirs), self.backup = Pipe(), None
+        with _lock, theirs:
+            send(_zygote[0], request)
+            send_handle(_zygote[0], theirs.fileno(), None)
+            self.overseer = psutil.Process(receive(_zygote[0])["overseer"])
+        self.callback(self.end)
         # Whatever a process does, or leaves half said, nobody waits for it longer than this.
-        timer = threading.Timer(patience(whole) + cell, lambda: self.life.close())
+        timer = threading.Timer(patience(whole) + cell, self.end)
         timer.daemon = True
         timer.start()
         self.callback(timer.cancel)
 
-    def _begin(self) -> None:
-        (self.pipe, theirs), (self.life, end) = Pipe(), Pipe()
-        self.enter_context(self.pipe), self.enter_context(self.life)
-        with _lock, theirs, end:
-            send(_zygote[0], self.request)
-            send_handle(_zygote[0], theirs.fileno(), None)
-            send_handle(_zygote[0], end.fileno(), None)
-            self.overseer = receive(_zygote[0])[0]["overseer"]
+    def end(self) -> None:
+        """End all processes, and what they left behind."""
+        end_below(self.overseer)
+        with contextlib.suppress(psutil.Error):
+            self.overseer.kill()
 
     def run(self, source: str, given: bool = False) -> dict:
-        """Run a cell: {"error", "output", "figures"}, the error None where there is none."""
-        self.began = time.monotonic()
+        """Run a cell: {"error", "output", "figures"}, the error None where there is none. After a
+        cell that ends its process, or has to be ended, all goes on as it was before it."""
         try:
-            reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})[0]
+            self.backup = self.copy()
+            reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})
             error, output = reply["error"] and str(reply["error"]), str(reply["output"])[:LONGEST]
-            self.cells.append((source, given))
             return {"error": error, "output": output, "figures": [*map(str, reply["figures"])]}
         except (Lost, KeyError, TypeError) as lost:  # or it replied with something else
-            why = str(lost) if isinstance(lost, Lost) else ENDED
-            self._begin()
-            cells, self.cells = self.cells, []
-            for cell in cells:
-                self.run(*cell)
+            self.pipe, why = self.backup, str(lost) if isinstance(lost, Lost) else ENDED
             return {"error": why, "output": why, "figures": []}
 
     def copy(self) -> Connection:
-        """What asks a copy of the process as it is now."""
+        """What asks a copy of the process as it is now. Raises Lost."""
         self.began = time.monotonic()
         ours, theirs = Pipe()
-        with theirs, contextlib.suppress(Lost):  # then so is the copy
+        with theirs:
             self.ask(self.pipe, {"do": "copy"}, handle=theirs.fileno())
-        return self.enter_context(ours)
+        return ours
 
-    def test(self, code: str, names: dict, copy: Connection) -> str:
+    def test(self, code: str, names: dict, copy: Connection | None) -> str:
         """What a test finds wrong with the functions of `copy`, or ""; it adds to `names`."""
         self.began, self.last = time.monotonic(), None
         names |= {name: self.proxy(name, copy) for name in self.set.functions}
@@ -165,31 +169,44 @@ class Submission(contextlib.ExitStack):
             return f"{name} returned a {type(got).__name__}{shape}, {why}."
         return ""
 
-    def ask(self, pipe: Connection, request: dict, blob=b"", answer=None, handle=None):
-        """One request, and what is called back meanwhile. Raises Lost where no reply comes."""
+    def ask(self, pipe: Connection, request: dict, *, callbacks=(), handle=None) -> dict:
+        """The reply to a request, what it calls back meanwhile being answered. Raises Lost where
+        none comes."""
         try:
             if self.left <= 0 or time.monotonic() > self.until:
                 raise TimeoutError
-            send(pipe, request, blob)
+            send(pipe, request)
             if handle is not None:
                 send_handle(pipe, handle, None)
             while True:
                 if not pipe.poll(patience(self.cell)):
                     raise TimeoutError
-                header, blob = receive(pipe)
-                if "callback" not in header or answer is None:
-                    self.looked |= set(map(str, header.get("looked", ())))
-                    return header, blob
-                answer(header, blob)
+                reply = receive(pipe)
+                if "callback" not in reply or not callbacks:
+                    self.looked |= set(map(str, reply.get("looked", ())))
+                    return reply
+                send(pipe, self.answer(callbacks[reply["callback"]], reply["value"]))
+        except AssertionError:  # a test's, from what was called back
+            raise
         except Exception as error:  # past its processor time a process is killed, too
             late = isinstance(error, TimeoutError) or time.monotonic() - self.began >= self.cell
             self.left -= self.cell if late else 0
             raise Lost(TIME if late else ENDED) from None
 
+    def answer(self, function: Callable, value: bytes) -> dict:
+        """What a function of the tests returns, or why it does not."""
+        try:
+            positional, named = unpack(value)
+            return {"value": pickled(function(*positional, **named), self.set.namespace, [])}
+        except AssertionError:
+            raise
+        except Exception as error:
+            return {"failed": str(error)}
+
     def processor_time(self) -> float:
         """Seconds of processor time that the processes have had, measured from here."""
         total = 0.0
-        for process in psutil.Process(self.overseer).children(recursive=True):
+        for process in self.overseer.children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 total += sum(process.cpu_times()[:4])
         return total
@@ -198,34 +215,20 @@ class Submission(contextlib.ExitStack):
         """A student's function, as tests see it; it is called in the process behind `pipe`."""
 
         def call(*positional, **named):
-            callbacks, failures, arguments = [], [], [*positional, *named.values()]
+            callbacks, arguments = [], [*positional, *named.values()]
             before, tensors = [*map(fingerprint, arguments)], leaves([positional, named])
-
-            def answer(header, blob):
-                try:
-                    (number, times), inputs = header["callback"], decode(header["value"], blob)
-                    if times:
-                        inputs = [value.detach().requires_grad_() for value in inputs]
-                    result = derivative(callbacks[number], times, *inputs)
-                    send(pipe, {}, pack(result, self.set.namespace, callbacks))
-                except Exception as error:
-                    failures.append(error)
-                    send(pipe, {"failed": str(error)})
-
             sent = (positional, named), [tensor.grad for tensor in tensors]
             request = {"do": "call", "name": function, "grad": torch.is_grad_enabled()}
-            blob = pack(sent, self.set.namespace, callbacks)
-            header, blob = self.ask(pipe, request, blob, answer)
-            if failures and isinstance(failures[0], AssertionError):
-                raise failures[0]
-            if "error" in header:
-                raise AssertionError(str(header["error"]))
+            request["value"] = pickled(sent, self.set.namespace, callbacks)
+            reply = self.ask(pipe, request, callbacks=callbacks)
+            if "error" in reply:
+                raise AssertionError(str(reply["error"]))
             try:
                 names = [*self.set.parameters[function][: len(positional)], *named]
-                for name, old, new in zip(names, before, header["arguments"], strict=True):
+                for name, old, new in zip(names, before, reply["arguments"], strict=True):
                     if new != old:
                         self.changed[function] = name
-                result, slopes = decode(header["value"], blob)
+                result, slopes = unpack(reply["value"])
                 tracked = [tensor for tensor in tensors if tensor.requires_grad and slopes]
                 for leaf, slope in zip(tracked, slopes or [], strict=True):
                     nothing = (leaf - leaf.detach()) * slope.nan_to_num()  # but for its gradient
@@ -243,20 +246,21 @@ class Submission(contextlib.ExitStack):
         return call
 
 
-def pack(value, given: dict, callbacks: list) -> bytes:
-    """A pickle in which the given cells' names stand for themselves, and functions of the tests
-    for numbers, by which they are called back."""
+def pickled(value, given: dict, callbacks: list) -> bytes:
+    """A pickle for the student's process. Classes of the given cells stand there by their names,
+    and functions that keep something from call to call for numbers, by which they are called back;
+    other functions go over whole."""
 
-    class Pickler(pickle.Pickler):
-        dispatch_table = copyreg.dispatch_table | {torch.Tensor: _reduced}
+    class Pickler(cloudpickle.Pickler):
+        dispatch_table = cloudpickle.Pickler.dispatch_table.new_child({torch.Tensor: _reduced})
 
         def persistent_id(_, part):
-            if not isinstance(part, type | types.FunctionType) or part.__module__ != "tests":
-                return None
-            if given.get(part.__name__) is part:
+            if isinstance(part, type) and given.get(part.__name__) is part:
                 return part.__name__
-            callbacks.append(part)
-            return len(callbacks) - 1
+            ours = isinstance(part, types.FunctionType) and part.__module__ == "tests"
+            if ours and part.__closure__:
+                callbacks.append(part)
+                return len(callbacks) - 1
 
     Pickler(file := io.BytesIO()).dump(value)
     return file.getvalue()
@@ -267,13 +271,3 @@ def _reduced(tensor: torch.Tensor) -> tuple:
     tensor = tensor if tensor.is_leaf else tensor.detach()
     small = tensor.nbytes < tensor.untyped_storage().nbytes()
     return (tensor.clone() if small else tensor).__reduce_ex__(4)
-
-
-def derivative(function: Callable, times: int, *inputs):
-    """function(*inputs), or, with `times` > 0, how its gradient passes on that of its output."""
-    if times == 0:
-        return function(*inputs)
-    *inputs, gradient = inputs
-    result = derivative(function, times - 1, *inputs)
-    settings = {"create_graph": True, "materialize_grads": True}
-    return torch.autograd.grad(result, inputs, gradient, **settings)

@@ -23,7 +23,7 @@ import types
 import warnings
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
-from time import process_time, sleep
+from time import process_time
 
 import numpy as np
 import psutil
@@ -31,7 +31,7 @@ import torch
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from wire import LONGEST, Remote, encode, fingerprint, leaves, packed, receive, send
+from wire import LONGEST, end_below, fingerprint, leaves, pack, receive, send
 
 COURSE = ("course_utils", "tools", "tests")
 PRIVATE = ("notebooks/assignments/", "tests/assignments/")
@@ -65,48 +65,39 @@ class Session:
         self.shell, self.names, self.pipe = shell, shell.user_module.__dict__, pipe
         self.given, self.seconds, self.looked = {}, seconds, []
         self.ours = withhold(allowed, self.looked)
-        Remote.ask = self.ask
 
     def serve(self) -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                header, blob = receive(pipe := self.pipe)
-                reply, out = getattr(self, header.pop("do"))(**header, blob=blob)
+                request = receive(pipe := self.pipe)
+                reply = getattr(self, request.pop("do"))(**request)
                 if pipe is self.pipe:  # a copy has another
-                    send(pipe, reply | {"looked": self.looked[:5]}, out)
+                    send(pipe, reply | {"looked": self.looked[:5]})
 
-    def load(self, blob: bytes):
+    def load(self, value: bytes):
         """What the grader sent: withheld classes, given ones, and its functions by number."""
 
         class Unpickler(pickle.Unpickler):
             def persistent_load(_, key):
-                return self.callback(key) if isinstance(key, int) else self.given[key]
+                if isinstance(key, str):
+                    return self.given[key]
+                return lambda *positional, **named: self.ask(key, positional, named)
 
             def find_class(unpickler, module, name):
                 ours = self.ours.get(module)
                 return getattr(ours, name) if ours else super().find_class(module, name)
 
-        return Unpickler(io.BytesIO(blob)).load()
+        return Unpickler(io.BytesIO(value)).load()
 
-    def callback(self, number: int):
-        """The grader's function of this number, for the student's to call."""
+    def ask(self, number: int, positional: tuple, named: dict):
+        """Call the grader's function of this number."""
+        send(self.pipe, {"callback": number, "value": pack([positional, named])})
+        reply = receive(self.pipe)
+        if "failed" in reply:
+            raise RuntimeError(reply["failed"])
+        return self.load(reply["value"])
 
-        def call(*values):
-            plain = not values or any(not isinstance(value, torch.Tensor) for value in values)
-            return self.ask((number, 0), values) if plain else Remote.apply((number, 0), *values)
-
-        return call
-
-    def ask(self, key: tuple[int, int], values):
-        """The grader's function at these values."""
-        tree = encode(list(values), tensors := {})
-        send(self.pipe, {"callback": key, "value": tree}, packed(tensors))
-        header, blob = receive(self.pipe)
-        if "failed" in header:
-            raise RuntimeError(header["failed"])  # the grader knows more
-        return self.load(blob)
-
-    def run(self, source: str, given: bool, blob: bytes) -> tuple[dict, bytes]:
+    def run(self, source: str, given: bool) -> dict:
         """Run a cell; a given one defines what tests may hand over by name."""
         limit_seconds(process_time() + self.seconds)
         importlib.invalidate_caches()  # for %%writefile
@@ -123,9 +114,9 @@ class Session:
                 output.write(f"{data.get('text/plain', '')}\n")
         error = result.error_before_exec or result.error_in_exec
         reply = {"error": error and words(error), "output": output.getvalue()}
-        return reply | {"figures": figures[:5]}, b""
+        return reply | {"figures": figures[:5]}
 
-    def copy(self, blob: bytes) -> tuple[dict, bytes]:
+    def copy(self) -> dict:
         """Fork a copy that is asked through a connection of its own."""
         fd = recv_handle(self.pipe)
         if os.fork():
@@ -134,16 +125,16 @@ class Session:
             self.pipe.close()
             self.pipe = Connection(fd)
             limit_seconds(self.seconds)
-        return {}, b""
+        return {}
 
-    def call(self, name: str, grad: bool, blob: bytes) -> tuple[dict, bytes]:
+    def call(self, name: str, grad: bool, value: bytes) -> dict:
         """Call a function of the student's; the reply has its result and its arguments."""
-        (arguments, named), gradients = self.load(blob)
+        (arguments, named), gradients = self.load(value)
         tensors = leaves([arguments, named])
         for tensor, gradient in zip(tensors, gradients, strict=True):
             tensor.grad = gradient
         if name not in self.names:
-            return {"error": f"There is no {name}."}, b""
+            return {"error": f"There is no {name}."}
         fresh()
         try:
             with torch.inference_mode(False), warnings.catch_warnings(action="ignore"):
@@ -152,11 +143,11 @@ class Session:
                     result = self.names[name](*arguments, **named)
                 finally:
                     fresh()
-                value = encode([result, slopes(result, tensors)], sent := {})
+                value = pack([result, slopes(result, tensors)])
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, are a student's
-            return {"error": words(error)}, b""
+            return {"error": words(error)}
         after = [fingerprint(argument) for argument in [*arguments, *named.values()]]
-        return {"value": value, "arguments": after}, packed(sent)
+        return {"value": value, "arguments": after}
 
 
 def slopes(result, tensors: list) -> list | None:
@@ -250,7 +241,6 @@ def confine(folder: str, seconds: float) -> None:
     os.chdir(folder)
     sys.path.insert(0, folder)
     sys.argv = ["submission"]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's, no error of a student's
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(1, 2)
     for name, value in (LIMITS | {"RLIMIT_CPU": int(seconds) + 1}).items():
@@ -258,34 +248,23 @@ def confine(folder: str, seconds: float) -> None:
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
-def oversee(life: int) -> None:
-    """Wait until the grader closes its end of `life`, then end everything below this process."""
-    while os.read(life, 1):
-        pass
-    while children := psutil.Process().children(recursive=True):
-        for child in children:
-            with contextlib.suppress(psutil.Error):
-                child.kill()
-        sleep(0.002)
-
-
-def begin(shell: Shell, pipe: int, life: int, request: dict) -> None:
+def begin(shell: Shell, pipe: int, request: dict) -> None:
     """In a new process: be the overseer, and below it the process of the cells."""
     with contextlib.suppress(AttributeError, OSError):  # Linux: orphans below come back here
         ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
     if os.fork():
         os.close(pipe)
-        oversee(life)
-    else:
-        os.close(life)
-        session = Session(shell, Connection(pipe), request["allowed"], request["cell"])
-        confine(request["folder"], request["whole"])
-        session.serve()
+        while True:
+            signal.pause()
+    session = Session(shell, Connection(pipe), request["allowed"], request["cell"])
+    confine(request["folder"], request["whole"])
+    session.serve()
 
 
 def main(control: Connection, imports: list[str]) -> None:
     """Fork an overseer and a session for each request, until the grader is gone."""
-    for line in ["import matplotlib.pyplot", "import torch._dynamo", *imports]:  # optim needs it
+    modules = ["matplotlib.pyplot", "cloudpickle", "torch._dynamo"]  # optim needs the last
+    for line in [f"import {', '.join(modules)}", *imports]:
         with contextlib.suppress(Exception):  # a submission's own failure, then; or no code
             exec(line, {})
     torch.set_num_threads(1)
@@ -296,18 +275,19 @@ def main(control: Connection, imports: list[str]) -> None:
     for name in ("pip", "conda", "mamba", "micromamba", "uv", "reset"):
         shell.register_magic_function(lambda line: None, magic_name=name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's, no error of a student's
     with contextlib.suppress(EOFError, OSError):
         while True:
-            header, _ = receive(control)
-            pipe, life = recv_handle(control), recv_handle(control)
+            request, pipe = receive(control), recv_handle(control)
             if not (pid := os.fork()):
                 control.close()
                 try:
-                    begin(shell, pipe, life, header)
+                    begin(shell, pipe, request)
                 finally:
                     os._exit(0)
-            os.close(pipe), os.close(life)
+            os.close(pipe)
             send(control, {"overseer": pid})
+    end_below(psutil.Process())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 import tomllib
 import unicodedata
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,18 +25,33 @@ SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 
 @dataclass
 class File:
-    """A file that was handed in: `path` in the folder, whose it is, its own name, what is in it,
-    and the modules that lie beside it."""
+    """A file that was handed in: `path` in the folder, its size, None for what is no plain file,
+    what opens it; then whose it is, its own name, what is in it, and the modules beside it."""
 
     path: Path
-    read: Callable[[], bytes]
+    size: int | None
+    opened: Callable[[], bytes]
     student: str = ""
-    id: str = ""
     name: str = ""
     digest: str = ""
     notebook: NotebookNode | None = None
     answers: Answers | None = None
     modules: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self) -> bytes:
+        """Raises NotASubmission for anything but a plain file of sensible size."""
+        if self.size is None or self.size > LARGEST:
+            larger = f"it is larger than {LARGEST >> 20} MB"
+            raise NotASubmission(larger if self.size else "it cannot be read: it is no plain file")
+        try:
+            return self.opened()
+        except Exception as error:  # each way of packing has its own
+            raise NotASubmission(f"it cannot be read: {error}") from error
+
+    def version(self) -> list[int]:
+        """Of Teams's folders "Version 2", and the date in Blackboard's names."""
+        found = re.findall(r"(?<=Version )\d+|(?<=_attempt_)[\d-]+", str(self.path))
+        return [int(number.replace("-", "")) for number in found]
 
 
 def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]]:
@@ -49,7 +65,7 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     folder = folder / "submitted" if (folder / "submitted").is_dir() else folder
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is not a folder, expected one with submissions")
-    people, found, reasons, modules, left = {}, {}, {}, {}, []
+    people, found, reasons, modules, left = {}, defaultdict(list), {}, defaultdict(dict), []
     files = [file for file in _files(folder, left) if not _skipped(file.path)]
     entries = [entry for entry in folder.iterdir() if not _skipped(Path(entry.name))]
     if len(entries) == 1 and entries[0].suffix.lower() == ".zip":
@@ -65,22 +81,21 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     for file in files:
         top, file.name = file.path.parts[0], file.path.name
         flat = top == file.name or top.lower().endswith(".zip")
-        who, file.id, rest = owner(Path(top).stem if flat else top, folder=not flat)
+        who, number, rest = owner(Path(top).stem if flat else top, folder=not flat)
         file.student = names.get(who, who)
-        if people.get(file.student, file.id) != file.id:  # two of one name
-            file.student = f"{file.student} {file.id}"
+        if people.get(file.student, number) != number:  # two of one name
+            file.student = f"{file.student} {number}"
         if top == file.name:
             file.name = rest + file.path.suffix
         if file.path.suffix == ".py":
             left.append(f"{file.path}: no notebook, but what one beside it may import")
-            place = modules.setdefault((file.student, file.path.parent), {})
             with suppress(NotASubmission):
-                place[file.name] = file.read()
+                modules[file.student, file.path.parent][file.name] = file.read()
             continue
         if ".ipynb" not in file.path.name.lower():  # browsers add .txt or .json
             left.append(f"{file.path}: no notebook")
             continue
-        people.setdefault(file.student, file.id)
+        people.setdefault(file.student, number)
         meant = [each for each in sets if _number(each.name) == _number(file.name)]
         try:
             content = file.read()
@@ -94,15 +109,15 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
             for each in meant:
                 reasons.setdefault((file.student, each.name), f"Not marked: {error}.")
             continue
-        found.setdefault((file.student, best), []).append(file)
+        found[file.student, best].append(file)
         if meant and meant[0].name != best:
             reasons[file.student, meant[0].name] = f"Not marked: {file.path.name} is {best}."
     for key, several in list(found.items()):
         finished = [file for file in several if file.answers.any()] or several[:1]
         exact = [file for file in finished if file.name == f"{key[1]}.ipynb"]
-        *others, last = sorted(exact or finished, key=_version)
-        found[key], last.modules = last, modules.get((last.student, last.path.parent), {})
-        if others and _version(last) == _version(others[-1]):
+        *others, last = sorted(exact or finished, key=File.version)
+        found[key], last.modules = last, modules[last.student, last.path.parent]
+        if others and last.version() == others[-1].version():
             del found[key]
             names = " and ".join(str(file.path) for file in [*others, last][:3])
             reasons[key] = f"Not marked: {len(others) + 1} notebooks could be meant, {names}."
@@ -120,13 +135,14 @@ def _files(folder: Path, left: list[str]) -> Iterator[File]:
     """The files below a folder, those in zips included."""
     for entry in sorted(folder.rglob("*")):
         path = entry.relative_to(folder)
-        if entry.is_symlink() and not _skipped(path):
-            left.append(f"{path}: a link")
+        if entry.is_symlink():
+            left += [] if _skipped(path) else [f"{path}: a link"]
         elif not entry.is_dir():
-            yield from _opened(File(path, partial(read_bytes, entry)), left)
+            size = entry.stat().st_size if entry.is_file() else None
+            yield from _unzipped(File(path, size, entry.read_bytes), left)
 
 
-def _opened(file: File, left: list[str], deep: int = 0) -> Iterator[File]:
+def _unzipped(file: File, left: list[str], deep: int = 0) -> Iterator[File]:
     """The file, or what is in it if it is a zip."""
     if file.path.suffix.lower() != ".zip" or deep > 2:
         yield file
@@ -138,26 +154,10 @@ def _opened(file: File, left: list[str], deep: int = 0) -> Iterator[File]:
         return
     for info in archive.infolist():
         path = info.filename.replace("\\", "/")  # some on Windows write the other one
-        parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+        path = file.path.joinpath(*(p for p in path.split("/") if p not in ("", ".", "..")))
         if not info.is_dir():
-            read = partial(_limited, info.file_size, partial(archive.read, info))
-            yield from _opened(File(file.path.joinpath(*parts), read), left, deep + 1)
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's contents. Raises NotASubmission for anything but a plain file of sensible size."""
-    if path.is_symlink() or not path.is_file():
-        raise NotASubmission("it cannot be read: it is no plain file")
-    return _limited(path.stat().st_size, path.read_bytes)
-
-
-def _limited(size: int, read: Callable[[], bytes]) -> bytes:
-    if size > LARGEST:
-        raise NotASubmission(f"it is larger than {LARGEST >> 20} MB")
-    try:
-        return read()
-    except Exception as error:  # each way of packing has its own
-        raise NotASubmission(f"it cannot be read: {error}") from error
+            inside = File(path, info.file_size, partial(archive.read, info))
+            yield from _unzipped(inside, left, deep + 1)
 
 
 def owner(name: str, *, folder: bool = False) -> tuple[str, str, str]:
@@ -182,9 +182,3 @@ def _gradescope(files: list[File]) -> dict[str, str]:
 def _number(name: str) -> str:
     """The number of the problem set that a file's name tells, or ""."""
     return "".join(re.findall(r"(?i)(?:problem[ _-]?set|ps|set)[ _-]?(\d+)", name)[:1])
-
-
-def _version(file: File) -> list[int]:
-    """Of Teams's folders "Version 2", and the date in Blackboard's names."""
-    found = re.findall(r"(?<=Version )\d+|(?<=_attempt_)[\d-]+", str(file.path))
-    return [int(number.replace("-", "")) for number in found]
