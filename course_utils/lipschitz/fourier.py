@@ -19,6 +19,7 @@ Sources: Szegedy et al. 2013 (arXiv:1312.6199), section 4.3, the paper's A(xi); 
 Long 2019 (arXiv:1805.10408) for circular convolutions of stride 1.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -120,26 +121,48 @@ def phase_weights(layer: nn.Conv2d) -> Tensor:
     return split.permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4)
 
 
-def wave(frequencies: Tensor, count: int, period: int) -> Tensor:
-    """Return exp(2 pi i f m / M) for f (...) and m below the count: complex (..., count)."""
-    turns = (frequencies[..., None] * torch.arange(count)) % period
+def wave(frequencies: Tensor, steps: Tensor, period: int) -> Tensor:
+    """Return exp(2 pi i f m / M) for f (...) and steps m (S,): complex (..., S)."""
+    turns = (frequencies[..., None] * steps) % period
     return torch.exp(2j * math.pi * turns.double() / period)
 
 
 def transfer(weights: Tensor, frequencies: Tensor, periods: tuple[int, int]) -> Tensor:
     """Return A(f) for f (F, 2): complex (F, groups, channels out, channels in * phases)."""
-    down, right = map(wave, frequencies.unbind(1), weights.shape[3:], periods)
+    taps = map(torch.arange, weights.shape[3:])
+    down, right = map(wave, frequencies.unbind(1), taps, periods)
     both = torch.einsum("fy,fx->fyx", down, right).flatten(1)
     return torch.einsum("ft,goit->fgoi", both, weights.flatten(3).to(both))
 
 
-def grams(weights: Tensor, frequencies: Tensor, periods: tuple[int, int]) -> Iterator[Tensor]:
-    """Yield A(f) A(f)^*, or A(f)^* A(f) if that is smaller, as (F, groups, n, n), part by part."""
-    groups, out, into = weights.shape[:3]
-    for part in frequencies.split(max(1, CHUNK // (groups * out * into))):
-        matrices = transfer(weights, part, periods)
-        matrices = matrices if out <= into else matrices.mH
-        yield matrices @ matrices.mH
+class Grams:
+    """All A(f) A(f)^*, or conj(A(f)^* A(f)) if that is smaller, made of few real products.
+
+    With R_d = sum over q of W_{q+d} W_q^T each is the sum over d of R_d exp(2 pi i f d / M), and
+    R_{-d} = R_d^T. So of d and -d one is kept: the part that goes with the cosine, R_d + R_d^T,
+    and the one that goes with the sine, R_d - R_d^T.
+    """
+
+    def __init__(self, weights: Tensor, periods: tuple[int, int]):
+        weights = weights if weights.shape[1] <= weights.shape[2] else weights.transpose(1, 2)
+        (height, width), found = weights.shape[3:], []
+        shifts = [(0, x) for x in range(width)]
+        shifts += itertools.product(range(1, height), range(1 - width, width))
+        for y, x in shifts:
+            ahead = weights[..., y:, max(x, 0) : width + min(x, 0)].flatten(2)
+            behind = weights[..., : height - y, max(-x, 0) : width - max(x, 0)].flatten(2)
+            found.append(ahead @ behind.mT)
+        found[0] /= 2
+        found = torch.stack(found)
+        self.even, self.odd = (found + found.mT).flatten(1), (found - found.mT).flatten(1)
+        self.shape, self.shifts, self.periods = found.shape[1:], torch.tensor(shifts).T, periods
+
+    def at(self, frequencies: Tensor) -> Iterator[Tensor]:
+        """Yield those of frequencies (F, 2), complex (F, groups, n, n), part by part."""
+        for part in frequencies.split(max(1, CHUNK // self.shape.numel())):
+            down, right = map(wave, part.T, self.shifts, self.periods)
+            both = down * right
+            yield torch.complex(both.real @ self.even, both.imag @ self.odd).view(-1, *self.shape)
 
 
 def half_grid(periods: tuple[int, int]) -> Tensor:
@@ -160,19 +183,21 @@ def upper_bound(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> float:
     weights = phase_weights(layer) / scale
     # Along an axis with one tap A(f) is the same at all frequencies.
     periods = tuple(1 if taps == 1 else a.period for taps, a in zip(weights.shape[3:], both))
-    n, inner, taps = min(weights.shape[1:3]), max(weights.shape[1:3]), weights[0, 0, 0].numel()
+    grams, taps = Grams(weights, periods), weights[0, 0, 0].numel()
+    n, inner = sorted(weights.shape[1:3])
     slack, pending = max(1e-8, 4 * allowance(n)), half_grid(periods)
     level, tried = 0.0, pending[:: max(1, len(pending) // TRIES)][:TRIES]
     while len(pending):
-        tops = [torch.linalg.eigvalsh(part).max().item() for part in grams(weights, tried, periods)]
+        tops = [torch.linalg.eigvalsh(part).max().item() for part in grams.at(tried)]
         level = max(level, *tops) * (1 + slack)
-        rank = torch.cat([_rank(part, level) for part in grams(weights, pending, periods)])
+        rank = torch.cat([_rank(part, level) for part in grams.at(pending)])
         still = rank <= n
         pending, rank = pending[still], rank[still]
         tried = pending[rank.argsort()[:TRIES]]
-    # An entry of A(f) is off by at most (4 taps + 48) u sum |W_q|, one of A(f) A(f)^* by 4 inner u
-    # more, of the products of absolute values; and || sum |W_q| ||^2 <= taps |W|_F^2.
-    error = 8 * (inner + taps + 16) * UNIT * taps * weights.square().sum((1, 2, 3, 4)).max().item()
+    # An entry of R_d is off by at most inner taps u, one of the sum over d by (8 taps + 48) u more,
+    # of the products of absolute values, sum |W_q| sum |W_q|^T, of norm at most taps |W|_F^2.
+    size = taps * weights.square().sum((1, 2, 3, 4)).max().item()
+    error = 2 * (inner * taps + 8 * taps + 48) * UNIT * size
     return scale * math.sqrt(level * (1 + allowance(n)) + error) * UP
 
 
@@ -200,7 +225,7 @@ def frequency_norms(layer: nn.Conv2d, input_shape: tuple[int, int, int]) -> Tens
     with eval_mode(layer):
         periods = tuple(axis.period for axis in axes(layer, input_shape))
         scale, weights = scale_of(layer.weight) or 1.0, phase_weights(layer)
-    parts = grams(weights / scale, half_grid(periods), periods)
+    parts = Grams(weights / scale, periods).at(half_grid(periods))
     squares = [torch.linalg.eigvalsh(part)[..., -1].amax(1) for part in parts]
     norms = scale * torch.cat(squares).clamp_min(0).sqrt().view(periods[0], -1)
     mirror = norms[(-torch.arange(periods[0])) % periods[0]]
@@ -228,7 +253,7 @@ def amplified_pattern(layer: nn.Conv2d, input_shape: tuple, frequency: tuple) ->
     group = values[:, 0].argmax()
     vector = right[group, 0].conj()
     vector = vector * vector[vector.abs().argmax()].conj().sgn()
-    waves = map(wave, place, periods, periods)
+    waves = map(wave, place, map(torch.arange, periods), periods)
     inside = torch.einsum("cab,m,n->cmanb", vector.view(-1, *pair(layer.stride)), *waves)
     inside = inside.flatten(3).flatten(1, 2).real
     # The circle begins with the padding; it may be wider than image and padding, or narrower.
