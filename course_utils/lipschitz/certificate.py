@@ -23,7 +23,7 @@ from torch import Tensor
 
 UNIT = 2.0**-53  # the largest relative error of one operation in float64
 UP = 1 + 16 * UNIT  # lifts the last few roundings of an upper bound
-PANEL = 1024  # columns of a matrix that are turned into float64 at a time
+PANEL = 256  # rows or columns turned into float64 at a time: they stay in the processor's cache
 SMALL = 100  # size up to which all eigenvalues are computed
 
 
@@ -89,23 +89,20 @@ def dense_bounds(weight: Tensor) -> tuple[float, float, Tensor]:
     matrix = gram(weight, scale)
     n, diagonal = len(matrix), matrix.diagonal().copy()
     error = 4 * (max(rows, columns) + 8) * UNIT * diagonal.sum().item()
-    lower, slack, best = 0.0, max(4e-6, 2 * allowance(n)), None
+    slack = max(4e-6, 2 * allowance(n))
     multiply = lambda x: blas.dsymv(1.0, matrix, x, lower=1)
     for attempt in range(20):
         top, vector = largest_eigenpair(multiply, n, tolerance=1e-4 / 10**attempt, seed=attempt)
-        x = torch.from_numpy(vector)
-        if rows <= columns:
-            x = _product(weight.T, x)
-        x = x / x.norm()
-        norm = _product(weight, x).norm().item()
-        if norm >= lower:
-            lower, best = norm, x
         level = top * (1 + slack)
         gap = -matrix
         np.fill_diagonal(gap, level - diagonal)
         if not lapack.dpotrf(gap, lower=1, clean=0, overwrite_a=1)[1]:
+            x = torch.from_numpy(vector)
+            if rows <= columns:
+                x = _product(weight.T, x)
+            x = x / x.norm()
             level = level * (1 + allowance(n)) + error
-            return lower, scale * math.sqrt(level) * UP, best
+            return _product(weight, x).norm().item(), scale * math.sqrt(level) * UP, x
         slack *= 4  # the iteration had missed the top: try again, from another start
     raise ArithmeticError("no upper bound could be proved")  # pragma: no cover
 
