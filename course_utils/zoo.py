@@ -82,7 +82,7 @@ def load_model(name: str, *, retrain: bool = False) -> nn.Module:
     """Return a trained network: images (N, 1, 28, 28) in [0, 1] to logits (N, 10), in eval mode.
 
     Args:
-        name: one of `ZOO`, such as "FC100-100-10"; of several copies the first (`read` has all).
+        name: one of `ZOO`, such as "FC100-100-10".
         retrain: train it anew on MNIST, showing progress, instead of reading the checkpoint;
             the shipped checkpoint stays as it is.
 

@@ -188,8 +188,9 @@ print("you said", guess)
 
 # %% tags=["claim", "claim:panda"]
 winner, sure = next(iter(top(moved).items()))
-detail = f"the first view is {winner!r} now, with {sure:.1f} %; one level " \
-         f"of grey changes {flips[1 / 255].mean():.0f} % of the labels"
+detail = f"18 views of one picture; the first is {winner!r} now, with " \
+         f"{sure:.1f} %; one level of grey changes " \
+         f"{flips[1 / 255].mean():.0f} % of the labels"
 claims.check("panda", intervals.over_seeds(flips[0.007] - control),
              null=(second - control).mean().item(), detail=detail)
 
@@ -776,51 +777,28 @@ plt.show()
 # either norm. In L2 Lecture 1's attack looks for it. In the maximum norm no attack is needed: one
 # class's lead over another is, of the RBF network (by $\log p_k$) as of the softmax, a sum over the
 # pixels of some $a x_i^2 + b x_i$. What is the least that it can become within $\epsilon$? Take
-# each pixel by itself: it is least at an end of the pixel's range, or where the parabola turns.
+# each pixel by itself: it is least at an end of the pixel's range, or where the parabola turns. *In
+# numbers:* $x_i^2 - x_i$ of a pixel of .7, within .3: at the ends, .4 and 1, it is $-.24$ and $0$; it
+# turns at .5, which is between them, and there it is $-.25$.
 #
-# And nearest compared with whose? The RBF network misreads 13 % of the clean digits, the softmax
-# 8 %. Perhaps that price buys what resistance there is, and not the shape of the units. So a third
-# network stands beside them, linear again, with so much weight decay that it pays as much. If units
-# that answer only near what they know are what resists, the RBF network's mistakes must be further
-# away than *its*. (A critic asked for this control after the other two had been measured. Call both
-# verdicts exploratory.)
-#
-# > **Before you run:** in which of the two norms, if in either, is the RBF network further from its
-# > mistakes than the softmax? And than the third?
+# And nearest compared with whose? The paper compares with the softmax. But the RBF network misreads
+# 13 % of the clean digits, the softmax 8 %. Perhaps that price buys what resistance there is, and
+# not the shape of the units. So a third network stands beside them, linear again, with so much
+# weight decay that it pays as much: it misreads 13.7 % of the *training* digits, as RBF does.
 
 # %%
 from course_utils.attacks import lbfgs_attack
-from course_utils.evaluation import ATTACKS, nearest_mistake
-from course_utils.zoo import read
+from course_utils.evaluation import (
+    ATTACKS, nearest_in_pixels, nearest_mistake)
 
 decayed = fully_connected(10)
 history = fit_linear(decayed, train_images, train_labels, weight_decay=0.1)
-judged = {"softmax": models["softmax"], "linear, decay .1": decayed}
-judged |= {f"RBF, training {k}": one for k, one in enumerate(read("RBF")[0], 1)}
+judged = {"RBF": models["RBF"], "softmax": models["softmax"],
+          "linear, decay .1": decayed}
 few, few_labels = test_images[:200], test_labels[:200]
-
-# %%
-def as_squares(model):
-    """a, b, c: the answer is the class of the largest a . x^2 + b . x + c."""
-    if isinstance(model, RBF):
-        b, mu = model.log_precisions.detach().exp(), model.means
-        return -b, 2 * b * mu, -(b * mu**2).sum(1)
-    weight, bias = model[1].weight.detach(), model[1].bias.detach()
-    return 0 * weight, weight, bias
-
-# %%
-def can_fall(model, x, labels, eps):
-    """Whether any change of x (N, 784) within eps is misread (N,): exact."""
-    a, b, c = as_squares(model)
-    low, high = (x - eps).clamp_min(0), (x + eps).clamp_max(1)
-    fallen = torch.zeros(len(x), dtype=torch.bool)
-    for k in range(len(c)):  # the label's lead over k; over itself it is 0
-        a_k, b_k = a[labels] - a[k], b[labels] - b[k]
-        turn = (-b_k / (2 * a_k)).nan_to_num().clamp(low, high)
-        ends = [(a_k * t + b_k) * t for t in (low, high, turn)]
-        least = torch.stack(ends).amin(0)
-        fallen |= least.sum(1) + c[labels] - c[k] < 0
-    return fallen
+for name, model in judged.items():
+    print(f"{name}: misread {wrong(model, train_images, train_labels):.1f} % "
+          "of the training digits")
 
 # %% [markdown]
 # First beside attacks, on 100 digits: one step, and all attacks that we have (section 12 names
@@ -831,7 +809,7 @@ def on_rbf(eps, count=100):
     """Errors in percent by one step, by any attack, and by what is possible."""
     model, x, y = models["RBF"], few[:count], few_labels[:count]
     found = [misread(model, x, y, eps=eps, attack=name) for name in ATTACKS]
-    exact = can_fall(model, x.flatten(1), y, eps)
+    exact = nearest_in_pixels(model, x, y) <= eps
     every = found[0], torch.stack(found).any(0), exact
     return [100 * some.double().mean().item() for some in every]
 
@@ -841,81 +819,85 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 # %% [markdown]
 # One step at .25 finds a third of what is there, and at .1 and .15 even all attacks together do not
-# find all. (No
-# such formula exists for networks with hidden layers; section 13 has what there is.) Now the
-# distances, in L2 on 200 digits, in the maximum norm on 1,000 and exactly, by bisection; of the RBF
-# network as it was trained three times, with the digits in another order. (The linear networks have
-# one solution.)
+# find all. (No such formula exists for networks with hidden layers; section 13 has what there is.)
+# Now the distances, of 200 digits: in the maximum norm exactly, by bisection on $\epsilon$.
+#
+# > **Before you run:** in which of the two norms, if in either, is the RBF network further from its
+# > mistakes than the softmax? And than the third?
 
 # %%
-def nearest_in_pixels(model, x, labels):
-    """The least eps within which a digit can fall; 0 where it is misread."""
-    low, high = torch.zeros(len(x)), torch.ones(len(x))
-    for _ in range(12):
-        middle = (low + high) / 2
-        fallen = can_fall(model, x, labels, middle[:, None])
-        low, high = low.where(fallen, middle), middle.where(fallen, high)
-    return high * ~can_fall(model, x, labels, 0)
+guess = "?"  # further than the softmax: L2, maximum norm; than the third
 
 # %%
-thousand, truths = test_images[:1000].flatten(1), test_labels[:1000]
-in_l2, in_pixels = {}, {}
-for name, model in tqdm(judged.items()):
-    in_l2[name] = nearest_mistake(model, few, few_labels)
-    in_pixels[name] = nearest_in_pixels(model, thousand, truths)
-
-# %%
-def of_all_right(distances):
-    """For each network its distances, of digits that all of them read right."""
-    right = torch.stack([*distances.values()]).gt(0).all(0)
-    return [found[right] for found in distances.values()]
-
-# %%
-columns = ["clean error (%)", "nearest mistake, L2", "maximum norm"]
-beside = pd.DataFrame([
-    [wrong(model, test_images, test_labels) for model in judged.values()],
-    *([one.mean().item() for one in of_all_right(distances)]
-      for distances in (in_l2, in_pixels))], columns, list(judged)).T
-beside.round(3)
-
-# %%
-def ratio_to(control, rows):
-    """Mean of the rows (a training each) over the control's: an Interval."""
-    ratio = (rows.mean() / control.mean()).item()
-    rest = (rows - ratio * control) / control.mean()
-    spread = intervals.over_seeds_and_images(rest)
-    return intervals.Interval(ratio, ratio + spread.low, ratio + spread.high)
-
-# %%
-def against_decayed(distances):
-    """RBF's distances over the control's; as null, which is whose by lot."""
-    _, control, *trainings = of_all_right(distances)
-    rows, toss = torch.stack(trainings), torch.Generator().manual_seed(0)
-    coin = torch.rand(len(control), generator=toss) < 0.5
-    swapped = [one.where(coin, other).mean()
-               for one, other in ((rows, control), (control, rows))]
-    return {"estimate": ratio_to(control, rows),
-            "null": (swapped[0] / swapped[1]).item(),
-            "detail": f"{len(rows)} trainings, {len(control)} digits"}
-
-# %% tags=["claim", "claim:rbf-resistant"]
-claims.check("rbf-resistant", **against_decayed(in_l2))
-
-# %% tags=["claim", "claim:rbf-resistant-pixels"]
-claims.check("rbf-resistant-pixels", **against_decayed(in_pixels))
+norms = {"L2": nearest_mistake, "maximum norm": nearest_in_pixels}
+beside = {norm: {name: nearest(model, few, few_labels)
+                 for name, model in judged.items()}
+          for norm, nearest in tqdm(norms.items())}
+right = torch.stack([*beside["L2"].values()]).gt(0).all(0)
+print("you said", guess)
+pd.DataFrame({norm: {name: found[right].mean().item()
+                     for name, found in distances.items()}
+              for norm, distances in beside.items()}).round(3)
 
 # %% [markdown]
-# *(Digits that all five networks read right.)* Look at the table first. Against the softmax, the
-# paper's comparison, the RBF network has an answer for each norm: in L2 its nearest mistake is a
-# little nearer, in the maximum norm more than twice as far. But a linear network with weight decay,
-# which pays as many clean digits, is a few percent further from its mistakes in the maximum norm, in
-# the mean (the medians are level), and more than twice as far in L2. (Where the attack in L2 stopped short of the nearest mistake, RBF is
-# worse still; on linear networks it hardly can.) So RBF networks resist as the slides say, in one
-# norm; that they do so because their units answer only near what they know does not follow. In the
-# maximum norm the verdict hangs by two thousandths, and the intervals, over trainings and digits,
-# know one weight decay and one recipe for RBF. A reader of ours put other numbers in: with twice as
-# many digits it is undecided, with five times as many contradicted again. And "contradicted" is the
-# verdict on the reason: plain softmax in the place of RBF gets it, too.
+# *Mean distance of the nearest mistake, of the digits that all three read right.* That is one
+# training, and 200 digits. `make study` trained ten of each, on the digits in another order. (The
+# network with weight decay has one solution.) Each seed is judged on a thousand test digits of its
+# own, in L2 on two hundred of them: in the maximum norm all 10,000 count, once, and the spread over
+# seeds holds the chance of the digits as well.
+#
+# There are two questions. The slides say that RBF networks *are resistant*; the paper has shown
+# them beside a softmax. So divide by the softmax's distance; the null puts a softmax of another
+# seed in RBF's place. And *why*? Generic regularisation "such as dropout, pretraining, and model
+# averaging", the paper says in its introduction, does "not confer a significant reduction in a
+# model's vulnerability to adversarial examples, but changing to nonlinear model families such as RBF
+# networks can do so". That predicts something that a rival denies: RBF's mistakes lie further away
+# than those of a linear network that is regularised until it misreads as many. (By weight decay,
+# which the paper does not name; and we ask in the norm in which RBF resists. *Exploratory*, all
+# three: two critics asked for these controls after others had been measured on a thousand digits.
+# That ten seeds and all digits should decide was settled before they were measured.)
+
+# %%
+def over(one, other, norm):
+    """How many times as far the one's nearest mistakes are: over seeds."""
+    found = [by_seed("RBF and rivals", f"{name}, {norm}")
+             for name in (one, other)]
+    return intervals.over_seeds(found[0] / found[1])
+
+names = ["RBF", "softmax again", "linear"]
+pd.DataFrame({f"{norm}, over {other}": {
+    name: str(over(name, other, norm)) if name != other else "-"
+    for name in names} for other in ("softmax", "linear") for norm in norms})
+
+# %% tags=["claim", "claim:rbf-resistant"]
+null = over("softmax again", "softmax", "L2").value
+claims.check("rbf-resistant", over("RBF", "softmax", "L2"), null=null,
+             detail="ten trainings, 200 digits each")
+
+# %% tags=["claim", "claim:rbf-resistant-pixels"]
+null = over("softmax again", "softmax", "maximum norm").value
+claims.check("rbf-resistant-pixels", over("RBF", "softmax", "maximum norm"),
+             null=null, detail="ten trainings, 1,000 digits each")
+
+# %% tags=["claim", "claim:rbf-beyond-decay"]
+null = by_seed("RBF and rivals", "lot, maximum norm").mean()
+claims.check("rbf-beyond-decay", over("RBF", "linear", "maximum norm"),
+             null=null, detail="ten trainings, 1,000 digits each")
+
+# %% [markdown]
+# *(In the table: how many times as far the nearest mistake lies, of the digits that all four
+# networks read right; columns: as the softmax's and as that of the linear network with decay.)* In
+# the maximum norm RBF networks resist, as the slides say: their mistakes are two and a half times as
+# far away as the softmax's. In L2 they are a tenth *nearer*. (Where the attack in L2 stopped short of
+# the nearest mistake, RBF is worse still; on linear networks it hardly can.)
+#
+# And the reason? Look at the last row: weight decay alone takes a linear network twice as far from
+# its mistakes in L2, and 2.6 times in the maximum norm; it would pass both of the first verdicts.
+# Beside it RBF's lie less than half as far in L2, and a few percent nearer in the norm in which RBF
+# resists. So generic regularisation *does* reduce this vulnerability, at the price of as many clean
+# digits, and that RBF networks resist does not show that units which answer only near what they
+# know are the reason. (That is one weight decay, and one recipe for RBF. A softmax in RBF's place
+# would get the third "contradicted" as well, at .39: it is neither regularised nor of such units.)
 #
 # And the paper's other point, that the RBF network says when it does not know? No attack above tried
 # to make it sure. One that does: forty steps up the output of the likeliest *wrong* class.
@@ -1036,11 +1018,11 @@ pd.DataFrame({name: [ratio(model, eps) for eps in sizes]
 # `fit(model, images, labels, loss=partial(adversarial_loss, eps=0.25))` trains on $\tilde J$. Does
 # it do what it says, make the step fail? And more than training on any change of that size does?
 # Five training seeds of one network, 784-100-100-10 with rectifiers, trained on clean digits, on
-# random signs of .25 (the control), and on the step; the first 200 test digits. The verdict counts
-# as exploratory: its first rule, against clean training alone with an interval over seeds alone,
-# was passed by noise as well, and this one was chosen after that was seen. It has a hole, too: noise
-# leaves more wrong than blind guessing would, so a network that always gives one answer passes, by
-# some nine points. See how far beyond that the real one is.
+# random signs of .25, and on the step; the first 200 test digits. What is the step's error to be
+# compared with? Training on noise leaves more wrong than answering blindly would: whoever calls
+# every digit the same, the most frequent one, is not moved by any step. So the control is the lower
+# of these two errors. (The verdict counts as exploratory: against clean training noise passes as
+# well, against noise the blind answer does; both were seen before this rule was set.)
 
 # %%
 def under_step(condition):
@@ -1052,15 +1034,25 @@ def under_step(condition):
 without, noisy, hardened = map(under_step,
                                ("none", "noise", "adversarial training"))
 
+# %%
+def beyond_controls(trained):
+    """Error of the better control less that of trained networks (rows)."""
+    blind = 100.0 * (few_labels != few_labels.mode().values)
+    controls = noisy, blind.expand_as(noisy)
+    return min(controls, key=lambda errors: errors.mean()) - trained
+
 # %% tags=["claim", "claim:adversarial-objective"]
 maxouts = table["clipped", "error"]
+blind = (beyond_controls(hardened) + hardened).mean()
 detail = f"trained on clean digits {without.mean():.1f} %, on noise " \
-         f"{noisy.mean():.1f} %, on the step {hardened.mean():.1f} %; " \
+         f"{noisy.mean():.1f} %, always one answer {blind:.1f} %, " \
+         f"on the step {hardened.mean():.1f} %; " \
          f"maxout from {maxouts['maxout']:.1f} to " \
          f"{maxouts['maxout (adversarial)']:.1f} %"
-claims.check("adversarial-objective",
-             intervals.over_seeds_and_images(noisy - hardened),
-             null=(noisy[:2].mean() - noisy[2:4].mean()).item(), detail=detail)
+claims.check(
+    "adversarial-objective",
+    intervals.over_seeds_and_images(beyond_controls(hardened)),
+    null=beyond_controls(noisy).mean().item(), detail=detail)
 
 # %% [markdown]
 # As far as the *step* goes, it does. Two questions follow, and the slides answer only the first:
@@ -1718,8 +1710,8 @@ pd.DataFrame({"distortion (RMS)": size, "largest change": largest,
 #   signs transfer from a network without hidden layers, and in good part from no network at all,
 #   along the way between two classes' means. Whether more pixels make a network weaker our experiment
 #   cannot say: the optimiser's rate decides it.
-# - **RBF** networks resist in the maximum norm, not in L2, but so does a linear network with weight
-#   decay that misreads as many clean digits. Their doubt can be attacked as well.
+# - **RBF** networks resist better than a softmax in the maximum norm, not in L2. A linear network with
+#   weight decay that misreads as many clean digits does so in both. RBF's doubt can be attacked, too.
 # - **Adversarial training** is a min-max problem, and one step its cheapest approximation. For
 #   small $\epsilon$ it adds $(1 - \alpha)\,\epsilon\,\|\nabla_x J\|_1$ to the loss.
 # - Training on a **small** step works, against forty steps as well, and lowers the clean error

@@ -53,7 +53,7 @@ DECK = {
         "models being too linear": ["too-linear"],
         "regularization": ["training-regularises", "weak-training-regularises"],
         "even further regularization than dropout": ["beyond-dropout", "weak-beyond-dropout"],
-        "RBF networks are resistant": ["rbf-resistant", "rbf-resistant-pixels"],
+        "RBF networks are resistant": ["rbf-resistant", "rbf-resistant-pixels", "rbf-beyond-decay"],
         "The new loss": ["adversarial-objective"],
     },
     "Generative Adversarial Networks (GANs)": {

@@ -16,10 +16,11 @@ from course_utils.evaluation import (
     certified_within,
     errors_within,
     misread,
+    nearest_in_pixels,
     nearest_mistake,
 )
 from course_utils.losses import minmax_loss
-from course_utils.models import convolutional, fully_connected
+from course_utils.models import RBF, convolutional, fully_connected
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +198,7 @@ JUDGES = {
     "misread": partial(misread, eps=0.1, attack="DLR loss"),
     "errors_within": lambda *args, **options: errors_within(*args, [0.1], **options),
     "nearest_mistake": nearest_mistake,
+    "nearest_in_pixels": nearest_in_pixels,
     "certified_within": partial(certified_within, eps=0.01),
     "square": partial(square, eps=0.1, queries=3),
 }
@@ -252,3 +254,39 @@ def test_the_nearest_mistake_of_a_linear_model_is_at_its_nearest_border(linear):
     assert inside.sum() > 20
     torch.testing.assert_close(found[inside], expected[inside], rtol=0.02, atol=1e-4)
     assert (nearest_mistake(model, images, (labels + 1) % 3) == 0).all()  # misread as they are
+
+
+def test_within_the_nearest_in_pixels_intervals_certify_a_linear_model(linear):
+    """Of a network without hidden layers intervals are exact, too; and so is the closed form."""
+    model, images, labels = linear
+    nearest = nearest_in_pixels(model, images, labels)
+    inside = nearest < 0.3  # no pixel meets the box before
+    expected = smallest_eps(model, images, labels).float()
+    assert inside.sum() > 20 and (nearest - expected)[inside].abs().max() < 2e-5
+    for eps in (0.02, 0.1, 0.35, 0.6):  # the last two meet it
+        proved = certified_within(model, images, labels, eps=eps)
+        assert ((nearest > eps) == proved)[(nearest - eps).abs() > 2e-5].all()
+    assert (nearest_in_pixels(model, images, (labels + 1) % 3) == 0).all()
+
+
+@pytest.mark.parametrize("eps", [0.05, 0.1, 0.2])
+def test_the_nearest_in_pixels_of_an_rbf_network_is_what_a_grid_finds(eps):
+    """On two pixels and three classes: every change on a fine grid, with the network asked."""
+    lot = torch.Generator().manual_seed(0)
+    model = RBF(3, 2, precision=4.0)
+    model.means = torch.rand(3, 2, generator=lot)
+    with torch.no_grad():
+        model.log_precisions += torch.randn(3, 2, generator=lot)
+    x = torch.rand(40, 2, generator=lot)
+    labels, steps = model(x).argmax(1), torch.linspace(-1, 1, 81)
+    around = (x[:, None] + eps * torch.cartesian_prod(steps, steps)).clamp(0, 1)
+    found = (model(around.flatten(0, 1)).argmax(1).view(40, -1) != labels[:, None]).any(1)
+    exact = nearest_in_pixels(model, x, labels) <= eps
+    assert not (found & ~exact).any() and (exact & ~found).sum() <= 1
+    assert 2 < found.sum() < 40
+
+
+def test_no_nearest_in_pixels_of_a_network_with_hidden_layers(linear):
+    _, images, labels = linear
+    with pytest.raises(TypeError, match="model: got Sequential"):
+        nearest_in_pixels(fully_connected(5, 3, inputs=16), images, labels)

@@ -128,6 +128,7 @@ CALLS = {
     ],
     training.fit_rbf: lambda m, x, y: [RBF(3, 12).to(x.dtype), x, y, {"epochs": 1, **QUIET}],
     evaluation.nearest_mistake: lambda m, x, y: [m, x[:2], y[:2]],
+    evaluation.nearest_in_pixels: lambda m, x, y: [RBF(3, 12).to(x.dtype), x, y],
     evaluation.misread: lambda m, x, y: [m, x, y, {"eps": 0.1, "attack": "DLR loss"}],
     evaluation.errors_within: lambda m, x, y: [m, x, y, [0.1], {"attacks": ["one step"]}],
     evaluation.certified_within: lambda m, x, y: [m[3], x, y, {"eps": 0.1}],

@@ -150,6 +150,23 @@ def test_a_job_of_lecture_4_gives_the_shipped_rows():
     assert (fresh["value"] - shipped["value"]).abs().max() < 0.06  # six of 10,000
 
 
+def test_rbfs_and_its_rivals_distances_are_the_shipped_ones(monkeypatch):
+    """The shipped networks stand in for those of seed 0, so only the linear one is trained."""
+    from tools.study import fast_gradient
+
+    monkeypatch.setattr(fast_gradient, "JUDGED", {"maximum norm": 1000})
+    names = {id(zoo.ZOO[name]): name for name in ("RBF", "softmax")}
+    monkeypatch.setattr(
+        fast_gradient, "trained", lambda recipe, _seed: zoo.load_model(names[id(recipe)])
+    )
+    fresh = {name: value for name, _, value, _ in fast_gradient.beside_rbf(0)}
+    table = study.read("fast_gradient").query("condition == 'RBF and rivals' and seed == 0")
+    table = table.set_index("measure")["value"]
+    for name in ("RBF", "softmax", "linear"):  # of nearly the same digits
+        for what, off in (("clean", 0.06), ("maximum norm", 3e-4)):
+            assert abs(fresh[f"{name}, {what}"] - table[f"{name}, {what}"]) < off, (name, what)
+
+
 def test_every_condition_of_lecture_4_is_measured_and_in_order():
     """No error under the worst attack lies below that under one of them, nor above a proof."""
     table = study.read("fast_gradient")
