@@ -778,8 +778,8 @@ plt.show()
 # class's lead over another is, of the RBF network (by $\log p_k$) as of the softmax, a sum over the
 # pixels of some $a x_i^2 + b x_i$. What is the least that it can become within $\epsilon$? Take
 # each pixel by itself: it is least at an end of the pixel's range, or where the parabola turns. *In
-# numbers:* $x_i^2 - x_i$ of a pixel of .7, within .3: at the ends, .4 and 1, it is $-.24$ and $0$; it
-# turns at .5, which is between them, and there it is $-.25$.
+# numbers:* let it be $x_i^2 - x_i$, and $\epsilon = .3$ about $x_i = .7$: at the ends, $.4$ and $1$,
+# it is $-.24$ and $0$; it turns at $.5$, which is between them, and there it is $-.25$.
 #
 # And nearest compared with whose? The paper compares with the softmax. But the RBF network misreads
 # 13 % of the clean digits, the softmax 8 %. Perhaps that price buys what resistance there is, and
