@@ -897,7 +897,7 @@ claims.check("rbf-beyond-decay", over("RBF", "linear", "maximum norm"),
 # resists. So generic regularisation *does* reduce this vulnerability, at the price of as many clean
 # digits, and that RBF networks resist does not show that units which answer only near what they
 # know are the reason. (That is one weight decay, and one recipe for RBF. A softmax in RBF's place
-# would get the third "contradicted" as well, at .39: it is neither regularised nor of such units.)
+# would get the third "contradicted" as well, at .385: it is neither regularised nor of such units.)
 #
 # And the paper's other point, that the RBF network says when it does not know? No attack above tried
 # to make it sure. One that does: forty steps up the output of the likeliest *wrong* class.
