@@ -13,6 +13,7 @@ from statistics import median
 import pandas as pd
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from course_utils.device import seeded
 
@@ -36,8 +37,8 @@ def measure() -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        runs = timeit.repeat(gradients(), timer=time.perf_counter, number=1, repeat=ROUNDS + 1)
-        return median(runs[1:])
+        run, rounds = gradients(), tqdm(range(ROUNDS + 1), "measuring", leave=False)
+        return median([timeit.timeit(run, timer=time.perf_counter, number=1) for _ in rounds][1:])
     finally:
         torch.set_num_threads(threads)
 

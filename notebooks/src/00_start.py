@@ -57,6 +57,7 @@ print("A digit of MNIST has", picture, "pixels.")
 # %% tags=["drift:machine"]
 from course_utils import machine
 
+print("This takes a few seconds ...")
 findings = machine.check()
 print(machine.report(findings))
 

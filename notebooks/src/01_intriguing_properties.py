@@ -54,6 +54,7 @@ from scipy.optimize import minimize
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
+# %%
 from course_utils import claims, figures, intervals, published, study
 
 figures.use_style()

@@ -43,6 +43,7 @@ import torch
 from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
+# %%
 from course_utils import claims, figures, intervals, published, study
 from course_utils.data import load_mnist
 from course_utils.zoo import load_model, load_record

@@ -46,6 +46,7 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+# %%
 from course_utils import claims, figures, intervals, published, study
 from course_utils.data import DataUnavailable, load_image, load_mnist
 from course_utils.exercises import check, hint, solution
@@ -179,7 +180,7 @@ def changed(images):
 
 # %%
 flips = {}
-for eps in (1 / 255, 0.007):
+for eps in tqdm((1 / 255, 0.007)):
     flips[eps] = changed(fgsm(classifier, views, own, eps=eps))
     control, second = changed(by_lot(views, eps)), changed(by_lot(views, eps))
     print(f"eps {eps:.4f}: label changes on {flips[eps].mean():.0f} % of the "
@@ -864,10 +865,10 @@ def over(one, other, norm):
              for name in (one, other)]
     return intervals.over_seeds(found[0] / found[1])
 
-names = ["RBF", "softmax again", "linear"]
+three = ["RBF", "softmax again", "linear"]
 pd.DataFrame({f"{norm}, over {other}": {
     name: str(over(name, other, norm)) if name != other else "-"
-    for name in names} for other in ("softmax", "linear") for norm in norms})
+    for name in three} for other in ("softmax", "linear") for norm in norms})
 
 # %% tags=["claim", "claim:rbf-resistant"]
 null = over("softmax again", "softmax", "L2").value

@@ -181,7 +181,7 @@ def learn(draw, steps=600):
     network = fully_connected(32, 1, inputs=1).double()
     adam = torch.optim.Adam(network.parameters(), lr=0.02)
     random = torch.Generator().manual_seed(0)
-    for _ in range(steps):
+    for _ in tqdm(range(steps), delay=1):
         real, fake = draw(2000, random)
         adam.zero_grad()
         gan.discriminator_loss(network(real), network(fake)).backward()
@@ -512,8 +512,9 @@ from course_utils.gan import plane
 fair = plane.Rules()
 hasty = plane.Rules(generator_steps=3, generator_rate=5e-3,
                     discriminator_rate=5e-4)
-runs = {"start": plane.run(fair, 1), "fair, 150 rounds": plane.run(fair, 150),
-        "fair, 500": plane.run(fair, 500), "hasty, 500": plane.run(hasty, 500)}
+games = {"start": (fair, 1), "fair, 150 rounds": (fair, 150),
+         "fair, 500": (fair, 500), "hasty, 500": (hasty, 500)}
+runs = {name: plane.run(*game) for name, game in tqdm(games.items())}
 
 # %%
 lot = torch.Generator().manual_seed(3)

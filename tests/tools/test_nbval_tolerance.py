@@ -92,18 +92,19 @@ def drawn(title="a", font="DejaVu Sans", line=(1, 3, 2)):
 
 
 def test_another_font_is_the_same_figure_and_another_curve_is_not():
-    assert comparison.same_picture(drawn(), drawn(font="DejaVu Serif"))
+    for font in ("DejaVu Serif", "DejaVu Sans Mono", "STIXGeneral"):
+        assert comparison.same_picture(drawn(), drawn(font=font))
     assert not comparison.same_picture(drawn(), drawn(line=(3, 1, 2)))
     assert not comparison.same_picture(drawn(), drawn(line=()))
 
 
 def test_hardly_an_alteration_of_what_is_stored_passes():
-    """Those that pass: numbers and words where a tag allows it, and a figure's empty part."""
+    """Those that pass are numbers, a hundredth of themselves away or as far as a tag allows."""
     tried, passed = alterations.let_pass(numbered(), n=200)
     assert len(tried) > 12 and tried.total() == 200
-    assert len(passed) < 0.03 * tried.total(), passed
+    assert len(passed) < 0.02 * tried.total(), passed
     for kind, _, source in passed:
-        assert kind.startswith("figure") or "drift:" in source, (kind, source)
+        assert kind.startswith("number"), (kind, source)
 
 
 CLAIM = """from course_utils import claims
