@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from importlib import import_module
+from pathlib import Path
 
 from tools import environment
 
@@ -18,32 +19,43 @@ TARGETS = {
     "lab": ("lab", "open JupyterLab on a copy of the lectures, in work/, that is yours to change"),
     "test": ("test", "run the tests, and re-run every lecture against its stored outputs"),
     "check": ("check", "look for slips in code, spelling and links; takes seconds"),
-    "train": ("train", "train every checkpoint anew, and compare"),
-    "study": ("study", "train the tables' networks with ten seeds, and attack them (hours)"),
+    "train": ("tools.retraining:retrain_all", "train every checkpoint anew, and compare"),
+    "study": ("tools.study:main", "train the tables' networks with ten seeds, and attack (hours)"),
     "notebooks": ("tools.lectures:remake", "for maintainers: execute all lectures anew, or some"),
     "bench": ("bench", "time our attacks beside other libraries' (in an environment of its own)"),
-    "book": ("book", "make the site and the slides in build/book, from the executed lectures"),
+    "book": (
+        "tools.book.build:main",
+        "make the site and the slides in build/book, from the lectures",
+    ),
     "test-browser": ("test_browser", "try the explorers and the site in a real browser"),
     "assignments": ("tools.classroom.problem_sets:main", "for teachers: write what students get"),
-    "grade": ("grade", "for teachers: mark a folder of submissions"),
+    "grade": ("tools.classroom.grading:main", "for teachers: mark a folder of submissions"),
     "setup": ("setup", "only make or update the environment in .venv"),
 }
 TAKE_NAMES = ("notebooks", "grade", "study", "assignments")
+IN_DEV = ("train", "study", "book")  # in the environment of the tests
 
 
-def run(*command: str, python: str = sys.executable, **settings: str) -> int:
+def call(target: str, *names: str) -> int:
+    """Run what runs the target, here; return its exit status."""
+    module, _, function = TARGETS[target][0].rpartition(":")
+    status = getattr(import_module(module or "tools.__main__"), function)(*names)
+    return status if isinstance(status, int) else 0
+
+
+def run(*command: str, python: str | Path = sys.executable, **settings: str) -> int:
     """Run `python command...` at the root of the repository; return its exit status."""
     env = os.environ | settings
     # What lies in share/jupyter of this environment is for the ones beside it, too.
     places = [env.get("JUPYTER_PATH"), os.path.join(sys.prefix, "share", "jupyter")]
     env["JUPYTER_PATH"] = os.pathsep.join(filter(None, places))
-    return subprocess.run([python, *command], cwd=environment.ROOT, env=env).returncode
+    return subprocess.run([str(python), *command], cwd=environment.ROOT, env=env).returncode
 
 
-def run_in_dev(module: str, call: str, *arguments: str) -> int:
-    """Run `call`, of a module's function, in the environment of tests and the site."""
-    code = f"import sys; from pathlib import Path; from {module} import *; sys.exit({call})"
-    return run("-c", code, *arguments, python=str(environment.ensure_dev()))
+def run_in_dev(*names: str) -> int:
+    """The same as `call`, in the environment of the tests."""
+    code = "import sys; from tools.__main__ import call; sys.exit(call(*sys.argv[1:]))"
+    return run("-c", code, *names, python=environment.ensure_dev())
 
 
 LAB_SETTINGS = {
@@ -79,7 +91,7 @@ def test() -> int:
     from tools import lectures
 
     print("The tests in a browser are a step of their own: make test-browser", flush=True)
-    python = str(environment.ensure_dev())
+    python = environment.ensure_dev()
     # Here, or the first cell of a lecture that needs MNIST tells on stderr how it comes.
     run("-c", "from course_utils.data import load_mnist; load_mnist('test')", python=python)
     # (For loadscope see tests/conftest.py.)
@@ -89,39 +101,21 @@ def test() -> int:
 
 
 def check() -> int:
-    python = str(environment.ensure_dev())
+    python = environment.ensure_dev()
     tools = "-m ruff check", "-m ruff format --check", "-m codespell_lib", "tests/tools/links.py"
     return max(run(*tool.split(), python=python) for tool in tools)
 
 
-def train() -> int:
-    return run_in_dev("tools.retraining", "retrain_all() is None")
-
-
-def study(*arguments: str) -> int:
-    return run_in_dev("tools.study", "main(tuple(sys.argv[1:]))", *arguments)
-
-
 def bench() -> int:
-    python = str(environment.ensure_bench())
+    python = environment.ensure_bench()
     scripts = sorted((environment.ROOT / "tests" / "benchmarks").glob("bench_*.py"))
     return max(run(str(script), python=python) for script in scripts)
 
 
-def book() -> int:
-    return run_in_dev("tools.book.build", "main(Path(sys.executable))")
-
-
 def test_browser() -> int:
-    python = str(environment.ensure_dev())
     command = "-m", "pytest", "-rs", "tests/browser"
-    return book() or run(*command, python=python, COURSE_PYTHON=sys.executable)
-
-
-def grade(*arguments: str) -> int:
-    from tools.classroom import grading
-
-    return grading.main(arguments)
+    python = environment.ensure_dev()
+    return run_in_dev("book") or run(*command, python=python, COURSE_PYTHON=sys.executable)
 
 
 def setup() -> int:
@@ -146,9 +140,7 @@ def main(arguments: list[str]) -> int:
         python = environment.ensure()
         if str(python) != sys.executable and not environment.inside(python.parent.parent):
             return environment.enter(python, "-m", "tools", *arguments)
-        module, _, function = TARGETS[target][0].rpartition(":")
-        status = getattr(import_module(module or __name__), function)(*names)
-        return status if isinstance(status, int) else 0
+        return (run_in_dev if target in IN_DEV else call)(target, *names)
     except environment.SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

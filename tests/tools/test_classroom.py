@@ -1173,7 +1173,7 @@ def test_a_grader_that_fails_on_one_stops_for_nobody(folder, monkeypatch):
     assert rows["anna"]["marks"] == "" and "NOT GRADED" in rows["anna"]["remark"]
     assert rows["dora"]["tests"] == "5" and len(rows) == 8
     assert not (to / "results" / "anna").exists()
-    assert grading.main([str(folder)]) == 2  # of SOURCE's sets there is none in the folder
+    assert grading.main(str(folder)) == 2  # of SOURCE's sets there is none in the folder
 
 
 def test_a_set_whose_own_cells_fail_here_is_marked_for_nobody(small, tmp_path):
@@ -1261,7 +1261,7 @@ def test_folder_without_submissions_is_refused(tmp_path, kind_of, capsys):
         folder.mkdir()
     if kind_of == "without":
         (folder / "anna").mkdir()
-    assert grading.main([str(folder)]) == 2
+    assert grading.main(str(folder)) == 2
     assert "folder:" in capsys.readouterr().err and not (tmp_path / "folder-graded").exists()
 
 
@@ -1325,7 +1325,7 @@ def test_the_container_has_what_grading_needs(tmp_path):
     assert (course / re.search(r"-c (\S+\.txt)", text)[1]).exists()
     assert 'ENTRYPOINT ["python", "-m", "tools", "grade"]' in text
     hand_in(tmp_path / "in" / "set", "anna", answers.solved(SETS["problem_set_4"]), "ps4.ipynb")
-    code = "import sys; from tools.classroom.grading import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from tools.classroom.grading import main; sys.exit(main(*sys.argv[1:]))"
     kept = {"PATH", "COURSE_CACHE", "COURSE_DATA", "LANG", "OMP_NUM_THREADS"} & set(os.environ)
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "in" / "set")],

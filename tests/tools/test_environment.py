@@ -453,14 +453,16 @@ def test_benchmarks_see_the_course_and_their_own_peers(root, monkeypatch):
     assert root.name not in file.read_text(encoding="utf-8")
 
 
-def test_what_needs_more_packages_runs_in_the_other_environment(monkeypatch, capfd):
+def test_what_needs_more_packages_runs_in_the_other_environment(root, monkeypatch, capfd):
+    monkeypatch.setattr(environment, "ensure", lambda: Path(sys.executable))
     monkeypatch.setattr(environment, "ensure_dev", lambda: Path(sys.executable))
-    assert entry.run_in_dev("tools.study", "print(main, sys.argv[1:]) or 7", "a", "b c") == 7
-    assert "['a', 'b c']" in capfd.readouterr().out
+    monkeypatch.setattr(environment, "ROOT", Path(entry.__file__).parents[1])
+    assert entry.main(["study", "no such part", "b c"]) == 2
+    assert "unknown: b c, no such part" in capfd.readouterr().err
     ran = []
     monkeypatch.setattr(entry, "run_in_dev", lambda *words: ran.append(words) or 3)
-    assert entry.book() == 3 and entry.study("gan") == 3
-    assert ran[0][0] == "tools.book.build" and ran[1][-1] == "gan"
+    assert [entry.main([target]) for target in ("book", "train", "test-browser")] == [3, 3, 3]
+    assert ran == [("book",), ("train",), ("book",)]
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])

@@ -25,8 +25,8 @@ COMMENT = re.compile(r"/\*(?!!).*?\*/|(?<=\n)\s+", re.DOTALL)  # in a style shee
 FORMULA = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)]+)", re.DOTALL)  # and what ends it
 
 
-def main(python: Path) -> int:
-    """Make the site in build/book; `python` is an interpreter that has Sphinx. 0 if all is well.
+def main() -> int:
+    """Make the site in build/book, with a Python that has Sphinx. 0 if all is well.
 
     Raises BookError, which ends the program with a message, where a part of the book is missing.
     """
@@ -34,10 +34,10 @@ def main(python: Path) -> int:
     for folder in (NEW, SOURCE):
         shutil.rmtree(folder, ignore_errors=True)
     wanted = pages.write_all(SOURCE)
-    command = [python, *SPHINX, "-d", SOURCE / ".doctrees", SOURCE, NEW]
+    command = [sys.executable, *SPHINX, "-d", SOURCE / ".doctrees", SOURCE, NEW]
     failed = subprocess.run(command, cwd=ROOT).returncode
 
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(python.parent.parent)}))
+    packages = Path(sysconfig.get_path("purelib"))
     shutil.copytree(packages / "sphinx_revealjs/_static/revealjs", NEW / "_static/reveal")
     for path in lectures.lectures():
         notebook = nbformat.read(path, as_version=4)

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -174,7 +173,7 @@ def grade(
     return to
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(*arguments: str) -> int:
     """`make grade`."""
     parser = argparse.ArgumentParser(prog="python3 -m tools grade")
     add = parser.add_argument

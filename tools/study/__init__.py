@@ -8,7 +8,7 @@ def all_jobs() -> list:
     return tables.jobs() + few_digits.jobs() + fast_gradient.jobs() + gan.jobs()
 
 
-def main(arguments: tuple[str, ...]) -> int:
+def main(*arguments: str) -> int:
     """Run the parts that are named (all, if none is), and write their tables."""
     import argparse
 
