@@ -108,7 +108,7 @@ def execute_all(
     async def every() -> dict:
         # Or nbclient would take Ctrl-C for one of the kernels; asyncio's own handler cancels all.
         asyncio.get_running_loop().add_signal_handler = lambda *_: None
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:  # which on Ctrl-C waits until all have ended
             tasks = {name: group.create_task(one(name)) for name in notebooks}
         return {name: task.result() for name, task in tasks.items()}
 
@@ -116,12 +116,10 @@ def execute_all(
 
 
 async def _execute(notebook: NotebookNode, name: str, folder: Path) -> LectureError | None:
-    cells, at = notebook.cells, 0
+    cells = notebook.cells
     with tqdm(total=len(cells), desc=name, unit="cell") as bar:
 
         def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
-            nonlocal at
-            at = cell_index
             bar.update(cell_index - bar.n)
             if cell.cell_type == "markdown" and (title := re.match(r"#+ (.*)", cell.source)):
                 bar.set_postfix_str(title[1][:40])
@@ -135,8 +133,8 @@ async def _execute(notebook: NotebookNode, name: str, folder: Path) -> LectureEr
             bar.update(len(cells) - bar.n)
         except (CellExecutionError, DeadKernelError) as error:
             said = re.sub(r"\x1b\[[0-9;]*m", "", getattr(error, "traceback", "") or str(error))
-            where = f"{name}, cell {at + 1} of {len(cells)} failed."
-            return LectureError(f"{where}\n\n{cells[at].source}\n\n{said}")
+            where = f"{name}, cell {bar.n + 1} of {len(cells)} failed."
+            return LectureError(f"{where}\n\n{cells[bar.n].source}\n\n{said}")
         finally:
             tidy(notebook)
 
@@ -153,15 +151,13 @@ def kernel_environment() -> dict[str, str]:
 def tidy(notebook: NotebookNode) -> None:
     """Remove what no reader of the stored notebook can use, and what only names a machine."""
     notebook.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-        for out in cell.get("outputs", []):
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        outputs, cell.outputs = cell.outputs, []
+        for out in outputs:
             # A widget without its kernel shows as an error message; stderr names this machine.
             widget = out.get("data", {}).pop(WIDGET, None)
-            if out.get("name") == "stderr" or (widget and out.data.keys() <= {"text/plain"}):
-                out.output_type = "left out"
-        if cell.cell_type == "code":
-            cell.outputs = [out for out in cell.outputs if out.output_type != "left out"]
+            if out.get("name") != "stderr" and not (widget and out.data.keys() <= {"text/plain"}):
+                cell.outputs.append(out)
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
@@ -219,7 +215,7 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
     """
     sources = sorted((folder / "src").glob("[0-9][0-9]_*.py"))
     # Whatever a maintainer types: 01, 01_name, notebooks/01_name.ipynb.
-    stems = tuple(re.sub(r"\.(ipynb|py)$", "", Path(name).name) for name in names) or ("",)
+    stems = tuple(Path(name).stem for name in names) or ("",)
     chosen = [source for source in sources if source.stem.startswith(stems)]
     if names and not chosen:
         known = ", ".join(source.stem for source in sources)
@@ -263,6 +259,5 @@ def write_setup_cell(source: Path) -> None:
     """Bring the first code cell of a source in step with the repository's address."""
     text = source.read_text(encoding="utf-8")
     cell = setup_cell(repository()).replace("    %pip", "    # %pip")
-    new = re.sub(r"(?m)^# On Colab, install the course first(.|\n)*?(?=\n\n)", lambda _: cell, text)
-    if new != text:
-        source.write_text(new, encoding="utf-8")
+    old = r"(?m)^# On Colab, install the course first(.|\n)*?(?=\n\n)"
+    put(source, re.sub(old, lambda _: cell, text))

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from course_utils import claims, data, machine, plan
+from course_utils import claims, data, machine
 from tools import lectures
 
 EXECUTED = lectures.ROOT / "build" / "notebooks"
@@ -27,22 +27,18 @@ def course(folder: Path = lectures.NOTEBOOKS, executed: Path = EXECUTED) -> int:
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in lectures.lectures(folder)}
     for notebook in notebooks.values():
         lectures.clear(notebook)  # a verdict stored earlier must not count as today's
-    # The longest first, so that at the end no core is without work for long.
-    minutes = dict(zip(notebooks, plan.REFERENCE_MINUTES.values()))
-    in_order = dict(sorted(notebooks.items(), key=lambda item: -minutes.get(item[0], 0)))
+    # The last are the longest: begun first, so that at the end no core is without work for long.
+    in_order = dict(reversed(notebooks.items()))
     results = lectures.execute_all(in_order, folder=folder, at_once=min(2, machine.cores()))
     for name, notebook in notebooks.items():
         lectures.write(notebook, executed / f"{name}.ipynb")
-    numbers = [int(name[:2]) for name in notebooks]
-    table = report(list(notebooks.values()), lectures=numbers)
+    table = report(list(notebooks.values()), lectures=[int(name[:2]) for name in notebooks])
     print(f"\n{format_report(table)}\n\nTime taken:")
     print(*(f"  {name}: {results[name][0] / 60:.1f} min" for name in notebooks), "", sep="\n")
-    amiss = failures(table)
-    problems = [str(results[name][1]) for name in notebooks if results[name][1]]
-    print("\n\n".join(problems), end="\n" if problems else "")
-    if not problems and not amiss:
-        print("Every verdict is as expected.")
-    return 1 if problems or amiss else 0
+    problems = [str(problem) for _, problem in results.values() if problem]
+    amiss = bool(problems) or table["fails"].any()
+    print("\n\n".join(problems) if amiss else "Every verdict is as expected.")
+    return int(amiss)
 
 
 def report(notebooks: list, *, lectures: list[int]) -> pd.DataFrame:
