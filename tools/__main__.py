@@ -5,7 +5,6 @@ import sys
 if sys.version_info < (3, 11):  # before any import, so that an old Python can say so
     sys.exit("The course needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])
 
-import json
 import os
 import subprocess
 from importlib import import_module
@@ -58,13 +57,9 @@ def run_in_dev(*names: str) -> int:
     return run("-c", code, *names, python=environment.ensure_dev())
 
 
-LAB_SETTINGS = {
-    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
-    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
-    # A saved notebook shows its explorers and progress bars when it is opened again.
-    "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
-}
 LAB_OPTIONS = (
+    # Without its news; and a saved notebook shows its explorers and bars when it is opened again.
+    f"--LabApp.app_settings_dir={environment.ROOT / 'tools' / 'lab'}",
     "--allow-root",  # in a container
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--KernelManager.transport_encryption=auto",  # or it warns of eavesdroppers
@@ -74,16 +69,12 @@ LAB_OPTIONS = (
 def lab() -> int:
     from tools import lectures
 
-    settings = environment.ROOT / "build" / "lab-settings"
-    with environment.locked(settings):
+    with environment.locked(environment.ROOT / "build" / "lab"):
         for path in lectures.working_copy():
             print(f"new: {path.relative_to(environment.ROOT)}", flush=True)
-        settings.mkdir(exist_ok=True)
-    (settings / "overrides.json").write_text(json.dumps(LAB_SETTINGS))
-    settings_of_ours = f"--LabApp.app_settings_dir={settings}"
     # In the place of this process, so that Ctrl-C is Jupyter's alone, which asks before it ends.
-    command = ["-m", "jupyterlab", str(lectures.WORK / "00_start.ipynb"), settings_of_ours]
-    return environment.enter(sys.executable, *command, *LAB_OPTIONS)
+    command = ["-m", "jupyterlab", str(lectures.WORK / "00_start.ipynb"), *LAB_OPTIONS]
+    return environment.enter(sys.executable, *command)
 
 
 def test() -> int:
