@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -33,20 +33,18 @@ class Finding(NamedTuple):
         return "fine" if not self.todo else "MISSING" if self.needed else "note"
 
 
-def check() -> list[Finding]:
-    """Look at everything that the lectures need; fetch the data if they are not yet here."""
-    findings = []
+def check() -> Iterator[Finding]:
+    """Look at one thing that the lectures need after the other; fetch the data if need be."""
     for look in (python, packages, torch, memory, disk, data):
         try:
-            findings.append(look())
+            yield look()
         except (ImportError, OSError, RuntimeError) as error:  # a broken package fails in any way
             reason = " ".join(str(error).split())[:200]
             again = f"{update()}; if it is no better, delete the folder .venv in the course's first"
-            findings.append(Finding(look.__name__, f"cannot be looked at: {reason}", again))
-    return findings
+            yield Finding(look.__name__, f"cannot be looked at: {reason}", again)
 
 
-def report(findings: Sequence[Finding]) -> str:
+def report(findings: Iterable[Finding]) -> str:
     """One line for each finding, and beneath it what to do, where there is something to do."""
     return "\n".join(
         f"{one.word:8} {one.what:12} {one.found}" + (f"\n{'':8} -> {one.todo}" if one.todo else "")
@@ -54,7 +52,7 @@ def report(findings: Sequence[Finding]) -> str:
     )
 
 
-def verdict(findings: Sequence[Finding]) -> str:
+def verdict(findings: Iterable[Finding]) -> str:
     """Whether the lectures can run here, in one sentence."""
     missing = ", ".join(finding.what for finding in findings if finding.word == "MISSING")
     if missing:

@@ -57,9 +57,10 @@ print("A digit of MNIST has", picture, "pixels.")
 # %% tags=["drift:machine"]
 from course_utils import machine
 
-print("This takes a few seconds ...")
-findings = machine.check()
-print(machine.report(findings))
+findings = []
+for finding in machine.check():
+    findings.append(finding)
+    print(machine.report([finding]))
 
 # %% [markdown]
 # `fine` needs no attention. With a `note` the lectures can run, but something may go wrong. What is
