@@ -50,11 +50,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import minimize
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 # %%
+from scipy.optimize import minimize
+
 from course_utils import claims, figures, intervals, published, study
 
 figures.use_style()

@@ -40,10 +40,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
 # %%
+from scipy.stats import spearmanr
+
 from course_utils import claims, figures, intervals, published, study
 from course_utils.data import load_mnist
 from course_utils.zoo import load_model, load_record
