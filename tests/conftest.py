@@ -7,8 +7,8 @@ from hypothesis import settings
 settings.register_profile("course", derandomize=True, deadline=None)
 settings.load_profile("course")
 
-# The longest files: several processes share their tests. Every other's stay together, a lecture's
-# cells among them.
+# The longest files: several processes share their tests, but for those of one test, and of one
+# problem set. Every other's stay together, a lecture's cells among them.
 SHARED = (
     "test_classroom.py",
     "test_graded_answers.py",
@@ -25,6 +25,7 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return nodeid.partition("[")[0] if file.endswith(SHARED) else file
+            stays = nodeid.partition(": " if ": " in nodeid else "[")[0]
+            return stays if file.endswith(SHARED) else file
 
     return ByFile(config, log)

@@ -49,13 +49,16 @@ class Answer:
     expected: dict[str, int]
 
 
-def solved(problem_set: ProblemSet, others: dict[str, str] | None = None) -> NotebookNode:
-    """The release with the reference solutions filled in, or `others` for their grade_ids."""
+def solved(
+    problem_set: ProblemSet, others: dict[str, str] | None = None, *, rest: bool = True
+) -> NotebookNode:
+    """The release with `others` filled in for their grade_ids, and the reference solutions for the
+    rest."""
     notebook, others = handed_out(problem_set), others or {}
     references = {grade_id(c): c for c in problem_set.cells if kind(c) == "solution"}
     assert set(others) <= set(references), set(others) - set(references)
     for cell in notebook.cells:
-        if kind(cell) == "solution":
+        if kind(cell) == "solution" and (rest or grade_id(cell) in others):
             reference = without_markers(references[grade_id(cell)].source)
             cell.source = others.get(grade_id(cell), reference)
     return notebook
@@ -76,20 +79,23 @@ def written(problem_set: ProblemSet, folder: Path = HERE) -> ModuleType:
 
 
 def batches(problem_set: ProblemSet) -> list[Answer]:
-    """The wrong answers, as many to a notebook as do not meet in an exercise: quicker to mark."""
+    """The answers written for this set and nothing else, as many to a notebook as do not meet in an
+    exercise: quicker to mark."""
+    module, full = written(problem_set), problem_set.points("test")
     found: list[tuple[list[str], dict[str, str], dict[str, int]]] = []
-    for name, (cells, marks) in written(problem_set).WRONG.items():
+    tried = {name: (cells, {}) for name, cells in module.RIGHT.items()} | module.WRONG
+    for name, (cells, marks) in tried.items():
+        tests = [this for exercise in cells for this in problem_set.exercises[exercise]]
         for names, others, expected in found:  # noqa: B007
-            if not (cells.keys() & others.keys() or marks.keys() & expected.keys()):
+            if not cells.keys() & others.keys():
                 break
         else:
-            found.append(((names := []), (others := {}), (expected := {})))
+            found.append(((names := []), (others := {}), (expected := dict.fromkeys(full, 0))))
         names.append(name)
         others.update(cells)
-        expected.update(marks)
-    full = problem_set.points("test")
+        expected.update({this: full[this] for this in tests} | marks)
     return [
-        Answer("wrong", "; ".join(names), solved(problem_set, cells), full | expected)
+        Answer("several", "; ".join(names), solved(problem_set, cells, rest=False), expected)
         for names, cells, expected in found
     ]
 

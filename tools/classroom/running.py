@@ -134,7 +134,7 @@ class Submission(contextlib.ExitStack):
         """Run a cell: {"error", "output", "figures"}, the error None where there is none. After a
         cell that ends its process, or has to be ended, all goes on as it was before it."""
         try:
-            self.backup = self.copy()
+            self.backup = self.backup if given else self.copy()
             reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})
             error, output = reply["error"] and str(reply["error"]), str(reply["output"])[:LONGEST]
             return {"error": error, "output": output, "figures": [*map(str, reply["figures"])]}

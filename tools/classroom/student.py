@@ -10,6 +10,7 @@ Requests come pickled from the grader. What goes back is read by `wire`, and nev
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import io
 import os
@@ -274,6 +275,7 @@ def main(control: Connection, imports: list[str]) -> None:
     shell.run_line_magic("matplotlib", "inline")
     for name in ("pip", "conda", "mamba", "micromamba", "uv", "reset"):
         shell.register_magic_function(lambda line: None, magic_name=name)
+    gc.freeze()  # or each process would go through, and so copy, all that was imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's, no error of a student's
     with contextlib.suppress(EOFError, OSError):

@@ -72,7 +72,7 @@ def end_below(process: psutil.Process) -> None:
             for child in children:
                 with suppress(psutil.Error):
                     child.kill()
-            sleep(0.002)
+            sleep(0.02)
 
 
 def _tensor(content: bytes, is_complex: bool, *_) -> torch.Tensor:

@@ -101,7 +101,8 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(1)
-for shape, dtype in [((5, 1, 6, 6), torch.float32), ((3, 7), torch.float64), ((1, 3, 4, 5), None)]:
+for shape, dtype in [((5, 1, 6, 6), torch.float32), ((3, 7), torch.float64),
+                     ((1, 3, 4, 5), None)]:
     before = torch.rand(shape, generator=generator, dtype=dtype)
     after = before + 0.2 * torch.randn(shape, generator=generator, dtype=dtype)
     if len(before) > 1:
@@ -177,9 +178,9 @@ same(got, torch.tensor([1.301943, 0.788232]), what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(2)
-for n, d, k, size, dtype in [
-    (5, 20, 10, 1.0, torch.float64), (1, 3, 2, 1.0, torch.float32), (4, 6, 3, 3000.0, torch.float32)
-]:
+for n, d, k, size, dtype in [(5, 20, 10, 1.0, torch.float64),
+                             (1, 3, 2, 1.0, torch.float32),
+                             (4, 6, 3, 3000.0, torch.float32)]:
     x = torch.rand(n, d, generator=generator, dtype=dtype)
     r = 0.3 * torch.randn(n, d, generator=generator, dtype=dtype)
     weight = size * torch.randn(k, d, generator=generator, dtype=dtype)
@@ -191,9 +192,14 @@ for n, d, k, size, dtype in [
     got = objective(*arguments)
     r, x, targets, weight, bias, c = copies
     z = (x + r).double() @ weight.double().T + bias.double()
-    wanted = c.double() * (r.double() ** 2).sum(1) + z.logsumexp(1) - z[torch.arange(n), targets]
+    wanted = (
+        c.double() * (r.double() ** 2).sum(1)
+        + z.logsumexp(1)
+        - z[torch.arange(n), targets]
+    )
     what = f"objective for {n} images, {d} pixels, {k} classes"
-    same(got, wanted, what, cause="large logits, or the dimensions", atol=1e-5 * size)
+    same(got, wanted, what, cause="large logits, or the dimensions",
+         atol=1e-5 * size)
     for copy, given in zip(copies, arguments):
         same(given, copy, "what objective was given", cause="changed in place")
 ### END HIDDEN TESTS
@@ -255,11 +261,16 @@ for n, d, h in [(4, 5, 1e-3), (1, 2, 0.3), (3, 1, 0.1)]:
     r = torch.randn(n, d, generator=generator, dtype=torch.float64)
     copy = r.clone()
     factors = torch.randn(d, generator=generator, dtype=torch.float64)
-    got = numerical_gradient(lambda r: (factors * r**3).sum(1) + r.prod(1), r, h)
-    same(r, copy, "the r that numerical_gradient was given", cause="changed in place")
-    others = torch.stack([r[:, torch.arange(d) != j].prod(1) for j in range(d)], dim=1)
+    got = numerical_gradient(
+        lambda r: (factors * r**3).sum(1) + r.prod(1), r, h
+    )
+    same(r, copy, "the r that numerical_gradient was given",
+         cause="changed in place")
+    others = torch.stack([r[:, torch.arange(d) != j].prod(1) for j in range(d)],
+                         dim=1)
     wanted = factors * (3 * r**2 + h**2) + others
-    same(got, wanted, f"central differences, shape {(n, d)}", cause="h, or the dimensions")
+    same(got, wanted, f"central differences, shape {(n, d)}",
+         cause="h, or the dimensions")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -328,7 +339,8 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(4)
-for n, d, k, size, dtype in [(6, 15, 12, 1.0, torch.float64), (1, 4, 2, 1.0, torch.float32),
+for n, d, k, size, dtype in [(6, 15, 12, 1.0, torch.float64),
+                             (1, 4, 2, 1.0, torch.float32),
                              (3, 5, 4, 3000.0, torch.float32)]:
     x = torch.rand(n, d, generator=generator, dtype=dtype)
     r = 0.3 * torch.randn(n, d, generator=generator, dtype=dtype)
@@ -343,21 +355,26 @@ for n, d, k, size, dtype in [(6, 15, 12, 1.0, torch.float64), (1, 4, 2, 1.0, tor
     r, x, targets, weight, bias, c = copies
     moved = r.double().requires_grad_()
     z = (x.double() + moved) @ weight.double().T + bias.double()
-    value = (c * moved.square().sum(1)).sum() + cross_entropy(z, targets, reduction="sum")
+    value = (c * moved.square().sum(1)).sum() + cross_entropy(z, targets,
+                                                              reduction="sum")
     (wanted,) = torch.autograd.grad(value, moved)
     what = f"gradient for {n} images, {d} pixels, {k} classes"
-    same(got, wanted, what, cause="large logits, or a term of another image", atol=1e-5 * size)
+    same(got, wanted, what, cause="large logits, or a term of another image",
+         atol=1e-5 * size)
     for copy, given in zip(copies, arguments):
         same(given, copy, "what gradient was given", cause="changed in place")
 x, r = torch.tensor([[0.5, 0.2], [0.0, 1.0]], dtype=torch.float64).split(1)
-weight = torch.tensor([[3.0, 0.0], [0.0, 1.0]], dtype=torch.float64)  # logits 1.5 and 1.2
+# logits 1.5 and 1.2
+weight = torch.tensor([[3.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
 for c, bias in torch.tensor([[1e12, 0.0], [0.0, 1e12]], dtype=torch.float64):
     other = (bias - 0.3).sigmoid()  # the other class's probability
     with torch.no_grad():
-        got = gradient(r, x, torch.tensor([0]), weight, torch.stack([0 * bias, bias]), c[None])
+        got = gradient(r, x, torch.tensor([0]), weight,
+                       torch.stack([0 * bias, bias]), c[None])
     wanted = torch.stack([-3 * other, 2 * c + other])[None]
     same(got, wanted, "gradient where c or a bias is 1e12",
-         cause="differences, which see nothing of a small term beside a large one")
+         cause="differences, which see nothing of a small term "
+               "beside a large one")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -409,7 +426,8 @@ same(got, torch.tensor([[0.0, 0.5, 0.0, -0.5]]), what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(5)
-for shape, dtype in [((4, 1, 6, 6), torch.float32), ((3, 9), torch.float64), ((1, 2), None)]:
+for shape, dtype in [((4, 1, 6, 6), torch.float32), ((3, 9), torch.float64),
+                     ((1, 2), None)]:
     x = torch.rand(shape, generator=generator, dtype=dtype)
     x[..., 0] = 0
     r = 2 * torch.randn(shape, generator=generator, dtype=dtype)
@@ -418,7 +436,8 @@ for shape, dtype in [((4, 1, 6, 6), torch.float32), ((3, 9), torch.float64), ((1
     same(x, copies[0], "the x that project was given", cause="changed in place")
     same(r, copies[1], "the r that project was given", cause="changed in place")
     wanted = torch.minimum(torch.maximum(r, -x), 1 - x)
-    same(got, wanted, f"projection, shape {shape}", cause="x + r outside the box")
+    same(got, wanted, f"projection, shape {shape}",
+         cause="x + r outside the box")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -472,25 +491,31 @@ same(got, wanted, what, cause=likely(got, {
 # %% nbgrader={"grade": true, "grade_id": "active-set-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
-x = torch.tensor([[0.0, 1.0, 0.3, 0.3, 0.3], [0.1, 0.2, 0.9, 0.7, 0.0]], dtype=torch.float64)
-at = torch.tensor([[0.0, 1.0, 1e-7, 1 - 1e-7, 4e-6], [1e-7, 1.0, 0.0, 1 - 4e-6, 0.0]]).double()
-slope = torch.tensor([[0.0, 0.0, 1.0, -1.0, 1.0], [-1.0, -1e-30, 1e-30, -1.0, 5.0]]).double()
+x = torch.tensor([[0.0, 1.0, 0.3, 0.3, 0.3], [0.1, 0.2, 0.9, 0.7, 0.0]],
+                 dtype=torch.float64)
+at = torch.tensor([[0.0, 1.0, 1e-7, 1 - 1e-7, 4e-6],
+                   [1e-7, 1.0, 0.0, 1 - 4e-6, 0.0]]).double()
+slope = torch.tensor([[0.0, 0.0, 1.0, -1.0, 1.0],
+                      [-1.0, -1e-30, 1e-30, -1.0, 5.0]]).double()
 wanted = torch.tensor([[0, 0, 1, 1, 0], [0, 1, 1, 0, 1]]).bool()
 arguments = x, at - x, slope
 copies = [tensor.clone() for tensor in arguments]
 got = active_set(*arguments)
-same(got, wanted, "active set with slopes of zero and pixels near a wall", cause="< or <=, or 1e-6")
+same(got, wanted, "active set with slopes of zero and pixels near a wall",
+     cause="< or <=, or 1e-6")
 for copy, given in zip(copies, arguments):
     same(given, copy, "what active_set was given", cause="changed in place")
 got = active_set(*(tensor.view(2, 1, 5, 1).float() for tensor in copies))
-same(got, wanted.view(2, 1, 5, 1), "active set of images (2, 1, 5, 1)", cause="dimensions")
+same(got, wanted.view(2, 1, 5, 1), "active set of images (2, 1, 5, 1)",
+     cause="dimensions")
 generator = torch.Generator().manual_seed(6)
 x = torch.rand(50, 8, generator=generator)
 at = torch.randint(5, (50, 8), generator=generator) / 4
 slope = torch.randn(50, 8, generator=generator)
 leaves = ((at - 0.01 * slope) < 0) | ((at - 0.01 * slope) > 1)
 wanted = leaves & ((at == 0) | (at == 1))
-same(active_set(x, at - x, slope), wanted, "active set of 50 images of 8 pixels", cause="signs")
+same(active_set(x, at - x, slope), wanted,
+     "active set of 50 images of 8 pixels", cause="signs")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -542,14 +567,23 @@ same(got, torch.tensor([[1.0, 0.125]]), what, cause=likely(got, {
 ### BEGIN HIDDEN TESTS
 valley = torch.tensor([[5.3, -9.2], [-9.2, 20.7]], dtype=torch.float64)
 bottom = torch.tensor([1.1, 0.85], dtype=torch.float64)
-for steps, rate in [(0, 0.1), (1, 0.07), (2, 0.07), (5, 0.07), (60, 0.04), (60, 1e-4)]:
-    start = torch.tensor([[0.1, 0.65], [0.9, 0.1], [0.0, 0.0]], dtype=torch.float64)
+for steps, rate in [(0, 0.1), (1, 0.07), (2, 0.07), (5, 0.07), (60, 0.04),
+                    (60, 1e-4)]:
+    start = torch.tensor([[0.1, 0.65], [0.9, 0.1], [0.0, 0.0]],
+                         dtype=torch.float64)
     copy = start.clone()
-    got = descend(lambda r: (r - bottom) @ valley, lambda r: r.clamp(-0.1, 0.9), start, rate, steps)
+    got = descend(
+        lambda r: (r - bottom) @ valley,
+        lambda r: r.clamp(-0.1, 0.9),
+        start,
+        rate,
+        steps,
+    )
     same(start, copy, "the r that descend was given", cause="changed in place")
     for _ in range(steps):
         copy = (copy - rate * (copy - bottom) @ valley).clamp(-0.1, 0.9)
-    same(got, copy, f"{steps} steps in a narrow valley", cause="projected at the end only")
+    same(got, copy, f"{steps} steps in a narrow valley",
+         cause="projected at the end only")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -612,7 +646,8 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(7)
-for n, d, dtype in [(40, 30, torch.float32), (1, 5, torch.float64), (7, 1, torch.float64)]:
+for n, d, dtype in [(40, 30, torch.float32), (1, 5, torch.float64),
+                    (7, 1, torch.float64)]:
     x = torch.randn(n, d, generator=generator, dtype=dtype)
     weight = torch.randn(2, d, generator=generator, dtype=dtype)
     bias = torch.randn(2, generator=generator, dtype=dtype)
@@ -624,10 +659,14 @@ for n, d, dtype in [(40, 30, torch.float32), (1, 5, torch.float64), (7, 1, torch
         same(given, copy, "what closest was given", cause="changed in place")
     wanted = []
     for point, l in zip(x.double(), targets):
-        w, offset = (weight[l] - weight[1 - l]).double(), (bias[l] - bias[1 - l]).double()
+        w, offset = (
+            (weight[l] - weight[1 - l]).double(),
+            (bias[l] - bias[1 - l]).double(),
+        )
         wanted.append(max(0, -(w @ point + offset).item()) / (w @ w) * w)
     what = f"smallest perturbation, shape {(n, d)}"
-    same(got, torch.stack(wanted), what, cause="the closed form", rtol=1e-3, atol=1e-5)
+    same(got, torch.stack(wanted), what, cause="the closed form", rtol=1e-3,
+         atol=1e-5)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -708,9 +747,11 @@ same(closest_in_box(x, w, 5.0), torch.zeros(4),
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 def smallest_length(x, w, d):
-    """By halving: the further t w is clipped to the box, the larger the margin."""
+    """By halving: the further t w is clipped to the box, the larger the
+    margin."""
     x, w = x.double(), w.double()
-    low, high = 0.0, 1 / w[w != 0].abs().min().item()  # there every pixel is at its wall
+    # there every pixel is at its wall
+    low, high = 0.0, 1 / w[w != 0].abs().min().item()
     for _ in range(100):
         middle = (low + high) / 2
         r = (middle * w).clamp(-x, 1 - x)
@@ -719,8 +760,12 @@ def smallest_length(x, w, d):
 
 generator = torch.Generator().manual_seed(8)
 for pixels, size, share, dtype in [
-    (50, 1.0, 0.5, torch.float32), (784, 0.05, 0.3, torch.float64), (20, 1e-9, 0.9, torch.float64),
-    (10, 300.0, 0.97, torch.float32), (1, 1.0, 0.5, torch.float64), (30, 1.0, -0.1, torch.float32),
+    (50, 1.0, 0.5, torch.float32),
+    (784, 0.05, 0.3, torch.float64),
+    (20, 1e-9, 0.9, torch.float64),
+    (10, 300.0, 0.97, torch.float32),
+    (1, 1.0, 0.5, torch.float64),
+    (30, 1.0, -0.1, torch.float32),
 ]:
     x = torch.rand(pixels, generator=generator, dtype=dtype)
     x[: pixels // 3] = 0
@@ -731,16 +776,27 @@ for pixels, size, share, dtype in [
     copies = x.clone(), w.clone()
     r = closest_in_box(x, w, d)
     for given, copy in zip((x, w), copies):
-        same(given, copy, "what closest_in_box was given", cause="changed in place")
-    assert isinstance(r, torch.Tensor) and r.shape == x.shape, "expected x's shape"
-    assert (x + r).min() > -1e-6 and (x + r).max() < 1 + 1e-6, "expected x + r in the box"
+        same(given, copy, "what closest_in_box was given",
+             cause="changed in place")
+    assert isinstance(r, torch.Tensor) and r.shape == x.shape, (
+        "expected x's shape"
+    )
+    assert (x + r).min() > -1e-6 and (x + r).max() < 1 + 1e-6, (
+        "expected x + r in the box"
+    )
     if share < 0:
-        assert (r == 0).all(), "expected no change: the target was reached already"
+        assert (r == 0).all(), (
+            "expected no change: the target was reached already"
+        )
         continue
     margin = w.double() @ (x.double() + r.double()) + d
-    assert margin > -2e-4 * w.norm(), f"expected the target, got a margin of {margin}"
+    assert margin > -2e-4 * w.norm(), (
+        f"expected the target, got a margin of {margin}"
+    )
     best = smallest_length(x, w, d)
-    assert r.norm() < 1.002 * best, f"expected a length of {best}, got {r.norm()}"
+    assert r.norm() < 1.002 * best, (
+        f"expected a length of {best}, got {r.norm()}"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -834,8 +890,14 @@ try_search(largest_c, 0.005, 0.01, 100.0, 1.3)
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 for border, low, high, ratio in [
-    (1e-3, 1e-4, 1e4, 1.01), (7e3, 1e-4, 1e4, 1.01), (0.7, 1e-6, 1.0, 1.5), (2.0, 0.5, 64.0, 1.001),
-    (1e9, 1.0, 2.0, 1.1), (1e-9, 1.0, 2.0, 1.1), (1.0, 1.0, 2.0, 1.05), (1e-8, 1e-9, 1e-3, 1.02),
+    (1e-3, 1e-4, 1e4, 1.01),
+    (7e3, 1e-4, 1e4, 1.01),
+    (0.7, 1e-6, 1.0, 1.5),
+    (2.0, 0.5, 64.0, 1.001),
+    (1e9, 1.0, 2.0, 1.1),
+    (1e-9, 1.0, 2.0, 1.1),
+    (1.0, 1.0, 2.0, 1.05),
+    (1e-8, 1e-9, 1e-3, 1.02),
     (2.49, 1.0, 2.5, 1.1),
 ]:
     try_search(largest_c, border, low, high, ratio)
@@ -951,20 +1013,27 @@ assert size < 1.2 * best, (
 # %% nbgrader={"grade": true, "grade_id": "attack-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
-for name, index, target in [("FC10(1e-2)", 5, 8), ("FC10(1e-4)", 39, 1), ("FC10(1)", 2, 0)]:
+for name, index, target in [("FC10(1e-2)", 5, 8), ("FC10(1e-4)", 39, 1),
+                            ("FC10(1)", 2, 0)]:
     model = load_model(name).double().requires_grad_(False)
     x, aim = digits[index : index + 1].clone(), torch.tensor([target])
     copy = x.clone()
     best = lbfgs_attack(model, x, aim).distortion.item()
     r = attack(model, x, target, walk_down)
     same(x, copy, "the x that attack was given", cause="changed in place")
-    assert isinstance(r, torch.Tensor) and r.shape == x.shape, "expected x's shape"
+    assert isinstance(r, torch.Tensor) and r.shape == x.shape, (
+        "expected x's shape"
+    )
     moved = x + r.detach()
-    assert moved.min() > -1e-6 and moved.max() < 1 + 1e-6, "expected x + r in the box"
+    assert moved.min() > -1e-6 and moved.max() < 1 + 1e-6, (
+        "expected x + r in the box"
+    )
     logits = model(moved)[0]
     assert logits[target] > logits.max() - 1e-3, f"{name}: target not reached"
     size = r.detach().square().mean().sqrt()
-    assert size < 1.2 * best, f"{name}: expected at most 1.2 x {best}, got {size}"
+    assert size < 1.2 * best, (
+        f"{name}: expected at most 1.2 x {best}, got {size}"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -108,18 +108,27 @@ same(got, 25.0, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(1)
-for n, shape, classes in [(211, (1, 5, 5), 10), (1, (4,), 2), (30, (3, 2, 2), 30)]:
+for n, shape, classes in [(211, (1, 5, 5), 10), (1, (4,), 2),
+                          (30, (3, 2, 2), 30)]:
     images = torch.rand(n, *shape, generator=generator) - 0.5
     model = linear(torch.randn(classes, math.prod(shape), generator=generator))
     labels = torch.randint(classes, (n,), generator=generator)
     logits = (images.flatten(1) @ model[1].weight.T).tolist()
-    labels[: n // 2] = torch.tensor([row.index(max(row)) for row in logits]).long()[: n // 2]
+    labels[: n // 2] = torch.tensor(
+        [row.index(max(row)) for row in logits]
+    ).long()[: n // 2]
     copies = images.clone(), labels.clone()
     got = error(model, images, labels)
-    wrong = sum(row.index(max(row)) != label for row, label in zip(logits, copies[1].tolist()))
-    same(got, 100 * wrong / n, f"error on {n} images of {classes} classes", cause="dimensions")
-    same(images, copies[0], "the images that error was given", cause="changed in place")
-    same(labels, copies[1], "the labels that error was given", cause="changed in place")
+    wrong = sum(
+        row.index(max(row)) != label
+        for row, label in zip(logits, copies[1].tolist())
+    )
+    same(got, 100 * wrong / n, f"error on {n} images of {classes} classes",
+         cause="dimensions")
+    same(images, copies[0], "the images that error was given",
+         cause="changed in place")
+    same(labels, copies[1], "the labels that error was given",
+         cause="changed in place")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -184,15 +193,23 @@ for n, shape, classes in [(300, (1, 4, 4), 5), (40, (6,), 3)]:
     copies = images.clone(), moved.clone(), labels.clone()
     got = transfer_rate(model, images, moved, labels)
     for copy, given in zip(copies, (images, moved, labels)):
-        same(given, copy, "what transfer_rate was given", cause="changed in place")
-    before, after = model(copies[0]).argmax(1).tolist(), model(copies[1]).argmax(1).tolist()
-    counted = [b != y for a, b, y in zip(before, after, copies[2].tolist()) if a == y]
+        same(given, copy, "what transfer_rate was given",
+             cause="changed in place")
+    before, after = (
+        model(copies[0]).argmax(1).tolist(),
+        model(copies[1]).argmax(1).tolist(),
+    )
+    counted = [b != y for a, b, y in zip(before, after,
+                                         copies[2].tolist()) if a == y]
     what = f"transfer rate of {n} images"
-    same(got, 100 * sum(counted) / len(counted), what, cause="which images are counted")
-same(transfer_rate(model, images, images, labels), 0.0, "transfer rate of no change at all",
+    same(got, 100 * sum(counted) / len(counted), what,
+         cause="which images are counted")
+same(transfer_rate(model, images, images, labels), 0.0,
+     "transfer rate of no change at all",
      cause="images that were wrong before are counted")
 wrong = (model(images).argmax(1) + 1) % classes
-same(transfer_rate(model, images, moved, wrong), math.nan, "transfer rate where none is right",
+same(transfer_rate(model, images, moved, wrong), math.nan,
+     "transfer rate where none is right",
      cause="there is nothing to take a percentage of")
 ### END HIDDEN TESTS
 
@@ -249,16 +266,19 @@ same(got, wanted, what, cause=likely(got, {
 # %% nbgrader={"grade": true, "grade_id": "wilson-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
-for errors, n, z in [
-    (0, 10, 1.96), (10, 10, 1.96), (1, 1, 1.96), (37, 100, 2.576), (5, 60_000, 1.0), (499, 999, 3.0)
-]:
+for errors, n, z in [(0, 10, 1.96), (10, 10, 1.96), (1, 1, 1.96),
+                     (37, 100, 2.576), (5, 60_000, 1.0), (499, 999, 3.0)]:
     low, high = numbers(wilson(errors, n, z), 2, "wilson").tolist()
-    roots = np.roots([1 + z**2 / n, -(2 * errors / n + z**2 / n), (errors / n) ** 2]).real
+    roots = np.roots([1 + z**2 / n, -(2 * errors / n + z**2 / n),
+                      (errors / n) ** 2]).real
     what = f"wilson({errors}, {n}, {z})"
-    same(low, 100 * roots.min(), f"low end of {what}", cause="the ends, or z", atol=1e-5)
-    same(high, 100 * roots.max(), f"high end of {what}", cause="the ends, or z", atol=1e-5)
+    same(low, 100 * roots.min(), f"low end of {what}", cause="the ends, or z",
+         atol=1e-5)
+    same(high, 100 * roots.max(), f"high end of {what}", cause="the ends, or z",
+         atol=1e-5)
 low, high = numbers(wilson(12, 80), 2, "wilson(12, 80)").tolist()
-same(low, numbers(wilson(12, 80, 1.96), 2, "wilson")[0], "wilson without z", cause="its default")
+same(low, numbers(wilson(12, 80, 1.96), 2, "wilson")[0], "wilson without z",
+     cause="its default")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -321,19 +341,25 @@ def lopsided(errors, n):
     return 100 * errors / n - 3.3, 100 * errors / n + 11.7
 
 for interval in (narrow, lopsided):
-    for p, n in [(7.3, 50), (50.1, 20), (91.7, 33), (1.234, 500), (48.88, 500), (33.3, 1)]:
+    for p, n in [(7.3, 50), (50.1, 20), (91.7, 33), (1.234, 500), (48.88, 500),
+                 (33.3, 1)]:
         ends = [interval(errors, n) for errors in range(n + 1)]
         held = np.array([low <= p <= high for low, high in ends])
         wanted = 100 * (binom.pmf(np.arange(n + 1), n, p / 100) * held).sum()
         what = f"coverage, p = {p} %, n = {n}"
         same(coverage(interval, p, n), wanted, what, cause="the sum", atol=1e-5)
-same(coverage(lambda errors, n: (0, 5), 0.0, 10), 100.0, "coverage at p = 0", cause="0 to n errors")
-same(coverage(lambda errors, n: (95, 100), 100.0, 10), 100.0, "at p = 100", cause="0 to n errors")
-same(coverage(lambda errors, n: (5, 6), 50.0, 10), 0.0, "of too low an interval", cause="the sum")
-same(coverage(lambda errors, n: (30.001, 60), 30.0, 10), 0.0, "of one that is just too high",
+same(coverage(lambda errors, n: (0, 5), 0.0, 10), 100.0, "coverage at p = 0",
+     cause="0 to n errors")
+same(coverage(lambda errors, n: (95, 100), 100.0, 10), 100.0, "at p = 100",
+     cause="0 to n errors")
+same(coverage(lambda errors, n: (5, 6), 50.0, 10), 0.0,
+     "of too low an interval", cause="the sum")
+same(coverage(lambda errors, n: (30.001, 60), 30.0, 10), 0.0,
+     "of one that is just too high",
      cause="an end is its end: .001 beyond it is outside")
-same(coverage(lambda errors, n: (0, errors % 2 * 50), 30.0, 5), 49.488, "of intervals that contain p "
-     "where the number of errors is odd", cause="they need not contain it for numbers in a row")
+same(coverage(lambda errors, n: (0, errors % 2 * 50), 30.0, 5), 49.488,
+     "of intervals that contain p " "where the number of errors is odd",
+     cause="they need not contain it for numbers in a row")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -398,10 +424,10 @@ same(got, wanted, what, cause=likely(row, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(5)
-for shape, dtype, stddev in [
-    ((5, 1, 6, 6), torch.float32, 0.1), ((3, 7), torch.float64, 0.25), ((1, 3, 4, 4), None, 2.0),
-    ((4, 9), torch.float32, 0.0),
-]:
+for shape, dtype, stddev in [((5, 1, 6, 6), torch.float32, 0.1),
+                             ((3, 7), torch.float64, 0.25),
+                             ((1, 3, 4, 4), None, 2.0),
+                             ((4, 9), torch.float32, 0.0)]:
     images = torch.rand(shape, generator=generator, dtype=dtype)
     moved = images + 0.2 * torch.randn(shape, generator=generator, dtype=dtype)
     if len(images) > 2:
@@ -410,14 +436,17 @@ for shape, dtype, stddev in [
         moved[2] = images[2] + 0.1  # the same in all pixels
     copies = images.clone(), moved.clone()
     got = rescale(images, moved, stddev)
-    same(images, copies[0], "the images that rescale was given", cause="changed in place")
-    same(moved, copies[1], "the adversarial images that it was given", cause="changed in place")
+    same(images, copies[0], "the images that rescale was given",
+         cause="changed in place")
+    same(moved, copies[1], "the adversarial images that it was given",
+         cause="changed in place")
     wanted = images.double().clone()
     for i, (x, r) in enumerate(zip(images.double(), (moved - images).double())):
         if r.any():
             wanted[i] = x + stddev * math.sqrt(r.numel()) * r / r.norm()
     what = f"rescaled to {stddev}, shape {shape}"
-    same(got, wanted, what, cause="a perturbation of zero, or the dimensions", atol=1e-5)
+    same(got, wanted, what, cause="a perturbation of zero, or the dimensions",
+         atol=1e-5)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -468,8 +497,10 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(6)
-for m, s, n, shape, classes in [(3, 3, 60, (1, 4, 4), 4), (4, 2, 7, (5,), 10), (1, 5, 11, (6,), 2)]:
-    weights = [torch.randn(classes, math.prod(shape), generator=generator) for _ in range(m)]
+for m, s, n, shape, classes in [(3, 3, 60, (1, 4, 4), 4), (4, 2, 7, (5,), 10),
+                                (1, 5, 11, (6,), 2)]:
+    weights = [torch.randn(classes, math.prod(shape),
+                           generator=generator) for _ in range(m)]
     models = [linear(weight) for weight in weights]
     sets = [torch.rand(n, *shape, generator=generator) - 0.5 for _ in range(s)]
     labels = (sets[0].flatten(1) @ weights[0].T).argmax(1)
@@ -477,10 +508,13 @@ for m, s, n, shape, classes in [(3, 3, 60, (1, 4, 4), 4), (4, 2, 7, (5,), 10), (
     copies = [images.clone() for images in sets]
     got = transfer_matrix(models, sets, labels)
     for copy, given in zip(copies, sets, strict=True):
-        same(given, copy, "the images that transfer_matrix was given", cause="changed in place")
-    answers = torch.einsum("snd,mkd->smnk", torch.stack(copies).flatten(2), torch.stack(weights))
+        same(given, copy, "the images that transfer_matrix was given",
+             cause="changed in place")
+    answers = torch.einsum("snd,mkd->smnk", torch.stack(copies).flatten(2),
+                           torch.stack(weights))
     wanted = 100 - 100 * (answers.argmax(3) == labels).double().mean(2)
-    same(got, wanted, f"transfer matrix of {s} sets and {m} models", cause="rows and columns")
+    same(got, wanted, f"transfer matrix of {s} sets and {m} models",
+         cause="rows and columns")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -521,16 +555,22 @@ same(got, torch.tensor([15.0, 65.0, 30.0]), what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(7)
-for m, dtype, diagonal in [(6, torch.float32, None), (2, torch.float64, 7.0), (5, None, math.nan)]:
+for m, dtype, diagonal in [(6, torch.float32, None), (2, torch.float64, 7.0),
+                           (5, None, math.nan)]:
     matrix = 100 * torch.rand(m, m, generator=generator, dtype=dtype)
     if diagonal is not None:
         matrix.fill_diagonal_(diagonal)
     copy = matrix.clone()
     got = mean_of_others(matrix)
-    same(matrix, copy, "the matrix that mean_of_others was given", cause="changed in place")
-    rows = [[v for j, v in enumerate(row) if j != i] for i, row in enumerate(copy.tolist())]
+    same(matrix, copy, "the matrix that mean_of_others was given",
+         cause="changed in place")
+    rows = [
+        [v for j, v in enumerate(row) if j != i]
+        for i, row in enumerate(copy.tolist())
+    ]
     wanted = torch.tensor([sum(row) / len(row) for row in rows])
-    same(got, wanted, f"mean of the others, {m} models", cause="NaN on the diagonal, or the count")
+    same(got, wanted, f"mean of the others, {m} models",
+         cause="NaN on the diagonal, or the count")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -589,26 +629,41 @@ same(got, wanted, "paired difference of ten digits", cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(8)
-for n, share, agreed, z in [(300, 0.3, 0.8, 1.96), (40, 0.6, 0.5, 2.576), (7, 0.5, 0.2, 1.0)]:
+for n, share, agreed, z in [(300, 0.3, 0.8, 1.96), (40, 0.6, 0.5, 2.576),
+                            (7, 0.5, 0.2, 1.0)]:
     wrong_a = torch.rand(n, generator=generator) < share
     other = torch.rand(n, generator=generator) < share / 2
-    wrong_b = torch.where(torch.rand(n, generator=generator) < agreed, wrong_a, other)
+    wrong_b = torch.where(torch.rand(n, generator=generator) < agreed, wrong_a,
+                          other)
     if n == 40:
         wrong_a, wrong_b = wrong_b, wrong_a
     copies = wrong_a.clone(), wrong_b.clone()
-    got = numbers(paired_difference(wrong_a, wrong_b, z), 3, "paired_difference")
-    same(wrong_a, copies[0], "the first that it was given", cause="changed in place")
-    same(wrong_b, copies[1], "the second that it was given", cause="changed in place")
-    only_a = sum(a and not b for a, b in zip(*(copy.tolist() for copy in copies))) / n
-    only_b = sum(b and not a for a, b in zip(*(copy.tolist() for copy in copies))) / n
+    got = numbers(paired_difference(wrong_a, wrong_b, z), 3,
+                  "paired_difference")
+    same(wrong_a, copies[0], "the first that it was given",
+         cause="changed in place")
+    same(wrong_b, copies[1], "the second that it was given",
+         cause="changed in place")
+    only_a = (
+        sum(a and not b for a, b in zip(*(copy.tolist() for copy in copies)))
+        / n
+    )
+    only_b = (
+        sum(b and not a for a, b in zip(*(copy.tolist() for copy in copies)))
+        / n
+    )
     half = z * math.sqrt((only_a + only_b - (only_a - only_b) ** 2) / n)
-    wanted = 100 * torch.tensor([only_a - only_b, only_a - only_b - half, only_a - only_b + half])
-    same(got, wanted, f"paired difference of {n} digits, z = {z}", cause="the formula", atol=1e-4)
+    wanted = 100 * torch.tensor([only_a - only_b, only_a - only_b - half,
+                                 only_a - only_b + half])
+    same(got, wanted, f"paired difference of {n} digits, z = {z}",
+         cause="the formula", atol=1e-4)
 alike = torch.tensor([1, 0, 1]).bool()
 got = numbers(paired_difference(alike, alike), 3, "paired_difference")
-same(got, torch.zeros(3), "paired difference of a cell with itself", cause="the pairs", atol=1e-4)
+same(got, torch.zeros(3), "paired difference of a cell with itself",
+     cause="the pairs", atol=1e-4)
 got = numbers(paired_difference(alike[:1], ~alike[:1]), 3, "paired_difference")
-same(got, torch.full((3,), 100.0), "paired difference of one digit", cause="N - 1", atol=1e-4)
+same(got, torch.full((3,), 100.0), "paired difference of one digit",
+     cause="N - 1", atol=1e-4)
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -96,7 +96,8 @@ same(power_iteration(stretch, ones, 1), 2.8591974,
            "often as steps says, and the last v is the one to measure with")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(3)
-for rows, columns, kind in [(4, 9, torch.float32), (9, 4, torch.float64), (1, 6, torch.float32)]:
+for rows, columns, kind in [(4, 9, torch.float32), (9, 4, torch.float64),
+                            (1, 6, torch.float32)]:
     matrix = torch.randn(rows, columns, generator=lot, dtype=kind)
     start = torch.randn(columns, generator=lot, dtype=kind)
     # In the basis of right singular vectors, k steps multiply by sigma^2k.
@@ -104,10 +105,13 @@ for rows, columns, kind in [(4, 9, torch.float32), (9, 4, torch.float64), (1, 6,
     parts = right @ start.double()
     for steps in (1, 2, 5, 400):
         grown = parts * (sigma / sigma[0]) ** (2 * steps)
-        same(power_iteration(matrix, start, steps), (sigma * grown).norm() / grown.norm(),
-             f"{steps} steps on a random matrix {rows, columns}", cause="see the formula")
+        same(power_iteration(matrix, start, steps),
+             (sigma * grown).norm() / grown.norm(),
+             f"{steps} steps on a random matrix {rows, columns}",
+             cause="see the formula")
 same(power_iteration(torch.diag(torch.tensor([1.0, 0.99])), ones, 100),
-     ((1 + 0.99**402) / (1 + 0.99**400)) ** 0.5, "100 steps where each does little",
+     ((1 + 0.99**402) / (1 + 0.99**400)) ** 0.5,
+     "100 steps where each does little",
      cause="all steps that are asked for count")
 ### END HIDDEN TESTS
 
@@ -123,18 +127,22 @@ power_iteration(matrix, start, 2)
 same(start, torch.tensor([3.0, 4.0]), "start, after your function had used it",
      cause="something like v /= length wrote into the tensor that was given")
 ### BEGIN HIDDEN TESTS
-same(matrix, torch.tensor([[1.0, 2.0], [0.0, 1.0]]), "matrix after the call", cause="in place")
+same(matrix, torch.tensor([[1.0, 2.0], [0.0, 1.0]]), "matrix after the call",
+     cause="in place")
 lot = torch.Generator().manual_seed(30)
 matrix, start = torch.randn(5, 3, generator=lot), torch.randn(3, generator=lot)
-same(power_iteration(matrix, start, 0), (matrix.double() @ start.double()).norm() / start.norm(),
+same(power_iteration(matrix, start, 0),
+     (matrix.double() @ start.double()).norm() / start.norm(),
      "no step on a random matrix", cause="see the formula")
 for size in (1e8, 1e-8):
     matrix = size * torch.diag(torch.tensor([1.0, 0.5]))
     same(power_iteration(matrix, torch.ones(2), 40) / size, 1.0,
-         f"a matrix of size {size}, divided by it", cause="overflow, or a fixed small number added")
-same(power_iteration(torch.zeros(2, 3), torch.ones(3), 5), 0.0, "zeros", cause="0 divided by 0")
-same(power_iteration(torch.tensor([[1.0, 0.0]]), torch.tensor([0.0, 2.0]), 5), 0.0,
-     "a start that the matrix takes to zero", cause="0 divided by 0")
+         f"a matrix of size {size}, divided by it",
+         cause="overflow, or a fixed small number added")
+same(power_iteration(torch.zeros(2, 3), torch.ones(3), 5), 0.0, "zeros",
+     cause="0 divided by 0")
+same(power_iteration(torch.tensor([[1.0, 0.0]]), torch.tensor([0.0, 2.0]), 5),
+     0.0, "a start that the matrix takes to zero", cause="0 divided by 0")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -268,18 +276,27 @@ same(circular_norm(torch.tensor([[1.0, -1.0]]), (4, 5)), 1.9021130,
            "no other; and of its complex numbers the absolute values count")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(33)
-cases = [((3, 3), (7, 6)), ((1, 4), (5, 4)), ((5, 2), (6, 9)), ((1, 1), (3, 2)), ((4, 4), (4, 4))]
+cases = [((3, 3), (7, 6)), ((1, 4), (5, 4)), ((5, 2), (6, 9)), ((1, 1), (3, 2)),
+         ((4, 4), (4, 4))]
 for number, (taps, (high, wide)) in enumerate(cases):
     kind = torch.float64 if number % 2 else torch.float32
     kernel = torch.randn(taps, generator=lot, dtype=kind)
     units = torch.eye(high * wide, dtype=torch.float64).view(-1, high, wide)
-    dense = torch.stack([circular_convolution(unit, kernel.double()).flatten() for unit in units])
-    same(circular_norm(kernel, (high, wide)), torch.linalg.matrix_norm(dense, 2),
-         f"a random kernel {taps} on {high} x {wide} pixels", cause="see the formula")
-same(circular_norm(torch.full((2, 2), -1.0), (5, 5)), 4.0, "a negative kernel", cause="no abs")
+    dense = torch.stack(
+        [
+            circular_convolution(unit, kernel.double()).flatten()
+            for unit in units
+        ]
+    )
+    same(circular_norm(kernel, (high, wide)),
+         torch.linalg.matrix_norm(dense, 2),
+         f"a random kernel {taps} on {high} x {wide} pixels",
+         cause="see the formula")
+same(circular_norm(torch.full((2, 2), -1.0), (5, 5)), 4.0, "a negative kernel",
+     cause="no abs")
 down, across = torch.arange(5)[:, None] / 5, torch.arange(7) / 7
-same(circular_norm(torch.cos(2 * math.pi * (down - 2 * across)), (5, 7)), 17.5, "a slanting wave",
-     cause="all frequencies count, 5 x 7 of them")
+same(circular_norm(torch.cos(2 * math.pi * (down - 2 * across)), (5, 7)), 17.5,
+     "a slanting wave", cause="all frequencies count, 5 x 7 of them")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "circular-norm-time", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
@@ -293,7 +310,8 @@ assert took < 1, (
     f"processor time, got {took:.1f} seconds. Likely cause: the "
     "matrix is built after all. The waves make it unnecessary.")
 ### BEGIN HIDDEN TESTS
-same(circular_norm(torch.tensor([[1.0, -1.0]]), (44, 43)), 2 * math.cos(math.pi / 86),
+same(circular_norm(torch.tensor([[1.0, -1.0]]), (44, 43)),
+     2 * math.cos(math.pi / 86),
      "the difference of neighbours on 44 x 43 pixels", cause="see the formula")
 ### END HIDDEN TESTS
 
@@ -345,8 +363,10 @@ same(channel_norm(merge, (2, 3)), 5.0,
 lot = torch.Generator().manual_seed(34)
 for out, into, size in [(3, 5, (4, 6)), (6, 2, (3, 3)), (4, 4, (2, 5))]:
     matrix = torch.randn(out, into, generator=lot)
-    same(channel_norm(matrix[:, :, None, None], size), torch.linalg.matrix_norm(matrix, 2),
-         f"a kernel of one pixel, {into} channels to {out}", cause="see the formula")
+    same(channel_norm(matrix[:, :, None, None], size),
+         torch.linalg.matrix_norm(matrix, 2),
+         f"a kernel of one pixel, {into} channels to {out}",
+         cause="see the formula")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "channel-norm-waves", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -368,16 +388,28 @@ cases = [((2, 3, 3, 3), (5, 4)), ((4, 2, 1, 3), (3, 6)), ((3, 3, 2, 2), (4, 4)),
 for number, (shape, size) in enumerate(cases):
     kind = torch.float64 if number % 2 else torch.float32
     weight = torch.randn(shape, generator=lot, dtype=kind)
-    units = torch.eye(shape[1] * size[0] * size[1], dtype=torch.float64).view(-1, shape[1], *size)
-    dense = torch.stack([
-        sum(torch.einsum("oc,ncij->noij", weight[:, :, a, b].double(), units.roll((a, b), (2, 3)))
-            for a in range(shape[2]) for b in range(shape[3]))]).reshape(len(units), -1)
+    units = torch.eye(shape[1] * size[0] * size[1], dtype=torch.float64).view(
+        -1, shape[1], *size
+    )
+    dense = torch.stack(
+        [
+            sum(
+                torch.einsum(
+                    "oc,ncij->noij",
+                    weight[:, :, a, b].double(),
+                    units.roll((a, b), (2, 3)),
+                )
+                for a in range(shape[2])
+                for b in range(shape[3])
+            )
+        ]
+    ).reshape(len(units), -1)
     same(channel_norm(weight, size), torch.linalg.matrix_norm(dense, 2),
          f"random weights {shape} on {size}", cause="see the formula")
 down, across = torch.arange(5)[:, None] / 5, torch.arange(7) / 7
 wave = torch.cos(2 * math.pi * (down - 2 * across))
-same(channel_norm(torch.stack([3 * wave, 4 * wave])[None], (5, 7)), 87.5, "two slanting waves",
-     cause="all frequencies count, 5 x 7 of them")
+same(channel_norm(torch.stack([3 * wave, 4 * wave])[None], (5, 7)), 87.5,
+     "two slanting waves", cause="all frequencies count, 5 x 7 of them")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -433,15 +465,24 @@ same(strided_norm(torch.full((1, 1, 2, 2), 0.25), (4, 6), 2), 0.5,
            "apart; they are not neighbouring frequencies")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(36)
-cases = [((3, 2), (4, 6), 2), ((2, 3), (6, 3), 3), ((3, 1), (4, 8), 4), ((3, 3), (4, 5), 1)]
+cases = [((3, 2), (4, 6), 2), ((2, 3), (6, 3), 3), ((3, 1), (4, 8), 4),
+         ((3, 3), (4, 5), 1)]
 for number, (taps, (high, wide), stride) in enumerate(cases):
     kind = torch.float64 if number % 2 else torch.float32
     kernel = torch.randn(taps, generator=lot, dtype=kind)
     units = torch.eye(high * wide, dtype=torch.float64).view(-1, high, wide)
-    dense = torch.stack([circular_convolution(unit, kernel.double())[::stride, ::stride].flatten()
-                         for unit in units])
-    same(strided_norm(kernel[None, None], (high, wide), stride), torch.linalg.matrix_norm(dense, 2),
-         f"one channel, kernel {taps} on {high} x {wide}, stride {stride}", cause="see the formula")
+    dense = torch.stack(
+        [
+            circular_convolution(unit, kernel.double())[
+                ::stride, ::stride
+            ].flatten()
+            for unit in units
+        ]
+    )
+    same(strided_norm(kernel[None, None], (high, wide), stride),
+         torch.linalg.matrix_norm(dense, 2),
+         f"one channel, kernel {taps} on {high} x {wide}, stride {stride}",
+         cause="see the formula")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "strided-norm-channels", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -454,16 +495,27 @@ same(strided_norm(merge, (2, 3), 1), 5.0, "the same without a stride",
      cause="it is exercise 4")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(37)
-for shape, size, stride in [((2, 3, 3, 3), (4, 6), 2), ((3, 2, 2, 3), (6, 3), 3),
-                            ((4, 2, 3, 1), (4, 8), 4), ((3, 2, 3, 3), (5, 4), 1)]:
+for shape, size, stride in [((2, 3, 3, 3), (4, 6), 2),
+                            ((3, 2, 2, 3), (6, 3), 3),
+                            ((4, 2, 3, 1), (4, 8), 4),
+                            ((3, 2, 3, 3), (5, 4), 1)]:
     weight = torch.randn(shape, generator=lot)
-    units = torch.eye(shape[1] * size[0] * size[1], dtype=torch.float64).view(-1, shape[1], *size)
+    units = torch.eye(shape[1] * size[0] * size[1], dtype=torch.float64).view(
+        -1, shape[1], *size
+    )
     moved = sum(
-        torch.einsum("oc,ncij->noij", weight[:, :, a, b].double(), units.roll((a, b), (2, 3)))
-        for a in range(shape[2]) for b in range(shape[3]))
+        torch.einsum(
+            "oc,ncij->noij",
+            weight[:, :, a, b].double(),
+            units.roll((a, b), (2, 3)),
+        )
+        for a in range(shape[2])
+        for b in range(shape[3])
+    )
     dense = moved[:, :, ::stride, ::stride].reshape(len(units), -1)
     same(strided_norm(weight, size, stride), torch.linalg.matrix_norm(dense, 2),
-         f"random weights {shape} on {size}, stride {stride}", cause="see the formula")
+         f"random weights {shape} on {size}, stride {stride}",
+         cause="see the formula")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -516,10 +568,11 @@ same(pool_constant(7, 3, 2), 2.0,
            "windows. 4 bounds the squared length; 1.4142 counts "
            "in one direction only; 1 rounds a quotient down")
 ### BEGIN HIDDEN TESTS
-for (size, kernel, stride), wanted in {(27, 3, 2): 2, (9, 3, 1): 3, (20, 5, 2): 3, (30, 7, 3): 3,
+for (size, kernel, stride), wanted in {(27, 3, 2): 2, (9, 3, 1): 3,
+                                       (20, 5, 2): 3, (30, 7, 3): 3,
                                        (12, 4, 4): 1, (13, 5, 3): 2}.items():
-    same(pool_constant(size, kernel, stride), float(wanted), f"{size}, {kernel}, {stride}",
-         cause="count the windows of a pixel")
+    same(pool_constant(size, kernel, stride), float(wanted),
+         f"{size}, {kernel}, {stride}", cause="count the windows of a pixel")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "pool-constant-small", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -527,11 +580,12 @@ same(pool_constant(6, 6, 1), 1.0, "6 x 6 pixels and windows of 6 x 6",
      cause="there is one window only: the others "
            "would stick out of the picture")
 ### BEGIN HIDDEN TESTS
-for (size, kernel, stride), wanted in {
-    (3, 3, 1): 1, (4, 3, 2): 1, (4, 3, 1): 2, (5, 1, 2): 1, (8, 5, 2): 2, (6, 2, 5): 1,
-    (7, 4, 3): 2, (1, 1, 1): 1, (9, 5, 2): 3,
-}.items():
-    same(pool_constant(size, kernel, stride), float(wanted), f"{size}, {kernel}, {stride}",
+for (size, kernel, stride), wanted in {(3, 3, 1): 1, (4, 3, 2): 1, (4, 3, 1): 2,
+                                       (5, 1, 2): 1, (8, 5, 2): 2, (6, 2, 5): 1,
+                                       (7, 4, 3): 2, (1, 1, 1): 1,
+                                       (9, 5, 2): 3}.items():
+    same(pool_constant(size, kernel, stride), float(wanted),
+         f"{size}, {kernel}, {stride}",
          cause="count the windows that there are")
 ### END HIDDEN TESTS
 
@@ -601,13 +655,22 @@ a, b, c, s = (torch.linalg.svdvals(layer.weight.double())[0].item()
               for layer in (one, two, three, square))
 for name, model, wanted in [
     ("one layer", nn.Sequential(one), a),
-    ("sigmoids", nn.Sequential(one, nn.Sigmoid(), two, nn.Sigmoid(), three), a * b * c / 16),
+    (
+        "sigmoids",
+        nn.Sequential(one, nn.Sigmoid(), two, nn.Sigmoid(), three),
+        a * b * c / 16,
+    ),
     ("two layers in a row", nn.Sequential(nn.ReLU(), one, two), a * b),
-    ("no linear layer", nn.Sequential(nn.Flatten(), nn.Sigmoid(), nn.ReLU()), 0.25),
+    (
+        "no linear layer",
+        nn.Sequential(nn.Flatten(), nn.Sigmoid(), nn.ReLU()),
+        0.25,
+    ),
     ("the same layer twice", nn.Sequential(square, nn.ReLU(), square), s * s),
     ("float64", nn.Sequential(one, nn.ReLU(), two).double(), a * b),
 ]:
-    same(network_bound(model), wanted, name, cause="the product of the constants")
+    same(network_bound(model), wanted, name,
+         cause="the product of the constants")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "network-bound-unknown", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
@@ -619,9 +682,10 @@ same(network_bound(nn.Sequential(linear([[3.0, 4.0]]), nn.ReLU())), 5.0,
      "a network without one",
      cause="infinity is for kinds of layers that are not known")
 ### BEGIN HIDDEN TESTS
-strangers = (nn.MaxPool2d(3, 2), nn.Softplus(beta=3), nn.Bilinear(2, 2, 2), nn.LayerNorm(2),
-             nn.Tanh(), nn.Dropout(), nn.BatchNorm1d(1), nn.Conv1d(1, 1, 1), nn.Identity(),
-             nn.ELU(), nn.SELU(), nn.Hardswish())
+strangers = (nn.MaxPool2d(3, 2), nn.Softplus(beta=3), nn.Bilinear(2, 2, 2),
+             nn.LayerNorm(2), nn.Tanh(), nn.Dropout(), nn.BatchNorm1d(1),
+             nn.Conv1d(1, 1, 1), nn.Identity(), nn.ELU(), nn.SELU(),
+             nn.Hardswish())
 for place, stranger in enumerate(strangers):
     layers = [linear([[1.0, 0.0]]), nn.ReLU()]
     layers.insert(place % 3, stranger)
@@ -674,13 +738,15 @@ same(certified_radius(logits, torch.tensor([1, 0]), 2.0),
            "it is missing; the margin is to the largest of the others")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(39)
-for n, k, bound, kind in [(40, 10, 3.7, torch.float32), (25, 2, 0.2, torch.float64),
+for n, k, bound, kind in [(40, 10, 3.7, torch.float32),
+                          (25, 2, 0.2, torch.float64),
                           (1, 4, 55.0, torch.float32)]:
     logits = 4 * torch.randn(n, k, generator=lot, dtype=kind)
     top = logits.double().sort(dim=1, descending=True)
     same(certified_radius(logits, top.indices[:, 0], bound),
          (top.values[:, 0] - top.values[:, 1]) * 0.5**0.5 / bound,
-         f"{n} pictures, {k} classes, all classified correctly", cause="see the formula")
+         f"{n} pictures, {k} classes, all classified correctly",
+         cause="see the formula")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "certified-radius-wrong", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -698,16 +764,21 @@ same(certified_radius(logits, torch.tensor([1]), 2.0),
 lot = torch.Generator().manual_seed(40)
 logits = 3 * torch.randn(60, 5, generator=lot) - 4
 labels = torch.randint(5, (60,), generator=lot)
-wanted = [max(0.0, row[label] - max(z for j, z in enumerate(row) if j != label)) / (2**0.5 * 1.3)
-          for row, label in zip(logits.tolist(), labels.tolist())]
+wanted = [
+    max(0.0, row[label] - max(z for j, z in enumerate(row) if j != label))
+    / (2**0.5 * 1.3)
+    for row, label in zip(logits.tolist(), labels.tolist())
+]
 kept = logits.clone()
-same(certified_radius(logits, labels, 1.3), torch.tensor(wanted), "random labels",
-     cause="see the formula")
+same(certified_radius(logits, labels, 1.3), torch.tensor(wanted),
+     "random labels", cause="see the formula")
 same(logits, kept, "logits after the call", cause="changed in place")
-same(certified_radius(torch.tensor([[2.0, 2.0, 1.0]]), torch.tensor([0]), 1.0), torch.tensor([0.0]),
-     "two equal logits", cause="the other of the two is a rival")
+same(certified_radius(torch.tensor([[2.0, 2.0, 1.0]]), torch.tensor([0]), 1.0),
+     torch.tensor([0.0]), "two equal logits",
+     cause="the other of the two is a rival")
 same(certified_radius(torch.tensor([[-1e6, -2e6]]), torch.tensor([0]), 1.0),
-     torch.tensor([1e6 / 2**0.5]), "logits far below 0", cause="a placeholder, not low enough")
+     torch.tensor([1e6 / 2**0.5]), "logits far below 0",
+     cause="a placeholder, not low enough")
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -117,16 +117,23 @@ for shape, classes in [((5, 1, 3, 2), 4), ((1, 7), 2), ((3, 2, 2, 2), 10)]:
     model = Wave(math.prod(shape[1:]), classes, seed=2)
     flat = pictures.flatten(1)
     # By hand: the chain rule through the sine.
-    rest = (torch.sin(flat @ model.first) @ model.second).softmax(1) - F.one_hot(labels, classes)
-    wanted = ((rest @ model.second.T) * torch.cos(flat @ model.first)) @ model.first.T
-    same(input_gradient(model, pictures, labels), wanted.view(shape), f"pictures {shape}",
-         cause="each picture's own gradient")
+    rest = (torch.sin(flat @ model.first) @ model.second).softmax(
+        1
+    ) - F.one_hot(labels, classes)
+    wanted = (
+        (rest @ model.second.T) * torch.cos(flat @ model.first)
+    ) @ model.first.T
+    same(input_gradient(model, pictures, labels), wanted.view(shape),
+         f"pictures {shape}", cause="each picture's own gradient")
 layer = nn.Linear(6, 3)
 layer.weight.data = torch.randn(3, 6, generator=lot)
 layer.bias.data = torch.randn(3, generator=lot)
 pictures, labels = torch.rand(4, 6, generator=lot), torch.tensor([0, 1, 2, 1])
-wanted = ((pictures @ layer.weight.T + layer.bias).softmax(1) - F.one_hot(labels, 3)) @ layer.weight
-same(input_gradient(layer, pictures, labels), wanted, "a linear model", cause="see above")
+wanted = (
+    (pictures @ layer.weight.T + layer.bias).softmax(1) - F.one_hot(labels, 3)
+) @ layer.weight
+same(input_gradient(layer, pictures, labels), wanted, "a linear model",
+     cause="see above")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "input-gradient-clean", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -158,7 +165,8 @@ input_gradient(model, pictures, labels)
 same(pictures, before, "the pictures after the call", cause="changed in place")
 for p, old in zip(model.parameters(), kept):
     same(p, old, "a parameter after the call", cause="changed")
-    same(p.grad, torch.ones_like(p), "its .grad after the call", cause="backward() adds to it")
+    same(p.grad, torch.ones_like(p), "its .grad after the call",
+         cause="backward() adds to it")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -200,19 +208,22 @@ same(sign_step(pictures, gradient, 0.1, 0.0, 1.0),
            "loss is to rise, and a gradient of 0 moves nothing")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(43)
-for shape, eps, kind in [((4, 1, 5, 5), 0.07, torch.float32), ((3, 8), 0.2, torch.float64)]:
+for shape, eps, kind in [((4, 1, 5, 5), 0.07, torch.float32),
+                         ((3, 8), 0.2, torch.float64)]:
     pictures = 0.3 + 0.4 * torch.rand(shape, generator=lot, dtype=kind)
     gradient = 1e-6 * torch.randn(shape, generator=lot, dtype=kind)
     gradient[0] = 0
     wanted = pictures.clone()
     wanted[gradient > 0] += eps
     wanted[gradient < 0] -= eps
-    same(sign_step(pictures, gradient, eps, 0.0, 1.0), wanted, f"pictures {shape}",
-         cause="see the formula")
-same(sign_step(torch.tensor([[0.5, 0.5]]), torch.tensor([[1e-30, -1e-30]]), 0.25, 0.0, 1.0),
-     torch.tensor([[0.75, 0.25]]), "a gradient of 1e-30", cause="the smallest slope has a sign")
-same(sign_step(torch.tensor([[0.5, 0.0]]), torch.tensor([[3.0, -1.0]]), 0.0, 0.0, 1.0),
-     torch.tensor([[0.5, 0.0]]), "eps 0", cause="nothing moves")
+    same(sign_step(pictures, gradient, eps, 0.0, 1.0), wanted,
+         f"pictures {shape}", cause="see the formula")
+same(sign_step(torch.tensor([[0.5, 0.5]]), torch.tensor([[1e-30, -1e-30]]),
+               0.25, 0.0, 1.0), torch.tensor([[0.75, 0.25]]),
+     "a gradient of 1e-30", cause="the smallest slope has a sign")
+same(sign_step(torch.tensor([[0.5, 0.0]]), torch.tensor([[3.0, -1.0]]), 0.0,
+               0.0, 1.0), torch.tensor([[0.5, 0.0]]), "eps 0",
+     cause="nothing moves")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "sign-step-clip", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -228,17 +239,23 @@ same(pictures, torch.tensor([[0.0, 0.05, 0.98, 1.0]]),
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(44)
 inf = math.inf
-for low, high, eps in [(-1.0, 1.0, 0.3), (0.2, 0.8, 0.5), (0.0, 255.0, 8.0), (-inf, inf, 2.0)]:
+for low, high, eps in [(-1.0, 1.0, 0.3), (0.2, 0.8, 0.5), (0.0, 255.0, 8.0),
+                       (-inf, inf, 2.0)]:
     span = (max(low, -5.0), min(high, 300.0))
-    pictures = span[0] + (span[1] - span[0]) * torch.rand(3, 2, 4, generator=lot)
+    pictures = span[0] + (span[1] - span[0]) * torch.rand(3, 2, 4,
+                                                          generator=lot)
     gradient = torch.randn(3, 2, 4, generator=lot)
     kept = pictures.clone(), gradient.clone()
-    wanted = [min(max(p + eps * math.copysign(1, g), low), high)
-              for p, g in zip(pictures.flatten().tolist(), gradient.flatten().tolist())]
-    same(sign_step(pictures, gradient, eps, low, high), torch.tensor(wanted).view(3, 2, 4),
-         f"pixels in [{low}, {high}]", cause="the bounds are arguments")
-    same(pictures, kept[0], "the pictures after the call", cause="changed in place")
-    same(gradient, kept[1], "the gradient after the call", cause="changed in place")
+    wanted = [min(max(p + eps * math.copysign(1, g), low),
+                  high) for p, g in zip(pictures.flatten().tolist(),
+                                        gradient.flatten().tolist())]
+    same(sign_step(pictures, gradient, eps, low, high),
+         torch.tensor(wanted).view(3, 2, 4), f"pixels in [{low}, {high}]",
+         cause="the bounds are arguments")
+    same(pictures, kept[0], "the pictures after the call",
+         cause="changed in place")
+    same(gradient, kept[1], "the gradient after the call",
+         cause="changed in place")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -295,14 +312,17 @@ same(worst_loss(x, y, w, 0.25, 0.3), wanted,
            "part in the margin, and none in what the change can do")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(45)
-for n, d, b, eps, kind in [(9, 30, -0.8, 0.05, torch.float32), (4, 7, 1.5, 0.4, torch.float64),
-                           (1, 2, 0.0, 0.1, torch.float32), (6, 5, 0.3, 0.0, torch.float64)]:
+for n, d, b, eps, kind in [(9, 30, -0.8, 0.05, torch.float32),
+                           (4, 7, 1.5, 0.4, torch.float64),
+                           (1, 2, 0.0, 0.1, torch.float32),
+                           (6, 5, 0.3, 0.0, torch.float64)]:
     x = torch.rand(n, d, generator=lot, dtype=kind)
     y = 2.0 * torch.randint(2, (n,), generator=lot).to(kind) - 1
     w = torch.randn(d, generator=lot, dtype=kind)
     worst = x.double() - eps * y.double()[:, None] * w.double().sign()
     wanted = torch.log1p(torch.exp(-y.double() * (worst @ w.double() + b)))
-    same(worst_loss(x, y, w, b, eps), wanted, f"{n} pictures of {d} pixels", cause="see above")
+    same(worst_loss(x, y, w, b, eps), wanted, f"{n} pictures of {d} pixels",
+         cause="see above")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "worst-loss-large", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -314,11 +334,14 @@ same(worst_loss(torch.tensor([[1.0, 1.0]]), torch.tensor([-1.0]), w, 0.0, 1.0),
 ### BEGIN HIDDEN TESTS
 for kind in (torch.float32, torch.float64):
     x = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=kind)
-    w, y = torch.tensor([2000.0, -3000.0], dtype=kind), torch.tensor([-1.0, -1.0], dtype=kind)
-    same(worst_loss(x, y, w, 0.0, 0.5), torch.tensor([4500.0, 0.0]), "margins of -4500 and 500",
-         cause="overflow, or a clamp")
-same(worst_loss(torch.tensor([[1.0]]), torch.tensor([-1.0]), torch.tensor([6.0]), 0.0, 0.0),
-     torch.tensor([6.0024757]), "a margin of -6", cause="it is not so large that 1 does not count")
+    w, y = torch.tensor([2000.0, -3000.0], dtype=kind), torch.tensor([-1.0,
+                                                                      -1.0],
+                                                                     dtype=kind)
+    same(worst_loss(x, y, w, 0.0, 0.5), torch.tensor([4500.0, 0.0]),
+         "margins of -4500 and 500", cause="overflow, or a clamp")
+same(worst_loss(torch.tensor([[1.0]]), torch.tensor([-1.0]),
+                torch.tensor([6.0]), 0.0, 0.0), torch.tensor([6.0024757]),
+     "a margin of -6", cause="it is not so large that 1 does not count")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -366,8 +389,12 @@ for n, d, b, kind in [(12, 25, 0.4, torch.float32), (5, 3, -2.0, torch.float64),
     side = x @ w + b
     found = torch.as_tensor(smallest_eps(x, side.sign(), w, b)).double()
     # Moved by it against its side, each picture lies on the border.
-    moved = x.double() - found[:, None] * side.sign().double()[:, None] * w.double().sign()
-    same(moved @ w.double() + b, torch.zeros(n), f"{n} pictures, moved to the border",
+    moved = (
+        x.double()
+        - found[:, None] * side.sign().double()[:, None] * w.double().sign()
+    )
+    same(moved @ w.double() + b, torch.zeros(n),
+         f"{n} pictures, moved to the border",
          cause="too far, or not far enough", atol=1e-4)
 ### END HIDDEN TESTS
 
@@ -385,9 +412,11 @@ wanted = []
 for row, label in zip(x.tolist(), y.tolist()):
     margin = label * (sum(p * q for p, q in zip(row, w.tolist())) + 0.7)
     wanted.append(max(margin, 0.0) / sum(abs(q) for q in w.tolist()))
-same(smallest_eps(x, y, w, 0.7), torch.tensor(wanted), "random classes", cause="see above")
-same(smallest_eps(torch.tensor([[1.0, 1.0]]), torch.tensor([1.0]), torch.tensor([1.0, -1.0]), 0.0),
-     torch.tensor([0.0]), "a picture on the border", cause="it needs no change")
+same(smallest_eps(x, y, w, 0.7), torch.tensor(wanted), "random classes",
+     cause="see above")
+same(smallest_eps(torch.tensor([[1.0, 1.0]]), torch.tensor([1.0]),
+                  torch.tensor([1.0, -1.0]), 0.0), torch.tensor([0.0]),
+     "a picture on the border", cause="it needs no change")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -428,13 +457,14 @@ same(aligned_over_random(w), torch.tensor([1.0, 2.0]),
            "does not matter, since the attack chooses its own")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(48)
-for k, d, kind in [(3, 50, torch.float32), (5, 2, torch.float64), (1, 784, torch.float32)]:
+for k, d, kind in [(3, 50, torch.float32), (5, 2, torch.float64),
+                   (1, 784, torch.float32)]:
     w = 0.01 * torch.randn(k, d, generator=lot, dtype=kind)
     wanted = [sum(abs(a) for a in row) / math.hypot(*row) for row in w.tolist()]
-    same(aligned_over_random(w), torch.tensor(wanted), f"{k} models of {d} pixels",
-         cause="see the formula")
-same(aligned_over_random(torch.full((2, 10_000), -0.5)), torch.tensor([100.0, 100.0]),
-     "10,000 equal pixels", cause="see above")
+    same(aligned_over_random(w), torch.tensor(wanted),
+         f"{k} models of {d} pixels", cause="see the formula")
+same(aligned_over_random(torch.full((2, 10_000), -0.5)),
+     torch.tensor([100.0, 100.0]), "10,000 equal pixels", cause="see above")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -499,20 +529,33 @@ same(adversarial_loss(plain, picture, truth, 0.1, 0.75), 0.5014027,
            "the moved picture is not used, or is moved so that the loss falls")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(49)
-for n, shape, classes, eps, alpha in [(7, (1, 3, 2), 4, 0.1, 0.3), (5, (4,), 2, 0.25, 0.5),
-                                      (3, (2, 2), 3, 0.05, 0.0), (4, (5,), 3, 0.0, 0.6)]:
-    pictures = torch.rand(n, *shape, generator=lot, dtype=torch.float64).round(decimals=1)
+for n, shape, classes, eps, alpha in [(7, (1, 3, 2), 4, 0.1, 0.3),
+                                      (5, (4,), 2, 0.25, 0.5),
+                                      (3, (2, 2), 3, 0.05, 0.0),
+                                      (4, (5,), 3, 0.0, 0.6)]:
+    pictures = torch.rand(n, *shape, generator=lot, dtype=torch.float64).round(
+        decimals=1
+    )
     labels = torch.randint(classes, (n,), generator=lot)
     model = Wave(math.prod(shape), classes, seed=5)
     flat = pictures.flatten(1)
-    rest = (torch.sin(flat @ model.first) @ model.second).softmax(1) - F.one_hot(labels, classes)
-    way = (((rest @ model.second.T) * torch.cos(flat @ model.first)) @ model.first.T).sign()
+    rest = (torch.sin(flat @ model.first) @ model.second).softmax(
+        1
+    ) - F.one_hot(labels, classes)
+    way = (
+        ((rest @ model.second.T) * torch.cos(flat @ model.first))
+        @ model.first.T
+    ).sign()
     moved = (flat + eps * way).clamp(0, 1)
-    losses = [-(torch.sin(x @ model.first) @ model.second).log_softmax(1)[range(n), labels].mean()
-              for x in (flat, moved)]
+    losses = [
+        -(torch.sin(x @ model.first) @ model.second)
+        .log_softmax(1)[range(n), labels]
+        .mean()
+        for x in (flat, moved)
+    ]
     same(adversarial_loss(model, pictures, labels, eps, alpha),
-         alpha * losses[0] + (1 - alpha) * losses[1], f"{n} pictures, eps {eps}, alpha {alpha}",
-         cause="see the formula")
+         alpha * losses[0] + (1 - alpha) * losses[1],
+         f"{n} pictures, eps {eps}, alpha {alpha}", cause="see the formula")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "adversarial-loss-trains", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -536,12 +579,15 @@ layer.bias.data = torch.randn(3, generator=lot, dtype=torch.float64)
 pictures = 0.2 + 0.6 * torch.rand(5, 6, generator=lot, dtype=torch.float64)
 labels = torch.tensor([0, 2, 1, 1, 0])
 def errors(x):
-    return (x @ layer.weight.T + layer.bias).softmax(1).detach() - F.one_hot(labels, 3)
+    return (x @ layer.weight.T + layer.bias).softmax(1).detach() - F.one_hot(
+        labels, 3
+    )
 moved = pictures + 0.15 * (errors(pictures) @ layer.weight.detach()).sign()
 wanted = sum(0.5 * errors(x).T @ x / 5 for x in (pictures, moved))
 before = pictures.clone()
 adversarial_loss(layer, pictures, labels, 0.15, 0.5).backward()
-same(layer.weight.grad, wanted, "the gradient in the weights of a linear model", cause="see above")
+same(layer.weight.grad, wanted, "the gradient in the weights of a linear model",
+     cause="see above")
 same(pictures, before, "the pictures after the call", cause="changed in place")
 ### END HIDDEN TESTS
 
@@ -629,23 +675,37 @@ same(projected_steps(hill, picture, truth, 0.5, 0.05, 5),
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(51)
 # In the middle of what is allowed, where nothing has to be projected.
-for shape, classes, step, steps in [((6, 1, 3, 2), 4, 0.03, 10), ((1, 5), 2, 0.04, 1),
-                                    ((4, 8), 3, 0.1, 3), ((3, 2, 2), 5, 0.01, 25)]:
+for shape, classes, step, steps in [((6, 1, 3, 2), 4, 0.03, 10),
+                                    ((1, 5), 2, 0.04, 1), ((4, 8), 3, 0.1, 3),
+                                    ((3, 2, 2), 5, 0.01, 25)]:
     pictures = 0.4 + 0.2 * torch.rand(shape, generator=lot, dtype=torch.float64)
     labels = torch.randint(classes, (shape[0],), generator=lot)
     model = Wave(math.prod(shape[1:]), classes, seed=6)
-    first, second, flat = model.first.detach(), model.second.detach(), pictures.flatten(1)
+    first, second, flat = (
+        model.first.detach(),
+        model.second.detach(),
+        pictures.flatten(1),
+    )
     for _ in range(steps):
-        rest = (torch.sin(flat @ first) @ second).softmax(1) - F.one_hot(labels, classes)
-        flat = flat + step * (((rest @ second.T) * torch.cos(flat @ first)) @ first.T).sign()
-    same(projected_steps(model, pictures, labels, 0.9, step, steps), flat.view(shape),
-         f"pictures {shape}, {steps} steps", cause="see the formula")
+        rest = (torch.sin(flat @ first) @ second).softmax(1) - F.one_hot(
+            labels, classes
+        )
+        flat = (
+            flat
+            + step
+            * (((rest @ second.T) * torch.cos(flat @ first)) @ first.T).sign()
+        )
+    same(projected_steps(model, pictures, labels, 0.9, step, steps),
+         flat.view(shape), f"pictures {shape}, {steps} steps",
+         cause="see the formula")
 near = torch.tensor([[0.48, 0.32, 0.75]], dtype=torch.float64)
 same(projected_steps(Hill(0.5, 0.3, 0.75), near, truth, 0.5, 0.1, 1),
      torch.tensor([[0.58, 0.22, 0.75]]), "a step of .1 from near the peak",
-     cause="the last point is wanted, not the best; and a slope of 0 moves nothing")
-same(projected_steps(Hill(0.45), torch.tensor([[0.3]]).double(), truth, 0.2, 0.1, 3),
-     torch.tensor([[0.4]]), "to eps and back", cause="the bounds stop a pixel, and do not keep it")
+     cause="the last point is wanted, not the best; "
+           "and a slope of 0 moves nothing")
+same(projected_steps(Hill(0.45), torch.tensor([[0.3]]).double(), truth, 0.2,
+                     0.1, 3), torch.tensor([[0.4]]), "to eps and back",
+     cause="the bounds stop a pixel, and do not keep it")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-ball", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -659,18 +719,25 @@ same(projected_steps(hill, picture, truth, 0.12, 0.05, 4),
            "of the round before?); below 0 the second is none")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(52)
-for eps, step, steps in [(0.1, 0.5, 3), (0.02, 0.015, 40), (0.6, 0.2, 9), (0.0, 0.1, 3)]:
-    pictures = torch.rand(8, 6, generator=lot, dtype=torch.float64).round(decimals=1)
+for eps, step, steps in [(0.1, 0.5, 3), (0.02, 0.015, 40), (0.6, 0.2, 9),
+                         (0.0, 0.1, 3)]:
+    pictures = torch.rand(8, 6, generator=lot, dtype=torch.float64).round(
+        decimals=1
+    )
     before, labels = pictures.clone(), torch.randint(3, (8,), generator=lot)
-    found = torch.as_tensor(projected_steps(Wave(6, 3, seed=7), pictures, labels, eps, step, steps))
+    found = torch.as_tensor(projected_steps(Wave(6, 3, seed=7), pictures,
+                                            labels, eps, step, steps))
     found = found.detach().double()
-    same((found - before).abs().clamp(min=eps), torch.full((8, 6), eps), "distances above eps",
-         cause="out of the ball")
-    same(found.clamp(0, 1), found, "pixels outside [0, 1]", cause="out of the box")
-    same(pictures, before, "the pictures after the call", cause="changed in place")
+    same((found - before).abs().clamp(min=eps), torch.full((8, 6), eps),
+         "distances above eps", cause="out of the ball")
+    same(found.clamp(0, 1), found, "pixels outside [0, 1]",
+         cause="out of the box")
+    same(pictures, before, "the pictures after the call",
+         cause="changed in place")
 
 truth = torch.tensor([0])
-for first, furthest, bend in [(0.3, 0.55, 0.6), (0.9, 1.0, 1.05)]:  # where ball and box end
+# where ball and box end
+for first, furthest, bend in [(0.3, 0.55, 0.6), (0.9, 1.0, 1.05)]:
     picture = torch.tensor([[first, 0.5]], dtype=torch.float64)
     same(projected_steps(Bend(bend), picture, truth, 0.25, 0.1, 20),
          torch.tensor([[furthest, 0.25]]), "twenty steps of .1 with eps .25",
@@ -679,10 +746,17 @@ picture = torch.tensor([[0.44]], dtype=torch.float64)
 same((projected_steps(Hill(0.5), picture, truth, 0.1, 0.5, 2) - picture).abs(),
      torch.tensor([[0.1]]), "how far two steps of .5 lead with eps .1",
      cause="a step may be longer than eps: it ends on the ball")
-hill = Hill(2.0, 0.9, -1.0)  # far away, but for one pixel: only the bounds stop the others
+# far away, but for one pixel: only the bounds stop the others
+hill = Hill(2.0, 0.9, -1.0)
 pictures = torch.tensor([[0.2, 0.1, 0.6], [0.9, 0.9, 0.3]], dtype=torch.float64)
-same(projected_steps(hill, pictures, torch.tensor([0, 0]), 0.25, 0.1, 8)[:, [0, 2]],
-     torch.tensor([[0.45, 0.35], [1.0, 0.05]]), "eight steps of .1 with eps .25", cause="see above")
+same(
+    projected_steps(hill, pictures, torch.tensor([0, 0]), 0.25, 0.1, 8)[
+        :, [0, 2]
+    ],
+    torch.tensor([[0.45, 0.35], [1.0, 0.05]]),
+    "eight steps of .1 with eps .25",
+    cause="see above",
+)
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-edges", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
@@ -693,11 +767,15 @@ same(projected_steps(hill, picture, truth, 0.5, 0.05, 0), picture,
      cause="one was taken before the first")
 ### BEGIN HIDDEN TESTS
 projected_steps(hill, picture, truth, 0.5, 0.05, 3)
-assert hill.peak.grad is None, ".grad of the model's parameter: expected None as before"
-same(hill.peak, torch.tensor([0.5, 0.3]), "the model's parameter after the call", cause="changed")
+assert hill.peak.grad is None, (
+    ".grad of the model's parameter: expected None as before"
+)
+same(hill.peak, torch.tensor([0.5, 0.3]),
+     "the model's parameter after the call", cause="changed")
 other = torch.tensor([[0.42, 0.9], [0.1, 0.2]], dtype=torch.float64)
 same(projected_steps(hill, other, torch.tensor([1, 1]), 0.5, 0.05, 2),
-     torch.tensor([[0.32, 1.0], [0.0, 0.1]]), "the other class, away from the peak", cause="labels")
+     torch.tensor([[0.32, 1.0], [0.0, 0.1]]),
+     "the other class, away from the peak", cause="labels")
 ### END HIDDEN TESTS
 
 # %% [markdown]

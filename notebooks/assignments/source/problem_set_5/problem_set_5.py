@@ -86,9 +86,14 @@ assert more >= 60, (f"expected a gain of 60 nats or more, got {more:.0f}. "
                     "Likely cause: the pictures are as sharp as the "
                     "digits, or so blurred that all are the same")
 ### BEGIN HIDDEN TESTS
-for first, last in [(300, 500), (1000, 1400)]:  # on their sides: others are of no use
-    more = gained(fool_parzen, first, last, lambda x: x.transpose(2, 3).contiguous())
-    assert more >= 60, f"digits {first} to {last}: expected 60 nats or more, got {more:.0f}"
+# on their sides: others are of no use
+for first, last in [(300, 500), (1000, 1400)]:
+    more = gained(
+        fool_parzen, first, last, lambda x: x.transpose(2, 3).contiguous()
+    )
+    assert more >= 60, (
+        f"digits {first} to {last}: expected 60 nats or more, got {more:.0f}"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -167,11 +172,15 @@ assert share <= 0.1, ("expected a tenth of the distance or less, got "
                       "or too small ones; above 1: the loss was climbed")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(61)
-weight, bias = torch.randn(48, 784, generator=lot) / 28, torch.randn(48, generator=lot) / 4
+weight, bias = (
+    torch.randn(48, 784, generator=lot) / 28,
+    torch.randn(48, generator=lot) / 4,
+)
 def others(pictures):
     return torch.tanh(3 * pictures.flatten(1) @ weight.T + bias)
 for first, eps, seed, features in [(200, 0.25, 2, seen), (500, 0.4, 3, others)]:
-    digits = training[first:first + 120].transpose(2, 3).contiguous()  # on their sides
+    # on their sides
+    digits = training[first:first + 120].transpose(2, 3).contiguous()
     share = left(fool_frechet, digits, eps, seed, features)
     assert share <= 0.1, f"eps {eps}: expected a tenth or less, got {share:.2f}"
 ### END HIDDEN TESTS
@@ -232,10 +241,11 @@ same(copies(samples, training[:300])[are], wanted[are],
            "another digit: the nearest without shifting it")
 ### BEGIN HIDDEN TESTS
 for seed, first in [(53, 300), (54, 900)]:
-    samples, wanted = hidden_among(training[first:first + 400], seed, spoilt=0.05, count=23)
+    samples, wanted = hidden_among(training[first:first + 400], seed,
+                                   spoilt=0.05, count=23)
     are = wanted >= 0
-    same(copies(samples, training[first:first + 400])[are], wanted[are], "the copies",
-         cause="see above")
+    same(copies(samples, training[first:first + 400])[are], wanted[are],
+         "the copies", cause="see above")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "copies-new", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -250,8 +260,10 @@ for seed in (56, 57):
     samples, wanted = hidden_among(digits, seed, spoilt=0.03)
     kept = samples.clone()
     new = wanted < 0
-    same(copies(samples, digits)[new], wanted[new], "new ones", cause="see above")
-    same(samples, kept, "the samples after the call", cause="changed in place", atol=0.0)
+    same(copies(samples, digits)[new], wanted[new], "new ones",
+         cause="see above")
+    same(samples, kept, "the samples after the call", cause="changed in place",
+         atol=0.0)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -317,8 +329,14 @@ for truth, rules in games.items():
         f"the game that is {truth!r}: expected {truth!r}, got {said!r}. Likely "
         "cause: see what D's answers can tell, and what they can't")
 ### BEGIN HIDDEN TESTS
-for truth, seed in [("D has won", 59), ("healthy", 60), ("collapsed", 59), ("collapsed", 60),
-                    ("healthy", 59), ("collapsed", 64)]:  # no order that could be guessed
+for truth, seed in [
+    ("D has won", 59),
+    ("healthy", 60),
+    ("collapsed", 59),
+    ("collapsed", 60),
+    ("healthy", 59),
+    ("collapsed", 64),
+]:  # no order that could be guessed
     said = diagnose(*history(games[truth], seed))
     assert said == truth, f"{truth!r}: got {said!r}"
 ### END HIDDEN TESTS
