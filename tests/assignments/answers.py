@@ -64,11 +64,6 @@ def solved(
     return notebook
 
 
-def answers(problem_set: ProblemSet) -> list[Answer]:
-    """Every answer tried on the set."""
-    return [*common(problem_set), *own(problem_set)]
-
-
 def written(problem_set: ProblemSet, folder: Path = HERE) -> ModuleType:
     """The file with the answers written for this set: RIGHT and WRONG."""
     spec = importlib.util.spec_from_file_location(
@@ -614,8 +609,14 @@ def _plain(value):
 
 
 @cache
+def answers(name: str) -> list[Answer]:
+    """Every answer tried on the set of this name."""
+    problem_set = problem_sets.read(name)
+    return [*common(problem_set), *own(problem_set)]
+
+
 def every() -> dict[str, list[Answer]]:
-    return {name: answers(problem_sets.read(name)) for name in problem_sets.names()}
+    return {name: answers(name) for name in problem_sets.names()}
 
 
 def marks(problem_set: ProblemSet, answer: Answer) -> dict[str, int]:

@@ -25,6 +25,7 @@ from tools.classroom.wire import LONGEST
 from tools.environment import ROOT, put
 
 NOTHING = "nothing was handed in"
+ABSENT = "There is no ", "NameError"
 LOOKED = "Tried to reach {}, which is not in this problem set."
 CHANGED = (
     "{} changes its argument `{}`. Likely cause: something like `+=`, a method whose name ends in "
@@ -58,15 +59,14 @@ def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
             if part == "given":
                 submission.run(original.source, given=True)
             elif part == "test":
-                with suppress(running.Lost):
-                    copies[problem_sets.grade_id(original)] = submission.copy()
+                copies[problem_sets.grade_id(original)] = submission.copy()
             for after, source, exercise in found.cells:
                 if after == position:
                     reply = submission.run(source)
                     result["cells"].append({"after": position, "source": source} | reply)
                     if reply["error"]:
                         errors.setdefault(exercise, reply["error"])
-        names, later = dict(problem_set.namespace), {}
+        end, names, later = submission.copy(), dict(problem_set.namespace), {}
         tests = [(this, its) for its, these in problem_set.exercises.items() for this in these]
         for part in ("visible", "hidden"):  # What students are told is said before what is hidden.
             for this, exercise in tests:
@@ -74,9 +74,9 @@ def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
                     continue
                 names |= later.get(this, {})
                 code = split_tests(problem_set.of("test")[this].source)[part == "hidden"]
-                message = submission.test(code, names, copies.get(this))
-                if found.cells and message.startswith(("There is no", "NameError")):
-                    with suppress(running.Lost):  # A name may be defined further below.
+                message = submission.test(code, names, copies[this])
+                if message.startswith(ABSENT) and end:  # A name may be defined further below.
+                    if not submission.test(code, names, end).startswith(ABSENT):
                         copies[this] = submission.copy()
                         message = submission.test(code, names, copies[this])
                 later[this] = dict(names)

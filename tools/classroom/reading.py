@@ -12,14 +12,8 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from tools.classroom.problem_sets import (
-    ProblemSet,
-    bound_names,
-    grade_id,
-    kind,
-    syntax,
-    without_solution,
-)
+from tools.classroom import problem_sets
+from tools.classroom.problem_sets import ProblemSet, grade_id, kind, without_solution
 
 NO_CODE = SyntaxError, ValueError, RecursionError, MemoryError
 
@@ -136,7 +130,7 @@ def _add(cells: list[tuple], new: tuple[int, str, str | None]) -> None:
 def _tree(source: str) -> ast.Module | None:
     """The code's tree, None where it is no code; IPython's magics are code."""
     with suppress(*NO_CODE), warnings.catch_warnings(action="ignore"):
-        return syntax(TransformerManager().transform_cell(source))
+        return problem_sets.syntax(TransformerManager().transform_cell(source))
 
 
 @cache
@@ -153,7 +147,7 @@ def form(source: str) -> str:
 @cache
 def defined(source: str) -> list[str]:
     with suppress(*NO_CODE):
-        return bound_names(TransformerManager().transform_cell(source))
+        return problem_sets.bound_names(TransformerManager().transform_cell(source))
     return []
 
 
@@ -170,6 +164,6 @@ def _with_pictures(cell: NotebookNode) -> str:
     text = cell.source
     for name, kinds in dict(cell.get("attachments") or {}).items():
         for mime, data in dict(kinds).items():
-            if mime.startswith("image/") and isinstance(data, str):
+            if mime.startswith("image/"):
                 text = text.replace(f"attachment:{name}", f"data:{mime};base64,{data}")
     return text

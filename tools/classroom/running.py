@@ -20,17 +20,8 @@ import cloudpickle
 import psutil
 import torch
 
+from tools.classroom import wire
 from tools.classroom.problem_sets import ProblemSet
-from tools.classroom.wire import (
-    LONGEST,
-    Strange,
-    end_below,
-    fingerprint,
-    leaves,
-    receive,
-    send,
-    unpack,
-)
 
 # Seconds of processor time for a cell or a test, and for all cells. On the clock, three times as
 # long and a minute more, so that a busy machine fails nobody.
@@ -112,11 +103,10 @@ class Submission(contextlib.ExitStack):
         ours = (m for m in imports(problem_set) if (m[1] or "").startswith("course_utils"))
         allowed = {f"{m[1]}.{name}" for m in ours for name in re.findall(r"\w+", m[2])}
         request = {"folder": folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
-        (self.pipe, theirs), self.backup = Pipe(), None
-        with _lock, theirs:
-            send(_zygote[0], request)
-            send_handle(_zygote[0], theirs.fileno(), None)
-            self.overseer = psutil.Process(receive(_zygote[0])["overseer"])
+        self.backup = None
+        with _lock:
+            self.pipe, reply = self.fork(_zygote[0], {"do": "begin"} | request)
+        self.overseer = psutil.Process(reply["overseer"])
         self.callback(self.end)
         # Whatever a process does, or leaves half said, nobody waits for it longer than this.
         timer = threading.Timer(patience(whole) + cell, self.end)
@@ -126,29 +116,33 @@ class Submission(contextlib.ExitStack):
 
     def end(self) -> None:
         """End all processes, and what they left behind."""
-        end_below(self.overseer)
+        wire.end_below(self.overseer)
         with contextlib.suppress(psutil.Error):
             self.overseer.kill()
 
     def run(self, source: str, given: bool = False) -> dict:
-        """Run a cell: {"error", "output", "figures"}, the error None where there is none. After a
+        """Run a cell: {"error", "output", "figures"}, the error "" where there is none. After a
         cell that ends its process, or has to be ended, all goes on as it was before it."""
         try:
-            self.backup = self.backup if given else self.copy()
+            self.backup = (not given and self.copy()) or self.backup
             reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})
-            error, output = reply["error"] and str(reply["error"]), str(reply["output"])[:LONGEST]
-            return {"error": error, "output": output, "figures": [*map(str, reply["figures"])]}
+            texts = {name: str(reply[name])[: wire.LONGEST] for name in ("error", "output")}
+            return texts | {"figures": [*map(str, reply["figures"])]}
         except (Lost, KeyError, TypeError) as lost:  # or it replied with something else
             self.pipe, why = self.backup, str(lost) if isinstance(lost, Lost) else ENDED
             return {"error": why, "output": why, "figures": []}
 
-    def copy(self) -> Connection:
-        """What asks a copy of the process as it is now. Raises Lost."""
+    def copy(self) -> Connection | None:
+        """What asks a copy of the process as it is now, if it still is there."""
+        with contextlib.suppress(Lost):
+            return self.fork(self.pipe, {"do": "copy"})[0]
+
+    def fork(self, pipe: Connection, request: dict) -> tuple[Connection, dict]:
+        """What asks the process that this request starts, and the reply to it."""
         self.began = time.monotonic()
         ours, theirs = Pipe()
         with theirs:
-            self.ask(self.pipe, {"do": "copy"}, handle=theirs.fileno())
-        return ours
+            return ours, self.ask(pipe, request, handle=theirs.fileno())
 
     def test(self, code: str, names: dict, copy: Connection | None) -> str:
         """What a test finds wrong with the functions of `copy`, or ""; it adds to `names`."""
@@ -175,17 +169,17 @@ class Submission(contextlib.ExitStack):
         try:
             if self.left <= 0 or time.monotonic() > self.until:
                 raise TimeoutError
-            send(pipe, request)
+            wire.send(pipe, request)
             if handle is not None:
                 send_handle(pipe, handle, None)
             while True:
                 if not pipe.poll(patience(self.cell)):
                     raise TimeoutError
-                reply = receive(pipe)
+                reply = wire.receive(pipe)
                 if "callback" not in reply or not callbacks:
                     self.looked |= set(map(str, reply.get("looked", ())))
                     return reply
-                send(pipe, self.answer(callbacks[reply["callback"]], reply["value"]))
+                wire.send(pipe, self.answer(callbacks[reply["callback"]], reply["value"]))
         except AssertionError:  # a test's, from what was called back
             raise
         except Exception as error:  # past its processor time a process is killed, too
@@ -196,7 +190,7 @@ class Submission(contextlib.ExitStack):
     def answer(self, function: Callable, value: bytes) -> dict:
         """What a function of the tests returns, or why it does not."""
         try:
-            positional, named = unpack(value)
+            positional, named = wire.unpack(value)
             return {"value": pickled(function(*positional, **named), self.set.namespace, [])}
         except AssertionError:
             raise
@@ -216,7 +210,7 @@ class Submission(contextlib.ExitStack):
 
         def call(*positional, **named):
             callbacks, arguments = [], [*positional, *named.values()]
-            before, tensors = [*map(fingerprint, arguments)], leaves([positional, named])
+            before, tensors = [*map(wire.fingerprint, arguments)], wire.leaves([positional, named])
             sent = (positional, named), [tensor.grad for tensor in tensors]
             request = {"do": "call", "name": function, "grad": torch.is_grad_enabled()}
             request["value"] = pickled(sent, self.set.namespace, callbacks)
@@ -228,12 +222,12 @@ class Submission(contextlib.ExitStack):
                 for name, old, new in zip(names, before, reply["arguments"], strict=True):
                     if new != old:
                         self.changed[function] = name
-                result, slopes = unpack(reply["value"])
+                result, slopes = wire.unpack(reply["value"])
                 tracked = [tensor for tensor in tensors if tensor.requires_grad and slopes]
                 for leaf, slope in zip(tracked, slopes or [], strict=True):
                     nothing = (leaf - leaf.detach()) * slope.nan_to_num()  # but for its gradient
                     result = result + nothing.sum().to(result.dtype)
-            except Strange as strange:
+            except wire.Strange as strange:
                 came = f"{function} returns an object of the class {strange}"
                 expected = "expected a tensor or a number, or several of them."
                 raise AssertionError(f"{came}: {expected}") from None

@@ -62,10 +62,9 @@ class Shell(InteractiveShell):
 class Session:
     """The student's namespace, and what the grader's requests do in it."""
 
-    def __init__(self, shell: Shell, pipe: Connection, allowed: list[str], seconds: float):
+    def __init__(self, shell: Shell, pipe: Connection):
         self.shell, self.names, self.pipe = shell, shell.user_module.__dict__, pipe
-        self.given, self.seconds, self.looked = {}, seconds, []
-        self.ours = withhold(allowed, self.looked)
+        self.given, self.looked = {}, []
 
     def serve(self) -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -74,6 +73,35 @@ class Session:
                 reply = getattr(self, request.pop("do"))(**request)
                 if pipe is self.pipe:  # a copy has another
                     send(pipe, reply | {"looked": self.looked[:5]})
+
+    def fork(self) -> int:
+        """As os.fork; the child is asked through a connection of its own."""
+        fd = recv_handle(self.pipe)
+        if pid := os.fork():
+            os.close(fd)
+        else:
+            self.pipe.close()
+            self.pipe = Connection(fd)
+        return pid
+
+    def begin(self, folder: str, allowed: list[str], cell: float, whole: float) -> dict:
+        """Fork an overseer, and below it the process of a submission's cells."""
+        if pid := self.fork():
+            return {"overseer": pid}
+        with contextlib.suppress(AttributeError, OSError):  # Linux: orphans below come back here
+            ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+        if os.fork():
+            self.pipe.close()
+            while True:
+                signal.pause()
+        self.seconds, self.ours = cell, withhold(allowed, self.looked)
+        confine(folder, whole)
+        return {}
+
+    def copy(self) -> dict:
+        if not self.fork():
+            limit_seconds(self.seconds)
+        return {}
 
     def load(self, value: bytes):
         """What the grader sent: withheld classes, given ones, and its functions by number."""
@@ -114,19 +142,8 @@ class Session:
             else:
                 output.write(f"{data.get('text/plain', '')}\n")
         error = result.error_before_exec or result.error_in_exec
-        reply = {"error": error and words(error), "output": output.getvalue()}
-        return reply | {"figures": figures[:5]}
-
-    def copy(self) -> dict:
-        """Fork a copy that is asked through a connection of its own."""
-        fd = recv_handle(self.pipe)
-        if os.fork():
-            os.close(fd)
-        else:
-            self.pipe.close()
-            self.pipe = Connection(fd)
-            limit_seconds(self.seconds)
-        return {}
+        text = words(error) if error else ""
+        return {"error": text, "output": output.getvalue(), "figures": figures[:5]}
 
     def call(self, name: str, grad: bool, value: bytes) -> dict:
         """Call a function of the student's; the reply has its result and its arguments."""
@@ -249,21 +266,8 @@ def confine(folder: str, seconds: float) -> None:
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
-def begin(shell: Shell, pipe: int, request: dict) -> None:
-    """In a new process: be the overseer, and below it the process of the cells."""
-    with contextlib.suppress(AttributeError, OSError):  # Linux: orphans below come back here
-        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
-    if os.fork():
-        os.close(pipe)
-        while True:
-            signal.pause()
-    session = Session(shell, Connection(pipe), request["allowed"], request["cell"])
-    confine(request["folder"], request["whole"])
-    session.serve()
-
-
 def main(control: Connection, imports: list[str]) -> None:
-    """Fork an overseer and a session for each request, until the grader is gone."""
+    """Begin submissions until the grader is gone, or be one of their processes."""
     modules = ["matplotlib.pyplot", "cloudpickle", "torch._dynamo"]  # optim needs the last
     for line in [f"import {', '.join(modules)}", *imports]:
         with contextlib.suppress(Exception):  # a submission's own failure, then; or no code
@@ -278,18 +282,12 @@ def main(control: Connection, imports: list[str]) -> None:
     gc.freeze()  # or each process would go through, and so copy, all that was imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's, no error of a student's
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            request, pipe = receive(control), recv_handle(control)
-            if not (pid := os.fork()):
-                control.close()
-                try:
-                    begin(shell, pipe, request)
-                finally:
-                    os._exit(0)
-            os.close(pipe)
-            send(control, {"overseer": pid})
-    end_below(psutil.Process())
+    try:
+        (session := Session(shell, control)).serve()
+        if session.pipe is control:
+            end_below(psutil.Process())
+    finally:
+        os._exit(0)
 
 
 if __name__ == "__main__":
