@@ -698,7 +698,7 @@ def test_cells_are_read_by_several_threads_at_once():
         for _ in range(3):
             end = Ends()
             end.itself = end
-        return problem_sets.syntax(source)
+        return reading.tree(source)
 
     source, before = Path(running.__file__).read_text(encoding="utf-8"), gc.get_threshold()
     interval = sys.getswitchinterval()

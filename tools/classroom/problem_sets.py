@@ -4,11 +4,9 @@ notebooks/assignments/source/NAME/NAME.ipynb is executed, with the solutions; NA
 what we edit. The release is for students; the form for self-study for those without a teacher.
 """
 
-import ast
 import re
 import symtable
 import sys
-import threading
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -26,7 +24,6 @@ SOURCE = ASSIGNMENTS / "source"
 RELEASE = lectures.ROOT / "build" / "classroom" / "release"
 STUB = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION$.*?^[ \t]*### END SOLUTION$", re.S | re.M)
-_parsing = threading.Lock()
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS$\n(.*?)^### END HIDDEN TESTS$\n?", re.S | re.M)
 MARKER = re.compile(r"^[ \t]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", re.M)
 
@@ -113,12 +110,6 @@ def split_tests(source: str) -> tuple[str, str]:
 def without_markers(source: str) -> str:
     """The source with solutions and hidden tests in it, but not the lines that enclose them."""
     return MARKER.sub("", source)
-
-
-def syntax(source: str) -> ast.Module:
-    """The code's tree; in Python 3.11, two threads that parse at once may end in a SystemError."""
-    with _parsing:
-        return ast.parse(source)
 
 
 def bound_names(source: str) -> list[str]:

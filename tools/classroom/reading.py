@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import threading
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from tools.classroom import problem_sets
-from tools.classroom.problem_sets import ProblemSet, grade_id, kind, without_solution
+from tools.classroom.problem_sets import ProblemSet, bound_names, grade_id, kind, without_solution
 
 NO_CODE = SyntaxError, ValueError, RecursionError, MemoryError
+_parsing = threading.Lock()  # in Python 3.11 two threads that parse at once end in a SystemError
 
 
 class NotASubmission(ValueError):
@@ -120,42 +121,42 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
 
 def _add(cells: list[tuple], new: tuple[int, str, str | None]) -> None:
     """Append a cell, or join it to the one before where only both together are code."""
-    if cells and (new[1][:1] in " \t" or _tree(new[1]) is None):
+    if cells and (new[1][:1] in " \t" or tree(new[1]) is None):
         joined = f"{cells[-1][1]}\n{new[1]}"
-        if _tree(joined) is not None:
+        if tree(joined) is not None:
             new = (cells[-1][0], joined, cells.pop()[2])
     cells.append(new)
 
 
-def _tree(source: str) -> ast.Module | None:
+def tree(source: str) -> ast.Module | None:
     """The code's tree, None where it is no code; IPython's magics are code."""
-    with suppress(*NO_CODE), warnings.catch_warnings(action="ignore"):
-        return problem_sets.syntax(TransformerManager().transform_cell(source))
+    with _parsing, suppress(*NO_CODE), warnings.catch_warnings(action="ignore"):
+        return ast.parse(TransformerManager().transform_cell(source))
 
 
 @cache
 def form(source: str) -> str:
     """The same for a cell that was formatted anew, or lost its comments and docstrings."""
-    if (tree := _tree(source)) is None or not tree.body:
+    if (found := tree(source)) is None or not found.body:
         return " ".join(source.split())
-    for node in ast.walk(tree):
+    for node in ast.walk(found):
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
             del node.body[0]
-    return ast.dump(tree)
+    return ast.dump(found)
 
 
 @cache
 def defined(source: str) -> list[str]:
     with suppress(*NO_CODE):
-        return problem_sets.bound_names(TransformerManager().transform_cell(source))
+        return bound_names(TransformerManager().transform_cell(source))
     return []
 
 
 def _added(source: str, original: str) -> str:
     """The functions and imports that a changed test cell has beyond the original."""
-    old = {ast.dump(node) for node in _tree(original).body}
+    old = {ast.dump(node) for node in tree(original).body}
     kinds = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
-    nodes = [node for node in getattr(_tree(source), "body", []) if isinstance(node, kinds)]
+    nodes = [node for node in getattr(tree(source), "body", []) if isinstance(node, kinds)]
     return "\n\n".join(ast.unparse(node) for node in nodes if ast.dump(node) not in old)
 
 

@@ -90,6 +90,7 @@ def _array(content: bytes) -> np.ndarray | np.generic:
 
 # What msgpack does not know, made of parts that it knows.
 KINDS = [_tensor, _array, int, complex, lambda *parts: parts, _strange]
+PLAIN = {Number: float, str: str.__str__, list: list, dict: dict}
 TENSOR, ARRAY, INT, COMPLEX, TUPLE, STRANGE = range(len(KINDS))
 
 
@@ -113,14 +114,8 @@ def _written(value):
         kind, parts = INT, [str(int(value))]
     elif isinstance(value, complex):
         kind, parts = COMPLEX, [value.real, value.imag]
-    elif isinstance(value, Number):
-        return float(value)
-    elif isinstance(value, str):
-        return str.__str__(value)
-    elif isinstance(value, list):
-        return [*value]
-    elif isinstance(value, dict):
-        return {**value}
+    elif isinstance(value, (*PLAIN,)):  # of classes of their own, which msgpack is not to look into
+        return next(plain(value) for kind, plain in PLAIN.items() if isinstance(value, kind))
     elif isinstance(value, tuple | set | frozenset | range):
         kind, parts = TUPLE, [*value]
     elif isinstance(value, nn.Module):
