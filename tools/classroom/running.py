@@ -103,7 +103,7 @@ class Submission(contextlib.ExitStack):
         ours = (m for m in imports(problem_set) if (m[1] or "").startswith("course_utils"))
         allowed = {f"{m[1]}.{name}" for m in ours for name in re.findall(r"\w+", m[2])}
         request = {"folder": folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
-        self.backup = None
+        self.backup = self.latest = None  # copies, the latter as things are now
         with _lock:
             self.pipe, reply = self.fork(_zygote[0], {"do": "begin"} | request)
         self.overseer = psutil.Process(reply["overseer"])
@@ -124,18 +124,22 @@ class Submission(contextlib.ExitStack):
         """Run a cell: {"error", "output", "figures"}, the error "" where there is none. After a
         cell that ends its process, or has to be ended, all goes on as it was before it."""
         try:
-            self.backup = (not given and self.copy()) or self.backup
+            self.backup = (not given and (self.latest or self.copy())) or self.backup
+            self.latest = None
             reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})
             texts = {name: str(reply[name])[: wire.LONGEST] for name in ("error", "output")}
             return texts | {"figures": [*map(str, reply["figures"])]}
         except (Lost, KeyError, TypeError) as lost:  # or it replied with something else
-            self.pipe, why = self.backup, str(lost) if isinstance(lost, Lost) else ENDED
+            why = str(lost) if isinstance(lost, Lost) else ENDED
+            with contextlib.suppress(Lost):
+                self.pipe = self.fork(self.backup, {"do": "copy"})[0]
             return {"error": why, "output": why, "figures": []}
 
     def copy(self) -> Connection | None:
         """What asks a copy of the process as it is now, if it still is there."""
         with contextlib.suppress(Lost):
-            return self.fork(self.pipe, {"do": "copy"})[0]
+            self.latest = self.fork(self.pipe, {"do": "copy"})[0]
+            return self.latest
 
     def fork(self, pipe: Connection, request: dict) -> tuple[Connection, dict]:
         """What asks the process that this request starts, and the reply to it."""
