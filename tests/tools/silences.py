@@ -20,25 +20,31 @@ from course_utils import plan
 from tools import lectures
 
 BOUND = 2.0
-BAR = {"comm_open", "comm_msg"}
-WORD = {"stream", "display_data", "execute_result", "update_display_data", "error"}
+SIGNS = {"stream", "display_data", "execute_result", "update_display_data", "error"}
+SIGNS |= {"comm_open", "comm_msg", "comm_close"}  # of widgets, such as tqdm's bars
 
 
 class Client(NotebookClient):
-    """Notes in `silences`, by the cell's index, its longest: but for those after a bar's step."""
+    """Notes in `silences`, by the cell's index, its longest while no bar is there that goes on."""
 
     def process_message(self, message, cell, cell_index):
         kind, content = message["msg_type"], message["content"]
         if kind == "execute_input":
             self.silences = getattr(self, "silences", {}) | {cell_index: 0.0}
             self.kernel = psutil.Process(self.km.provisioner.pid)
-            self.since, self.bar = self.processor_time(), False
-        elif kind in BAR | WORD or content.get("execution_state") == "idle":
+            self.since, self.bars = self.processor_time(), set()
+        elif kind in SIGNS or content.get("execution_state") == "idle":
             now = self.processor_time()
-            if not self.bar:
+            if not self.bars:
                 longest = max(self.silences[cell_index], now - self.since)
                 self.silences[cell_index] = longest
-            self.since, self.bar = now, kind in BAR
+            self.since, state = now, content.get("data", {}).get("state", {})
+            if state.get("_model_name") == "FloatProgressModel":
+                self.bars.add(content["comm_id"])
+            elif kind == "comm_close":  # of the box of a bar that does not stay
+                self.bars.clear()
+            elif state.get("bar_style"):  # the bar's end, good or bad
+                self.bars.discard(content["comm_id"])
         return super().process_message(message, cell, cell_index)
 
     def processor_time(self) -> float:
