@@ -407,6 +407,14 @@ def test_what_pack_never_wrote_is_refused(data):
         unpack(data)
 
 
+def test_functions_that_keep_count_stay_with_the_grader_and_others_go_over_whole():
+    code = "def limited(secret):\n    return lambda c: c < secret\n"
+    exec(code + "stays, goes = limited('s3cret'), lambda x: x + 1", names := {"__name__": "tests"})
+    data = running.pickled([names["stays"], names["goes"]], {}, callbacks := [])
+    assert callbacks == [names["stays"]] and b"s3cret" not in data
+    assert b"s3cret" in running.pickled(names["stays"].__closure__[0].cell_contents, {}, [])
+
+
 def test_every_change_of_an_argument_is_seen():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout())
     before = fingerprint(model)
