@@ -10,11 +10,14 @@ import html
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -133,11 +136,28 @@ def _stored_layer(name: str, layer: nn.Conv2d, shape: tuple[int, int, int]) -> d
     return {"plan": plan, "weights": encoded(flat)}
 
 
+@cache
 def digits(count: int = 100) -> dict:
-    """Return the first test digits, as bytes in base64, and their labels."""
+    """Return the first test digits, and what 99 % of the training digits are like.
+
+    "images" and the "means" of the ten classes are bytes in base64; "labels" a list; "ink" is the
+    least and most sum of a digit's pixels; "farthest" its L2 distance from the nearest mean.
+    """
     images, labels = load_mnist("test")
-    whole = (255 * images[:count]).round().to(torch.uint8)
-    return {"images": encoded(whole), "labels": labels[:count].tolist()}
+    seen, classes = load_mnist("train")
+    means = torch.stack([seen[classes == k].mean(0) for k in range(10)])
+    away = torch.cdist(seen.flatten(1), means.flatten(1)).amin(1)
+    ink = np.quantile(seen.flatten(1).sum(1), (0.0025, 0.9975))
+    told = {"labels": labels[:count].tolist(), "ink": ink.tolist()}
+    told |= {"farthest": np.quantile(away, 0.995).item()}
+    for name, pictures in (("images", images[:count]), ("means", means)):
+        told[name] = encoded((255 * pictures).round().to(torch.uint8))
+    return told
+
+
+def packed(told: dict) -> str:
+    """Return what JSON can say as a script's string: compressed, in base64."""
+    return json.dumps(base64.b64encode(zlib.compress(json.dumps(told).encode(), 9)).decode())
 
 
 def write(folder: Path) -> None:
@@ -146,15 +166,17 @@ def write(folder: Path) -> None:
     Everything is a classic script, also the weights, so that the page works from a disk, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    start = "window.courseLaboratory ??= { networks: {}, ...exported };\n"
+    start = "window.courseLaboratory ??= { networks: {}, packed: {}, ...exported };\n"
     (folder / "laboratory.js").write_text(f"(() => {{\n{bundle()}{start}}})();\n", encoding="utf-8")
     for name in ("laboratory.css", "start.js"):
         shutil.copy(HERE / name, folder)
-    told = {"digits": digits(), "names": list(NETWORKS), "files": list(FILES)}
-    (folder / "digits.js").write_text(f"Object.assign(courseLaboratory, {json.dumps(told)});\n")
+    sizes = {}
     for number, name in enumerate(FILES):
-        text = f"courseLaboratory.networks[{json.dumps(name)}] = {json.dumps(stored(name))};\n"
-        (folder / f"network-{number}.js").write_text(text)
+        text = f"courseLaboratory.packed[{json.dumps(name)}] = {packed(stored(name))};\n"
+        sizes[name] = (folder / f"network-{number}.js").write_text(text)
+    told = json.dumps({"names": NETWORKS, "files": sizes})
+    text = f"Object.assign(courseLaboratory, {told}).packed.digits = {packed(digits())};\n"
+    (folder / "digits.js").write_text(text)
 
 
 def place(kind: str = "page", *, networks: Sequence = (), files: str = "_static/laboratory") -> str:

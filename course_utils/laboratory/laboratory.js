@@ -107,10 +107,21 @@ export function stateOf(hash) {
 }
 
 /**
+ * Whether a drawing is like 99 % of the training digits: no farther from the mean of the nearest
+ * class, and with no less or more ink.
+ * @param {Float64Array} image @param {{means: string, farthest: number, ink: number[]}} digits
+ */
+export function isLikeADigit(image, { means, farthest, ink: [least, most] }) {
+  const sum = image.reduce((a, b) => a + b, 0), bytes = bytesOf(means);
+  const away = CLASSES.map((k) => Math.hypot(...image.map((v, i) => v - bytes[784 * k + i] / 255)));
+  return Math.min(...away) <= farthest && sum >= least && sum <= most;
+}
+
+/**
  * Build the laboratory inside an element.
  * @param {HTMLElement} root
  * @param {{names: string[], load: (name: string) => Promise<object>, home?: string,
- *   digits: {images: string, labels: number[]}}} source
+ *   digits: object}} source  what course_utils.laboratory.digits returns
  * @param {{state?: object, remember?: (state: object) => void}} options
  */
 export function mountLaboratory(root, source, { state = { ...FIRST }, remember = () => {} } = {}) {
@@ -150,6 +161,13 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   all.hidden = source.names.length < 2;
 
   function picture() { return drawn ? centred(pad.pixels) : digit(state.digit); }
+
+  /** What is to be said of a drawing that is no digit. */
+  function strange(image) {
+    if (!drawn || image.every((v) => v === 0) || isLikeADigit(image, source.digits)) return "";
+    return "This is unlike 99 % of the digits that networks were trained on; "
+      + "but a network has no answers other than the ten, so that it gives one. ";
+  }
 
   /** The class to get away from: a digit's label, or what the network says of a drawing. */
   function truth(image) { return drawn ? largest(network.logits(image)) : label; }
@@ -198,7 +216,7 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
     everyone.hidden = idle;
     if (idle) {
       bars.show(before);
-      status.textContent = "Draw a digit or take one of MNIST's, then press attack.";
+      status.textContent = `${strange(image)}Draw a digit or take one of MNIST's, then press attack.`;
       return;
     }
     const moved = scaled(image), after = network.percentages(moved), now = largest(after);
@@ -219,7 +237,7 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
       : `${network.plan.name} now says ${now} instead of ${first}`;
     const beside = kept === first ? "noise of the same size changes nothing" : `noise of the same size makes it say ${kept}`;
     const where = state.attack === "smallest" ? ["01_intriguing_properties", "Lecture 1"] : ["04_fast_gradient_sign", "Lecture 4"];
-    status.replaceChildren(`${result}; ${beside}. `,
+    status.replaceChildren(`${strange(image)}${result}; ${beside}. `,
       root.baseURI.includes(where[0]) ? "" : source.home === undefined ? `See ${where[1]}.`
         : make("a", { href: `${source.home}notebooks/${where[0]}.html` }, where[1]));
   }
