@@ -165,8 +165,7 @@ export function mountLaboratory(root, source, { state = { ...FIRST }, remember =
   /** What is to be said of a drawing that is no digit. */
   function strange(image) {
     if (!drawn || image.every((v) => v === 0) || isLikeADigit(image, source.digits)) return "";
-    return "This is unlike 99 % of the digits that networks were trained on; "
-      + "but a network has no answers other than the ten, so that it gives one. ";
+    return "This looks like no digit of the training set, but a network must answer with one of ten. ";
   }
 
   /** The class to get away from: a digit's label, or what the network says of a drawing. */

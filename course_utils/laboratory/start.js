@@ -2,7 +2,7 @@
 (() => {
   const lab = window.courseLaboratory;
   if (lab.load) return;  // a page with several places has several copies of this script
-  const HEAVY = 600_000;  // bytes of networks: what needs more is loaded when somebody asks for it
+  const MOST = 450_000;  // bytes of networks that a page loads unasked
   const here = document.currentScript.src.replace(/[^/]*$/, "");
   const home = here.replace(/_static\/laboratory\/$/, "").replace(/laboratory\/$/, "");
   const unpack = async (text) => {
@@ -16,7 +16,10 @@
     element.onerror = () => failed(new Error("its file is missing"));
     document.head.append(element);
   });
+  lab.digits = unpack(lab.packed.digits);
+  const loaded = new Set(), weigh = (names) => names.reduce((sum, name) => sum + lab.files[name], 0);
   lab.load = async (name) => {
+    loaded.add(name);
     if (!lab.packed[name]) await script(name);
     return (lab.networks[name] ??= await unpack(lab.packed[name]));
   };
@@ -24,20 +27,23 @@
     const told = Object.entries(state).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join("&");
     history.replaceState(null, "", `#${told}`);
   };
+  const namesOf = (root) => [JSON.parse(root.dataset.networks), lab.names].find((names) => names.length);
   const build = async (root) => {
     const wanted = root.dataset.laboratory, own = wanted === "page";
-    const names = JSON.parse(root.dataset.networks);
-    const source = { names: names.length ? names : lab.names, load: lab.load, digits: await digits, home };
+    const source = { names: namesOf(root), load: lab.load, digits: await lab.digits, home };
     // Where the whole page is the laboratory's, so is its address.
     const kind = own && location.hash.includes("=") ? location.hash : wanted;
     lab.mount(root, kind, source, own ? { remember } : {});
   };
-  // What is to be loaded before the first picture: a state needs one network, the others all.
-  const weight = ({ dataset }) => (/^page$|^$|=/.test(dataset.laboratory) ? 0
-    : JSON.parse(dataset.networks).reduce((sum, name) => sum + lab.files[name], 0));
-  const ask = (root) => {
+  // Build it, or a button that does, where the networks that it begins with are too heavy.
+  const buildOrAsk = (root) => {
+    const kind = root.dataset.laboratory, names = namesOf(root), first = lab.stateOf(kind).network;
+    const needed = kind === "game" ? [] : ["frequency", "transfer", "walk"].includes(kind) ? names
+      : [names.includes(first) ? first : names[0]];
+    const bytes = weigh(needed.filter((name) => !loaded.has(name)));
+    if (kind === "page" || bytes + weigh([...loaded]) <= MOST) return build(root);
     const begin = document.createElement("button");
-    begin.textContent = `Start this explorer (it loads ${(weight(root) / 1e6).toFixed(1)} MB)`;
+    begin.textContent = `Start this explorer (it loads ${(bytes / 1e6).toFixed(1)} MB)`;
     begin.onclick = () => build(root);
     root.replaceChildren(begin);
   };
@@ -46,10 +52,9 @@
     for (const { target, isIntersecting } of seen) {
       if (!isIntersecting) continue;
       near.unobserve(target);
-      if (weight(target) > HEAVY) ask(target); else build(target);
+      buildOrAsk(target);
     }
   }, { rootMargin: "400px" });
-  const digits = unpack(lab.packed.digits);
   const begin = () => document.querySelectorAll("[data-laboratory]").forEach((root) => near.observe(root));
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
   else begin();

@@ -137,6 +137,15 @@ def test_the_arrow_key_goes_through_all_slides(page, site, errors, name):
     assert not errors
 
 
+def start(place):
+    """Let an explorer begin, also one that waits because its networks are heavy."""
+    place.scroll_into_view_if_needed()
+    place.locator(":is(input[type=range], button):visible").first.wait_for()
+    if (begin := place.get_by_role("button", name="Start this explorer")).count():
+        begin.click()
+        place.locator("input[type=range]:visible").first.wait_for()
+
+
 @pytest.mark.parametrize(
     ("name", "width"), [(name, 1280) for name in SLIDES] + [(name, PHONE) for name in SLIDES[:1]]
 )
@@ -145,11 +154,9 @@ def test_an_explorer_fits_its_slide_also_when_it_has_attacked(page, site, shots,
     page.goto(f"{site}/{name}", wait_until="load")
     page.wait_for_function("window.Reveal && Reveal.isReady()")
     for place in page.locator("[data-laboratory]").all():
-        if width == PHONE:  # slides are scrolled
-            place.scroll_into_view_if_needed()
-        else:
+        if width != PHONE:  # where slides are scrolled
             place.evaluate("e => Reveal.slide(Reveal.getIndices(e.closest('section')).h)")
-        place.locator("input[type=range]:visible").first.wait_for()
+        start(place)
         slide = place.locator("xpath=ancestor::section[1]")
         if place.locator(".lab-go").count():
             place.locator(".lab-status", has_text="press attack").wait_for()
@@ -177,8 +184,7 @@ def test_every_explorer_is_alive_without_a_kernel(page, site, errors, name):
     if name != LECTURES[0]:
         assert places.count() >= 2
     for place in places.all():
-        place.scroll_into_view_if_needed()
-        place.locator(":is(input[type=range], button):visible").first.wait_for()
+        start(place)
         if place.locator(".lab-go").count():
             place.locator(".lab-status", has_text="press attack").wait_for()
             place.locator(".lab-go").click()
@@ -198,14 +204,53 @@ def test_every_explorer_is_alive_without_a_kernel(page, site, errors, name):
 
 @pytest.mark.parametrize("name", LECTURES)
 def test_a_lecture_is_light(page, site, name):
-    """What a browser fetches before anybody scrolls, with the network that the lecture opens with."""
+    """What a browser fetches until the lecture's end, without what waits for a press of a button."""
     sizes = {}
     page.on("response", lambda answer: sizes.update({answer.url: len(answer.body())}))
     page.goto(f"{site}/{name}", wait_until="networkidle")
     if name != LECTURES[0]:
         page.locator(".laboratory input[type=range]:visible").first.wait_for()
+    height = page.evaluate("document.documentElement.scrollHeight")
+    for y in range(0, height, 700):
+        page.evaluate("y => scrollTo(0, y)", y)
+        page.wait_for_timeout(60)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)
+    print(f"{name}: {sum(sizes.values()) / 1e6:.2f} MB")
     heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
     assert sum(sizes.values()) < LIGHT, heaviest
+
+
+STILLS = """() => [...document.querySelectorAll('[data-laboratory]')].map((place) => {
+    const picture = place.parentElement.querySelector('img.lab-still');
+    return [picture.checkVisibility() && picture.clientWidth > 250, picture.naturalWidth > 250,
+        place.matches('.laboratory') && place.checkVisibility()];
+})"""
+
+
+@pytest.mark.parametrize("name", ["index.html", *LECTURES[1:], *SLIDES])
+def test_without_scripts_and_on_paper_an_explorer_is_a_picture(browser, page, site, name):
+    context = browser.new_context(java_script_enabled=False)
+    still = context.new_page()
+    still.goto(f"{site}/{name}")
+    pictures = still.locator("img.lab-still")
+    assert pictures.count() == still.locator("[data-laboratory]").count() > 0
+    for picture in pictures.all():
+        picture.scroll_into_view_if_needed()
+        assert picture.is_visible() and picture.bounding_box()["width"] > 250
+    context.close()
+
+    page.goto(f"{site}/{name}" + "?print-pdf" * (name in SLIDES), wait_until="load")
+    if name in SLIDES:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+    else:
+        page.locator(".laboratory input[type=range]:visible").first.wait_for()
+        assert page.evaluate(STILLS)[0] == [False, True, True]  # on the screen, it is alive
+    page.emulate_media(media="print")
+    for place in page.locator("img.lab-still").all():
+        place.scroll_into_view_if_needed()
+        page.wait_for_function("e => e.complete && e.naturalWidth", arg=place.element_handle())
+    assert all(told == [True, True, False] for told in page.evaluate(STILLS))
 
 
 @pytest.mark.alone

@@ -25,6 +25,15 @@ def test_the_script_has_every_module_and_no_import():
         assert re.search(rf"\b(class|function|const) {name}\b", script), name
 
 
+def test_a_notebook_reads_nothing_else_for_an_explorer():
+    """VS Code and Colab, too, take one script as a string and have no files beside it."""
+    script = laboratory_widget("game")._esm
+    assert not re.search(r"\bimport\b|https?:|\bfetch\(|\bsrc\s*=|\brequire\(|\burl\(", script)
+    assert re.findall(r"^export .*", script, flags=re.MULTILINE) == [
+        "export default { render({ model, el }) {"
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "precision"), [("FC100-100-10", "float16"), ("FC10(1e-4)", "float32")]
 )

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import io
 import json
 import re
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from course_utils import claims, laboratory
 from course_utils.cards import Feedback, verdict_card
 from course_utils.deck import CLAIMS
 from course_utils.intervals import Interval
 from tools import lectures
-from tools.book import build, cells, pages, site, slides
+from tools.book import build, cells, pages, site, slides, stills
 from tools.environment import ROOT
 
 ALT = "Nine digits in a row, each with its label."
@@ -179,7 +181,10 @@ def test_an_explorers_place_is_kept_on_pages_and_slides():
     page = cells.page(notebook).cells[1]
     (slide,) = [c for c in slides.slides(notebook).cells if "outputs" in c]
     for made in (page, slide):
-        place = BeautifulSoup(made.outputs[0].data["text/html"], "html.parser").div
+        soup = BeautifulSoup(made.outputs[0].data["text/html"], "html.parser")
+        place, picture = soup.div.div, soup.find("img", class_="lab-still")
+        assert picture["src"].startswith("data:image/webp;base64,")
+        assert "FC10(1e-4) says 7" in picture["alt"]
         assert place["data-laboratory"] == "eps=0.1&all=1"
         assert json.loads(place["data-networks"]) == ["FC10(1e-4)"]
     cell.outputs[0].data[laboratory.MIME]["networks"] = ["my own"]
@@ -381,6 +386,26 @@ def test_a_page_is_made_lighter(tmp_path):
     assert "fontawesome" not in made and "searchindex" not in made
     assert '<img loading="lazy" alt="a" src="../_images/b1.webp">' in made
     assert index in build.lighter(page, tmp_path / "search.html")
+
+
+def test_a_style_sheet_keeps_what_is_used():
+    words = {"a", "show", "b-1"}
+    style = """/*! License, v1.2 */:root{--x:1}/* gone */
+@font-face{font-family:X;src:url(x.woff2)} .a,.gone>i,p:not(.gone,.b){x:1}
+@media print{.gone{x:2}}@media screen{.b-1:is(.a, .gone) .show{x:3}.gone.a{x:4}}html{x:5}"""
+    made = "".join(build.used(style, words).split())
+    wanted = """/*! License, v1.2 */:root{--x:1}@font-face{font-family:X;src:url(x.woff2)}
+    .a,p:not(.gone,.b){x:1}@media screen{.b-1:is(.a, .gone) .show{x:3}}html{x:5}"""
+    assert made == "".join(wanted.split())
+
+
+@pytest.mark.parametrize("kind", ["attack=sign&network=RBF&eps=0.3&digit=2", "walk", "game"])
+def test_a_still_is_computed_and_described(kind):
+    networks = {"walk": ("generator", "FC10(1e-4)"), "game": ()}.get(kind, ("RBF",))
+    source, words = stills.still(kind, networks)
+    picture = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    assert min(picture.size) > 100 and len(picture.convert("L").getcolors()) > 20
+    assert all(name in words for name in networks if name != "generator")
 
 
 def test_workflow_makes_and_publishes_what_make_book_makes():

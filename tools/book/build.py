@@ -22,6 +22,10 @@ SPHINX = ("-m", "sphinx", "--quiet", "--keep-going", "--fail-on-warning")
 UNUSED = """**/*.map **/*.esm.js **/fontawesome.js _static/reveal/css/**/*
     _static/reveal/plugin/[!n]*/**/* _static/reveal/dist/theme/[!w]*.css""".split()
 COMMENT = re.compile(r"/\*(?!!).*?\*/|(?<=\n)\s+", re.DOTALL)  # in a style sheet, and indentation
+RULE = re.compile(r"([^{}@;/]+)(\{[^{}]*\})")  # of a style sheet: selectors, and what they get
+SELECTORS, CLASS = re.compile(r",(?![^(]*\))"), re.compile(r"\.(-?[A-Za-z_][\w-]*)")
+WORD = re.compile(r"[\w-]+")
+PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')  # code in the colour of its block
 FORMULA = re.compile(r"(<math(?:(?!</math>).)*</math>)([.,;:!?)]+)", re.DOTALL)  # and what ends it
 
 
@@ -49,10 +53,12 @@ def main() -> int:
         path.unlink()
     for path in (path for unused in UNUSED for path in NEW.glob(unused) if path.is_file()):
         path.unlink()
-    for path in NEW.rglob("*.css"):
-        path.write_text(COMMENT.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
     for path in NEW.rglob("*.html"):
         path.write_text(lighter(path.read_text(encoding="utf-8"), path), encoding="utf-8")
+    using = (path for kind in ("html", "js") for path in NEW.rglob(f"*.{kind}"))
+    words = {word for path in using for word in WORD.findall(path.read_text(encoding="utf-8"))}
+    for path in NEW.rglob("*.css"):
+        path.write_text(used(path.read_text(encoding="utf-8"), words), encoding="utf-8")
 
     problems = site.problems(NEW, **wanted)
     print(*problems, sep="\n", end="\n" * bool(problems), file=sys.stderr)
@@ -66,6 +72,17 @@ def main() -> int:
     return 0
 
 
+def used(style: str, words: set[str]) -> str:
+    """A style sheet without comments, and without rules for classes that nothing names."""
+
+    def kept(rule: re.Match) -> str:
+        outside = ((one, re.sub(r"\([^()]*\)", "", one)) for one in SELECTORS.split(rule[1]))
+        wanted = [one for one, plain in outside if words.issuperset(CLASS.findall(plain))]
+        return ",".join(wanted) + rule[2] if wanted else ""
+
+    return re.sub(r"@media[^{}]*\{\s*\}", "", RULE.sub(kept, COMMENT.sub("", style)))
+
+
 def lighter(page: str, path: Path) -> str:
     """A page without what only some readers need: that is fetched when they need it.
 
@@ -76,5 +93,6 @@ def lighter(page: str, path: Path) -> str:
     names = "fontawesome" + "|searchindex|searchtools|language_data" * (path.name != "search.html")
     page = re.sub(rf"<(script|link)[^>]*({names})\.js[^>]*>(\s*</script>)?", "", page)
     page = re.sub(r"(_images/[\w-]+)\.png", r"\1.webp", page)
+    page = PLAIN.sub(r"\1", page)
     page = FORMULA.sub(r'<span class="together">\1\2</span>', page)
     return re.sub(r"<img(?![^>]*loading=)", '<img loading="lazy"', page)

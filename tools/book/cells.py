@@ -9,6 +9,7 @@ from nbformat import NotebookNode
 
 from course_utils import claims, laboratory
 from course_utils.cards import verdict_card
+from tools.book import stills
 
 CAPTION = re.compile(r"\*\*Figure \d+\.\*\* .*?(?=\n\s*\n|\Z)", re.DOTALL)
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$]+?)\$", re.DOTALL)  # in a block, or in a line
@@ -64,7 +65,7 @@ def show_as_html(cell: NotebookNode) -> None:
             output.data = {"text/html": card}
         if laboratory.MIME in data:
             told, files = data[laboratory.MIME], "../_static/laboratory"
-            place = laboratory.place(told["kind"], networks=told["networks"], files=files)
+            place = stills.place(told["kind"], networks=told["networks"], files=files)
             output.data = {"text/html": place}
         for kind in {"text/html", "text/markdown"} & set(data):  # on the site, a page
             data[kind] = NOTEBOOK_LINK.sub(r"\1.html", data[kind])

@@ -17,6 +17,7 @@ from course_utils import claims, laboratory
 from course_utils.cards import verdict_card
 from course_utils.deck import CLAIMS as DECK
 from tools import lectures, verdicts
+from tools.book import stills
 from tools.book.cells import BookError, below_heading, page, shows_picture, title
 from tools.environment import ROOT
 
@@ -126,7 +127,7 @@ def write_all(source: Path) -> dict:
 
     files = [ROOT / f"{name}.md" for name in ("README", "SETUP", "TEACHING")]
     texts = readme_pages(*(file.read_text(encoding="utf-8") for file in files))
-    texts["index"] = below_heading(texts["index"], laboratory.place())
+    texts["index"] = below_heading(texts["index"], stills.place())
     texts["index"] += links(chapters, ":hidden:", ":caption: Lectures")
     texts["index"] += links([GLOSSARY, *beside], ":hidden:", ":caption: Beside the lectures")
     texts["claims"] = claims_page(taught)
@@ -153,7 +154,7 @@ def write_all(source: Path) -> dict:
         blocks = []
         if name in taught:
             kind = LABORATORY[int(name[:2])]
-            blocks = [laboratory.place(kind, files="../_static/laboratory"), LINK.format(name)]
+            blocks = [stills.place(kind, files="../_static/laboratory"), LINK.format(name)]
         nbformat.write(page(notebook, *blocks), source / "notebooks" / f"{name}.ipynb")
         figures[f"notebooks/{name}.html"] = sum(map(shows_picture, notebook.cells))
     for name in sets:

@@ -3,13 +3,15 @@ const shape = () => (innerWidth >= innerHeight ? { width: 1200, height: 750 }
   : { width: 600, height: Math.round(570 * innerHeight / innerWidth) });
 // How much larger its words may get than the style sheet has them, by what a slide shows.
 const LARGEST = [["[data-laboratory]", 1], [".course-card", 1.1], ["img", 1], ["table", 1.9], ["*", 1.25]];
+// Without the stills of explorers, which stand there until those are alive.
+const picturesOf = (slide) => [...slide.querySelectorAll("img:not(.lab-still)")];
 const LEAST = 0.55;  // below, a slide is scrolled instead
 
 function fit(slide) {
   const { height } = Reveal.getConfig(), room = height - 10;
   const parts = [...slide.children].filter((part) => !part.matches("aside"));
   const most = LARGEST.find(([what]) => slide.querySelector(what))[1];
-  const pictures = [...slide.querySelectorAll("img")];
+  const pictures = picturesOf(slide);
   const wide = [...slide.querySelectorAll("math[display=block], table")];
   const bottom = () => Math.max(...parts.map((part) => part.offsetTop + part.offsetHeight));
   const fits = () => bottom() <= room
@@ -46,7 +48,7 @@ function fit(slide) {
 }
 
 async function show(slide) {
-  await Promise.all([...slide.querySelectorAll("img")].map((picture) => picture.decode()));
+  await Promise.all(picturesOf(slide).map((picture) => picture.decode()));
   if (slide.clientHeight) fit(slide);
 }
 
