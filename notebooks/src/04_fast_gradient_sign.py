@@ -214,9 +214,8 @@ except DataUnavailable:
           "without it the lecture goes on as well.")
 
 # %% [markdown]
-# If you see numbers above: has the label changed, or has the panda only lost confidence? Nothing
-# promises a flip. The step goes where *this* loss rises; whether another category comes out ahead
-# there depends on the picture and on the network.
+# Nothing promises a flip. The step goes where *this* loss rises; whether another category comes out
+# ahead there, or the panda only loses confidence, depends on the picture and on the network.
 #
 # ## 2. How far?
 #
