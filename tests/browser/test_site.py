@@ -173,6 +173,32 @@ def test_an_explorer_fits_its_slide_also_when_it_has_attacked(page, site, shots,
             assert slide.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
 
 
+READABLE = """() => [...document.querySelectorAll('section')]
+    .filter((e) => e.checkVisibility() && e.clientHeight).map((e) => {
+        const scale = e.getBoundingClientRect().width / e.offsetWidth;
+        const words = [...e.querySelectorAll('p, td, th, blockquote')].filter((w) => w.innerText.trim());
+        const sizes = words.map((w) => scale * parseFloat(getComputedStyle(w).fontSize));
+        return [e.innerText.slice(0, 60), Math.min(99, ...sizes), e.scrollWidth - e.clientWidth];
+    })"""
+
+
+@pytest.mark.parametrize("name", SLIDES)
+def test_slides_can_be_read_on_a_phone(page, site, name):
+    """No word is smaller than 11 pixels, and nothing but a table scrolls sideways."""
+    page.set_viewport_size({"width": PHONE, "height": 844})
+    page.goto(f"{site}/{name}", wait_until="load")
+    page.wait_for_selector(".reveal-scroll .slides section h3")
+    page.wait_for_timeout(1000)
+    seen = {}
+    deck = page.locator(".reveal-viewport")
+    for place in range(0, deck.evaluate("e => e.scrollHeight"), 844):
+        deck.evaluate("(e, y) => e.scrollTo(0, y)", place)
+        page.wait_for_timeout(100)
+        seen |= {words: told for words, *told in page.evaluate(READABLE)}
+    assert len(seen) > 20
+    assert {words: told for words, told in seen.items() if told[0] < 11 or told[1] > 1} == {}
+
+
 LECTURES = [name for name in PAGES if name.startswith("notebooks/0")]
 
 

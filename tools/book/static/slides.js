@@ -5,7 +5,7 @@ const shape = () => (innerWidth >= innerHeight ? { width: 1200, height: 750 }
 const LARGEST = [["[data-laboratory]", 1], [".course-card", 1.1], ["img", 1], ["table", 1.9], ["*", 1.25]];
 // Without the stills of explorers, which stand there until those are alive.
 const picturesOf = (slide) => [...slide.querySelectorAll("img:not(.lab-still)")];
-const LEAST = 0.55;  // below, a slide is scrolled instead
+const least = () => (innerWidth >= innerHeight ? 0.55 : 0.8);  // below, a slide is scrolled instead
 
 function fit(slide) {
   const { height } = Reveal.getConfig(), room = height - 10;
@@ -24,7 +24,7 @@ function fit(slide) {
     const share = slide.clientWidth / one.scrollWidth;
     one.style.fontSize = `${1.45 * Math.min(share, 1.4)}em`;
   }
-  let low = LEAST, high = most;
+  let low = least(), high = most;
   for (let step = 0; step < 8; step++) {
     const size = step ? (low + high) / 2 : high;
     slide.style.fontSize = `${size}em`;
