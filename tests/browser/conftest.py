@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import json
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.__main__ import LAB_SETTINGS
+from tools.__main__ import LAB_OPTIONS
 from tools.environment import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="make test-browser installs it")
@@ -101,10 +100,6 @@ def lab(tmp_path_factory) -> Iterator[tuple[str, Path]]:
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
     folder.mkdir()
-    for name, settings in LAB_SETTINGS.items():
-        place = home / "settings" / f"{name.replace(':', '/')}.jupyterlab-settings"
-        place.parent.mkdir(parents=True)
-        place.write_text(json.dumps(settings))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -123,11 +118,10 @@ def lab(tmp_path_factory) -> Iterator[tuple[str, Path]]:
             "-m",
             "jupyterlab",
             "--no-browser",
-            "--allow-root",
+            *LAB_OPTIONS,
             f"--port={port}",
             "--IdentityProvider.token=",
             f"--ServerApp.root_dir={folder}",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ],
         env=env,
         stdout=log,
