@@ -235,7 +235,7 @@ def test_every_page_is_written_and_asked_for(tmp_path):
     for name in wanted["pages"]:
         stem = (tmp_path / "source" / name).with_suffix("")
         assert name.startswith("slides/") or any(stem.parent.glob(f"{stem.name}.*")), name
-    assert 'data-laboratory="page"' in (tmp_path / "source" / "index.md").read_text("utf-8")
+    assert 'data-laboratory="page"' in (tmp_path / "source" / "front.txt").read_text("utf-8")
     for path in lectures.lectures():  # each opens with the part of the laboratory that is its own
         first = nbformat.read(tmp_path / "source" / "notebooks" / path.name, 4).cells[0].source
         assert f'data-laboratory="{html.escape(pages.LABORATORY[int(path.name[:2])])}"' in first

@@ -21,6 +21,7 @@ from tools.book import stills
 from tools.book.cells import BookError, below_heading, page, shows_picture, title
 from tools.environment import ROOT
 
+HERE = ROOT / "tools" / "book"
 ASSIGNMENTS = "notebooks/assignments"
 GLOSSARY = "notebooks/glossary"
 COPIED = f"""LICENSE LICENSE-TEXT CITATION.cff .github/overview.png
@@ -33,19 +34,6 @@ LABORATORY = {
     4: "attack=sign&network=rectifiers&eps=0.1",
     5: "game",
 }
-CLAIMS = """# Which statements hold
-
-Every statement, table and figure of the slides on which the course rests is a *claim*. An effect
-is *reproduced* where its 95 % interval lies wholly on the slides' side of no effect, *contradicted*
-where wholly on the other, else *undecided*; of a table the order of the cells is judged; a theorem,
-or what must hold of every case, is checked on cases. These are the numbers of the notebooks on this
-site; each statement leads to its measurement, and to what chance or doing nothing would have
-given."""
-SLIDES = """# Slides
-
-Each lecture's headings, questions, equations, figures, tables and verdicts. The arrow keys turn the
-pages, Esc shows them all, and S opens the speaker's view, with the lecture's text as notes. To
-print, add `?print-pdf` to the address, before any `#`."""
 BOX = '<label><input type="checkbox" checked value="{}"> <b>{}</b> {}</label> '
 CARD = """<div class="verdict-{}">{}<p class="claim-place">{}:
 <a href="notebooks/{}.html#claim-{}">how it was measured</a></p></div>"""
@@ -56,10 +44,6 @@ MODULE = """# {0}
 .. automodule:: {0}
    :members:
 ```"""
-SETS = """# Problem sets
-
-One for each lecture, to be downloaded and worked on in JupyterLab: the tests are included, hints
-and solutions are folded away."""
 
 
 def readme_pages(readme: str, setup: str, teaching: str) -> dict[str, str]:
@@ -94,7 +78,8 @@ def claims_page(notebooks: dict[str, NotebookNode]) -> str:
     found = [claims.read(data[claims.MIME_TYPE]) for data in shown if claims.MIME_TYPE in data]
     counts = Counter(verdict.verdict for verdict in found)
     boxes = [BOX.format(word.replace(" ", "-"), count, word) for word, count in counts.items()]
-    parts = [CLAIMS, f'<div class="claims-filter">{"".join(boxes)}</div>']
+    words = (HERE / "claims.md").read_text(encoding="utf-8")
+    parts = [words, f'<div class="claims-filter">{"".join(boxes)}</div>']
     for verdict in found:
         claim, css = verdict.claim, verdict.verdict.replace(" ", "-")
         if (heading := f"## Lecture {claim.lecture}") not in parts:
@@ -102,11 +87,6 @@ def claims_page(notebooks: dict[str, NotebookNode]) -> str:
         place = names[claim.lecture], claim.id
         parts.append(CARD.format(css, verdict_card(verdict), claim.slide, *place))
     return "\n\n".join(parts) + "\n"
-
-
-def links(pages: list[str], *options: str) -> str:
-    """A group of pages in the sidebar and, unless ":hidden:" is an option, on the page."""
-    return "\n".join(["", "", "```{toctree}", *options, "", *pages, "```", ""])
 
 
 def write_all(source: Path) -> dict:
@@ -121,27 +101,20 @@ def write_all(source: Path) -> dict:
             raise BookError(f"notebooks/{path.stem}.ipynb is missing")
     taught = {path.stem: notebooks[path.stem] for path in lectures.lectures()}
     sets = [f"{ASSIGNMENTS}/{p.stem}" for p in sorted((ROOT / ASSIGNMENTS).glob("*_set_*.ipynb"))]
-    chapters = [f"notebooks/{name}" for name in notebooks]
     api = [f"api/{module.name}" for module in iter_modules([ROOT / "course_utils"])]
-    beside = ["claims", "slides", "problem_sets", "running", "teachers", "api"]
 
     files = [ROOT / f"{name}.md" for name in ("README", "SETUP", "TEACHING")]
     texts = readme_pages(*(file.read_text(encoding="utf-8") for file in files))
-    texts["index"] = below_heading(texts["index"], stills.place())
-    texts["index"] += links(chapters, ":hidden:", ":caption: Lectures")
-    texts["index"] += links([GLOSSARY, *beside], ":hidden:", ":caption: Beside the lectures")
+    front = below_heading(texts.pop("index"), stills.place())
     texts["claims"] = claims_page(taught)
-    texts["slides"] = f"{SLIDES}\n\n<ul>\n"
+    texts["slides"] = (HERE / "slides.md").read_text(encoding="utf-8")
     for name, notebook in taught.items():
-        words = html.escape(title(notebook))
-        texts["slides"] += f'<li><a href="slides/{name}.html">{words}</a></li>\n'
-    texts["slides"] += "</ul>\n"
-    texts["problem_sets"] = SETS + links(sets)
-    texts["teachers"] += links([f"{ASSIGNMENTS}/ANSWERS"], ":hidden:")
-    texts["api"] = "# The modules\n\nWhat the lectures import." + links(api)
+        texts["slides"] += f'\n<a href="slides/{name}.html">{html.escape(title(notebook))}</a><br>'
+    texts["teachers"] += f"\n\n```{{toctree}}\n:hidden:\n\n{ASSIGNMENTS}/ANSWERS\n```\n"
     texts |= {path: MODULE.format(path.replace("api/", "course_utils.")) for path in api}
 
-    shutil.copytree(ROOT / "tools" / "book", source)
+    shutil.copytree(HERE, source)
+    (source / "front.txt").write_text(front, encoding="utf-8")
     laboratory.write(source / "static" / "laboratory")
     for name in COPIED:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +135,15 @@ def write_all(source: Path) -> dict:
         nbformat.write(page(notebook), source / f"{name}.ipynb")
 
     names = {int(name[:2]): f"notebooks/{name}.html" for name in taught}
-    made = [*texts, GLOSSARY, *chapters, *sets, *(f"slides/{name}" for name in taught)]
+    made = [
+        "index",
+        *texts,
+        "problem_sets",
+        "api",
+        GLOSSARY,
+        *(f"notebooks/{n}" for n in notebooks),
+    ]
+    made += [*sets, *(f"slides/{name}" for name in taught)]
     return {
         "pages": ["searchindex.js", *(f"{name}.html" for name in made)],
         "figures": figures,

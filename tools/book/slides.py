@@ -22,6 +22,7 @@ from tools.environment import ROOT
 
 PAGE_LINK = re.compile(r"\]\(([\w/]+)\.(?:md|ipynb)(?=[)#])")  # to a page beside the lecture
 LEFT_OUT = re.compile(r"## (?:\d+\. )?(?:Exercises|References)\b")
+PARAGRAPH = re.compile(r"(?:^```.*?^```|.)+?(?=\n\s*\n|\Z)", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"#+ ")
 SENTENCE = re.compile(r"(?<=[.?!])(?:\*\*)?\s+")  # between two
 NO_GUESS = re.compile(r"(?m)^you said \?\n?|[ ;]*\(?you said \?\)?")  # nobody typed one here
@@ -29,14 +30,7 @@ NO_GUESS = re.compile(r"(?m)^you said \?\n?|[ ;]*\(?you said \?\)?")  # nobody t
 
 def paragraphs(source: str) -> list[str]:
     """A text cell's paragraphs; code between fences stays in one piece."""
-    parts, fenced = [""], False
-    for line in source.splitlines():
-        fenced ^= line.lstrip().startswith("```")
-        if line.strip() or fenced:
-            parts[-1] += line + "\n"
-        elif parts[-1]:
-            parts.append("")
-    return [part.rstrip() for part in parts if part.strip()]
+    return [part.strip() for part in PARAGRAPH.findall(source) if part.strip()]
 
 
 def is_shown(cell: NotebookNode) -> bool:
