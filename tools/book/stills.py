@@ -52,15 +52,13 @@ def attack(networks: tuple[str, ...], state: str) -> tuple[Figure, str]:
     else:
         moved = fgsm(model, image, label, eps=float(told["eps"]))
     change = float(told["t"]) * (moved - image)
-    pictures = [image, change, (image + change).clamp(0, 1)]
+    pictures = torch.cat([image, change, (image + change).clamp(0, 1)])
     with torch.no_grad():
-        chances = [model(pictures[k]).softmax(1).max(1) for k in (0, 2)]
-    before, after = (
-        f"{found.indices.item()}, {100 * found.values.item():.1f} %" for found in chances
-    )
+        sure, said = model(pictures[::2]).softmax(1).max(1)
+    before, after = (f"{k}, {100 * p:.1f} %" for k, p in zip(said.tolist(), sure.tolist()))
     factor = max(1, round(0.5 / change.abs().max().item()))
     size = f"× {factor}; distortion {change.square().mean().sqrt().item():.3f}"
-    figure = figures.equation([p[0] for p in pictures], [before, size, after], factor=factor)
+    figure = figures.equation(pictures, [before, size, after], factor=factor)
     return figure, f"A digit, a perturbation and their sum; {name} says {before}, then {after}."
 
 
