@@ -23,7 +23,7 @@ from torch import Tensor
 
 UNIT = 2.0**-53  # the largest relative error of one operation in float64
 UP = 1 + 16 * UNIT  # lifts the last few roundings of an upper bound
-PANEL = 256  # rows or columns turned into float64 at a time: they stay in the processor's cache
+PANEL = 1024  # columns of a matrix that are turned into float64 at a time
 SMALL = 100  # size up to which all eigenvalues are computed
 
 
@@ -97,6 +97,7 @@ def dense_bounds(weight: Tensor) -> tuple[float, float, Tensor]:
         gap = -matrix
         np.fill_diagonal(gap, level - diagonal)
         if not lapack.dpotrf(gap, lower=1, clean=0, overwrite_a=1)[1]:
+            del gap  # as large as the matrix: the products need the room
             x = torch.from_numpy(vector)
             if rows <= columns:
                 x = _product(weight.T, x)
