@@ -43,7 +43,7 @@ class Client(NotebookClient):
                 self.bars.add(content["comm_id"])
             elif kind == "comm_close":  # of the box of a bar that does not stay
                 self.bars.clear()
-            elif state.get("bar_style"):  # the bar's end, good or bad
+            elif state.get("bar_style") in ("success", "danger"):  # the bar's end
                 self.bars.discard(content["comm_id"])
         return super().process_message(message, cell, cell_index)
 
