@@ -133,7 +133,7 @@ def share_of_way(model):
 def turning(answers):
     """After what part of the way to the real picture its class is answered."""
     low, high = torch.full_like(way, 0.1), torch.ones_like(way)
-    for _ in tqdm(range(6)):
+    for _ in tqdm(range(6), leave=False):
         middle = (low + high) / 2
         on_the_way = digits + middle.view(-1, 1, 1, 1) * (real[there] - digits)
         turned = answers(on_the_way) == aims
