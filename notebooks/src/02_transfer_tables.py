@@ -513,8 +513,26 @@ lead.round(1)
 # as well. So most of what *transfers* belongs neither to the network nor to the picture: it is the
 # way from one class to another, which all six have had to learn. What the network adds to it shows
 # in few cells, mostly where the linear FC10(1e-4) is fooled, and on FC100-100-10 and FC200-200-10.
-# (*Exploratory*, with one training and one thousand digits. The slides' statement is about noise,
-# and stands.)
+#
+# That is one training and one thousand digits. Over the ten seeds, each with digits of its own:
+
+# %%
+by_name = {"attack": "", "mean digits": ", mean digits",
+           "noise": ", noise of its size"}
+for name, way in by_name.items():
+    mean = by_seed("rate" + way, printed).mean()
+    print(f"{name}: {intervals.over_seeds(mean)} %")
+
+# %%
+more = by_seed("rate", printed) - by_seed("rate, mean digits", printed)
+each = more.apply(intervals.over_seeds, axis=1)
+print(f"the attack's lead: {intervals.over_seeds(more.mean())} points; ahead "
+      f"in {sum(i.low > 0 for i in each)} cells of {len(each)}, "
+      f"behind in {sum(i.high < 0 for i in each)}")
+
+# %% [markdown]
+# So it stays: among *these six* networks the attack leads by 2.2 points of 24.1, and in 16 of the 30
+# cells the mean digits are ahead. (*Exploratory*. The slides' statement is about noise, and stands.)
 
 # %% [markdown]
 # ## 5. Do linear models transfer best?
@@ -835,8 +853,6 @@ def rates_of(rival=""):
     return by_seed("rate" + rival, second, "halves")
 
 print("you said", guess)
-by_name = {"attack": "", "mean digits": ", mean digits",
-           "noise": ", noise of its size"}
 pd.DataFrame({name: rates_of(way).apply(intervals.over_seeds, axis=1)
               for name, way in by_name.items()}).astype(str)
 
