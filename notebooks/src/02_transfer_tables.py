@@ -509,10 +509,10 @@ lead.round(1)
 # by cell, the attack less the mean digits, in points (rows: made for, columns: shown to; on the
 # diagonal the network itself).* On the network that they were made for the attack's pictures have
 # no rival. On *others* they have: a direction that no network made fools 20.0 %, the attack 22.8,
-# noise 1.7; the attack is ahead in 14 of the 30 cells. Another picture's perturbation does nearly
-# as well. So most of what *transfers* belongs neither to the network nor to the picture: it is the
-# way from one class to another, which all six have had to learn. What the network adds to it shows
-# in few cells, mostly where the linear FC10(1e-4) is fooled, and on FC100-100-10 and FC200-200-10.
+# noise 1.7; the attack is ahead in 14 of the 30 cells. Another picture's perturbation does four
+# fifths as well. So a way that no network made, from one class to another, which all six have had to
+# learn, would fool nearly as many. What the network adds to it shows
+# in some cells, mostly where the linear FC10(1e-4) is fooled, and on FC100-100-10 and FC200-200-10.
 #
 # That is one training and one thousand digits. Over the ten seeds, each with digits of its own:
 
@@ -869,8 +869,8 @@ for where, points in parts.items():
 
 # %% [markdown]
 # Between the halves the attack does no more than the mean digits, but a little less, in nine of ten
-# seeds: what crosses from P1 to P2 and back is what the way from one class to another gives as well. So
-# that networks without a single training digit in common share *weaknesses*, in any other sense
+# seeds. Equal numbers need not be the same digits, nor one cause; but that
+# networks without a single training digit in common share *weaknesses*, in any other sense
 # than that they learn the same classes, this table does not show. Within P1 it does three times as
 # much: there the two networks share something in particular, and it comes from the digits that they
 # have seen. (*Exploratory*, like section 4's: we thought of this rival after the table.)
@@ -1150,8 +1150,8 @@ pd.DataFrame({"all six bars above 50 % from": first})
 # - Pictures made for one network **fool others**, of other shapes, and trained on digits of which
 #   none is the same: more than noise of the same size does in every comparison we made. But going
 #   from one mean digit to another, which asks no network, transfers nearly as well among the six
-#   networks and between the halves, though not within a half (exploratory): most of what transfers
-#   there is a way from class to class.
+#   networks and between the halves, though not within a half (exploratory): so how much of what
+#   transfers there is more than a way from class to class the numbers do not show.
 # - The first table of 2013 comes out **in nearly the same order** on networks trained anew, ten
 #   times; its numbers only in part: two thirds of the cells agree within both intervals, where
 #   nearly all would if the networks were the same. Of the small second one the **order is not

@@ -893,15 +893,16 @@ without = [reference - gan.frechet_distance(sampled[kind_of != k], known)
 print(f"samples without one digit: {min(without):.0f} to {max(without):.0f}; "
       f"all samples: {reference - gan.frechet_distance(sampled, known):.0f}")
 short = intervals.over_seeds(reference - every.loc["Adam"])
-print(f"five short trainings, section 4's by Adam: {short}")
+print(f"five small, short trainings, section 4's by Adam: {short}")
 
 # %% [markdown]
 # Whichever digit is taken out, next to nothing or less is left of the lead. And other training seeds?
 # None was trained for so long. The five small pairs of section 4 are much further from the test
 # digits than a set that lacks one, so they fail, whatever digits they have: the verdict is about
-# *this* training, and it takes a long one to pass. But look at the table once more: 500 training
-# digits, each handed out twenty times, lie between, and would pass as well. The number says that
-# nothing large is missing. It does not say that anything is new.
+# *this* training. (They were smaller, and saw fewer digits, too; which of it makes them fail we did
+# not ask.) But look at the table once more: 500 training digits, each handed out twenty times, lie
+# between, and would pass as well. The number says that nothing large is missing. It does not say
+# that anything is new.
 
 # %% [markdown]
 # ## 11. Collapse
