@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy.stats import rankdata
 from torch import nn
+from tqdm.auto import tqdm
 
 from course_utils import claims, intervals, lipschitz, published
 from course_utils.attacks import lbfgs_attack
@@ -154,6 +155,7 @@ def test_only_a_border_before_the_half_is_not_stable(border, verdict, cells):
     model[1].bias[:] = torch.stack([middle, -middle])
     space = {
         "torch": torch,
+        "tqdm": tqdm,
         "lbfgs_attack": lbfgs_attack,
         "digits": digits,
         "there": 40,
