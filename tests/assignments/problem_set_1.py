@@ -921,6 +921,18 @@ def largest_c(reaches, low, high, ratio):
         },
         {"largest-c-test": 0, "largest-c-hidden": 0},
     ),
+    "search: asks for all at once": (
+        {
+            "largest-c": """
+def largest_c(reaches, low, high, ratio):
+    steps = math.ceil(math.log(high / low) / math.log(ratio)) + 1
+    c = torch.linspace(math.log(low), math.log(high), steps).double().exp().clamp(low, high)
+    right = c[reaches(c)]
+    return right.max().item() if len(right) else None
+"""
+        },
+        {"largest-c-test": 0, "largest-c-hidden": 0},
+    ),
     "search: walks down": (
         {
             "largest-c": """

@@ -720,6 +720,17 @@ def transfer_matrix(models, adversarial, labels):
         },
         {"transfer-matrix-hidden": 0},
     ),
+    "paired difference: as text": (
+        {
+            "paired-difference": """
+def paired_difference(wrong_a, wrong_b, z=1.96):
+    d = wrong_a.double() - wrong_b.double()
+    mean, half = d.mean().item(), z * d.std(correction=0).item() / math.sqrt(len(d))
+    return [repr(100 * x) for x in (mean, mean - half, mean + half)]
+"""
+        },
+        {"paired-difference-test": 0, "paired-difference-hidden": 0},
+    ),
     "paired difference: without its sign": (
         {
             "paired-difference": """

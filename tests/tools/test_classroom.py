@@ -344,6 +344,7 @@ def test_same_takes_lists_for_arrays_unless_a_tensor_is_asked_for(got):
         torch.arange(6.0).view(2, 3).T,
         torch.tensor(3, dtype=torch.int64),
         torch.zeros(0, 3),
+        torch.ones(2, requires_grad=True),
         torch.tensor([True, False]),
         torch.ones(2, dtype=torch.bfloat16),
         torch.ones(3)[::2],
@@ -385,11 +386,36 @@ def test_other_objects_do_not(value):
         unpack(pack(value))
 
 
+def nested(deep, value=()):
+    for _ in range(deep):
+        value = (value,)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (pack(nested(200)), "deep"),
+        (pack([[]] * 1_500_000), "things"),
+        (pack([([0] * 99,)] * 20_000), "things"),
+    ],
+    ids=["deep", "long", "nested"],
+)
+def test_of_lists_and_tuples_there_may_be_only_so_many(data, says):
+    with pytest.raises(Strange, match=says):
+        unpack(data)
+    assert unpack(pack(nested(30))) == nested(30)
+    with pytest.raises(ValueError, match="max_array_len"):
+        unpack(b"\xdd\x7f\xff\xff\xff" + bytes(99))
+
+
 @pytest.mark.parametrize(
     "data",
     [
         b"",
         b"12345678",
+        msgpack.packb(msgpack.ExtType(2, msgpack.packb(["f" * 5000, 16]))),
+        b"\xc7\x03\xfe" + msgpack.packb(["x"]),  # a kind of -2
         b"\xff" * 20,
         b"\x91" * 100_000,
         pickle.dumps(torch.ones(2)),
@@ -808,7 +834,12 @@ def test_time_for_all_cells_together_is_limited(submission):
 
 
 @pytest.mark.parametrize(
-    "forged", [b"x" * 100, *map(pack, (["x"], {"error": 3}, {"callback": 0, "value": b""}))]
+    "forged",
+    [
+        b"x" * 100,
+        *map(pack, (["x"], {"error": 3}, {"callback": 0, "value": b""})),
+        msgpack.packb({"error": msgpack.ExtType(2, msgpack.packb(["f" * 5000, 16]))}),
+    ],
 )
 def test_what_is_no_reply_is_not_believed(submission, forged):
     submission.run("x = 1")
@@ -818,6 +849,38 @@ def test_what_is_no_reply_is_not_believed(submission, forged):
     )
     assert submission.run(code)["error"] == running.ENDED
     assert submission.run("print(x)")["output"] == "1\n"
+
+
+def test_killing_what_is_above_it_harms_only_a_submission_itself(small, submission):
+    submission.run("import os; os.kill(os.getppid(), 9)")
+    assert gone(submission.overseer.pid)
+    with pytest.raises(running.Lost):
+        submission.processor_time()
+    with running.Submission(small) as other:
+        other.run("import os, psutil; psutil.Process(os.getppid()).parent().kill()")
+    assert running._zygote[1].wait(10)
+    assert sum(test["marks"] for test in mark(small)["tests"].values()) == 5
+
+
+def mark(small, others=None, **limits):
+    return grading.mark(small, answers.solved(small, others), **limits)
+
+
+def test_no_signal_handler_gives_a_test_more_time(small):
+    slow = "import signal, time\nsignal.signal(signal.SIGXCPU, lambda *_: 0)\n"
+    slow += "def norm(x):\n    t = time.process_time()\n"
+    slow += "    while time.process_time() < t + 4: pass\n    return x.norm(dim=1)"
+    tests = mark(small, {"norm": slow}, cell=1)["tests"]
+    assert tests["norm-test"]["message"] == running.TIME
+
+
+def test_an_answer_that_raises_a_name_error_gets_one_more_try_and_no_third(small):
+    """It keeps count in a file."""
+    again = (
+        "def norm(x):\n    with open('n', 'a+') as f:\n        f.write('x')\n        f.seek(0)\n"
+    )
+    again += "        if len(f.read()) < 3: raise NameError\n    return x.norm(dim=1)"
+    assert "NameError" in mark(small, {"norm": again})["tests"]["norm-test"]["message"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans come back to the overseer on Linux")

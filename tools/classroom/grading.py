@@ -66,7 +66,7 @@ def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
                     result["cells"].append({"after": position, "source": source} | reply)
                     if reply["error"]:
                         errors.setdefault(exercise, reply["error"])
-        end, names, later = submission.copy(), dict(problem_set.namespace), {}
+        names, later = dict(problem_set.namespace), {}
         tests = [(this, its) for its, these in problem_set.exercises.items() for this in these]
         for part in ("visible", "hidden"):  # What students are told is said before what is hidden.
             for this, exercise in tests:
@@ -75,10 +75,10 @@ def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
                 names |= later.get(this, {})
                 code = split_tests(problem_set.of("test")[this].source)[part == "hidden"]
                 message = submission.test(code, names, copies[this])
-                if message.startswith(ABSENT) and end:  # A name may be defined further below.
-                    if not submission.test(code, names, end).startswith(ABSENT):
-                        copies[this] = submission.copy()
-                        message = submission.test(code, names, copies[this])
+                # A name may be defined further below.
+                if message.startswith(ABSENT) and (end := submission.copy()):
+                    copies[this] = end
+                    message = submission.test(code, names, end)
                 later[this] = dict(names)
                 if message.startswith("There is no "):
                     if exercise in errors:

@@ -61,8 +61,11 @@ def start(sets: list[ProblemSet]) -> None:
     if not hasattr(os, "fork"):
         raise RuntimeError("grading needs Linux or macOS; on Windows use WSL or the container")
     lines = {match[0] for each in sets for match in imports(each)}
-    if _zygote and lines <= _zygote[2]:
-        return
+    if not _zygote or not lines <= _zygote[2]:
+        _start(lines)
+
+
+def _start(lines: set[str]) -> None:
     stop()
     environment = {name: os.environ[name] for name in SETTINGS & set(os.environ)} | SET
     for name in PLACES & set(environment):
@@ -105,6 +108,8 @@ class Submission(contextlib.ExitStack):
         request = {"folder": folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
         self.backup = self.latest = None  # copies, the latter as things are now
         with _lock:
+            if _zygote[1].poll() is not None:  # a submission may have killed it
+                _start(_zygote[2])
             self.pipe, reply = self.fork(_zygote[0], {"do": "begin"} | request)
         self.overseer = psutil.Process(reply["overseer"])
         self.callback(self.end)
@@ -129,7 +134,7 @@ class Submission(contextlib.ExitStack):
             reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})
             texts = {name: str(reply[name])[: wire.LONGEST] for name in ("error", "output")}
             return texts | {"figures": [*map(str, reply["figures"])]}
-        except (Lost, KeyError, TypeError) as lost:  # or it replied with something else
+        except Exception as lost:  # or it replied with something else
             why = str(lost) if isinstance(lost, Lost) else ENDED
             with contextlib.suppress(Lost):
                 self.pipe = self.fork(self.backup, {"do": "copy"})[0]
@@ -204,7 +209,12 @@ class Submission(contextlib.ExitStack):
     def processor_time(self) -> float:
         """Seconds of processor time that the processes have had, measured from here."""
         total = 0.0
-        for process in self.overseer.children(recursive=True):
+        try:
+            self.overseer.cpu_times()  # raises where it is gone
+            below = self.overseer.children(recursive=True)
+        except psutil.NoSuchProcess:
+            raise Lost(ENDED) from None
+        for process in below:
             with contextlib.suppress(psutil.Error):
                 total += sum(process.cpu_times()[:4])
         return total
@@ -219,9 +229,9 @@ class Submission(contextlib.ExitStack):
             request = {"do": "call", "name": function, "grad": torch.is_grad_enabled()}
             request["value"] = pickled(sent, self.set.namespace, callbacks)
             reply = self.ask(pipe, request, callbacks=callbacks)
-            if "error" in reply:
-                raise AssertionError(str(reply["error"]))
             try:
+                if "error" in reply:
+                    raise AssertionError(str(reply["error"]))
                 names = [*self.set.parameters[function][: len(positional)], *named]
                 for name, old, new in zip(names, before, reply["arguments"], strict=True):
                     if new != old:
@@ -232,9 +242,11 @@ class Submission(contextlib.ExitStack):
                     nothing = (leaf - leaf.detach()) * slope.nan_to_num()  # but for its gradient
                     result = result + nothing.sum().to(result.dtype)
             except wire.Strange as strange:
-                came = f"{function} returns an object of the class {strange}"
+                came = f"{function} returns {strange}"
                 expected = "expected a tensor or a number, or several of them."
                 raise AssertionError(f"{came}: {expected}") from None
+            except AssertionError:
+                raise
             except Exception:
                 raise Lost(ENDED) from None
             self.last = function, result

@@ -18,13 +18,14 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-MESSAGE = 256 << 20  # bytes
+MESSAGE = 128 << 20  # bytes
+DEEP, MOST = 32, 1_000_000  # tuples in tuples; what all lists in a value hold together
 LONGEST = 20_000  # characters of output kept from a cell
 TEXT = {"unicode_errors": "surrogatepass"}
 
 
 class Strange(ValueError):
-    """A value that is no plain answer; the message is its class."""
+    """A value that is no plain answer; the message says what it is."""
 
 
 def send(pipe: Connection, message: dict) -> None:
@@ -42,12 +43,28 @@ def pack(value) -> bytes:
     return msgpack.packb(value, default=_written, strict_types=True, **TEXT)
 
 
-def unpack(data: bytes):
+def unpack(data: bytes, depth=0, left=None):
     """The value that `pack` wrote, from someone who is not trusted.
 
     Raises Strange for what is no plain value, another exception for what `pack` never writes.
     """
-    return msgpack.unpackb(data, ext_hook=_read, strict_map_key=False, **TEXT)
+    left = [MOST] if left is None else left
+
+    def count(parts):
+        left[0] -= len(parts) + 1
+        if left[0] < 0:
+            raise Strange(f"more than {MOST:,} things in lists")
+        return parts
+
+    def read(kind: int, inner: bytes):
+        if depth == DEEP:
+            raise Strange(f"tuples nested more than {DEEP} deep")
+        return dict(enumerate(KINDS))[kind](*unpack(inner, depth + 1, left))
+
+    # A longer list than this is refused before there is memory for it.
+    hooks = {"ext_hook": read, "list_hook": count, "object_hook": count}
+    most = {"max_array_len": 2 * MOST, "max_map_len": 2 * MOST}
+    return msgpack.unpackb(data, strict_map_key=False, **hooks, **most, **TEXT)
 
 
 def fingerprint(value) -> str:
@@ -75,13 +92,14 @@ def end_below(process: psutil.Process) -> None:
             sleep(0.02)
 
 
-def _tensor(content: bytes, is_complex: bool, *_) -> torch.Tensor:
+def _tensor(content: bytes, is_complex: bool, requires_grad: bool, *_) -> torch.Tensor:
     found = load(content)[""]
-    return torch.view_as_complex(found) if is_complex else found
+    found = torch.view_as_complex(found) if is_complex else found
+    return found.requires_grad_(requires_grad)
 
 
-def _strange(name, *_):
-    raise Strange(str(name))
+def _strange(name: str, *_):
+    raise Strange(f"an object of the class {name:.100}")
 
 
 def _array(content: bytes) -> np.ndarray | np.generic:
@@ -89,13 +107,9 @@ def _array(content: bytes) -> np.ndarray | np.generic:
 
 
 # What msgpack does not know, made of parts that it knows.
-KINDS = [_tensor, _array, int, complex, lambda *parts: parts, _strange]
+KINDS = [_tensor, _array, lambda digits: int(digits), complex, lambda *parts: parts, _strange]
 PLAIN = {Number: float, str: str.__str__, list: list, dict: dict}
 TENSOR, ARRAY, INT, COMPLEX, TUPLE, STRANGE = range(len(KINDS))
-
-
-def _read(kind: int, data: bytes):
-    return KINDS[kind](*unpack(data))
 
 
 def _written(value):

@@ -847,6 +847,8 @@ def up_to(border, told):
     asked = []
 
     def reaches(c):
+        assert math.prod(getattr(c, "shape", ())) == 1, (
+            f"{told}: reaches was called with {c.shape}, not with a number.")
         asked.append(c)
         assert len(asked) < 10_000, (
             f"{told}: expected an end, but reaches was called 10,000 times.")

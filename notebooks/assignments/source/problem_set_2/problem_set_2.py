@@ -57,6 +57,7 @@ nudge = torch.Generator().manual_seed(0).initial_seed() * 0.618 % 1
 def numbers(result, count, what):
     """The `count` numbers of a result as one float64 tensor."""
     right = isinstance(result, tuple | list | torch.Tensor | np.ndarray)
+    right = right and not any(isinstance(one, str | bytes) for one in result)
     assert right and len(result) == count, (
         f"{what}: expected {count} numbers, got {result!r}. "
         "Likely cause: the `return`.")

@@ -246,6 +246,12 @@ for seed, first in [(53, 300), (54, 900)]:
     are = wanted >= 0
     same(copies(samples, training[first:first + 400])[are], wanted[are],
          "the copies", cause="see above")
+digits = training[:25]
+shifted = [digit.roll((k // 5 - 2, k % 5 - 2), dims=(1, 2))
+           for k, digit in enumerate(digits)]
+same(copies(torch.stack(shifted), digits), torch.arange(25),
+     "each digit shifted in another way",
+     cause="one of the 25 shifts is never tried")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "copies-new", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
