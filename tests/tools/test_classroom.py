@@ -883,6 +883,16 @@ def test_an_answer_that_raises_a_name_error_gets_one_more_try_and_no_third(small
     assert "NameError" in mark(small, {"norm": again})["tests"]["norm-test"]["message"]
 
 
+def test_a_forged_reply_is_of_no_more_than_the_usual_size(submission):
+    reply = {"error": "", "output": "", "figures": ["x" * (1 << 20)] + ["y"] * 9}
+    forged = pack(reply | {"looked": ["z" * 1000 + str(n) for n in range(99)]})
+    code = (
+        "import gc\nfor found in gc.get_objects():\n    if type(found).__name__ == 'Session':\n"
+        f"        found.pipe.send_bytes({forged!r})"
+    )
+    assert submission.run(code)["figures"] == ["y"] * 4 and submission.looked == {"z" * 200}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans come back to the overseer on Linux")
 def test_what_a_submission_leaves_behind_is_ended(small):
     orphan = (
