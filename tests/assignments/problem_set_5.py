@@ -1,5 +1,16 @@
 """Answers to problem set 5: right ones written another way, and wrong ones with their marks."""
 
+COPIES = """
+SHIFTS = [(i, j) for i in range(-2, 3) for j in range(-2, 3)]
+
+def copies(samples, digits):
+    best, which = torch.full((len(samples),), 1e9), torch.full((len(samples),), -1)
+    for shift in SHIFTS:
+        far, index = torch.cdist(samples.flatten(1), digits.roll(shift, (2, 3)).flatten(1)).min(1)
+        which = torch.where(far < best, index, which)
+        best = torch.minimum(best, far)
+    return torch.where(best / 28 < 0.05, which, -1)
+"""
 FOOL = """
 def fool_frechet(features, start, digits, eps):
     wanted, pictures = features(digits).detach(), start.detach()
@@ -249,31 +260,11 @@ def fool_parzen(digits):
         {"fool-frechet-test": 0},
     ),
     "a threshold below the spoilt": (
-        {
-            "copies": """
-def copies(samples, digits):
-    best, which = torch.full((len(samples),), 1e9), torch.full((len(samples),), -1)
-    for shift in [(i, j) for i in range(-2, 3) for j in range(-2, 3)]:
-        far, index = torch.cdist(samples.flatten(1), digits.roll(shift, (2, 3)).flatten(1)).min(1)
-        which = torch.where(far < best, index, which)
-        best = torch.minimum(best, far)
-    return torch.where(best / 28 < 0.03, which, -1)
-"""
-        },
+        {"copies": COPIES.replace("0.05", "0.03")},
         {"copies-shifted": 0},
     ),
     "all shifts but one": (
-        {
-            "copies": """
-def copies(samples, digits):
-    best, which = torch.full((len(samples),), 1e9), torch.full((len(samples),), -1)
-    for shift in {(i, j) for i in range(-2, 3) for j in range(-2, 3)} - {(1, 0)}:
-        far, index = torch.cdist(samples.flatten(1), digits.roll(shift, (2, 3)).flatten(1)).min(1)
-        which = torch.where(far < best, index, which)
-        best = torch.minimum(best, far)
-    return torch.where(best / 28 < 0.05, which, -1)
-"""
-        },
+        {"copies": COPIES.replace("in SHIFTS", "in set(SHIFTS) - {(1, 0)}")},
         {"copies-shifted": 0},
     ),
     "not detached": (
