@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 def check() -> Iterator[Finding]:
     """Look at one thing that the lectures need after the other; fetch the data if need be."""
-    for look in (python, packages, torch, memory, disk, data):
+    for look in (python, packages, torch, torchvision, memory, disk, data):
         try:
             yield look()
         except (ImportError, OSError, RuntimeError) as error:  # a broken package fails in any way
@@ -91,17 +91,22 @@ def packages() -> Finding:
 
 
 def torch() -> Finding:
-    """Whether PyTorch and torchvision can be imported, and what they compute on."""
+    """Whether PyTorch can be imported, and what it computes on."""
     import torch
 
     from course_utils.device import get_device
-    from course_utils.vision import import_torchvision
 
     place = "the processor, which is all that the lectures need"
     if get_device().type != "cpu":
         place += "; there is a GPU, too"
-    vision = import_torchvision()
-    return Finding("torch", f"{torch.__version__}, torchvision {vision.__version__}, on {place}")
+    return Finding("torch", f"{torch.__version__}, on {place}")
+
+
+def torchvision() -> Finding:
+    """Whether torchvision can be imported."""
+    from course_utils.vision import import_torchvision
+
+    return Finding("torchvision", import_torchvision().__version__)
 
 
 def memory() -> Finding:

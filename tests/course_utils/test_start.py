@@ -160,7 +160,7 @@ def test_a_torchvision_that_cannot_be_imported(monkeypatch, empty):
         raise RuntimeError("another\ntrap")
 
     monkeypatch.setattr(vision, "import_torchvision", broken)
-    (finding,) = [finding for finding in machine.check() if finding.what == "torch"]
+    (finding,) = [finding for finding in machine.check() if finding.what == "torchvision"]
     assert_missing(finding, ".venv", "make setup")
     assert "cannot be looked at: another trap" in finding.found
 
@@ -168,7 +168,7 @@ def test_a_torchvision_that_cannot_be_imported(monkeypatch, empty):
 @pytest.mark.parametrize(
     ("name", "missing"),
     [
-        ("torch", "torch, data"),
+        ("torch", "torch, torchvision, data"),
         ("packaging", "python, packages"),
         ("psutil", "memory"),
         ("platformdirs", "disk, data"),

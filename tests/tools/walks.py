@@ -3,9 +3,9 @@
 Each path that the start advises, only the sections that it names; and every lecture (or those that
 are named) from its first cell to its last and then backwards, so that each cell runs a second time
 after all that come later. A cell that fails is named. Takes ten minutes on two cores, and the paths
-alone a minute of processor time: so it is no part of `make test`, which looks only whether every
-name that a path's cells read is bound (test_start.py) and whether a later cell changes one that an
-earlier cell reads (test_lecture_reruns.py).
+alone a minute of processor time: so `.ci/run` calls it and `make test` does not, which looks only
+whether every name that a path's cells read is bound (test_start.py) and whether a later cell
+changes one that an earlier cell reads (test_lecture_reruns.py).
 """
 
 import importlib.util
