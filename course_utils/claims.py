@@ -72,7 +72,7 @@ class Verdict:
         if claim.kind == "table":
             facts["Null"] = f"{claim.null}: below {found['chance']:.2f} in 95 of 100"
         elif claim.kind not in COUNTED:
-            facts["Null"] = f"{claim.null}: {claim.format(found['null'])}"
+            facts["Null"] = f"{claim.null}: {claim.format(found['null'], sided=False)}"
         return facts | {"Paper": claim.paper}
 
     def __repr__(self) -> str:

@@ -47,11 +47,11 @@ class Claim:
         difference = round(value - self.no_effect, 9)
         return (difference > 0) - (difference < 0)
 
-    def format(self, value: float) -> str:
-        """`value` with the claim's digits and unit; more digits where rounding would mislead."""
+    def format(self, value: float, *, sided: bool = True) -> str:
+        """`value` with the claim's digits and unit; `sided`: more where rounding would mislead."""
         for digits in range(self.digits, 12):
             rounded = round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
-            if self.side_of(rounded) == self.side_of(value):
+            if not sided or self.side_of(rounded) == self.side_of(value):
                 break
         return f"{rounded:.{digits}f}{self.unit}"
 

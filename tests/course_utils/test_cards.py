@@ -53,7 +53,10 @@ def test_a_card_has_all_that_the_line_has_and_what_would_contradict_it(word, ver
         assert " ".join(part.split()) in said
     assert ("Paper:" in said) == (verdict.claim.paper != "-")
     if "null" in verdict.measured:
-        assert f"{verdict.claim.null}: {verdict.claim.format(verdict.measured['null'])}." in said
+        assert (
+            f"{verdict.claim.null}: {verdict.claim.format(verdict.measured['null'], sided=False)}."
+            in said
+        )
     assert card.details.summary.string == "What would contradict this"
     assert verdict.claim.contradicted_by in card.details.get_text()
     assert ("Expected:" in said) == (not verdict.as_expected)

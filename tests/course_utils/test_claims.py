@@ -213,7 +213,7 @@ def test_the_line_says_it_all():
     assert line == (
         "Deck: Each network errs on 100% of the examples made for it. Measured: error on its own "
         "examples less that on noise of the same size, least of six networks: 97.2 points (96.0 "
-        "to 98.3) (ten seeds). Null: a second noise in the examples' place: 0.04 points. "
+        "to 98.3) (ten seeds). Null: a second noise in the examples' place: 0.0 points. "
         "Paper: 100 %. Verdict: reproduced."
     )
     line = repr(check_theorem("box-constraint", cases=784_000, violations=0))
@@ -253,6 +253,14 @@ def test_cells_agree_within_both_intervals():
 )
 def test_rounding_never_contradicts_the_verdict(claim_id, value, text):
     assert CLAIMS[claim_id].format(value) == text
+
+
+def test_a_null_has_the_claims_digits_and_no_more():
+    found = check("linear-distortions", Interval(1.00004, 1, 1.1), null=1.000004)
+    assert ": 1.00004 times (1.00 to 1.10)" in repr(found) and ": 1.00 times. " in repr(found)
+    assert "Null: names exchanged, mean of the 720 ways: 0.00. " in repr(
+        check("bounds-do-not-explain-transfer", Interval(0, -1, 1), null=-0.001)
+    )
 
 
 @pytest.mark.parametrize(
