@@ -33,7 +33,7 @@
 #   little different; made in this way, 95 of 100 intervals contain the true one;
 # - the **null**: what chance, or doing nothing, would have given.
 #
-# *Reproduced* means that the whole interval lies on the slides' side of "no effect"; of a table it
+# *Reproduced* means that the whole interval lies on the slides' side of *no effect*; of a table it
 # is the *order* that is reproduced ($p$ says how often a shuffled table does as well). What must
 # hold of every case, a *theorem* above all, is *checked*: one exception would have violated it.
 #
@@ -68,7 +68,9 @@ figures.use_style()
 #
 # $$\|r\| < \epsilon \quad\Longrightarrow\quad x + r \text{ gets the correct class, as } x \text{ does.}$$
 #
-# This is the **smoothness assumption**. Hardly anybody wrote it down, because nobody doubted it:
+# This is the **smoothness assumption**. Hardly anybody wrote it down, because nobody doubted it.
+# The paper's main result is that "for deep neural networks, the smoothness assumption that
+# underlies many kernel methods does not hold" (section 4). Why was it believed?
 #
 # - *Older methods have it built in.* A nearest-neighbour classifier or a kernel machine decides by
 #   distance, so pictures that are close are treated alike.
@@ -943,7 +945,7 @@ check("closed-form", closed_form)
 
 # %% [markdown]
 # With ten classes and the box there are more conditions. The logits are $w_j \cdot x + b_j$, so
-# "the target $l$ beats every rival $j$" is a list of nine linear inequalities:
+# *the target $l$ beats every rival $j$* is a list of nine linear inequalities:
 #
 # $$\text{minimise } \tfrac12 \|r\|^2 \quad\text{subject to}\quad x + r \in [0, 1]^m
 #   \quad\text{and}$$
@@ -1105,7 +1107,7 @@ pd.DataFrame(rows, ["|w_l - w_j|", "cosine with the means", "distortion",
 # ### Shorter than the paper's
 #
 # All three of our distortions, and that of FC100-100-10, are 4 to 21 % below the paper's (ten
-# seeds). "Average distortion" could mean another average: the root of the mean *square*, over all
+# seeds). *Average distortion* could mean another average: the root of the mean *square*, over all
 # pixels of all pictures at once, which counts long perturbations for more.
 
 # %%
@@ -1161,7 +1163,7 @@ proved = gap / (2**0.5 * network_bound(network, (1, 28, 28))) / 28
 
 # %% [markdown]
 # From above: the method exactly as taught in sections 4 and 6, cross-entropy and bisection,
-# without phase 2. SciPy does not mind if "the picture" is a hundred pictures, each with its own $c$.
+# without phase 2. SciPy does not mind if *the picture* is a hundred pictures, each with its own $c$.
 
 # %%
 some, aims = originals[:100].double(), targets[:100]

@@ -1049,10 +1049,12 @@ at.agg(["mean", "std"]).round(1)
 #
 # ## 11. Do bounds explain transfer?
 #
-# The slides' last property. In Lecture 2, pictures made for one network fooled others. Is it the
-# networks with large bounds that are fooled by foreign pictures? `make study` trained Lecture 2's
-# six networks with ten seeds each, and kept for each seed the 30 transfer rates, the networks'
-# bounds, and the cosines between their gradients.
+# The slides' last property: bounds don't explain why adversarial examples generalize. (The paper
+# says less of its own: they "don't attempt to explain why these examples generalize across
+# different hyperparameters or training sets".) In Lecture 2, pictures made for one network fooled
+# others. Is it the networks with large bounds that are fooled by foreign pictures? `make study`
+# trained Lecture 2's six networks with ten seeds each, and kept for each seed the 30 transfer
+# rates, the networks' bounds, and the cosines between their gradients.
 #
 # A bound alone can be anything (section 9), so we take what scaling cannot change: the certified
 # radius, margin $/ (\sqrt2 L)$, its median over a thousand digits. If small radii explained

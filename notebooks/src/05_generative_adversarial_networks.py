@@ -687,7 +687,7 @@ pd.DataFrame({"sure (%)": rows}).round(0)
 
 # %% [markdown]
 # The classifier must choose one of ten, whatever it is shown, and noise makes it about as sure as
-# your samples do, if not surer. So "the classifier is sure" is no evidence of a digit, and you will
+# your samples do, if not surer. So *the classifier is sure* is no evidence of a digit, and you will
 # not see that measure again. Section 13 has a better one.
 
 # %% [markdown]
@@ -810,7 +810,7 @@ for pixels in (0, 1, 2):
 
 # %% [markdown]
 # A generator that had learned all of its digits by heart, and shifted each by two pixels, would
-# pass. "The nearest neighbour looks different" excludes the crudest kind of memory, and no other.
+# pass. *The nearest neighbour looks different* excludes the crudest kind of memory, and no other.
 #
 # ## 10. All ten digits?
 #
@@ -1124,7 +1124,7 @@ print(f"blurred digits are {worse:.0f} times as far away as real ones")
 # spots of its own: it sees what this classifier sees and nothing else; a Gaussian knows no more
 # than means and covariances; a shift that no reader would mind costs more than the samples' broken
 # strokes; and both measures praise a generator that hands out its training digits, for that is what
-# the row "real digits" is. No single number says that samples are good. Look at them, too.
+# the row *real digits* is. No single number says that samples are good. Look at them, too.
 #
 # ## 14. Back to Lecture 4
 #
@@ -1340,9 +1340,9 @@ table.loc[["above 0, digits", "deviation, digits", "step, digits",
            "step, samples", "attack, samples", "Frechet distance"]].round(2)
 
 # %% [markdown]
-# *Means over five seeds. "above 0": digits taken for real, in percent; "deviation": the log-odds'
-# spread at rest; "step", "attack" (twenty steps of projected gradient) and "signs": by how much .02
-# moves the log-odds.*
+# *Means over five seeds.* `above 0`: digits taken for real, in percent; `deviation`: the
+# log-odds' spread at rest; `step`, `attack` (twenty steps of projected gradient) and `signs`: by
+# how much .02 moves the log-odds.
 
 # %%
 sensitive = measured[measured["measure"] == "attack, digits"].pivot(
