@@ -164,6 +164,9 @@ def test_the_straight_line_and_the_same_network_are_no_effects():
     excess = np.linspace(0.1, 0.3, 50)
     same = intervals.ratio(100 * excess, excess)
     assert check("minimal-norm", same, null=100.0).verdict == "undecided"
+    null = shown()["minimal-norm"].measured["null"]  # the other straight line, which is longer
+    other = intervals.ratio(null * excess, excess)
+    assert check("minimal-norm", other, null=null).verdict == "contradicted"
     halves = seeds("distortion", "FC10(1e-4)", "FC10(1e-4)").reshape(2, 5)
     verdict = check("linear-distortions", intervals.ratio(*halves), null=1.0).verdict
     assert verdict == "undecided"
