@@ -1180,4 +1180,20 @@ def attack(model, x, target, search):
         },
         {"attack-hidden": 0},
     ),
+    "closed form in the box: twenty halvings": (
+        {
+            "closest-in-box": """
+def closest_in_box(x, w, d):
+    low, high = 0.0, 1 / w[w != 0].abs().min().item()
+    if w @ x + d >= 0:
+        return torch.zeros_like(x)
+    for _ in range(20):
+        middle = (low + high) / 2
+        r = (x + middle * w).clamp(0, 1) - x
+        low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
+    return (x + high * w).clamp(0, 1) - x
+"""
+        },
+        {"closest-in-box-hidden": 0},
+    ),
 }

@@ -244,6 +244,24 @@ def coverage(interval, p, n):
     return 100 * total
 """,
 }
+RIGHT["models set to evaluation first"] = {
+    "error": """
+def error(model, images, labels):
+    model.eval()
+    return 100 * (model(images).argmax(1) != labels).float().mean()
+""",
+    "transfer-rate": """
+def transfer_rate(model, images, adversarial, labels):
+    model.eval()
+    right = model(images).argmax(1) == labels
+    return 100 * (model(adversarial[right]).argmax(1) != labels[right]).float().mean()
+""",
+    "transfer-matrix": """
+def transfer_matrix(models, adversarial, labels):
+    rates = [(m.eval()(x).argmax(1) != labels).double().mean() for x in adversarial for m in models]
+    return 100 * torch.stack(rates).view(len(adversarial), -1)
+""",
+}
 
 WRONG = {
     "error: accuracy": (
@@ -741,5 +759,26 @@ def paired_difference(wrong_a, wrong_b, z=1.96):
 """
         },
         {"paired-difference-hidden": 0},
+    ),
+    "coverage: of Wilson's interval, whichever was given": (
+        {
+            "coverage": """
+def coverage(interval, p, n, z=1.96):
+    def inside(k):
+        return (k / n - p / 100) ** 2 <= z**2 * p / 100 * (1 - p / 100) / n
+    return 100 * sum(binom.pmf(k, n, p / 100) for k in range(n + 1) if inside(k))
+"""
+        },
+        {"coverage-test": 0, "coverage-hidden": 0},
+    ),
+    "error: the model is left in training": (
+        {
+            "error": """
+def error(model, images, labels):
+    model.train()
+    return 100 * (model(images).argmax(1) != labels).float().mean()
+"""
+        },
+        {"error-hidden": 0},
     ),
 }

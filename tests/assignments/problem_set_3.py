@@ -257,6 +257,22 @@ def pool_constant(size, kernel, stride):
 """,
     },
 }
+RIGHT["what is nested, layer by layer"] = {
+    "network-bound": """
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif isinstance(layer, nn.Sequential):
+            bound *= network_bound(layer)
+        elif type(layer) not in (nn.Flatten, nn.ReLU):
+            bound *= math.inf
+    return bound
+"""
+}
 
 WRONG = {
     "one step too many": (
@@ -810,6 +826,57 @@ def network_bound(model):
         elif isinstance(layer, nn.Sigmoid):
             bound *= 0.25
         elif place == 1 and not isinstance(layer, nn.Flatten | nn.ReLU):
+            return math.inf
+    return bound
+"""
+        },
+        {"network-bound-unknown": 0},
+    ),
+    "kinds whose constant is 1, too": (
+        {
+            "network-bound": """
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif not isinstance(layer, nn.Flatten | nn.ReLU | nn.LeakyReLU | nn.ReLU6 | nn.Softmax):
+            return math.inf
+    return bound
+"""
+        },
+        {"network-bound-unknown": 0},
+    ),
+    "every other layer of torch.nn is a stranger": (
+        {
+            "network-bound": """
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif type(layer).__name__ in dir(nn) and not isinstance(layer, nn.Flatten | nn.ReLU):
+            return math.inf
+    return bound
+"""
+        },
+        {"network-bound-unknown": 0},
+    ),
+    "whatever has a weight is a matrix": (
+        {
+            "network-bound": """
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if hasattr(layer, "weight"):
+            bound *= torch.linalg.matrix_norm(layer.weight.flatten(1).double(), 2).item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif not isinstance(layer, nn.Flatten | nn.ReLU):
             return math.inf
     return bound
 """

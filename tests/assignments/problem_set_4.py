@@ -606,7 +606,7 @@ def projected_steps(model, images, labels, eps, step, steps):
     return points
 """
         },
-        {"projected-steps-test": 0},
+        {"projected-steps-test": 0, "projected-steps-ball": 0},
     ),
     "a pixel stays on the ball that it has touched": (
         {
@@ -802,5 +802,20 @@ def adversarial_loss(model, images, labels, eps, alpha):
 """
         },
         {"adversarial-loss-trains": 0},
+    ),
+    "the box before the model only": (
+        {
+            "projected-steps": """
+def projected_steps(model, images, labels, eps, step, steps):
+    r = torch.zeros_like(images)
+    for _ in range(steps):
+        r.requires_grad_()
+        loss = F.cross_entropy(model((images + r).clamp(0, 1)), labels, reduction="sum")
+        (slope,) = torch.autograd.grad(loss, r)
+        r = (r.detach() + step * slope.sign()).clamp(-eps, eps)
+    return (images + r).clamp(0, 1)
+"""
+        },
+        {"projected-steps-ball": 0},
     ),
 }

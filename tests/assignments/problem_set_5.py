@@ -106,6 +106,41 @@ def diagnose(points, answers):
 """,
     },
 }
+RIGHT["LBFGS, windows and other blurs"] = {
+    "fool-parzen": """
+def fool_parzen(digits):
+    from scipy.ndimage import gaussian_filter
+    return torch.from_numpy(gaussian_filter(digits.double().numpy(), (0, 0, 1, 1))).clamp(0, 1)
+""",
+    "fool-frechet": """
+def fool_frechet(features, start, digits, eps):
+    wanted, inner = features(digits).detach(), torch.zeros_like(start).requires_grad_()
+    low, high = (start - eps).clamp_min(0), (start + eps).clamp_max(1)
+    lbfgs = torch.optim.LBFGS([inner], max_iter=100, line_search_fn="strong_wolfe")
+    def closure():
+        lbfgs.zero_grad()
+        loss = (features(low + (high - low) * inner.sigmoid()) - wanted).square().sum()
+        loss.backward()
+        return loss
+    lbfgs.step(closure)
+    return (low + (high - low) * inner.sigmoid()).detach()
+""",
+    "copies": """
+def copies(samples, digits):
+    windows = F.pad(digits, (2, 2, 2, 2)).unfold(2, 28, 1).unfold(3, 28, 1).reshape(-1, 784)
+    far = torch.cdist(samples.flatten(1), windows).view(len(samples), len(digits), 25).amin(2)
+    return [int(row.argmin()) if row.min() < 0.06 * 28 else -1 for row in far]
+""",
+    "diagnose": """
+def diagnose(points, answers):
+    if (points[-1] - points[0]).norm(dim=1).mean() < 0.1:
+        return "D has won"
+    turn = 8 * torch.atan2(*points[-1].T.flip(0)) / (2 * torch.pi)
+    near = (points[-1].norm(dim=1) - 1).abs() < 0.3
+    turn = turn[near & ((turn - turn.round()).abs() < 0.3)].round().long() % 8
+    return "collapsed" if (turn.bincount(minlength=8) >= 4).sum() < 4 else "healthy"
+""",
+}
 
 WRONG = {
     "the digits as they are": (
@@ -307,5 +342,52 @@ def diagnose(points, answers):
 """
         },
         {"diagnose-test": 0},
+    ),
+    "by the largest spread": (
+        {
+            "diagnose": """
+def diagnose(points, answers):
+    if answers[-1] < 0.15:
+        return "D has won"
+    return "collapsed" if points[-1].std(0).max() < 0.4 else "healthy"
+"""
+        },
+        {"diagnose-test": 0},
+    ),
+    "by the distance of two points": (
+        {
+            "diagnose": """
+def diagnose(points, answers):
+    if answers[-1] < 0.15:
+        return "D has won"
+    return "collapsed" if torch.cdist(points[-1], points[-1]).mean() < 0.5 else "healthy"
+"""
+        },
+        {"diagnose-test": 0},
+    ),
+    "blobs ever reached": (
+        {
+            "diagnose": """
+def diagnose(points, answers):
+    if answers[-1] < 0.15:
+        return "D has won"
+    return "collapsed" if (plane.blob_shares(points.flatten(0, 1)) >= 0.02).sum() < 4 else "healthy"
+"""
+        },
+        {"diagnose-test": 0},
+    ),
+    "the test digits, turned as the given ones seem to be": (
+        {
+            "fool-parzen": """
+def fool_parzen(digits):
+    mean, best = digits.mean(0), torch.cat([test, test])
+    for k in range(8):
+        other = torch.rot90(best.flip(3) if k % 2 else best, k // 2, (2, 3))
+        if (other.mean(0) - mean).norm() < (best.mean(0) - mean).norm():
+            best = other
+    return F.avg_pool2d(best[: len(digits)], 3, 1, 1)
+"""
+        },
+        {"fool-parzen-test": 0},
     ),
 }

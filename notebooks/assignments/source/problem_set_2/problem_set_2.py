@@ -18,7 +18,7 @@
 # - The cell after it tests your function. A failed test says what was expected, what came, and
 #   what the cause may be. Further tests, with other inputs, run when your work is marked.
 # - Any correct way of writing a function gets full marks: loops or whole tensors, float32 or
-#   float64. No function may change the tensors that it is given.
+#   float64. No function may change the tensors and models that it is given.
 # - No exercise's tests call what you wrote for another: a mistake counts once.
 # - `course_utils` has functions like some of these. Write your own.
 #
@@ -68,7 +68,7 @@ def linear(weight):
     weight = torch.as_tensor(weight, dtype=torch.float32)
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     layer.weight.data = weight
-    return nn.Sequential(nn.Flatten(), layer).requires_grad_(False)
+    return nn.Sequential(nn.Flatten(), layer).requires_grad_(False).eval()
 
 # %% [markdown]
 # ## Exercise 1: the error of a model (3 points)
@@ -97,7 +97,7 @@ def error(model, images, labels):
 # %% nbgrader={"grade": true, "grade_id": "error-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 images = torch.tensor([[0.9, 0.1, 0.2], [0.3, 0.8, 0.4],
                        [0.3, 0.2, 0.7], [0.6, 0.5, 0.1]]) + nudge
-got = error(nn.Identity(), images, torch.tensor([0, 1, 2, 1]))
+got = error(nn.Identity().eval(), images, torch.tensor([0, 1, 2, 1]))
 what = "error on four images, the last of which is misread"
 same(got, 25.0, what, cause=likely(got, {
     "these are the images that are right": 75.0,
@@ -168,7 +168,7 @@ images = torch.tensor([[0.9, 0.1], [0.8, 0.3], [0.2, 0.7], [0.1, 0.6],
 moved = torch.tensor([[0.4, 0.5], [0.6, 0.5], [0.6, 0.5], [0.4, 0.5],
                       [0.2, 0.5], [0.6, 0.4], [0.5, 0.4]]) + nudge
 labels = torch.tensor([0, 0, 1, 1, 1, 1, 0])
-got = transfer_rate(nn.Identity(), images, moved, labels)
+got = transfer_rate(nn.Identity().eval(), images, moved, labels)
 what = ("transfer rate of seven images: five originals "
         "are right, and two of those are fooled")
 same(got, 40.0, what, cause=likely(got, {
@@ -330,6 +330,9 @@ same(got, 94.921875, what, cause=likely(got, {
     "p and 1 - p are swapped": 26.171875,
     "this is a share, not a percentage": 0.94921875,
 }))
+same(coverage(lambda errors, n: (0, 25 * errors), 75.0, 4), 73.828125,
+     "coverage of 0 to (share seen) with n = 4, the true error being 75 %",
+     cause="it is the given interval that is wanted, not one of your own")
 
 # %% nbgrader={"grade": true, "grade_id": "coverage-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 # When your work is marked, further tests run here.

@@ -746,6 +746,9 @@ picture = torch.tensor([[0.44]], dtype=torch.float64)
 same((projected_steps(Hill(0.5), picture, truth, 0.1, 0.5, 2) - picture).abs(),
      torch.tensor([[0.1]]), "how far two steps of .5 lead with eps .1",
      cause="a step may be longer than eps: it ends on the ball")
+same(projected_steps(Bend(0.45), torch.tensor([[0.3, 0.05]]).double(), truth,
+                     0.25, 0.1, 20), torch.tensor([[0.55, 0.3]]),
+     "to black and back", cause="a step starts where the one before ended")
 # far away, but for one pixel: only the bounds stop the others
 hill = Hill(2.0, 0.9, -1.0)
 pictures = torch.tensor([[0.2, 0.1, 0.6], [0.9, 0.9, 0.3]], dtype=torch.float64)

@@ -50,7 +50,9 @@ def fool_parzen(digits):
     digits: float32 (N, 1, 28, 28) in [0, 1], N at least 100. Returns float32
     (N, 1, 28, 28) in [0, 1], as many, under which test digits are at least 60
     nats more likely than under `digits`, each set with the best of its own
-    sigmas. No test digit may be used, only `digits`.
+    sigmas. They are made from `digits` alone, and from no other picture. (The
+    grader turns each of its digits by an angle of its own, the test digits,
+    too: yours are not among them.)
     """
     ### BEGIN SOLUTION
     return F.avg_pool2d(digits, 3, 1, 1)
@@ -65,19 +67,23 @@ def fool_parzen(digits):
 def gained(fool, first, last, turned=lambda pictures: pictures):
     """How many nats `fool`'s pictures gain over the digits from `first` to
     `last`."""
-    digits = turned(training[first:last])
+    digits, sought, new = map(turned, (training[first:last], validation, test))
     before, pictures = digits.clone(), fool(digits)
     right = torch.is_tensor(pictures) and pictures.shape == digits.shape
     assert right, (f"expected a tensor of shape {tuple(digits.shape)}, "
                    "as many pictures as digits")
+    pictures = pictures.float()
     inside = 0 <= pictures.min() and pictures.max() <= 1
     assert inside, "expected pixels in [0, 1]"
     same(digits, before, "the digits after the call", cause="changed in place",
          atol=0.0)
-    sigmas = [choose_sigma(x, turned(validation)) for x in (digits, pictures)]
+    for others in (validation, test):
+        near = torch.cdist(pictures.flatten(1), others.flatten(1)).min() / 28
+        assert near > 0.01, ("expected pictures made from `digits` alone, got "
+                             "one that is among the digits they are tried on")
     before, after = (
-        parzen_log_likelihood(x, turned(test), sigma).mean().item()
-        for x, sigma in zip((digits, pictures), sigmas))
+        parzen_log_likelihood(x, new, choose_sigma(x, sought)).mean().item()
+        for x in (digits, pictures))
     return after - before
 
 # %% nbgrader={"grade": true, "grade_id": "fool-parzen-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
@@ -86,11 +92,17 @@ assert more >= 60, (f"expected a gain of 60 nats or more, got {more:.0f}. "
                     "Likely cause: the pictures are as sharp as the "
                     "digits, or so blurred that all are the same")
 ### BEGIN HIDDEN TESTS
-# on their sides: others are of no use
+lot = torch.Generator().manual_seed(62)
+def turned(pictures):
+    """Each by an angle drawn by lot, so that no other digits are of any use."""
+    angle = 2 * torch.pi * torch.rand(len(pictures), generator=lot)
+    across, down = angle.cos(), angle.sin()
+    matrix = torch.stack([across, -down, 0 * down, down, across, 0 * down], 1)
+    grid = F.affine_grid(matrix.view(-1, 2, 3), pictures.shape,
+                         align_corners=False)
+    return F.grid_sample(pictures, grid, align_corners=False).clamp(0, 1)
 for first, last in [(300, 500), (1000, 1400)]:
-    more = gained(
-        fool_parzen, first, last, lambda x: x.transpose(2, 3).contiguous()
-    )
+    more = gained(fool_parzen, first, last, turned)
     assert more >= 60, (
         f"digits {first} to {last}: expected 60 nats or more, got {more:.0f}"
     )
@@ -156,6 +168,7 @@ def left(fool, digits, eps, seed, seen=seen):
     same(start, kept, "start after the call", cause="changed in place",
          atol=0.0)
     assert not pictures.requires_grad, "expected a detached result"
+    pictures = pictures.float()
     inside = 0 <= pictures.min() and pictures.max() <= 1
     assert inside, "expected pixels in [0, 1]"
     far = (pictures - start).abs().max().item()
@@ -234,7 +247,7 @@ def hidden_among(digits, seed, spoilt=0.02, count=30):
 # %% nbgrader={"grade": true, "grade_id": "copies-shifted", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 samples, wanted = hidden_among(training[:300], seed=52)
 are = wanted >= 0
-same(copies(samples, training[:300])[are], wanted[are],
+same(torch.as_tensor(copies(samples, training[:300]))[are], wanted[are],
      "the copies among the samples",
      cause="-1 where there is a copy: shifts in one "
            "direction only, or a threshold that is too low; "
@@ -244,7 +257,8 @@ for seed, first in [(53, 300), (54, 900)]:
     samples, wanted = hidden_among(training[first:first + 400], seed,
                                    spoilt=0.05, count=23)
     are = wanted >= 0
-    same(copies(samples, training[first:first + 400])[are], wanted[are],
+    found = torch.as_tensor(copies(samples, training[first:first + 400]))
+    same(found[are], wanted[are],
          "the copies", cause="see above")
 digits = training[:25]
 shifted = [digit.roll((k // 5 - 2, k % 5 - 2), dims=(1, 2))
@@ -257,7 +271,8 @@ same(copies(torch.stack(shifted), digits), torch.arange(25),
 # %% nbgrader={"grade": true, "grade_id": "copies-new", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 samples, wanted = hidden_among(training[:300], seed=55)
 new = wanted < 0
-same(copies(samples, training[:300])[new], wanted[new], "samples that are new",
+same(torch.as_tensor(copies(samples, training[:300]))[new], wanted[new],
+     "samples that are new",
      cause="an index where there is no copy: every sample "
            "has a nearest digit, so ask how near it is")
 ### BEGIN HIDDEN TESTS
@@ -266,7 +281,7 @@ for seed in (56, 57):
     samples, wanted = hidden_among(digits, seed, spoilt=0.03)
     kept = samples.clone()
     new = wanted < 0
-    same(copies(samples, digits)[new], wanted[new], "new ones",
+    same(torch.as_tensor(copies(samples, digits))[new], wanted[new], "new ones",
          cause="see above")
     same(samples, kept, "the samples after the call", cause="changed in place",
          atol=0.0)
@@ -279,7 +294,9 @@ for seed in (56, 57):
 # unit circle, and every 60 rounds 200 generated ones, along with the discriminator's mean answer to
 # them. One game is healthy, in one the generator has collapsed, and in one the discriminator has won,
 # so that the generator learns nothing any more. Tell them apart by the history alone. (Which of the
-# two numbers is of no use for which question?)
+# two numbers is of no use for which question?) A generator has collapsed if its points lie in few of
+# the blobs, in one heap or in some: two heaps that face each other are as far apart as points ever
+# get.
 
 # %%
 @cache
@@ -314,7 +331,9 @@ def diagnose(points, answers):
 
     points: float64 (T, N, 2), generated points at T moments, the last of them
     at the end. answers: float64 (T,), the discriminator's mean answer to them,
-    0 to 1. Returns one of the three words, a str.
+    0 to 1. Where D has not won, the last points decide: "collapsed" if they
+    reach fewer than four of the eight blobs, however far apart these are.
+    Returns one of the three words, a str.
     """
     ### BEGIN SOLUTION
     if answers[-1] < 0.15:
@@ -325,8 +344,9 @@ def diagnose(points, answers):
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
-# Print `answers` and the spread of the last points for each of the three games. A collapsed generator
-# fools its discriminator about as well as a healthy one.
+# Print `answers` and the shares of the last points in each blob, `plane.blob_shares(points[-1])`, for
+# each of the three games. A collapsed generator fools its discriminator about as well as a healthy
+# one.
 
 # %% nbgrader={"grade": true, "grade_id": "diagnose-test", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 for truth, rules in games.items():
@@ -345,6 +365,20 @@ for truth, seed in [
 ]:  # no order that could be guessed
     said = diagnose(*history(games[truth], seed))
     assert said == truth, f"{truth!r}: got {said!r}"
+points, answers = history(games["healthy"], 60)
+lot = torch.Generator().manual_seed(65)
+for truth, blobs in [  # the last points, far apart in each
+    ("collapsed", [1, 5]),
+    ("healthy", [0, 1, 2, 3, 4, 5, 6, 7]),
+    ("collapsed", [0, 3, 5]),
+    ("collapsed", [2, 6]),
+    ("healthy", [0, 1, 3, 4, 6, 7]),
+    ("collapsed", [7, 2, 4]),
+]:
+    heaps = plane.centres()[torch.tensor(blobs * 100)[:200]]
+    noise = 0.06 * torch.randn(200, 2, generator=lot, dtype=torch.float64)
+    said = diagnose(torch.cat([points[:-1], (heaps + noise)[None]]), answers)
+    assert said == truth, f"blobs {blobs}: expected {truth!r}, got {said!r}"
 ### END HIDDEN TESTS
 
 # %% [markdown]
