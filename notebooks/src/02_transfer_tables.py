@@ -179,6 +179,9 @@ print("you said", guess)
 # > which the smallest? Which column?
 
 # %%
+guess = "?"  # largest row, smallest row, largest column
+
+# %%
 from course_utils.transfer import boxed_noise, gaussian_noise, transfer_table
 
 generator = torch.Generator().manual_seed(2)
@@ -228,6 +231,7 @@ found = {n: distortion(adversarial[n] - originals)[right[n]] for n in names}
 sizes = pd.Series({n: found[n].mean().item() for n in names})
 shown = with_intervals(measured)
 shown["av. distortion"] = [*sizes.round(3), 0.1, 0.3]
+print("you said", guess)
 shown
 
 # %% [markdown]
@@ -620,6 +624,9 @@ pd.DataFrame(columns).reindex(names).fillna("-")
 # > **Before you run:** is there a curve that stays down?
 
 # %%
+guess = "?"  # yes, or no
+
+# %%
 def row_at(stddev, source="FC100-100-10"):
     moved = amplify(originals, adversarial[source] - originals, stddev)
     noise = gaussian_noise(originals, stddev, torch.Generator().manual_seed(3))
@@ -635,6 +642,7 @@ panels = {f"{kind}: error (%)": pd.DataFrame(
 figures.curves(panels, xlabel="distortion", mark=sizes["FC100-100-10"],
                marked="the attack")
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 3.** Left: the perturbations made for FC100-100-10, each scaled to the distortion beneath.

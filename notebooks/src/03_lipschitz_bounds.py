@@ -177,12 +177,16 @@ claims.check("not-stable", intervals.over_seeds_and_images(parts),
 # > **Before you run:** two values of $K$ are tried, 0.25 and 0.15. Which of them is a Lipschitz
 # > constant of the sigmoid?
 
+# %%
+guess = "?"  # 0.25, 0.15, both, neither
+
 # %% mystnb={"image": {"alt": "Two panels with the same S-shaped curve and a grey cone on its middle point. With K = 0.25 the curve stays inside the cone; with K = 0.15 a long part of the curve leaves it and is drawn as a thick orange line."}}
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 figures.cones(sigmoid, constants=[0.25, 0.15])
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 1.** The sigmoid, and the cone that $K$ allows at 0, its steepest point, where the slope
@@ -237,6 +241,9 @@ check("power-step", power_step)
 # > **Before you run:** the first layer of FC100-100-10 takes 784 pixels to 100 units. What will the
 # > pattern that it amplifies most look like: speckle, strokes, or a blob?
 
+# %%
+guess = "?"  # speckle, strokes or a blob
+
 # %% mystnb={"image": {"alt": "Eight grey pictures of 28 by 28 pixels, each with its singular value beneath. The first ones are bright and dark blobs with some grain, the last ones fine speckle, all confined to the middle of the picture, where digits are; the border is plain grey."}}
 first = network[1]
 values, patterns = torch.linalg.svd(first.weight, full_matrices=False)[1:]
@@ -245,6 +252,7 @@ shown = 5 * patterns[which].view(-1, 1, 28, 28)
 titles = [f"{values[i]:.2f}" for i in which]
 figures.digits([shown], titles=[titles], signed=[0])
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 2.** Patterns that the first layer amplifies, and how many times: the first five, and
@@ -388,6 +396,9 @@ print("you said", guess)
 # > pictures will have structure, and where: at low frequencies or at high ones?
 
 # %%
+guess = "?"  # which; low or high frequencies
+
+# %%
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
 
 conv1 = alexnet_2012(seed=0).conv1
@@ -403,6 +414,7 @@ layers = {
 norms = {name: lipschitz.frequency_norms(*layers[name]) for name in layers}
 figures.frequency_maps(norms)
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 3.** The largest singular value of $A(\xi)$ over all frequencies, 0 in the middle: how
@@ -730,6 +742,9 @@ check("certified-distortion", certified_distortion)
 # > How far apart will they be for a linear network? For one with two hidden layers?
 
 # %%
+guess = "?"  # how many times: linear, two hidden layers
+
+# %%
 from course_utils.transfer import easiest_targets
 
 names = ["FC10(1e-4)", "FC100-100-10", "FC200-200-10"]
@@ -761,6 +776,7 @@ figures.distances_by_network({
     name: {key: r[key] for key in ("product", "LipSDP", "attack")}
     for name, r in radii.items()})
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 6.** For 200 test digits: the certified radius by the product (left), by LipSDP (middle),

@@ -238,9 +238,16 @@ claims.check_theorem("gan-optimal-discriminator", cases=better.numel(),
 #
 # where $\mathrm{JS}(p, q) = \frac12 \mathrm{KL}(p, m) + \frac12 \mathrm{KL}(q, m)$ is the
 # **Jensen-Shannon divergence**: 0 only if $p = q$, and never more than $\log 2$. (KL, the
-# *Kullback-Leibler divergence*, is $\mathbb E_p [\log (p / m)]$.) So against a $D$
-# that always keeps up, $G$ can do nothing better than to make $q = p$. That is the theorem on which
-# everything rests. Both sides of the equation, integrated numerically:
+# *Kullback-Leibler divergence*, is $\mathbb E_p [\log (p / m)]$.) So against a $D$ that always
+# keeps up, $G$ can do nothing better than to make $q = p$. That is the theorem on which
+# everything rests.
+#
+# *In numbers:* on a line of two cells let $p = (\frac12, \frac12)$ and $q = (1, 0)$. Then
+# $D^* = (\frac13, 1)$, and
+# $V = \frac12 \log \frac13 + \frac12 \log 1 + \log \frac23 = -.955$;
+# so $\mathrm{JS} = (-.955 + 1.386) / 2 = .216$.
+#
+# Both sides of the equation, integrated numerically on our line:
 
 # %%
 def p_of(x):
@@ -1032,8 +1039,9 @@ print(f"cured: less than a third of the collapsed: {cured < collapsed / 3}")
 #
 # $$\frac1N \sum_{i=1}^N \log \frac1M \sum_{j=1}^M \mathcal N(x_i;\, s_j, \sigma^2 I),$$
 #
-# in nats. A density may be above 1, so its logarithm may be above 0: only comparisons mean
-# anything.
+# in nats. *In numbers:* one sample, $\sigma = .2$, and a digit that is off by $.2$ in every
+# pixel: $-\frac{784}2 \log (2 \pi \cdot .04) - \frac{784}2 = 541 - 392 = 149$. A density may be
+# above 1, so its logarithm may be above 0: only comparisons mean anything.
 #
 # > **Before you run:** the paper's generator reached 225 nats. Our networks are smaller and trained
 # > for minutes. And what would *real* digits reach, taken for samples?
@@ -1127,9 +1135,12 @@ print("you said", guess)
 #
 # A measure with other faults looks at what a *classifier* sees. Take the values that Lecture 4's
 # maxout computes in its last hidden layer, 240 for each image, fit one Gaussian to those of the
-# test digits and one to those of the samples, and compute the **Fréchet distance** of the two [3]:
-# 0 if means and covariances agree, and large if the samples look different to the classifier or
-# vary too little.
+# test digits and one to those of the samples, and compute the **Fréchet distance** of the two
+# [3]: 0 if means and covariances agree, and large if the samples look different to the classifier
+# or vary too little. Of two bells on a line it is $(m - n)^2 + (s - t)^2$, with means $m, n$ and
+# standard deviations $s, t$: *in numbers*, $(0 - 3)^2 + (1 - 2)^2 = 10$. In many dimensions the
+# covariances $S, T$ take the place of the squares, and the second part is the trace of
+# $S + T - 2 (S^{1/2} T S^{1/2})^{1/2}$. (Strictly it is the square of a distance.)
 #
 # > **Before you run:** which of the sets will be nearest to the test digits? Where will the blurred
 # > digits come, and where real ones that are shifted by one pixel, down and to the right?
