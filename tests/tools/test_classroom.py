@@ -1,6 +1,7 @@
 """Problem sets: what is handed out, and that marks can be trusted."""
 
 import csv
+import ctypes
 import gc
 import io
 import json
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections import namedtuple
@@ -58,6 +60,7 @@ EVERYWHERE = (
     "visible answers hard-coded",
     "right, but it changes each tensor and model that it is given",
 )
+LANDLOCK = ctypes.CDLL(None).syscall(444, None, 0, 1) if sys.platform == "linux" else -1
 TRIED = [(name, answer) for name in NAMES for answer in answers.batches(SETS[name])]
 
 
@@ -398,15 +401,23 @@ def nested(deep, value=()):
         (pack(nested(200)), "deep"),
         (pack([[]] * 1_500_000), "things"),
         (pack([([0] * 99,)] * 20_000), "things"),
+        (pack([0] * 2_500_000), "things"),
+        (b"\xdd\x7f\xff\xff\xff" + bytes(99), "things"),
     ],
-    ids=["deep", "long", "nested"],
+    ids=["deep", "long", "nested", "flat", "forged"],
 )
 def test_of_lists_and_tuples_there_may_be_only_so_many(data, says):
     with pytest.raises(Strange, match=says):
         unpack(data)
     assert unpack(pack(nested(30))) == nested(30)
-    with pytest.raises(ValueError, match="max_array_len"):
-        unpack(b"\xdd\x7f\xff\xff\xff" + bytes(99))
+
+
+def test_an_answer_that_is_too_large_is_called_so(small):
+    source = "def norm(x):\n    return torch.zeros(70 << 20, dtype=torch.bool)"
+    assert (
+        "norm returns more than 64 MB"
+        in mark(small, {"norm": source})["tests"]["norm-test"]["message"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -851,15 +862,92 @@ def test_what_is_no_reply_is_not_believed(submission, forged):
     assert submission.run("print(x)")["output"] == "1\n"
 
 
-def test_killing_what_is_above_it_harms_only_a_submission_itself(small, submission):
-    submission.run("import os; os.kill(os.getppid(), 9)")
-    assert gone(submission.overseer.pid)
-    with pytest.raises(running.Lost):
-        submission.processor_time()
-    with running.Submission(small) as other:
-        other.run("import os, psutil; psutil.Process(os.getppid()).parent().kill()")
+ORPHAN = (
+    "import os, subprocess\npid = os.fork()\nif pid == 0:\n    os.setsid()\n"
+    "    if os.fork(): os._exit(0)\n    open('pid', 'w').write(str(os.getpid()))\n"
+    "    import time; time.sleep(600)\nos.waitpid(pid, 0)\n"
+    "while not os.path.exists('pid') or not open('pid').read(): pass\nprint(open('pid').read())"
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans come back on Linux")
+def test_what_is_above_a_submission_ends_with_what_is_below(small, monkeypatch):
+    monkeypatch.setattr(running, "_zygote", [])
+    running.start([small])
+    with running.Submission(small) as submission:
+        left = int(submission.run(ORPHAN)["output"])
+        submission.overseer.kill()
+        assert gone(submission.overseer.pid) and not gone(left, 0)
+        with pytest.raises(running.Lost):
+            submission.processor_time()
+    running.stop()
+    assert gone(left)
+    running.start([small])
+    running._zygote[1].kill()
     assert running._zygote[1].wait(10)
     assert sum(test["marks"] for test in mark(small)["tests"].values()) == 5
+    running.stop()
+
+
+@pytest.mark.skipif(LANDLOCK < 6, reason="needs Linux 6.12")
+@pytest.mark.parametrize("above", ["", ".parent()", ".parent().parent()"])
+def test_nothing_above_a_submission_can_be_killed(submission, above):
+    code = f"import os, psutil; psutil.Process(os.getppid()){above}.send_signal(0)"
+    assert "AccessDenied" in submission.run(code)["error"]
+    assert "PermissionError" in submission.run("os.kill(os.getppid(), 9)")["error"]
+
+
+PLACE = SOURCE / "problem_set_1" / "problem_set_1.py"
+FORBIDDEN = [
+    f"print(os.popen('cat {PLACE}').read() or 'denied')",
+    f"print(os.read(os.open('assignments/source/problem_set_1/problem_set_1.py', 0, dir_fd="
+    f"os.open('{ASSIGNMENTS.parent}', 0)), 10**5))",
+    f"os.link('{PLACE}', 'x'); print(open('x').read())",
+    f"print(bytes(torch.from_file('{PLACE}', size=20000, dtype=torch.uint8).tolist()))",
+    f"assert (f := ctypes.CDLL(None).open(b'{PLACE}', 0)) > 0, 'denied'; print(os.read(f, 10**5))",
+    f"print(open('{ASSIGNMENTS.parents[1] / 'course_utils' / 'exercises' / 'lecture1.py'}').read())",
+    f"print(open('/proc/{os.getpid()}/environ').read())",
+    f"open('{tempfile.gettempdir()}/left behind', 'w')",
+    f"os.mkdir('{tempfile.gettempdir()}/left too')",
+]
+
+
+@pytest.mark.skipif(LANDLOCK < 1, reason="needs Linux 5.13 with Landlock")
+@pytest.mark.parametrize("line", FORBIDDEN)
+def test_nothing_is_read_but_what_is_needed_nor_written_elsewhere(submission, line):
+    reply = submission.run(f"import ctypes, os, torch; {line}")
+    assert "SOLUTION" not in reply["output"] and "PATH=" not in reply["output"]
+    assert re.search("(?i)denied|not permitted|cross-device", reply["output"] + reply["error"])
+
+
+def test_what_students_do_with_files_and_processes_is_allowed(submission):
+    code = "import multiprocessing, os, subprocess, tempfile, wave\nfrom pathlib import Path\n"
+    code += (
+        "with multiprocessing.Pool(1) as pool: print(pool.map(abs, [-1]), multiprocessing.Lock())\n"
+    )
+    code += "tempfile.NamedTemporaryFile(); subprocess.run('ls', stdout=subprocess.DEVNULL)\n"
+    code += "Path('~/a').expanduser().write_text('1'); os.rename('a', 'b'); print(os.listdir())"
+    reply = submission.run(code)
+    assert (
+        reply["error"] == "" and reply["output"].startswith("[1] ") and "['b']" in reply["output"]
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans come back on Linux")
+def test_the_time_of_orphans_counts(submission):
+    work = "import os, time\nr, w = os.pipe()\nif not os.fork():\n    if not os.fork():\n"
+    work += "        while time.process_time() < 0.5: pass\n        os.write(w, b'x')\n"
+    work += "    os._exit(0)\nos.wait(), os.read(r, 1)"
+    before = submission.processor_time()
+    assert submission.run(work)["error"] == ""
+    assert submission.processor_time() - before > 0.5
+
+
+def test_a_cell_that_ignores_the_signal_gets_no_more_time(submission):
+    ignored = "import signal, time\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nx = 1\n"
+    ignored += "while time.process_time() < 5: pass"
+    assert submission.run(ignored)["error"] == running.TIME
+    assert "NameError" in submission.run("x")["error"]
 
 
 def mark(small, others=None, **limits):
@@ -895,14 +983,8 @@ def test_a_forged_reply_is_of_no_more_than_the_usual_size(submission):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans come back to the overseer on Linux")
 def test_what_a_submission_leaves_behind_is_ended(small):
-    orphan = (
-        "import os, subprocess\npid = os.fork()\nif pid == 0:\n    os.setsid()\n"
-        "    if os.fork(): os._exit(0)\n    open('pid', 'w').write(str(os.getpid()))\n"
-        "    import time; time.sleep(600)\nos.waitpid(pid, 0)\n"
-        "while not os.path.exists('pid') or not open('pid').read(): pass\nprint(open('pid').read())"
-    )
     with running.Submission(small) as submission:
-        left = int(submission.run(orphan)["output"])
+        left = int(submission.run(ORPHAN)["output"])
         assert psutil.pid_exists(left)
     assert gone(left) and gone(submission.overseer.pid)
 

@@ -20,6 +20,7 @@ import cloudpickle
 import psutil
 import torch
 
+from course_utils.sources import cache_folder
 from tools.classroom import wire
 from tools.classroom.problem_sets import ProblemSet
 
@@ -29,8 +30,7 @@ CELL, WHOLE = 30.0, 360.0
 TIME = "Your code was still running when the time limit was reached."
 ENDED = "Your code ended the process that ran it."
 # What a submission may know of the teacher's settings.
-PLACES = {"COURSE_CACHE", "COURSE_DATA"}
-SETTINGS = PLACES | set("HOME LANG LC_ALL PATH PYTHONPATH TMPDIR XDG_CACHE_HOME".split())
+SETTINGS = set("HOME LANG LC_ALL PATH PYTHONPATH".split())
 # No pip starts with such a PIP_PYTHON; torch.compile gives the function as it is. A fork copies one
 # thread only: what forks must have no other, of OpenMP or of vecLib, macOS's linear algebra.
 SET = {"PIP_PYTHON": "none", "UV_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "MPLBACKEND": "agg"}
@@ -68,8 +68,7 @@ def start(sets: list[ProblemSet]) -> None:
 def _start(lines: set[str]) -> None:
     stop()
     environment = {name: os.environ[name] for name in SETTINGS & set(os.environ)} | SET
-    for name in PLACES & set(environment):
-        environment[name] = str(Path(environment[name]).expanduser().absolute())
+    environment["COURSE_CACHE"] = str(cache_folder().absolute())
     ours, theirs = Pipe()
     with theirs:
         number, script = theirs.fileno(), Path(__file__).with_name("student.py")
@@ -130,8 +129,12 @@ class Submission(contextlib.ExitStack):
         cell that ends its process, or has to be ended, all goes on as it was before it."""
         try:
             self.backup = (not given and (self.latest or self.copy())) or self.backup
-            self.latest = None
+            self.latest, before = None, self.processor_time()
             reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})
+            if time.monotonic() - self.began > self.cell + 2 and not given:  # it may have refused
+                if self.processor_time() - before > self.cell + 2:  # the signal to end
+                    self.left -= self.cell
+                    raise Lost(TIME)
             texts = {name: str(reply[name])[: wire.LONGEST] for name in ("error", "output")}
             figures = [f for f in map(str, reply["figures"][:5]) if len(f) < 1 << 20]
             return texts | {"figures": figures}
@@ -209,9 +212,8 @@ class Submission(contextlib.ExitStack):
 
     def processor_time(self) -> float:
         """Seconds of processor time that the processes have had, measured from here."""
-        total = 0.0
         try:
-            self.overseer.cpu_times()  # raises where it is gone
+            total = sum(self.overseer.cpu_times()[2:4])  # of what has ended
             below = self.overseer.children(recursive=True)
         except psutil.NoSuchProcess:
             raise Lost(ENDED) from None

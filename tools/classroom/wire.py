@@ -63,8 +63,13 @@ def unpack(data: bytes, depth=0, left=None):
 
     # A longer list than this is refused before there is memory for it.
     hooks = {"ext_hook": read, "list_hook": count, "object_hook": count}
-    most = {"max_array_len": 2 * MOST, "max_map_len": 2 * MOST}
-    return msgpack.unpackb(data, strict_map_key=False, **hooks, **most, **TEXT)
+    most = {"max_array_len": MOST, "max_map_len": MOST}
+    try:
+        return msgpack.unpackb(data, strict_map_key=False, **hooks, **most, **TEXT)
+    except ValueError as error:
+        if "max_" in str(error):
+            raise Strange(f"more than {MOST:,} things in lists") from None
+        raise
 
 
 def fingerprint(value) -> str:
