@@ -1024,6 +1024,8 @@ def along(value):
 # %%
 rows = torch.arange(200)
 by_loss = along(lambda logits: -cross_entropy(logits, aim, reduction="none"))
+
+# %%
 by_lead = along(lambda logits: logits[rows, aim] - logits[rows, own])
 
 # %% tags=["claim", "claim:minimal-norm"]
