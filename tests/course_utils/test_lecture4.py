@@ -8,7 +8,6 @@ import torch
 from course_utils import claims, intervals, study
 from course_utils.attacks import fgsm
 from course_utils.data import DataUnavailable, load_mnist
-from course_utils.evaluation import nearest_mistake
 from course_utils.inference import loss_and_gradient, predict
 from course_utils.losses import adversarial_loss
 from course_utils.models import fully_connected
@@ -167,20 +166,28 @@ def test_rivals_in_the_rbf_networks_place_change_its_verdict(claim, control, nor
         assert verdict(ratio["linear"]) == "reproduced"
 
 
-def test_in_l2_two_softmaxes_give_two_answers(digits):
-    """So the verdict, which asks both, is undecided; with decay's network both give the same."""
-    images, labels = (tensor[:200] for tensor in digits)
-    found = {
-        name: nearest_mistake(load_model(name), images, labels)
-        for name in ("RBF", "softmax", "FC10(1e-4)")
-    }
-    known = torch.stack([*found.values()]).gt(0).all(0)
-    one, two = (
-        intervals.ratio(found["RBF"][known], found[name][known])
-        for name in ("softmax", "FC10(1e-4)")
-    )
+def test_in_l2_two_softmaxes_give_two_answers():
+    """So the verdict, which asks both, is undecided; of decay's network both say the same."""
+    rows = study.read("fast_gradient").query("condition == 'RBF and rivals'")
+    found = rows.pivot(index="seed", columns="measure", values="value")
+
+    def over_both(distances):
+        softmaxes = (found[f"{name}, L2"] for name in ("softmax", "FC10(1e-4)"))
+        return [intervals.over_seeds((distances / some).to_numpy()) for some in softmaxes]
+
+    def verdict(distances):
+        both = over_both(distances)
+        low, high = min(one.low for one in both), max(one.high for one in both)
+        estimate = intervals.Interval(sum(one.value for one in both) / 2, low, high)
+        return claims.check("rbf-resistant", estimate, null=1.0).verdict
+
+    rbf = found["RBF, L2"]
+    one, two = over_both(rbf)
     assert one.high < 1 < two.low
-    assert claims.CLAIMS["rbf-resistant"].expected == "undecided"
+    assert verdict(rbf) == claims.CLAIMS["rbf-resistant"].expected == "undecided"
+    assert verdict(found["softmax again, L2"]) == "undecided"
+    assert verdict(found["linear, L2"]) == "reproduced"
+    assert verdict(rbf / 2) == "contradicted"
 
 
 def test_logistic_regression_by_its_closed_form(digits):

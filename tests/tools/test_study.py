@@ -155,14 +155,14 @@ def test_rbfs_and_its_rivals_distances_are_the_shipped_ones(monkeypatch):
     from tools.study import fast_gradient
 
     monkeypatch.setattr(fast_gradient, "JUDGED", {"maximum norm": 1000})
-    names = {id(zoo.ZOO[name]): name for name in ("RBF", "softmax")}
+    names = {id(zoo.ZOO[name]): name for name in ("RBF", "softmax", "FC10(1e-4)")}
     monkeypatch.setattr(
         fast_gradient, "trained", lambda recipe, _seed: zoo.load_model(names[id(recipe)])
     )
     fresh = {name: value for name, _, value, _ in fast_gradient.beside_rbf(0)}
     table = study.read("fast_gradient").query("condition == 'RBF and rivals' and seed == 0")
     table = table.set_index("measure")["value"]
-    for name in ("RBF", "softmax", "linear"):  # of nearly the same digits
+    for name in ("RBF", "softmax", "FC10(1e-4)", "linear"):  # of nearly the same digits
         for what, off in (("clean", 0.06), ("maximum norm", 3e-4)):
             assert abs(fresh[f"{name}, {what}"] - table[f"{name}, {what}"]) < off, (name, what)
 
