@@ -280,7 +280,7 @@ for n, d, h in [(4, 5, 1e-3), (1, 2, 0.3), (3, 1, 0.1)]:
 # start with the derivative of $\log \sum_k e^{z_k} - z_l$ in each logit $z_k$, and go on by the
 # chain rule: a change of $r_j$ changes $z_k$ by $W_{kj}$ times as much.
 
-# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="autograd|backward|enable_grad|jacfwd|jacrev|[.']func'|'objective'|numerical_gradient"
+# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="autograd|backward|enable_grad|jacfwd|jacrev|(?<=[.'])func(?=')|'objective'|numerical_gradient"
 def gradient(r, x, targets, weight, bias, c):
     """The gradient in r of c * ||r||^2 + loss(x + r, target), for each image.
 

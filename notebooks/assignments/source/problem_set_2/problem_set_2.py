@@ -648,14 +648,8 @@ for n, share, agreed, z in [(300, 0.3, 0.8, 1.96), (40, 0.6, 0.5, 2.576),
          cause="changed in place")
     same(wrong_b, copies[1], "the second that it was given",
          cause="changed in place")
-    only_a = (
-        sum(a and not b for a, b in zip(*(copy.tolist() for copy in copies)))
-        / n
-    )
-    only_b = (
-        sum(b and not a for a, b in zip(*(copy.tolist() for copy in copies)))
-        / n
-    )
+    only_a, only_b = ((x & ~y).double().mean().item()
+                      for x, y in (copies, copies[::-1]))
     half = z * math.sqrt((only_a + only_b - (only_a - only_b) ** 2) / n)
     wanted = 100 * torch.tensor([only_a - only_b, only_a - only_b - half,
                                  only_a - only_b + half])

@@ -282,14 +282,9 @@ for number, (taps, (high, wide)) in enumerate(cases):
     kind = torch.float64 if number % 2 else torch.float32
     kernel = torch.randn(taps, generator=lot, dtype=kind)
     units = torch.eye(high * wide, dtype=torch.float64).view(-1, high, wide)
-    dense = torch.stack(
-        [
-            circular_convolution(unit, kernel.double()).flatten()
-            for unit in units
-        ]
-    )
+    dense = [circular_convolution(unit, kernel.double()) for unit in units]
     same(circular_norm(kernel, (high, wide)),
-         torch.linalg.matrix_norm(dense, 2),
+         torch.linalg.matrix_norm(torch.stack(dense).flatten(1), 2),
          f"a random kernel {taps} on {high} x {wide} pixels",
          cause="see the formula")
 same(circular_norm(torch.full((2, 2), -1.0), (5, 5)), 4.0, "a negative kernel",
@@ -388,22 +383,10 @@ cases = [((2, 3, 3, 3), (5, 4)), ((4, 2, 1, 3), (3, 6)), ((3, 3, 2, 2), (4, 4)),
 for number, (shape, size) in enumerate(cases):
     kind = torch.float64 if number % 2 else torch.float32
     weight = torch.randn(shape, generator=lot, dtype=kind)
-    units = torch.eye(shape[1] * size[0] * size[1], dtype=torch.float64).view(
-        -1, shape[1], *size
-    )
-    dense = torch.stack(
-        [
-            sum(
-                torch.einsum(
-                    "oc,ncij->noij",
-                    weight[:, :, a, b].double(),
-                    units.roll((a, b), (2, 3)),
-                )
-                for a in range(shape[2])
-                for b in range(shape[3])
-            )
-        ]
-    ).reshape(len(units), -1)
+    units = torch.eye(shape[1] * math.prod(size)).view(-1, shape[1], *size)
+    border = shape[3] - 1, 0, shape[2] - 1, 0
+    units = nn.functional.pad(units.double(), border, mode="circular")
+    dense = nn.functional.conv2d(units, weight.double().flip(2, 3)).flatten(1)
     same(channel_norm(weight, size), torch.linalg.matrix_norm(dense, 2),
          f"random weights {shape} on {size}", cause="see the formula")
 down, across = torch.arange(5)[:, None] / 5, torch.arange(7) / 7
@@ -471,14 +454,8 @@ for number, (taps, (high, wide), stride) in enumerate(cases):
     kind = torch.float64 if number % 2 else torch.float32
     kernel = torch.randn(taps, generator=lot, dtype=kind)
     units = torch.eye(high * wide, dtype=torch.float64).view(-1, high, wide)
-    dense = torch.stack(
-        [
-            circular_convolution(unit, kernel.double())[
-                ::stride, ::stride
-            ].flatten()
-            for unit in units
-        ]
-    )
+    dense = [circular_convolution(unit, kernel.double()) for unit in units]
+    dense = torch.stack(dense)[:, ::stride, ::stride].flatten(1)
     same(strided_norm(kernel[None, None], (high, wide), stride),
          torch.linalg.matrix_norm(dense, 2),
          f"one channel, kernel {taps} on {high} x {wide}, stride {stride}",
@@ -500,19 +477,11 @@ for shape, size, stride in [((2, 3, 3, 3), (4, 6), 2),
                             ((4, 2, 3, 1), (4, 8), 4),
                             ((3, 2, 3, 3), (5, 4), 1)]:
     weight = torch.randn(shape, generator=lot)
-    units = torch.eye(shape[1] * size[0] * size[1], dtype=torch.float64).view(
-        -1, shape[1], *size
-    )
-    moved = sum(
-        torch.einsum(
-            "oc,ncij->noij",
-            weight[:, :, a, b].double(),
-            units.roll((a, b), (2, 3)),
-        )
-        for a in range(shape[2])
-        for b in range(shape[3])
-    )
-    dense = moved[:, :, ::stride, ::stride].reshape(len(units), -1)
+    units = torch.eye(shape[1] * math.prod(size)).view(-1, shape[1], *size)
+    border = shape[3] - 1, 0, shape[2] - 1, 0
+    units = nn.functional.pad(units.double(), border, mode="circular")
+    dense = nn.functional.conv2d(units, weight.double().flip(2, 3),
+                                 stride=stride).flatten(1)
     same(strided_norm(weight, size, stride), torch.linalg.matrix_norm(dense, 2),
          f"random weights {shape} on {size}, stride {stride}",
          cause="see the formula")
