@@ -111,30 +111,24 @@ class Submission(contextlib.ExitStack):
                 _start(_zygote[2])
             self.pipe, reply = self.fork(_zygote[0], {"do": "begin"} | request)
         self.overseer = psutil.Process(reply["overseer"])
-        self.callback(self.end)
+        self.callback(wire.end, self.overseer)
         # Whatever a process does, or leaves half said, nobody waits for it longer than this.
-        timer = threading.Timer(patience(whole) + cell, self.end)
+        timer = threading.Timer(patience(whole) + cell, wire.end, [self.overseer])
         timer.daemon = True
         timer.start()
         self.callback(timer.cancel)
-
-    def end(self) -> None:
-        """End all processes, and what they left behind."""
-        wire.end_below(self.overseer)
-        with contextlib.suppress(psutil.Error):
-            self.overseer.kill()
 
     def run(self, source: str, given: bool = False) -> dict:
         """Run a cell: {"error", "output", "figures"}, the error "" where there is none. After a
         cell that ends its process, or has to be ended, all goes on as it was before it."""
         try:
             self.backup = (not given and (self.latest or self.copy())) or self.backup
-            self.latest, before = None, self.processor_time()
+            self.latest, self.began, before = None, time.monotonic(), self.processor_time()
             reply = self.ask(self.pipe, {"do": "run", "source": source, "given": given})
-            if time.monotonic() - self.began > self.cell + 2 and not given:  # it may have refused
-                if self.processor_time() - before > self.cell + 2:  # the signal to end
-                    self.left -= self.cell
-                    raise Lost(TIME)
+            most = self.cell + 2  # the process's own limit is in whole seconds, and can be refused
+            if time.monotonic() - self.began > most and self.processor_time() - before > most:
+                self.left -= self.cell
+                raise Lost(TIME)
             texts = {name: str(reply[name])[: wire.LONGEST] for name in ("error", "output")}
             figures = [f for f in map(str, reply["figures"][:5]) if len(f) < 1 << 20]
             return texts | {"figures": figures}

@@ -35,11 +35,13 @@ import torch
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from wire import LONGEST, MESSAGE, end_below, fingerprint, leaves, pack, receive, send
+from wire import LONGEST, MESSAGE, end, fingerprint, leaves, pack, receive, send
 
 COURSE = ("course_utils", "tools", "tests")
 PRIVATE = ("notebooks/assignments/", "tests/assignments/")
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
+libc = ctypes.CDLL(None)
+prctl = getattr(libc, "prctl", lambda *_: None)  # Linux has it
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "/bin /dev /etc /lib /lib64 /proc /sbin /sys /usr".split()
 DEVICES = "/dev/null /dev/shm".split()
@@ -94,7 +96,7 @@ class Session:
         """Fork an overseer, and below it the process of a submission's cells."""
         if pid := self.fork():
             return {"overseer": pid}
-        adopt()
+        prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans from below come back here
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if os.fork():
             self.pipe.close()
@@ -281,36 +283,24 @@ def fence(folder: str, package: str) -> None:
     """Linux, by Landlock: from here on only what Python needs is read, only the folder is written
     to, and no process but those below is signalled or looked into. The sources of the sets and the
     solutions in course_utils are not among it. Elsewhere nothing happens: see TEACHING.md."""
-    libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform != "linux" or (version := libc.syscall(444, None, 0, 1)) < 1:
         return
-
-    def call(number: int, *arguments) -> int:
-        if (result := libc.syscall(number, *arguments, 0)) < 0:
-            raise OSError(ctypes.get_errno(), "Landlock")
-        return result
-
     needed = [*SYSTEM, *sys.path, sys.prefix, sys.base_prefix, os.environ["COURSE_CACHE"]]
     needed = [path for path in needed if not ROOT.is_relative_to(os.path.realpath(path))]
     needed += [part.path for part in os.scandir(package) if part.name != "exercises"]
     every = (1 << 12 + min(version, 3)) - 1  # the first version had 13 rights, the third has 15
     read, of_files = 0b1101, 1 << 14 | 0b111
-    rules = call(444, struct.pack("3Q", every, 0, 3 if version > 5 else 0), 24)
+    rules = libc.syscall(444, struct.pack("3Q", every, 0, 3 if version > 5 else 0), 24, 0)
     rights = dict.fromkeys(needed, read) | dict.fromkeys([folder, *DEVICES], every)
     for path in filter(os.path.exists, rights):
         right = rights[path] & (every if os.path.isdir(path) else of_files)
         where = os.open(path, os.O_PATH)
-        call(445, rules, 1, struct.pack("=Qi", right, where))
+        libc.syscall(445, rules, 1, struct.pack("=Qi", right, where), 0)
         os.close(where)
     libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24))  # root keeps no capability
-    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-    call(446, rules)
-
-
-def adopt() -> None:
-    """Linux: orphans from below come back to this process."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+    prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    if libc.syscall(446, rules, 0):
+        raise OSError("Landlock is there, and refuses")
 
 
 def main(control: Connection, imports: list[str]) -> None:
@@ -329,11 +319,11 @@ def main(control: Connection, imports: list[str]) -> None:
     gc.freeze()  # or each process would go through, and so copy, all that was imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's, no error of a student's
-    adopt()
+    prctl(36, 1)  # orphans that lost their overseer come back here, and end at the end
     try:
         (session := Session(shell, control)).serve()
         if session.pipe is control:
-            end_below(psutil.Process())
+            end(psutil.Process())
     finally:
         os._exit(0)
 

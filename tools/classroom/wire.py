@@ -87,14 +87,15 @@ def leaves(value) -> list[torch.Tensor]:
     return [t for p in parts for t in leaves(p)] if isinstance(value, tuple | list | dict) else []
 
 
-def end_below(process: psutil.Process) -> None:
-    """End every process below this one, and what they start meanwhile."""
+def end(process: psutil.Process) -> None:
+    """End a process and every one below it, and what they start meanwhile."""
     with suppress(psutil.NoSuchProcess):
         while children := process.children(recursive=True):
             for child in children:
                 with suppress(psutil.Error):
                     child.kill()
             sleep(0.02)
+        process.kill()
 
 
 def _tensor(content: bytes, is_complex: bool, requires_grad: bool, *_) -> torch.Tensor:
