@@ -6,7 +6,6 @@ them. Nothing is ever written into FOLDER.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from tqdm.auto import tqdm
 from course_utils import data, machine
 from tools.classroom import feedback, problem_sets, reading, running, submissions, tables
 from tools.classroom.problem_sets import SOURCE, ProblemSet, split_tests
-from tools.classroom.wire import LONGEST
+from tools.classroom.wire import LONGEST, fingerprint
 from tools.environment import ROOT, put
 
 NOTHING = "nothing was handed in"
@@ -197,7 +196,8 @@ def _marked(result: dict, problem_set: ProblemSet, file, to: Path, limits: dict)
     """`result` with the marks of a file, if there is one: the stored ones, or new ones where those
     are of something else."""
     path = to / "results" / result["student"] / f"{problem_set.name}.json"
-    key = digest(file and [file.digest, file.modules], result, problem_set.cells, limits, _code())
+    this = file and [file.digest, file.modules]
+    key = fingerprint([this, result, problem_set.cells, limits, _code()])
     with suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
@@ -216,8 +216,4 @@ def _marked(result: dict, problem_set: ProblemSet, file, to: Path, limits: dict)
 def _code() -> str:
     """Changes where the course's code does: tests call much of it."""
     paths = [path for name in ("course_utils", "tools") for path in (ROOT / name).rglob("*.py")]
-    return digest([path.read_text(encoding="utf-8") for path in sorted(paths)])
-
-
-def digest(*parts) -> str:
-    return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
+    return fingerprint([path.read_text(encoding="utf-8") for path in sorted(paths)])

@@ -281,8 +281,8 @@ def confine(folder: str, seconds: float) -> None:
 
 def fence(folder: str, package: str) -> None:
     """Linux, by Landlock: from here on only what Python needs is read, only the folder is written
-    to, and no process but those below is signalled or looked into. The sources of the sets and the
-    solutions in course_utils are not among it. Elsewhere nothing happens: see TEACHING.md."""
+    to, no TCP is spoken, and no process but those below is signalled or looked into. The sources of
+    the sets and the exercises' solutions are not needed. Elsewhere nothing happens: TEACHING.md."""
     if sys.platform != "linux" or (version := libc.syscall(444, None, 0, 1)) < 1:
         return
     needed = [*SYSTEM, *sys.path, sys.prefix, sys.base_prefix, os.environ["COURSE_CACHE"]]
@@ -290,7 +290,7 @@ def fence(folder: str, package: str) -> None:
     needed += [part.path for part in os.scandir(package) if part.name != "exercises"]
     every = (1 << 12 + min(version, 3)) - 1  # the first version had 13 rights, the third has 15
     read, of_files = 0b1101, 1 << 14 | 0b111
-    rules = libc.syscall(444, struct.pack("3Q", every, 0, 3 if version > 5 else 0), 24, 0)
+    rules = libc.syscall(444, struct.pack("3Q", every, 3 * (version > 3), 3 * (version > 5)), 24, 0)
     rights = dict.fromkeys(needed, read) | dict.fromkeys([folder, *DEVICES], every)
     for path in filter(os.path.exists, rights):
         right = rights[path] & (every if os.path.isdir(path) else of_files)

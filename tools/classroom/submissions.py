@@ -1,6 +1,5 @@
 """Finding what was handed in. Nothing in it is trusted, its names included."""
 
-import hashlib
 import io
 import re
 import tomllib
@@ -17,6 +16,7 @@ from nbformat import NotebookNode
 
 from tools.classroom.problem_sets import ProblemSet
 from tools.classroom.reading import Answers, NotASubmission, answers, parse
+from tools.classroom.wire import fingerprint
 
 LARGEST = 100 << 20  # bytes; outputs are not looked at
 LAYOUTS = tomllib.loads(Path(__file__).with_name("layouts.toml").read_text("utf-8"))["layout"]
@@ -99,7 +99,7 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
         meant = [each for each in sets if _number(each.name) == _number(file.name)]
         try:
             content = file.read()
-            file.notebook, file.digest = parse(content), hashlib.sha256(content).hexdigest()
+            file.notebook, file.digest = parse(content), fingerprint(content)
             every = ((answers(file.notebook, each), each.name) for each in sets)
             file.answers, best = max(every, key=lambda pair: pair[0].known)
             if not file.answers.known:
