@@ -206,14 +206,18 @@ class Submission(contextlib.ExitStack):
 
     def processor_time(self) -> float:
         """Seconds of processor time that the processes have had, measured from here."""
+
+        def times(process: psutil.Process) -> float:
+            with contextlib.suppress(psutil.Error):
+                return sum(process.cpu_times()[:4])
+            return 0.0
+
+        ended = None
         try:
-            total = sum(self.overseer.cpu_times()[2:4])  # of what has ended
-            below = self.overseer.children(recursive=True)
+            while ended != (ended := sum(self.overseer.cpu_times()[2:4])):  # or one ended meanwhile
+                total = ended + sum(map(times, self.overseer.children(recursive=True)))
         except psutil.NoSuchProcess:
             raise Lost(ENDED) from None
-        for process in below:
-            with contextlib.suppress(psutil.Error):
-                total += sum(process.cpu_times()[:4])
         return total
 
     def proxy(self, function: str, pipe: Connection) -> Callable:

@@ -43,7 +43,7 @@ STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
 libc = ctypes.CDLL(None)
 prctl = getattr(libc, "prctl", lambda *_: None)  # Linux has it
 ROOT = Path(__file__).resolve().parents[2]
-SYSTEM = "/bin /dev /etc /lib /lib64 /proc /sbin /sys /usr".split()
+SYSTEM = "/bin /dev /etc /lib /lib64 /nix /opt /proc /sbin /sys /usr".split()
 DEVICES = "/dev/null /dev/shm".split()
 LIMITS = {"RLIMIT_DATA": 4 << 30, "RLIMIT_FSIZE": 64 << 20, "RLIMIT_CORE": 0}  # bytes
 
