@@ -175,6 +175,9 @@ def draw(count, random):
 # in every step.
 
 # %%
+guess = "?"  # D where p is three times q, and far out
+
+# %%
 from course_utils.models import fully_connected
 
 def learn(draw, steps=600):
@@ -197,6 +200,7 @@ best, found = real / (real + fake), learned(points[:, None]).sigmoid()[:, 0]
 figures.discriminators(points, {"p, the data": real, "q, the generator": fake},
                        {"p / (p + q)": best, "learned": found})
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 1.** Two densities, and what a discriminator should say and does say. Where $p$ is three
@@ -399,6 +403,9 @@ noise = gan.draw_noise(500, novice.noise).double()
 # > the game's own loss fall behind? (You have both slopes. Write the factor down as a formula.)
 
 # %%
+guess = "?"  # which at first; the factor, by D
+
+# %%
 def steepness(saturating):
     """The length of the loss's gradient in all of the novice's weights."""
     loss = gan.generator_loss(judge(novice(noise)), saturating=saturating)
@@ -433,6 +440,7 @@ won = early.iloc[-1]
 steeper = won["non-saturating"] / won["saturating"]
 print(f"steeper by a factor of {steeper:.0f}; "
       f"(1 - D) / D = {1 / won['D(G(z))'] - 1:.0f}")
+print("you said", guess)
 
 # %% [markdown]
 # *The gradients' lengths, in all of the generator's weights.* Before $D$ has learned anything both
@@ -519,7 +527,10 @@ check("loss-of-g", loss_of_g)
 # slope below 0 is 0.2 and not 0.
 #
 # > **Before you run:** two runs of 500 rounds from the same start. In one, $G$ takes three large
-# > steps for each small one of $D$. Which blobs will it cover?
+# > steps for each small one of $D$. How many of the eight blobs will it cover?
+
+# %%
+guess = "?"  # blobs
 
 # %%
 from course_utils.gan import plane
@@ -542,6 +553,13 @@ def drawn(generator, discriminator):
     answers = plane.answer(discriminator.weights, grid).sigmoid().view(60, 60)
     return made, plane.pull(discriminator, made), answers
 
+# %%
+for name, (generator, _) in runs.items():
+    shares = plane.blob_shares(plane.answer(generator.weights, some_z))
+    print(f"{name}: {(shares >= 0.02).sum()} of 8 blobs, "
+          f"{100 * (1 - shares.sum()):.0f} % of the points in none")
+print("you said", guess)
+
 # %% mystnb={"image": {"alt": "Four squares with eight black blobs on a circle. Start: generated crosses in a small heap in the middle. Fair, 150 rounds: crosses spread towards the circle. Fair, 500 rounds: crosses in all eight blobs and some between them, D dark inside the circle and lighter on it. Hasty, 500 rounds: all crosses on a short curve that ends in one blob."}}
 figures.game_in_the_plane({name: drawn(*pair) for name, pair in runs.items()},
                           plane.ring(300, lot), extent=1.6)
@@ -550,14 +568,7 @@ plt.show()
 # %% [markdown]
 # **Figure 4.** The game in the plane. Dots: real points; crosses: generated ones; arrows: where
 # $G$'s loss would have them go. Light: $D$ says "real".
-
-# %%
-for name, (generator, _) in runs.items():
-    shares = plane.blob_shares(plane.answer(generator.weights, some_z))
-    print(f"{name}: {(shares >= 0.02).sum()} of 8 blobs, "
-          f"{100 * (1 - shares.sum()):.0f} % of the points in none")
-
-# %% [markdown]
+#
 # Play it yourself: steps and rates of both players, optimiser, loss. Make it collapse, and cure it
 # by hand, without starting anew. (It runs in the browser; `course_utils.gan.plane` is the same
 # game, and a test compares the two.)
@@ -602,8 +613,10 @@ check("cure", cure)
 # newer than the paper, because without them so short a run comes to less: the steps are Adam's, $G$
 # has batch normalisation, and the pictures are made by a *running mean* of $G$'s weights.
 #
-# > **Before you run:** what will come first, strokes or digits? And who will win: where will
-# > $D(x)$ and $D(G(z))$ go?
+# > **Before you run:** what will come first, strokes or digits?
+
+# %%
+guess = "?"  # strokes or digits
 
 # %%
 digits = train_images[:40_000]
@@ -648,11 +661,17 @@ moments = [0, 100, 200, 350, 550, 800]
 figures.digits([seen[k] for k in moments],
                names=[f"round {k}" for k in moments])
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 5.** What the same ten draws of noise become as training goes on. Nobody told the network
 # what a digit is, or that there are ten: all that $G$ ever learned came from $D$'s objections.
 # First come strokes, out of the grey mean digit, and then digits.
+#
+# > **Before you run:** who wins: where do $D(x)$ and $D(G(z))$ go?
+
+# %%
+guess = "?"  # D(x), D(G(z)) at the end
 
 # %% mystnb={"image": {"alt": "Two panels over the epochs. Left, the losses: D's falls slowly, from nearly 1.4 to about 1.1, G's rises from .7 to 1.3. Right, D's mean output: near one half for both at first; then that for real digits rises to a little above .6, that for generated ones falls below .4."}}
 by_epoch = report.set_index("epoch")
@@ -660,6 +679,7 @@ losses = by_epoch[["discriminator loss", "generator loss"]]
 figures.curves({"loss": losses, "D's mean output": by_epoch[["real", "fake"]]},
                xlabel="epoch")
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 6.** Left: the two losses. Right: what $D$ says of real digits and of generated ones.
@@ -744,6 +764,9 @@ print(f"it is: {', '.join(blind)}; you said {guess}")
 # > **Before you run:** halfway between two digits *in the pixels* there is a double exposure. What
 # > is halfway between them in $z$?
 
+# %%
+guess = "?"  # the same, a digit, or no shape at all
+
 # %% mystnb={"image": {"alt": "Five rows of nine pictures. In the first four, each from another pair of anchors, one digit turns into another by shapes that are themselves strokes of a pen, some of them digits. In the last row, between the anchors of the row above it, one digit fades out while the other fades in, both visible in the middle."}}
 ends = gan.draw_noise(8, generator.noise, seed=7).view(4, 2, -1)
 t = torch.linspace(0, 1, 9)[:, None]
@@ -754,6 +777,7 @@ rows.append((1 - fade) * rows[-1][:1] + fade * rows[-1][-1:])
 figures.digits(rows, names=["in z"] * 4 + ["in the pixels"],
                titles=[None] * 4 + [[f"t = {x:g}" for x in t[:, 0].tolist()]])
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 8.** From one draw of noise to another, $(1 - t) A + t B$; in the last row the *pictures*
@@ -774,8 +798,6 @@ laboratory("walk", networks=("generator", "FC100-100-10"))
 #
 # A generator that hands out training digits would win the game. So look for the nearest training
 # digit of each sample, among the 50,000 that it learned from.
-#
-# > **Before you run:** if it had learned them by heart, what would the second row look like?
 
 # %%
 learned_from = train_images[:50_000].flatten(1)
@@ -799,21 +821,24 @@ plt.show()
 #
 # By heart, both rows would be the same. They are near, but not the same. How near is near? Test
 # digits are the control: they are new for certain.
+#
+# > **Before you run:** which will be the nearest to a training digit, a sample or a test digit?
+
+# %%
+guess = "?"  # a sample, a test digit, both alike
 
 # %% mystnb={"image": {"alt": "Two histograms of distances to the nearest training digit, one of 500 samples and one of 500 test digits. They overlap; that of the samples is narrower, and none reaches down to 0."}}
 distances = {"samples": nearest(samples[:500])[1],
              "test digits": nearest(test_images[:500])[1]}
+print(", ".join(f"nearest of 500 {name}: {values.min():.3f}"
+                for name, values in distances.items()))
+print("you said", guess)
 figures.histograms(distances, xlabel="distance to the nearest training digit")
 plt.show()
 
 # %% [markdown]
 # **Figure 10.** Distances to the nearest of 50,000 training digits.
-
-# %%
-print(", ".join(f"nearest of 500 {name}: {values.min():.3f}"
-                for name, values in distances.items()))
-
-# %% [markdown]
+#
 # The samples lie about as far from the training digits as new digits do, and none is a copy, pixel
 # by pixel. But this test is weaker than it looks: distance in pixels
 # only knows copies that lie exactly on top of each other. Shift training digits to the right, by
@@ -953,6 +978,9 @@ print(f"five small, short trainings, section 4's by Adam: {short}")
 # > visibly? And can the damage be undone?
 
 # %%
+guess = "?"  # yes or no; yes or no
+
+# %%
 pair, some_noise, stages = gan.load_gan(), gan.draw_noise(10, 10, seed=3), {}
 
 def stage(name):
@@ -985,6 +1013,7 @@ stage("cured")
 # %% mystnb={"image": {"alt": "Three rows of ten pictures from the same noise. Before: digits of many kinds. Collapsed: ten times nearly the same dark picture with a few bright pixels. Cured: strokes of different digits again, much rougher than before."}}
 figures.digits([images for images, _ in stages.values()], names=list(stages))
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 12.** The same ten draws of noise before the collapse; after 40 rounds with ten steps of
@@ -1044,10 +1073,13 @@ print(f"cured: less than a third of the collapsed: {cured < collapsed / 3}")
 # above 1, so its logarithm may be above 0: only comparisons mean anything.
 #
 # > **Before you run:** the paper's generator reached 225 nats. Our networks are smaller and trained
-# > for minutes. And what would *real* digits reach, taken for samples?
+# > for minutes. What will ours reach?
 #
 # The paper's code chooses $\sigma$ among ten values from .1 to 1. `gan.SIGMAS` puts two more
 # between each and the next. Either is a choice; show both.
+
+# %%
+guess = "?"  # in nats, by the paper's ten
 
 # %%
 held_back = train_images[50_000:51_000]
@@ -1065,6 +1097,7 @@ finer = gan.load_gan_record()
 print(f"the paper's sigmas: {nats:.1f} +- {error:.1f} (sigma {sigma:.3f}); "
       f"with two more between each: {finer['log_likelihood']:.1f} "
       f"+- {finer['standard_error']:.1f} (sigma {finer['sigma']:.3f})")
+print("you said", guess)
 
 # %% [markdown]
 # The +-, here and in the paper's table, is the standard error over *test digits*: it says how much
@@ -1198,6 +1231,9 @@ print(f"blurred digits are {worse:.0f} times as far away as real ones")
 # > look more like something one could draw?
 
 # %%
+guess = "?"  # yes or no
+
+# %%
 from course_utils.attacks import fgsm
 from course_utils.inference import loss_and_gradient, margin
 
@@ -1217,6 +1253,7 @@ figures.digits(
     [eight, to_d, to_class], signed=[1, 2],
     names=["sample", "D: more real", "maxout: another class"])
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 14.** Samples, and along which change of the pixels $D$'s belief in them grows fastest,

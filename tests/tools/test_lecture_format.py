@@ -159,7 +159,7 @@ def test_each_guess_stands_beside_what_came_out(cells):
     asked = [i for i, cell in enumerate(cells) if cell.source.startswith('guess = "?"  # ')]
     assert len(asked) >= 4
     for place, end in zip(asked, [*asked[1:], len(cells)]):
-        assert "> **Before you run" in cells[place - 1].source
+        assert "> **Before you " in cells[place - 1].source
         said = [o.get("text", "") for cell in cells[place:end] for o in cell.get("outputs", [])]
         assert any("you said ?" in text for text in said), cells[place - 1].source
 
