@@ -390,4 +390,18 @@ def fool_parzen(digits):
         },
         {"fool-parzen-test": 0},
     ),
+    "other digits, each turned by an angle of its own": (
+        {
+            "fool-parzen": """
+def fool_parzen(digits):
+    angle = 6.28 * torch.rand(len(digits), generator=torch.Generator().manual_seed(0))
+    across, down = angle.cos(), angle.sin()
+    turn = torch.stack([across, -down, 0 * down, down, across, 0 * down], 1).view(-1, 2, 3)
+    grid = F.affine_grid(turn, digits.shape, align_corners=False)
+    others = F.grid_sample(training[-len(digits) :], grid, align_corners=False)
+    return F.avg_pool2d(others, 3, 1, 1).clamp(0, 1)
+"""
+        },
+        {"fool-parzen-test": 0},
+    ),
 }
