@@ -330,8 +330,8 @@ same(got, 94.921875, what, cause=likely(got, {
     "p and 1 - p are swapped": 26.171875,
     "this is a share, not a percentage": 0.94921875,
 }))
-same(coverage(lambda errors, n: (0, 25 * errors), 75.0, 4), 73.828125,
-     "coverage of 0 to (share seen) with n = 4, the true error being 75 %",
+same(coverage(lambda errors, n: (0, 20 * errors), 75.0, 5), 63.28125,
+     "coverage of 0 to (share seen) with n = 5, the true error being 75 %",
      cause="it is the given interval that is wanted, not one of your own")
 
 # %% nbgrader={"grade": true, "grade_id": "coverage-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
