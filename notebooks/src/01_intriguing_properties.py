@@ -1008,7 +1008,7 @@ print(f"mean distortion: exact {exact.mean():.4f}, ours {ours.mean():.4f}: "
 # (That one was the control first. The cross-entropy's came out shorter, so it is the stricter.)
 
 # %%
-start, aim, own = originals[:200], targets[:200], digits[:200]
+start, aim = originals[:200], targets[:200]
 
 def along(value):
     """The shortest distortion along a value's gradient that is answered so."""
@@ -1022,11 +1022,12 @@ def along(value):
     return line
 
 # %%
-rows = torch.arange(200)
+nth = torch.arange(200)
 by_loss = along(lambda logits: -cross_entropy(logits, aim, reduction="none"))
 
 # %%
-by_lead = along(lambda logits: logits[rows, aim] - logits[rows, own])
+by_lead = along(
+    lambda logits: logits[nth, aim] - logits[nth, digits[:200]])
 
 # %% tags=["claim", "claim:minimal-norm"]
 some = by_loss.isfinite() & by_lead.isfinite() & (exact > 0)

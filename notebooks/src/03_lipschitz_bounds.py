@@ -430,6 +430,9 @@ print("you said", guess)
 # > **Before you drag:** which colour will the most amplified pattern of the trained layer have?
 
 # %%
+guess = "?"  # a colour, or two
+
+# %%
 from course_utils.laboratory.widget import laboratory
 
 laboratory("frequency", networks=layers)
@@ -448,6 +451,7 @@ for title, layer, frequency in shown:
     beneath.append(f"{grid[frequency]:.2f} times")
 figures.patterns(pictures, titles=titles, beneath=beneath)
 plt.show()
+print("you said", guess)
 
 # %% [markdown]
 # **Figure 4.** What is amplified most, and how many times. The
