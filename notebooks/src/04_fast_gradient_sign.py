@@ -257,7 +257,7 @@ print("you said", guess)
 # tenth of the axis, and all of it. The dotted line is the slides' .007. Both axes are to scale: a
 # straight fall would be a straight line. Within .01 the fall is over: the sign was computed at the
 # picture, and further on the loss hardly rises along it. The winner's confidence does turn round:
-# it falls until the label changes, climbs up to .15, and falls again.
+# it falls until the label changes, climbs up to .15, and falls again. The panda's hardly does.
 #
 # How far does the slope reach? A linear function would raise the log-odds of "not a panda"
 # by $\epsilon \|g\|_1$, with $g$ their gradient.
