@@ -2,10 +2,10 @@
 
 Each path that the start advises, only the sections that it names; and every lecture (or those that
 are named) from its first cell to its last and then backwards, so that each cell runs a second time
-after all that come later. A cell that fails is named. Takes ten minutes on two cores, and the paths
-alone a minute of processor time: so `.ci/run` calls it and `make test` does not, which looks only
-whether every name that a path's cells read is bound (test_start.py) and whether a later cell
-changes one that an earlier cell reads (test_lecture_reruns.py).
+after all that come later. A cell that fails is named. Takes ten minutes of processor time: so
+`.ci/run` calls it and `make test` does not, which looks only whether every name that a path's cells
+read is bound (test_start.py) and whether a later cell changes one that an earlier cell reads
+(test_lecture_reruns.py).
 """
 
 import importlib.util
@@ -16,8 +16,10 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
+from course_utils import machine
 from tools import lectures
 from tools.environment import ROOT
+from tools.retraining import in_processes
 
 spec = importlib.util.spec_from_file_location("start", ROOT / "tests/course_utils/test_start.py")
 start = importlib.util.module_from_spec(spec)
@@ -53,8 +55,9 @@ def walks(names: list[str]) -> dict[str, list[str]]:
     return found | {f"there and back: {path.stem}": there_and_back(path) for path in chosen}
 
 
-def fails(name: str, cells: list[str]) -> str | None:
+def fails(walk: tuple[str, list[str]]) -> str | None:
     """What the first cell that fails says, if one does."""
+    name, cells = walk
     try:
         lectures.execute(new_notebook(cells=[*map(new_code_cell, cells)]), name=name)
     except lectures.LectureError as error:
@@ -63,6 +66,7 @@ def fails(name: str, cells: list[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    failed = [said for walk in walks(sys.argv[1:]).items() if (said := fails(*walk))]
+    done = in_processes(fails, walks(sys.argv[1:]).items(), workers=machine.cores())
+    failed = [said for _, said in done if said]
     print("\n\n".join(failed or ["No cell failed."]))
     sys.exit(bool(failed))

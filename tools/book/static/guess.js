@@ -11,7 +11,11 @@ function answersOf(question) {
   for (let next = question.nextElementSibling; next; next = next.nextElementSibling) {
     const cell = next.matches(".cell");
     if (told || next.matches("section, blockquote")) break;
-    unit ||= cell && next.textContent.trim().match(/^guess = "\?"\s+# (.*)/)?.[1] || "";
+    const asks = cell && next.textContent.trim().match(/^guess = "\?"\s+# (.*)/);
+    if (asks) {
+      unit = asks[1];
+      next.classList.add("asks");  // the box stands in for it
+    }
     const parts = cell ? next.querySelectorAll(":scope > .cell_output") : shown ? [next] : [];
     answers.push(...parts);
     if (cell) shown ||= parts.length > 0;
@@ -130,9 +134,6 @@ addEventListener("DOMContentLoaded", () => {
     });
     quotes[0]?.append(again);
     return;
-  }
-  for (const cell of document.querySelectorAll(".cell")) {  // the boxes stand in for these
-    cell.classList.toggle("asks", /^guess = "/.test(cell.textContent.trim()));
   }
   quotes.forEach(ask);
   linked();
