@@ -1265,6 +1265,9 @@ pd.DataFrame({n: [size.mean().item()] for n, size in bracket.items()}).round(4)
 # > probabilities be at $t = 1$? And at $t = 0.9$?
 
 # %%
+guess = "?"  # at 1 and at .9: the digit's and the target's
+
+# %%
 from course_utils.laboratory.widget import laboratory
 
 laboratory("attack=smallest&target=3", networks=("FC100-100-10",))
@@ -1277,6 +1280,10 @@ laboratory("attack=smallest&target=3", networks=("FC100-100-10",))
 
 # %% mystnb={"image": {"alt": "Seven pictures of a seven under a growing perturbation, t from 0 to 1.5, and below them curves of probability over t: that of 7 falls from 100 percent, that of 3 rises to about half, and they cross at t = 1."}}
 r = lbfgs_attack(network, seven, target, progress=False).perturbation
+for t in (1, 0.9):
+    chances = network(seven + t * r).detach().softmax(1)[0]
+    print(f"t = {t}: 7 {chances[7]:.2f}, 3 {chances[3]:.2f}")
+print("you said", guess)
 figures.probability_strip(network, seven[0], r[0], label=7, target=3)
 plt.show()
 
