@@ -23,7 +23,7 @@ ANYWHERE = re.compile(r"\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?")
 NEAR = (2, 1)  # code cells of the section before and after, of which prose is expected to speak
 # What no cell shows as text: worked by hand, drawn in a figure, or chosen on held-back digits.
 NOT_PRINTED = {
-    "01": {"4": "1.09 2.40", "9": ".081 .071", "10": "14", "12": ".9"},
+    "01": {"4": "1.09 2.40", "9": ".081 .071", "10": "14"},
     "02": {"5": "0.256"},
     "03": {"9": "1.4 .013", "10": "0.0003 0.002", "Summary": ".013"},
     "04": {"1": "1.8", "7": ".8", "10": ".0125"},
