@@ -248,7 +248,7 @@ claims.check_theorem("gan-optimal-discriminator", cases=better.numel(),
 #
 # *In numbers:* on a line of two cells let $p = (\frac12, \frac12)$ and $q = (1, 0)$. Then
 # $D^* = (\frac13, 1)$, and
-# $V = \frac12 \log \frac13 + \frac12 \log 1 + \log \frac23 = -.955$;
+# $V = \frac12 \log \frac13 + \frac12 \log 1 + \log \frac23$, which is $-.955$;
 # so $\mathrm{JS} = (-.955 + 1.386) / 2 = .216$.
 #
 # Both sides of the equation, integrated numerically on our line:
@@ -1069,7 +1069,7 @@ print(f"cured: less than a third of the collapsed: {cured < collapsed / 3}")
 # $$\frac1N \sum_{i=1}^N \log \frac1M \sum_{j=1}^M \mathcal N(x_i;\, s_j, \sigma^2 I),$$
 #
 # in nats. *In numbers:* one sample, $\sigma = .2$, and a digit that is off by $.2$ in every
-# pixel: $-\frac{784}2 \log (2 \pi \cdot .04) - \frac{784}2 = 541 - 392 = 149$. A density may be
+# pixel: $-392 \log (2 \pi \cdot .04) - 392$, which is $541 - 392 = 149$. A density may be
 # above 1, so its logarithm may be above 0: only comparisons mean anything.
 #
 # > **Before you run:** the paper's generator reached 225 nats. Our networks are smaller and trained

@@ -910,7 +910,12 @@ FORBIDDEN = [
     f"open('{tempfile.gettempdir()}/left behind', 'w')",
     f"os.mkdir('{tempfile.gettempdir()}/left too')",
 ]
-FORBIDDEN += ["import socket; socket.create_connection(('127.0.0.1', 9))"] * (LANDLOCK > 3)
+FORBIDDEN += [
+    "import socket; socket.create_connection(('127.0.0.1', 9))",
+    "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
+    "import resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (9, 9))",
+    "os.listdir('/dev/pts')",
+]
 
 
 @pytest.mark.skipif(LANDLOCK < 1, reason="needs Linux 5.13 with Landlock")
@@ -927,6 +932,7 @@ def test_what_students_do_with_files_and_processes_is_allowed(submission):
         "with multiprocessing.Pool(1) as pool: print(pool.map(abs, [-1]), multiprocessing.Lock())\n"
     )
     code += "tempfile.NamedTemporaryFile(); subprocess.run('ls', stdout=subprocess.DEVNULL)\n"
+    code += "%cd ~\nimport resource; resource.prlimit(0, resource.RLIMIT_NOFILE)\n"
     code += "Path('~/a').expanduser().write_text('1'); os.rename('a', 'b'); print(os.listdir())"
     reply = submission.run(code)
     assert (
