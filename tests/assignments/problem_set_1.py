@@ -18,6 +18,18 @@ def attack(model, x, target, search):
     return minimiser(search(reaches, 1e-3, 10.0, 1.1))
 """
 
+HALVING = """
+def closest_in_box(x, w, d):
+    low, high = 0.0, 1e6
+    if w @ x + d >= 0:
+        return torch.zeros_like(x)
+    for _ in range(100):
+        middle = (low + high) / 2
+        r = (x + middle * w).clamp(0, 1) - x
+        low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
+    return (x + high * w).clamp(0, 1) - x
+"""
+
 RIGHT = {
     "loops": {
         "distortion": """
@@ -1105,19 +1117,7 @@ def descend(slope_at, onto_box, r, rate, steps):
         {"descend-hidden": 0},
     ),
     "closed form in the box: t up to a million only": (
-        {
-            "closest-in-box": """
-def closest_in_box(x, w, d):
-    low, high = 0.0, 1e6
-    if w @ x + d >= 0:
-        return torch.zeros_like(x)
-    for _ in range(100):
-        middle = (low + high) / 2
-        r = (x + middle * w).clamp(0, 1) - x
-        low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
-    return (x + high * w).clamp(0, 1) - x
-"""
-        },
+        {"closest-in-box": HALVING},
         {"closest-in-box-hidden": 0},
     ),
     "search: stops half a step early": (
@@ -1182,17 +1182,9 @@ def attack(model, x, target, search):
     ),
     "closed form in the box: twenty halvings": (
         {
-            "closest-in-box": """
-def closest_in_box(x, w, d):
-    low, high = 0.0, 1 / w[w != 0].abs().min().item()
-    if w @ x + d >= 0:
-        return torch.zeros_like(x)
-    for _ in range(20):
-        middle = (low + high) / 2
-        r = (x + middle * w).clamp(0, 1) - x
-        low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
-    return (x + high * w).clamp(0, 1) - x
-"""
+            "closest-in-box": HALVING.replace("1e6", "1 / w[w != 0].abs().min().item()").replace(
+                "range(100)", "range(20)"
+            )
         },
         {"closest-in-box-hidden": 0},
     ),

@@ -1,5 +1,19 @@
 """Answers to problem set 3: right ones written another way, and wrong ones with their marks."""
 
+BOUND = """
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif not isinstance(layer, nn.Flatten | nn.ReLU):
+            return math.inf
+    return bound
+"""
+STRANGE = "not isinstance(layer, nn.Flatten | nn.ReLU)"
+
 RIGHT = {
     "loops": {
         "power-iteration": """
@@ -799,87 +813,39 @@ def channel_norm(weight, size):
     ),
     "a list of strangers": (
         {
-            "network-bound": """
-def network_bound(model):
-    bound = 1.0
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
-        elif isinstance(layer, nn.Sigmoid):
-            bound *= 0.25
-        elif isinstance(layer, nn.GELU | nn.Softplus | nn.MaxPool2d | nn.Tanh | nn.BatchNorm1d
-                        | nn.Dropout | nn.ELU | nn.Conv1d | nn.Bilinear | nn.LayerNorm):
-            return math.inf
-    return bound
-"""
+            "network-bound": BOUND.replace(
+                STRANGE,
+                """isinstance(layer, nn.GELU | nn.Softplus | nn.MaxPool2d | nn.Tanh | nn.BatchNorm1d
+                        | nn.Dropout | nn.ELU | nn.Conv1d | nn.Bilinear | nn.LayerNorm)""",
+            )
         },
         {"network-bound-unknown": 0},
     ),
     "strangers after the first layer only": (
         {
-            "network-bound": """
-def network_bound(model):
-    bound = 1.0
-    for place, layer in enumerate(model):
-        if isinstance(layer, nn.Linear):
-            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
-        elif isinstance(layer, nn.Sigmoid):
-            bound *= 0.25
-        elif place == 1 and not isinstance(layer, nn.Flatten | nn.ReLU):
-            return math.inf
-    return bound
-"""
+            "network-bound": BOUND.replace(
+                "for layer in model", "for place, layer in enumerate(model)"
+            ).replace(STRANGE, f"place == 1 and {STRANGE}")
         },
         {"network-bound-unknown": 0},
     ),
     "kinds whose constant is 1, too": (
         {
-            "network-bound": """
-def network_bound(model):
-    bound = 1.0
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
-        elif isinstance(layer, nn.Sigmoid):
-            bound *= 0.25
-        elif not isinstance(layer, nn.Flatten | nn.ReLU | nn.LeakyReLU | nn.ReLU6 | nn.Softmax):
-            return math.inf
-    return bound
-"""
+            "network-bound": BOUND.replace(
+                "| nn.ReLU", "| nn.ReLU | nn.LeakyReLU | nn.ReLU6 | nn.Softmax"
+            )
         },
         {"network-bound-unknown": 0},
     ),
     "every other layer of torch.nn is a stranger": (
-        {
-            "network-bound": """
-def network_bound(model):
-    bound = 1.0
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            bound *= torch.linalg.matrix_norm(layer.weight.double(), 2).item()
-        elif isinstance(layer, nn.Sigmoid):
-            bound *= 0.25
-        elif type(layer).__name__ in dir(nn) and not isinstance(layer, nn.Flatten | nn.ReLU):
-            return math.inf
-    return bound
-"""
-        },
+        {"network-bound": BOUND.replace(STRANGE, f"type(layer).__name__ in dir(nn) and {STRANGE}")},
         {"network-bound-unknown": 0},
     ),
     "whatever has a weight is a matrix": (
         {
-            "network-bound": """
-def network_bound(model):
-    bound = 1.0
-    for layer in model:
-        if hasattr(layer, "weight"):
-            bound *= torch.linalg.matrix_norm(layer.weight.flatten(1).double(), 2).item()
-        elif isinstance(layer, nn.Sigmoid):
-            bound *= 0.25
-        elif not isinstance(layer, nn.Flatten | nn.ReLU):
-            return math.inf
-    return bound
-"""
+            "network-bound": BOUND.replace(
+                "isinstance(layer, nn.Linear)", 'hasattr(layer, "weight")'
+            ).replace("weight.double()", "weight.flatten(1).double()")
         },
         {"network-bound-unknown": 0},
     ),

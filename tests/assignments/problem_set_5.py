@@ -1,5 +1,11 @@
 """Answers to problem set 5: right ones written another way, and wrong ones with their marks."""
 
+DIAGNOSE = """
+def diagnose(points, answers):
+    if answers[-1] < 0.15:
+        return "D has won"
+    return "collapsed" if %s else "healthy"
+"""
 COPIES = """
 SHIFTS = [(i, j) for i in range(-2, 3) for j in range(-2, 3)]
 
@@ -333,47 +339,19 @@ def diagnose(points, answers):
         {"diagnose-test": 0},
     ),
     "by the range of D's answers": (
-        {
-            "diagnose": """
-def diagnose(points, answers):
-    if answers[-1] < 0.15:
-        return "D has won"
-    return "collapsed" if answers.max() - answers.min() > 0.1 else "healthy"
-"""
-        },
+        {"diagnose": DIAGNOSE % "answers.max() - answers.min() > 0.1"},
         {"diagnose-test": 0},
     ),
     "by the largest spread": (
-        {
-            "diagnose": """
-def diagnose(points, answers):
-    if answers[-1] < 0.15:
-        return "D has won"
-    return "collapsed" if points[-1].std(0).max() < 0.4 else "healthy"
-"""
-        },
+        {"diagnose": DIAGNOSE % "points[-1].std(0).max() < 0.4"},
         {"diagnose-test": 0},
     ),
     "by the distance of two points": (
-        {
-            "diagnose": """
-def diagnose(points, answers):
-    if answers[-1] < 0.15:
-        return "D has won"
-    return "collapsed" if torch.cdist(points[-1], points[-1]).mean() < 0.5 else "healthy"
-"""
-        },
+        {"diagnose": DIAGNOSE % "torch.cdist(points[-1], points[-1]).mean() < 0.5"},
         {"diagnose-test": 0},
     ),
     "blobs ever reached": (
-        {
-            "diagnose": """
-def diagnose(points, answers):
-    if answers[-1] < 0.15:
-        return "D has won"
-    return "collapsed" if (plane.blob_shares(points.flatten(0, 1)) >= 0.02).sum() < 4 else "healthy"
-"""
-        },
+        {"diagnose": DIAGNOSE % "(plane.blob_shares(points.flatten(0, 1)) >= 0.02).sum() < 4"},
         {"diagnose-test": 0},
     ),
     "the test digits, turned as the given ones seem to be": (
