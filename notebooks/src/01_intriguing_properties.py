@@ -1005,7 +1005,8 @@ print(f"mean distortion: exact {exact.mean():.4f}, ours {ours.mean():.4f}: "
 # gradient of the cross-entropy toward it, until the network gives in. For digits that it can
 # reach: what is the attack's excess over the exact optimum, in percent of the straight line's?
 # The null is another straight line, along the gradient of the target's logit less the digit's.
-# (That one was the control first. The cross-entropy's came out shorter, so it is the stricter.)
+# (*Exploratory*: that one was the control first. The cross-entropy's came out shorter, so it is the
+# stricter.)
 
 # %%
 start, aim = originals[:200], targets[:200]
