@@ -183,7 +183,7 @@ def test_in_l2_two_softmaxes_give_two_answers():
 
     rbf = found["RBF, L2"]
     one, two = over_both(rbf)
-    assert one.high < 1 < two.low
+    assert one.high < 1 < two.value
     assert verdict(rbf) == claims.CLAIMS["rbf-resistant"].expected == "undecided"
     assert verdict(found["softmax again, L2"]) == "undecided"
     assert verdict(found["linear, L2"]) == "reproduced"
