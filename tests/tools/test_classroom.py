@@ -1,7 +1,6 @@
 """Problem sets: what is handed out, and that marks can be trusted."""
 
 import csv
-import ctypes
 import gc
 import io
 import json
@@ -38,7 +37,7 @@ from tools import lectures
 from tools.classroom import feedback, grading, problem_sets, reading, running, submissions, tables
 from tools.classroom.problem_sets import ASSIGNMENTS, SOURCE, grade_id, kind
 from tools.classroom.reading import NotASubmission
-from tools.classroom.wire import LONGEST, Strange, fingerprint, pack, unpack
+from tools.classroom.wire import ABI, LONGEST, Strange, fingerprint, pack, unpack
 from tools.environment import DEV_VENV, python_in
 
 HERE = Path(__file__).parents[1] / "assignments"
@@ -60,7 +59,7 @@ EVERYWHERE = (
     "visible answers hard-coded",
     "right, but it changes each tensor and model that it is given",
 )
-LANDLOCK = ctypes.CDLL(None).syscall(444, None, 0, 1) if sys.platform == "linux" else -1
+
 TRIED = [(name, answer) for name in NAMES for answer in answers.batches(SETS[name])]
 
 
@@ -889,7 +888,14 @@ def test_what_is_above_a_submission_ends_with_what_is_below(small, monkeypatch):
     running.stop()
 
 
-@pytest.mark.skipif(LANDLOCK < 6, reason="needs Linux 6.12")
+@pytest.mark.skipif(ABI < 6, reason="needs Linux 6.12")
+def test_an_overseer_ends_all_below_it_at_one_stroke(submission):
+    left = int(submission.run(ORPHAN)["output"])
+    submission.overseer.terminate()
+    assert gone(submission.overseer.pid) and gone(left) and submission.run("1")["error"]
+
+
+@pytest.mark.skipif(ABI < 6, reason="needs Linux 6.12")
 @pytest.mark.parametrize("above", ["", ".parent()", ".parent().parent()"])
 def test_nothing_above_a_submission_can_be_killed(submission, above):
     code = f"import os, psutil; psutil.Process(os.getppid()){above}.send_signal(0)"
@@ -918,7 +924,7 @@ FORBIDDEN += [
 ]
 
 
-@pytest.mark.skipif(LANDLOCK < 1, reason="needs Linux 5.13 with Landlock")
+@pytest.mark.skipif(ABI < 1, reason="needs Linux 5.13 with Landlock")
 @pytest.mark.parametrize("line", FORBIDDEN, ids=range(len(FORBIDDEN)))
 def test_nothing_is_read_but_what_is_needed_nor_written_elsewhere(submission, line):
     reply = submission.run(f"import ctypes, os, torch; {line}")

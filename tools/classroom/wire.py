@@ -4,8 +4,10 @@ Both import it, so it knows nothing of tests and marks. What comes from the stud
 read by `receive` and `unpack`, and by nothing else: neither unpickles anything.
 """
 
+import ctypes
 import hashlib
 import io
+import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from numbers import Number
@@ -21,6 +23,8 @@ from torch import nn
 MESSAGE = 128 << 20  # bytes
 DEEP, MOST = 32, 1_000_000  # tuples in tuples; what all lists in a value hold together
 LONGEST = 20_000  # characters of output kept from a cell
+libc = ctypes.CDLL(None)
+ABI = libc.syscall(444, None, 0, 1) if sys.platform == "linux" else 0  # Landlock's version
 TEXT = {"unicode_errors": "surrogatepass"}
 
 
@@ -90,6 +94,10 @@ def leaves(value) -> list[torch.Tensor]:
 def end(process: psutil.Process) -> None:
     """End a process and every one below it, and what they start meanwhile."""
     with suppress(psutil.NoSuchProcess):
+        if ABI > 5:
+            process.terminate()  # an overseer does all of it
+            with suppress(psutil.TimeoutExpired):
+                process.wait(5)
         while children := process.children(recursive=True):
             for child in children:
                 with suppress(psutil.Error):
