@@ -153,7 +153,7 @@ plan.times(seconds)
 # ## 6. How a lecture works
 #
 # - **Before you run...** asks you to guess a result. Do type a guess, even a bad one, into the cell
-#   `guess = "?"` where there is one: it is printed beside what comes out, and what surprises you is
+#   `guess_1 = "?"` where there is one: it is printed beside what comes out, and what surprises you is
 #   what you remember. On the course's site the answer waits until you have typed something.
 # - A line with **Verdict** compares a statement of the lecture's slides with what was measured just
 #   now, on your machine. Some statements do not hold, and the lecture says why.

@@ -24,7 +24,7 @@
 #
 # **You need** gradient descent, and enough Python to read ten lines. The lecture runs in about a
 # minute. Every few minutes there is something to do: a number to guess, which you type into
-# `guess`, or a function of three lines to write. The terms are in the [glossary](glossary.md).
+# a cell, or a function of three lines to write. The terms are in the [glossary](glossary.md).
 #
 # **Whatever the slides [5] claim, we check.** A cell that ends in a *verdict* compares a statement
 # of the slides with what was measured. It shows
@@ -164,10 +164,10 @@ plt.show()
 #
 # > **Before you run the next cell:** this is a small network from before 2013, with no
 # > convolutions. How many of the 10,000 test digits will it get wrong, in percent? And of the
-# > 60,000 that it was trained on? Type the first number into `guess`.
+# > 60,000 that it was trained on? Type the first number into `guess_1`.
 
 # %%
-guess = "?"  # in percent
+guess_1 = "?"  # in percent
 
 # %%
 from course_utils.training import error_rate
@@ -175,7 +175,7 @@ from course_utils.zoo import load_model
 
 network = load_model("FC100-100-10")
 wrong = error_rate(network, test_images, test_labels)
-print(f"wrong on the test set: {wrong:.2f} % (you said {guess})")
+print(f"wrong on the test set: {wrong:.2f} % (you said {guess_1})")
 print(f"wrong on the training set: {error_rate(network, images, labels):.2f} %")
 
 # %% [markdown]
@@ -226,7 +226,7 @@ claims.check_table(
 # > test error.
 
 # %%
-guess = "?"  # in percent
+guess_2 = "?"  # in percent
 
 # %%
 from course_utils.models import fully_connected
@@ -235,7 +235,7 @@ from course_utils.training import fit_linear
 linear = fully_connected(10)
 history = fit_linear(linear, images, labels, weight_decay=1e-2)
 wrong = error_rate(linear, test_images, test_labels)
-print(f"test error: {wrong:.1f} % (you said {guess})")
+print(f"test error: {wrong:.1f} % (you said {guess_2})")
 print(f"paper: {theirs['FC10(1e-2)']:.1f} %")
 
 # %% mystnb={"image": {"alt": "A curve that falls steeply during the first ten evaluations of the loss and is flat for the rest."}}
@@ -358,7 +358,7 @@ def slope(p):
 # > **Before you run:** how many steps will each of them take?
 
 # %%
-guess = "?"  # steps of gradient descent, steps of L-BFGS
+guess_3 = "?"  # steps of gradient descent, steps of L-BFGS
 
 # %%
 start = np.array([0.1, 0.75])
@@ -375,7 +375,7 @@ paths = {"gradient descent": np.array(descent),
 # %% mystnb={"image": {"alt": "Contours of a narrow slanting valley with a square box. The path of gradient descent bounces between the valley's walls in many short steps; the path of L-BFGS turns into the valley at once and reaches the lowest point, on the box's right edge, in a few steps."}}
 figures.descent_paths(height, paths)
 plt.show()
-print("you said", guess)
+print("you said", guess_3)
 
 # %% [markdown]
 # **Figure 3.** A narrow valley (grey contours) and the box. Gradient descent bounces from wall to
@@ -444,7 +444,7 @@ print("the network says:", precise(x).argmax().item(), "before,",
 # > row to row? Where is the best of these perturbations: at the top, at the bottom, or between?
 
 # %%
-guess = "?"  # at the top, at the bottom, between
+guess_4 = "?"  # at the top, at the bottom, between
 
 # %%
 rows = []
@@ -454,7 +454,7 @@ for c in [10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]:
     chance = 100 * logits.softmax(1)[0, 3].item()
     rows.append([c, r.norm().item(), chance, logits.argmax().item() == 3])
 search = pd.DataFrame(rows, columns=["c", "||r||", "P(target)", "reached"])
-print("you said", guess)
+print("you said", guess_4)
 search.round(3)
 
 # %% mystnb={"image": {"alt": "Two panels over c, which falls to the right. Left: the length of r rises. Right: the probability of the target rises from nearly 0 to nearly 100 percent. The first points are hollow, where the target is not reached, the others filled."}}
@@ -549,7 +549,7 @@ plt.show()
 # > And the average distortion: more or less than that of our seven?
 
 # %%
-guess = "?"  # how many of the thousand
+guess_5 = "?"  # how many of the thousand
 
 # %%
 from course_utils.training import predict
@@ -559,7 +559,8 @@ generator = torch.Generator().manual_seed(1)
 targets = (digits + torch.randint(1, 10, (1000,), generator=generator)) % 10
 result = lbfgs_attack(network, originals, targets, progress=True)
 rms = (result.images - originals).square().mean(dim=(1, 2, 3)).sqrt()
-print(f"reached: {result.success.sum()} of {len(targets)} (you said {guess}), "
+print(f"reached: {result.success.sum()} of {len(targets)} "
+      f"(you said {guess_5}), "
       f"mean distortion {rms.mean():.4f}")
 
 # %% [markdown]
@@ -635,11 +636,11 @@ plt.show()
 # > **Before you run:** which of them were attacked?
 
 # %%
-guess = "?"  # their numbers, such as "1, 5"
+guess_6 = "?"  # their numbers, such as "1, 5"
 
 # %%
 print(", ".join(f"{i}: {[*kinds][k]}" for i, k in enumerate(which, start=1)))
-print("you said", guess)
+print("you said", guess_6)
 
 # %% [markdown]
 # Whatever your score: a change of .056 is spread over the picture, and on a large screen its grey
@@ -659,13 +660,13 @@ print("you said", guess)
 # > noise of the same length?
 
 # %%
-guess = "?"  # in percent
+guess_7 = "?"  # in percent
 
 # %%
 size = (noisy - originals).square().mean(dim=(1, 2, 3)).sqrt()
 print(f"mean distortion: noise {size.mean():.4f}, attack {rms.mean():.4f}")
 wrong = error_rate(network, noisy, digits)
-print(f"fooled by noise: {wrong:.1f} % (you said {guess})")
+print(f"fooled by noise: {wrong:.1f} % (you said {guess_7})")
 
 # %% mystnb={"image": {"alt": "Three rows of ten pictures: digits, the same with the attack's perturbation, and the same with noise. The second and third row differ little from the first; beneath the second row stand wrong classes, beneath the third the right ones."}}
 shown = [originals[one_each], result.images[one_each], noisy[one_each]]
@@ -717,7 +718,7 @@ claims.check_theorem(
 # > perturbation. Where will it fool every second picture?
 
 # %%
-guess = "?"  # how many times as long
+guess_8 = "?"  # how many times as long
 
 # %% tags=["drift:0.5"]
 rows = {}
@@ -728,7 +729,7 @@ for times in range(8, 0, -1):
     fooled = predict(network, longer) != digits
     needed = size.where(fooled, needed) if rows else size
     rows[times] = [size.mean().item(), 100 * fooled.double().mean().item()]
-print("you said", guess)
+print("you said", guess_8)
 pd.DataFrame(rows, ["distortion", "error (%)"]).T.round(2)
 
 # %% [markdown]
@@ -757,7 +758,7 @@ for times in (6, 16):
 # > **Before you run:** lengthen that mixture, and the noise alone, by half. Which of them fools?
 
 # %%
-guess = "?"  # the mixture, the noise, both, neither
+guess_9 = "?"  # the mixture, the noise, both, neither
 
 # %%
 noise = torch.randn(originals.shape, generator=generator)
@@ -767,7 +768,7 @@ alone = originals + 1.5 * 1.732 * noise
 for name, moved in {"r and noise": tilted, "the noise alone": alone}.items():
     wrong = predict(network, moved) != digits
     print(f"{name}: {100 * wrong.double().mean():.0f} % fooled")
-print("you said", guess)
+print("you said", guess_9)
 
 # %% [markdown]
 # A direction 60 degrees off still works, if it is followed further: the mixture is twice as long as
@@ -783,7 +784,7 @@ print("you said", guess)
 # > **Before you run:** how many of the eight will fool, at the attack's own length? At three times?
 
 # %%
-guess = "?"  # how many of eight: at the attack's length, at three times
+guess_10 = "?"  # how many of eight: at the attack's length, at three times
 
 # %%
 def unit(d, known):
@@ -825,7 +826,7 @@ for times in (1, 2, 3):
     fools = [torch.cat([wrong_lead(length * d) > 0 for d in which])
              for which in (known[1:], random)]
     table[times] = [100 * f.double().mean().item() for f in fools]
-print("you said", guess)
+print("you said", guess_10)
 pd.DataFrame(table, ["found: fooled (%)", "random: fooled (%)"]).T.round(1)
 
 # %% [markdown]
@@ -846,7 +847,7 @@ pd.DataFrame(table, ["found: fooled (%)", "random: fooled (%)"]).T.round(1)
 # > than to the adversarial one? Twice? Five times? Twenty?
 
 # %%
-guess = "?"  # how many times
+guess_11 = "?"  # how many times
 
 # %%
 flat = images.flatten(1)
@@ -856,7 +857,7 @@ to_real = distances.masked_fill(other, torch.inf).amin(dim=1)
 times = to_real.mean() / rms.mean()
 print(f"nearest real picture of the target class: {to_real.mean():.3f}, "
       f"{times:.1f} times as far")
-print(f"adversarial picture: {rms.mean():.3f} (you said {guess})")
+print(f"adversarial picture: {rms.mean():.3f} (you said {guess_11})")
 near = 100 * (3 * rms < to_real).double().mean()
 print(f"below a third of the way: {near:.1f} %")
 
@@ -892,7 +893,7 @@ claims.check("imperceptible", share, null=needed.mean() / to_real.mean(),
 # > **Before you run:** which digit will be the easiest to turn into which other?
 
 # %%
-guess = "?"  # from, to
+guess_12 = "?"  # from, to
 
 # %%
 some = torch.cat([(labels == k).nonzero()[:50, 0] for k in range(10)])
@@ -902,7 +903,7 @@ starts = images[some].repeat_interleave(9, dim=0)
 nine = lbfgs_attack(network, starts, aims, progress=True).distortion
 table = pd.DataFrame({"from": given, "to": aims, "mean": nine})
 pairs = table.groupby(["from", "to"])["mean"]
-print("you said", guess)
+print("you said", guess_12)
 pd.DataFrame({pair: vars(intervals.over_seeds(pairs.get_group(pair)))
               for pair in pairs.mean().nsmallest(3).index}).T
 
@@ -987,7 +988,7 @@ def shortest(x, target, weight, bias):
 # > perturbations be too long? Can the difference be negative?
 
 # %%
-guess = "?"  # in percent
+guess_13 = "?"  # in percent
 
 # %%
 model = load_model("FC10(1e-4)")
@@ -998,7 +999,7 @@ exact = torch.tensor([shortest(x, l, weight, bias) / 28
                       for x, l in zip(inputs, targets[:200].tolist())])
 excess = 100 * (ours.double().mean() / exact.mean() - 1)
 print(f"mean distortion: exact {exact.mean():.4f}, ours {ours.mean():.4f}: "
-      f"{excess:.2f} % too long (you said {guess})")
+      f"{excess:.2f} % too long (you said {guess_13})")
 
 # %% [markdown]
 # Is that little? Beside it, the simplest thing that reaches the target: straight along the
@@ -1060,7 +1061,7 @@ plt.show()
 # > the test error?
 
 # %%
-guess = "?"  # larger or smaller
+guess_14 = "?"  # larger or smaller
 
 # %%
 names = ["FC10(1e-4)", "FC10(1e-2)", "FC10(1)"]
@@ -1073,7 +1074,7 @@ table.columns = ["paper: distortion", "paper: test error"]
 table["distortion"] = [found[n].mean().item() for n in names]
 table["test error"] = [error_rate(models[n], test_images, test_labels)
                        for n in names]
-print("you said", guess)
+print("you said", guess_14)
 table.round(3)
 
 # %% tags=["claim", "claim:linear-distortions"]
@@ -1234,7 +1235,7 @@ for _ in tqdm(range(3)):
 # > by more than 1 %? And how far below will the proof stay: a half, a tenth, a hundredth?
 
 # %%
-guess = "?"  # digits, fraction
+guess_15 = "?"  # digits, fraction
 
 # %% tags=["drift:0.5"]
 mine = rms[:100].double()
@@ -1243,7 +1244,7 @@ bracket = {"proved: none shorter": proved, "best known": known,
            "the attack": mine, "the taught method": taught}
 better = (best < 0.99 * mine).sum()
 print("restarts that reached the target:", *arrived)
-print(f"found shorter by more than 1 %: {better} of 100 (you said {guess})")
+print(f"found shorter by more than 1 %: {better} of 100 (you said {guess_15})")
 print("the attack over the best known: "
       f"{100 * (mine / known - 1).mean():.2f} %, the taught method over the "
       f"attack: {100 * (taught / mine - 1).mean():.1f} %")
@@ -1266,7 +1267,7 @@ pd.DataFrame({n: [size.mean().item()] for n, size in bracket.items()}).round(4)
 # > probabilities be at $t = 1$? And at $t = 0.9$?
 
 # %%
-guess = "?"  # at 1 and at .9: the digit's and the target's
+guess_16 = "?"  # at 1 and at .9: the digit's and the target's
 
 # %%
 from course_utils.laboratory.widget import laboratory
@@ -1284,7 +1285,7 @@ r = lbfgs_attack(network, seven, target, progress=False).perturbation
 for t in (1, 0.9):
     chances = network(seven + t * r).detach().softmax(1)[0]
     print(f"t = {t}: 7 {chances[7]:.2f}, 3 {chances[3]:.2f}")
-print("you said", guess)
+print("you said", guess_16)
 figures.probability_strip(network, seven[0], r[0], label=7, target=3)
 plt.show()
 

@@ -24,7 +24,7 @@
 # - judge explanations of transfer by data.
 #
 # **You need** Lecture 1: the attack, and what *distortion* and *target* mean. The lecture runs in
-# about a minute. As there, type what you expect into `guess` before you run the next cell.
+# about a minute. As there, type what you expect into `guess_1` before you run the next cell.
 # The terms are in the [glossary](glossary.md).
 #
 # The next cell does nothing unless you are on Colab.
@@ -70,7 +70,7 @@ figures.use_style()
 # > nearest: $\frac12$, $\frac1{10}$, or 1 times $\sum w^2$?
 
 # %%
-guess = "?"  # 1/2, 1/10 or 1
+guess_1 = "?"  # 1/2, 1/10 or 1
 
 # %%
 from course_utils.models import fully_connected
@@ -83,7 +83,7 @@ for factor in (1 / 10, 1 / 2, 1):
     fit_linear(trial, images[:20_000], labels[:20_000], weight_decay=2 * factor)
     wrong = error_rate(trial, all_tests, all_test_labels)
     print(f"{factor:.1f} times the sum of squares: test error {wrong:.1f} %")
-print("paper: 20.0 %; you said", guess)
+print("paper: 20.0 %; you said", guess_1)
 
 # %% [markdown]
 # The formula as printed gives a network that is too good, by five points. None of the three fits
@@ -100,7 +100,7 @@ print("paper: 20.0 %; you said", guess)
 # > authors' code: those of the linear networks, or of the deep ones?
 
 # %%
-guess = "?"  # linear or deep
+guess_2 = "?"  # linear or deep
 
 # %%
 paper = published.cross_model_table()
@@ -110,7 +110,7 @@ ours = pd.DataFrame({name: load_record(name) for name in names}).T
 table = published.szegedy_models().iloc[:, :2].add_prefix("paper: ")
 for kind in ("train", "test"):
     table[f"{kind} error"] = ours[f"{kind}_error"].astype(float)
-print("you said", guess)
+print("you said", guess_2)
 table.round(2)
 
 # %% [markdown]
@@ -146,7 +146,7 @@ adversarial = {
 # > And if one is fooled: into the same class, the target?
 
 # %%
-guess = "?"  # how many of the other five, how many of those into the target
+guess_3 = "?"  # how many of the other five, how many of those into the target
 
 # %% mystnb={"image": {"alt": "A picture of a handwritten digit with a little grey haze, and beside it six panels of ten horizontal bars, one for each network: the probability of each class. The network that the picture was made for is split between the true class and the target; the title of each panel says what that network answers."}}
 def answers_to(image):
@@ -159,7 +159,7 @@ label, target = digits[index].item(), targets[index].item()
 figures.probabilities_by_network(
     image, answers_to(image), label=label, target=target)
 plt.show()
-print("you said", guess)
+print("you said", guess_3)
 
 # %% [markdown]
 # **Figure 1.** A digit altered so that FC10(1e-2) takes it for the target, and what all six make of
@@ -179,7 +179,7 @@ print("you said", guess)
 # > which the smallest? Which column?
 
 # %%
-guess = "?"  # largest row, smallest row, largest column
+guess_4 = "?"  # largest row, smallest row, largest column
 
 # %%
 from course_utils.transfer import boxed_noise, gaussian_noise, transfer_table
@@ -231,7 +231,7 @@ found = {n: distortion(adversarial[n] - originals)[right[n]] for n in names}
 sizes = pd.Series({n: found[n].mean().item() for n in names})
 shown = with_intervals(measured)
 shown["av. distortion"] = [*sizes.round(3), 0.1, 0.3]
-print("you said", guess)
+print("you said", guess_4)
 shown
 
 # %% [markdown]
@@ -252,7 +252,7 @@ paper
 # > **Before you run:** 6.25 % is one sixteenth. Which $n$ do you suspect?
 
 # %%
-guess = "?"  # how many pictures
+guess_5 = "?"  # how many pictures
 
 # %%
 from course_utils.transfer import cells
@@ -270,7 +270,7 @@ counts = {n: [explained(n, table) for table in (printed, second)]
           for n in range(50, 1000)}
 titles = [f"of {len(printed)} in the first", f"of {len(second)} in the second"]
 table = pd.DataFrame(counts, titles).T.rename_axis("n")
-print("you said", guess)
+print("you said", guess_5)
 table[table.iloc[:, 1] == 6].head(3)
 
 # %% [markdown]
@@ -334,7 +334,7 @@ plt.show()
 # lot, against the other nine seeds.
 
 # %%
-guess = "?"  # of 30, if they were the same; of 30, found
+guess_6 = "?"  # of 30, if they were the same; of 30, found
 
 # %%
 errors, lots = by_seed("error", printed), np.random.default_rng(0)
@@ -350,7 +350,7 @@ def agreeing(seed):
 
 # %%
 same = [agreeing(seed) for seed in errors]
-print("you said", guess)
+print("you said", guess_6)
 print("with each of ten seeds for the paper:", *same)
 
 # %% [markdown]
@@ -419,10 +419,10 @@ claims.check("own-row", intervals.over_seeds(excess.min(axis=1)),
 # > 100 %. What will noise as small as 0.05 do to it?
 
 # %%
-guess = "?"  # in percent
+guess_7 = "?"  # in percent
 
 # %% tags=["drift:0.5"]
-print("you said", guess)
+print("you said", guess_7)
 pd.concat([clean.to_frame("no change").T, one]).round(1)
 
 # %% tags=["claim", "claim:transfer-above-noise"]
@@ -474,7 +474,7 @@ rates.round(1)
 # > as many as the attack, or what in between? And on the network that the pictures were made for?
 
 # %%
-guess = "?"  # on the others, on their own
+guess_8 = "?"  # on the others, on their own
 
 # %%
 means = torch.stack([images[labels == k].mean(dim=0) for k in range(10)])
@@ -507,7 +507,7 @@ beside = pd.DataFrame({rival: cells(t).groupby("made for").mean()
 beside.loc["mean of these six"] = beside.mean()
 beside.loc["on their own network"] = [np.diag(t).mean()
                                       for t in shares.values()]
-print("you said", guess)
+print("you said", guess_8)
 beside.round(1)
 
 # %% tags=["drift:0.5"]
@@ -557,7 +557,7 @@ print(f"the attack's lead: {intervals.over_seeds(more.mean())} points; ahead "
 # > *because it is linear*? What else is different about its row?
 
 # %%
-guess = "?"  # which row
+guess_9 = "?"  # which row
 
 # %%
 def lead(table, name="FC10(1)"):
@@ -569,7 +569,7 @@ def lead(table, name="FC10(1)"):
 
 by_lot = by_seed("error", printed)
 leads = pd.DataFrame({seed: lead(as_table(by_lot[seed])) for seed in by_lot})
-print("you said", guess)
+print("you said", guess_9)
 pd.DataFrame({"ours": leads.apply(intervals.over_seeds, axis=1).astype(str),
               "paper": lead(as_table(printed)).round(1)})
 
@@ -588,7 +588,7 @@ claims.check("linear-transfer-best", intervals.over_seeds(leads.min()),
 # > **Before you run:** which row will be the strongest now?
 
 # %%
-guess = "?"  # which row
+guess_10 = "?"  # which row
 
 # %%
 from course_utils.transfer import amplify
@@ -602,7 +602,7 @@ def leads_of(name, measure):
     each = pd.DataFrame({s: lead(as_table(rows[s]), name) for s in rows})
     return each.apply(intervals.over_seeds, axis=1).astype(str)
 
-print("you said", guess)
+print("you said", guess_10)
 columns = {f"{name}, {title}": leads_of(name, measure)
            for name in ("FC10(1e-2)", "FC10(1)") for title, measure in (
                ("as found", "rate"), ("all at .1", "rate, all at .1"))}
@@ -624,7 +624,7 @@ pd.DataFrame(columns).reindex(names).fillna("-")
 # > **Before you run:** is there a curve that stays down?
 
 # %%
-guess = "?"  # yes, or no
+guess_11 = "?"  # yes, or no
 
 # %%
 def row_at(stddev, source="FC100-100-10"):
@@ -642,7 +642,7 @@ panels = {f"{kind}: error (%)": pd.DataFrame(
 figures.curves(panels, xlabel="distortion", mark=sizes["FC100-100-10"],
                marked="the attack")
 plt.show()
-print("you said", guess)
+print("you said", guess_11)
 
 # %% [markdown]
 # **Figure 3.** Left: the perturbations made for FC100-100-10, each scaled to the distortion beneath.
@@ -665,7 +665,7 @@ print("you said", guess)
 # > **Before you run:** by how much will the distortion shrink from *random* to *easiest*?
 
 # %%
-guess = "?"  # in percent
+guess_12 = "?"  # in percent
 
 # %%
 from course_utils.transfer import easiest_targets
@@ -690,7 +690,7 @@ for how in ways:
     by_target[how] = [mean_size(name, how) for name in names]
 shorter = 100 * (1 - by_target["easiest"] / by_target["random"])
 print(f"from random to easiest: {shorter.min():.1f} to {shorter.max():.1f} % "
-      f"shorter (you said {guess})")
+      f"shorter (you said {guess_12})")
 by_target.round(3)
 
 # %% tags=["drift:0.5"]
@@ -725,11 +725,11 @@ pd.DataFrame({how: summary(how) for how in ways}).T.round(2)
 # > misread?
 
 # %%
-guess = "?"  # fewer or more
+guess_13 = "?"  # fewer or more
 
 # %% tags=["drift:0.5"]
 name, clipped = published.NOISE.format(0.3), {}
-print("you said", guess)
+print("you said", guess_13)
 for clip in (False, True):
     seed = torch.Generator().manual_seed(4)
     noise = gaussian_noise(originals, 0.3, seed, clip=clip)
@@ -772,7 +772,7 @@ transfer_table(models, apart, digits).errors.round(1)
 # > the noise?
 
 # %%
-guess = "?"  # between P1 and P2, within P1, in percent
+guess_14 = "?"  # between P1 and P2, within P1, in percent
 
 # %%
 test_images, test_labels = all_tests[:n], all_test_labels[:n]
@@ -812,7 +812,7 @@ split_paper
 second_ten = by_seed("error", second, table="halves")
 beside = summarised(second_ten).round(1)
 beside["paper"] = second
-print("you said", guess)
+print("you said", guess_14)
 beside
 
 # %% [markdown]
@@ -858,14 +858,14 @@ claims.check("cross-training-above-noise",
 # > **Before you run:** between the halves, and within P1?
 
 # %%
-guess = "?"  # more than the mean digits: between the halves, within P1
+guess_15 = "?"  # more than the mean digits: between the halves, within P1
 
 # %%
 def rates_of(rival=""):
     """Transfer rates, a row for each of the six cells, a column a seed."""
     return by_seed("rate" + rival, second, "halves")
 
-print("you said", guess)
+print("you said", guess_15)
 pd.DataFrame({name: rates_of(way).apply(intervals.over_seeds, axis=1)
               for name, way in by_name.items()}).astype(str)
 
@@ -901,7 +901,7 @@ for where, points in parts.items():
 # > which of the two other ways can it *fall* below 100?
 
 # %%
-guess = "?"  # percent as printed; picture by picture, or by one factor
+guess_16 = "?"  # percent as printed; picture by picture, or by one factor
 
 # %%
 def by_one_factor(x):
@@ -915,7 +915,7 @@ for words, size in (("as printed", 0.1 / 28),
             for row, x in crossed.items()}
     own = transfer_table(pair, each, test_labels).errors.to_numpy().diagonal()
     print(f"{words}, the diagonal:", own.round(1))
-print("you said", guess)
+print("you said", guess_16)
 by_one = {row: by_one_factor(x) for row, x in crossed.items()}
 with_intervals(second_table(by_one, 0.1))
 
@@ -957,7 +957,7 @@ plt.show()
 # > **Before you run:** 11 %, all, or what in between?
 
 # %%
-guess = "?"  # in percent
+guess_17 = "?"  # in percent
 
 # %% mystnb={"image": {"alt": "A shaded table of six rows and six columns with a percentage in each cell and, in small print, the number of pictures that it is a percentage of. The diagonal is 100. In the rows of FC10(1e-2) and FC10(1) agreement is between about 40 and 80 percent, except in the low column of AE400-10; in the other rows it is mostly below a third."}}
 from course_utils.transfer import same_mistakes
@@ -978,7 +978,7 @@ plt.show()
 # the start.)
 
 # %% tags=["drift:0.5"]
-print("you said", guess)
+print("you said", guess_17)
 quartiles = cells(share).quantile([0.25, 0.5, 0.75])
 quartiles.set_axis(["a quarter below", "median", "a quarter above"]).to_frame(
     "into the same class (%), of 30 cells").T.round(1)
@@ -996,7 +996,7 @@ quartiles.set_axis(["a quarter below", "median", "a quarter above"]).to_frame(
 # > perturbations scaled to the same size (right)?
 
 # %%
-guess = "?"  # rank correlation as found, at equal size
+guess_18 = "?"  # rank correlation as found, at equal size
 
 # %% mystnb={"image": {"alt": "Two scatter plots of transfer rate against gradient cosine, thirty points each, with a marker for each source network. Left, at the sizes that the attack found, there is no clear relation; right, with all scaled to 0.1, the points rise from lower left to upper right."}}
 kinds = {"as the attack found them": "rate",
@@ -1016,7 +1016,7 @@ plt.show()
 for title, rates in transfer.items():
     found = [spearmanr(rates[seed], cosines[seed]).statistic for seed in rates]
     rank = intervals.over_seeds(found)
-    print(f"{title}: rank correlation {rank} (you said {guess})")
+    print(f"{title}: rank correlation {rank} (you said {guess_18})")
 
 # %% [markdown]
 # As found, there is hardly any relation: size decides. At equal size similar gradients do go with
@@ -1038,7 +1038,7 @@ for title, rates in transfer.items():
 # > than above?
 
 # %%
-guess = "?"  # a correlation
+guess_19 = "?"  # a correlation
 
 # %%
 def particular(cells):
@@ -1057,7 +1057,7 @@ def fit(rates, cosines):
 # %%
 fits = {title: pd.DataFrame({s: fit(rates[s], cosines[s]) for s in rates})
         for title, rates in transfer.items()}
-print("you said", guess)
+print("you said", guess_19)
 pd.DataFrame({title: f.apply(intervals.over_seeds, axis=1).astype(str)
               for title, f in fits.items()}).T
 
@@ -1123,7 +1123,7 @@ transfer_table(models, rows, digits).errors.round(1)
 # > **Before you drag:** for which source do all six bars pass one half first?
 
 # %%
-guess = "?"  # a source
+guess_20 = "?"  # a source
 
 # %%
 from course_utils.laboratory.widget import laboratory
@@ -1154,7 +1154,7 @@ plt.show()
 # %%
 least = pd.DataFrame({made: over_size[made].min(axis=1) for made in over_size})
 first = (least > 50).idxmax().where((least > 50).any())
-print("you said", guess)
+print("you said", guess_20)
 pd.DataFrame({"all six bars above 50 % from": first})
 
 # %% [markdown]

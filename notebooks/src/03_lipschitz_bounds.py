@@ -70,10 +70,10 @@ figures.use_style()
 # same length as well.
 #
 # > **Before you run:** attack and noise move the picture equally far. How many times further does
-# > the attack move the logits: twice? Ten times? A hundred times? Type a number into `guess`.
+# > the attack move the logits: twice? Ten times? A hundred times? Type a number into `guess_1`.
 
 # %%
-guess = "?"  # how many times
+guess_1 = "?"  # how many times
 
 # %%
 from course_utils.attacks import lbfgs_attack
@@ -87,7 +87,7 @@ found = lbfgs_attack(network, images, targets)
 noisy = boxed_noise(images, found.distortion, torch.Generator().manual_seed(2))
 moved, shaken = ((network(x) - network(images)).norm(dim=1)
                  for x in (found.images, noisy))
-print(f"{intervals.ratio(moved, shaken)} times as far (you said {guess})")
+print(f"{intervals.ratio(moved, shaken)} times as far (you said {guess_1})")
 
 # %% [markdown]
 # About six times, in the mean (one network; the interval is over digits). But some such number had
@@ -108,7 +108,7 @@ print(f"{intervals.ratio(moved, shaken)} times as far (you said {guess})")
 # > you go that way itself, after what part of it do the same networks change their mind?
 
 # %%
-guess = "?"  # two parts, such as 0.4, 0.6
+guess_2 = "?"  # two parts, such as 0.4, 0.6
 
 # %%
 several = [model.requires_grad_(False) for model in load_study("none")]
@@ -144,7 +144,7 @@ def turning(answers):
 trained = share_of_way(load_study("projected gradient")[0]).mean()
 straight = torch.stack([turning(lambda x: model(x).argmax(1))
                         for model in several]).mean()
-print("you said", guess)
+print("you said", guess_2)
 print(f"on the straight way to the real picture: {straight:.2f}")
 print(f"trained against attacks, as in Lecture 4: {trained:.2f}")
 
@@ -178,7 +178,7 @@ claims.check("not-stable", intervals.over_seeds_and_images(parts),
 # > constant of the sigmoid?
 
 # %%
-guess = "?"  # 0.25, 0.15, both, neither
+guess_3 = "?"  # 0.25, 0.15, both, neither
 
 # %% mystnb={"image": {"alt": "Two panels with the same S-shaped curve and a grey cone on its middle point. With K = 0.25 the curve stays inside the cone; with K = 0.15 a long part of the curve leaves it and is drawn as a thick orange line."}}
 def sigmoid(x):
@@ -186,7 +186,7 @@ def sigmoid(x):
 
 figures.cones(sigmoid, constants=[0.25, 0.15])
 plt.show()
-print("you said", guess)
+print("you said", guess_3)
 
 # %% [markdown]
 # **Figure 1.** The sigmoid, and the cone that $K$ allows at 0, its steepest point, where the slope
@@ -242,7 +242,7 @@ check("power-step", power_step)
 # > pattern that it amplifies most look like: speckle, strokes, or a blob?
 
 # %%
-guess = "?"  # speckle, strokes or a blob
+guess_4 = "?"  # speckle, strokes or a blob
 
 # %% mystnb={"image": {"alt": "Eight grey pictures of 28 by 28 pixels, each with its singular value beneath. The first ones are bright and dark blobs with some grain, the last ones fine speckle, all confined to the middle of the picture, where digits are; the border is plain grey."}}
 first = network[1]
@@ -252,7 +252,7 @@ shown = 5 * patterns[which].view(-1, 1, 28, 28)
 titles = [f"{values[i]:.2f}" for i in which]
 figures.digits([shown], titles=[titles], signed=[0])
 plt.show()
-print("you said", guess)
+print("you said", guess_4)
 
 # %% [markdown]
 # **Figure 2.** Patterns that the first layer amplifies, and how many times: the first five, and
@@ -274,7 +274,7 @@ print(f"attained: {bounds.lower:.4f}, proved: {bounds.upper:.4f}")
 # > **Before you run:** how near will the best steps come to $L_k$, in percent? And random ones?
 
 # %%
-guess = "?"  # percent by the best steps, by random ones
+guess_5 = "?"  # percent by the best steps, by random ones
 
 # %%
 table = lipschitz.layer_bounds(network, (1, 28, 28))
@@ -291,7 +291,7 @@ for name, bound in table["upper"].items():
     growth[name] = moves.norm(dim=1) / steps.norm(dim=1) / bound
 
 # %%
-print("you said", guess)
+print("you said", guess_5)
 best = {n: 100 * g[0].item() for n, g in growth.items()}
 most = {n: 100 * g[1:].max().item() for n, g in growth.items()}
 pd.DataFrame({"best": best, "random, at most": most}).round(1)
@@ -368,7 +368,7 @@ check("circular-norm", circular_norm)
 # > $1/\sqrt2$, which is what it does to each wave?
 
 # %%
-guess = "?"  # 1 or 1/sqrt(2)
+guess_6 = "?"  # 1 or 1/sqrt(2)
 
 # %%
 waves = np.array([np.ones(8), (-1.0) ** np.arange(8)])
@@ -376,7 +376,7 @@ titles = ["frequency 0", "frequency 4", "their sum"]
 for title, signal in zip(titles, [*waves, waves.sum(0)]):
     longer = np.linalg.norm(signal[::2]) / np.linalg.norm(signal)
     print(f"{title}: {longer:.4f} times")
-print("you said", guess)
+print("you said", guess_6)
 
 # %% [markdown]
 # The norm is 1, and no single wave attains it: only the two together do. So with a stride one has
@@ -396,7 +396,7 @@ print("you said", guess)
 # > pictures will have structure, and where: at low frequencies or at high ones?
 
 # %%
-guess = "?"  # which; low or high frequencies
+guess_7 = "?"  # which; low or high frequencies
 
 # %%
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
@@ -414,7 +414,7 @@ layers = {
 norms = {name: lipschitz.frequency_norms(*layers[name]) for name in layers}
 figures.frequency_maps(norms)
 plt.show()
-print("you said", guess)
+print("you said", guess_7)
 
 # %% [markdown]
 # **Figure 3.** The largest singular value of $A(\xi)$ over all frequencies, 0 in the middle: how
@@ -430,7 +430,7 @@ print("you said", guess)
 # > **Before you drag:** which colour will the most amplified pattern of the trained layer have?
 
 # %%
-guess = "?"  # a colour, or two
+guess_8 = "?"  # a colour, or two
 
 # %%
 from course_utils.laboratory.widget import laboratory
@@ -451,7 +451,7 @@ for title, layer, frequency in shown:
     beneath.append(f"{grid[frequency]:.2f} times")
 figures.patterns(pictures, titles=titles, beneath=beneath)
 plt.show()
-print("you said", guess)
+print("you said", guess_8)
 
 # %% [markdown]
 # **Figure 4.** What is amplified most, and how many times. The
@@ -472,13 +472,13 @@ print("you said", guess)
 # > windows. How much longer is the difference after pooling?
 
 # %%
-guess = "?"  # how many times
+guess_9 = "?"  # how many times
 
 # %%
 pool = nn.MaxPool2d(3, stride=2)
 dot = torch.zeros(1, 1, 7, 7)
 dot[0, 0, 2, 2] = 1
-print(f"growth: {pool(dot).norm() / dot.norm():.1f} times (you said {guess})")
+print(f"growth: {pool(dot).norm() / dot.norm():.1f} times (you said {guess_9})")
 lipschitz.layer_bounds(pool, (1, 7, 7))[["layer", "size", "stride", "upper"]]
 
 # %% [markdown]
@@ -503,7 +503,7 @@ table.round(3)
 # > section 1. What percentage of the bound will the largest be?
 
 # %%
-guess = "?"  # percent
+guess_10 = "?"  # percent
 
 # %%
 def slopes_at(model, points):
@@ -517,7 +517,7 @@ seen = slopes_at(network, torch.cat([images, found.images]))
 print(f"product: {bound:.1f}, steepest slope seen: {seen.max():.1f}, largest "
       f"growth under the attack: {(moved / (28 * found.distortion)).max():.1f}")
 print(f"the steepest is {100 * seen.max() / bound:.0f} % of the bound "
-      f"(you said {guess})")
+      f"(you said {guess_10})")
 
 # %% tags=["claim", "claim:network-product"]
 claims.check_theorem("network-product", cases=len(seen),
@@ -552,7 +552,7 @@ claims.check_theorem("network-product", cases=len(seen),
 # > will the gap shrink?
 
 # %%
-guess = "?"  # the factor from seen to proved, now
+guess_11 = "?"  # the factor from seen to proved, now
 
 # %%
 whole = lipschitz.network_bound_sdp(network, (1, 28, 28))
@@ -561,7 +561,7 @@ print(f"seen {most:.1f} <= true constant <= {whole:.1f} (LipSDP) "
       f"<= {bound:.1f} (product)")
 print(f"so LipSDP is at most {whole / most:.2f} times too large, the product "
       f"{bound / most:.2f} times, and at least {bound / whole:.2f} times")
-print("you said", guess)
+print("you said", guess_11)
 
 # %% [markdown]
 # The gap shrinks from a factor of 3.3 to one of 1.7: for this network LipSDP nearly halves the
@@ -580,7 +580,7 @@ print("you said", guess)
 # > **Before you run:** are the paper's bounds, after training, larger or smaller than ours before?
 
 # %%
-guess = "?"  # larger or smaller
+guess_12 = "?"  # larger or smaller
 
 # %%
 def eight_layers(model, side):
@@ -595,7 +595,7 @@ bounds = ours[["size", "stride"]].copy()
 bounds["paper, trained"] = paper["bound"]
 bounds["2012, untrained"] = ours["upper"]
 bounds.loc["product"] = ["", "", *bounds.iloc[:, 2:].prod()]
-print("you said", guess)
+print("you said", guess_12)
 bounds.round(2)
 
 # %%
@@ -646,7 +646,7 @@ except (DataUnavailable, ValueError) as error:
 # > **Before you run:** AlexNet's eight trained bounds multiply to about 800,000. And these fifty?
 
 # %%
-guess = "?"  # a power of ten
+guess_13 = "?"  # a power of ten
 
 # %%
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -690,7 +690,7 @@ def upper(layer, shape):
 trained = pd.Series({name: upper(*plain[name]) for name in plain})
 print(f"{len(trained)} layers, from {trained.min():.2f} "
       f"to {trained.max():.2f}, product 10^{np.log10(trained).sum():.1f} "
-      f"(you said {guess})")
+      f"(you said {guess_13})")
 trained.iloc[[0, 1, 2, 3, -2, -1]].round(2).to_frame("bound")
 
 # %% mystnb={"image": {"alt": "Two panels of hollow markers on a logarithmic axis of bounds. Left, AlexNet's eight layers: the paper's trained bounds lie between 2.75 and 11, the untrained ones all lie to their left. Right, a histogram of EfficientNet-Lite0's fifty trained bounds: a group near 1 and a larger one from 5 to 54."}}
@@ -746,7 +746,7 @@ check("certified-distortion", certified_distortion)
 # > How far apart will they be for a linear network? For one with two hidden layers?
 
 # %%
-guess = "?"  # how many times: linear, two hidden layers
+guess_14 = "?"  # how many times: linear, two hidden layers
 
 # %%
 from course_utils.transfer import easiest_targets
@@ -780,7 +780,7 @@ figures.distances_by_network({
     name: {key: r[key] for key in ("product", "LipSDP", "attack")}
     for name, r in radii.items()})
 plt.show()
-print("you said", guess)
+print("you said", guess_14)
 
 # %% [markdown]
 # **Figure 6.** For 200 test digits: the certified radius by the product (left), by LipSDP (middle),
@@ -810,7 +810,7 @@ laboratory("network=rectifiers (penalised)", networks=(
 # > perturbation than each certificate? And how much of that is due to the bound being loose?
 
 # %%
-guess = "?"  # for FC100-100-10: attack / product, product / the true bound
+guess_15 = "?"  # for FC100-100-10: attack / product, product / the true bound
 
 # %%
 medians = {n: {f"attack / {key}": (r["attack"] / r[key]).median().item()
@@ -819,7 +819,7 @@ medians = {n: {f"attack / {key}": (r["attack"] / r[key]).median().item()
 for name, known in slopes_known.items():
     medians[name]["product / LipSDP"] = known["product"] / known["LipSDP"]
     medians[name]["LipSDP / steepest seen"] = known["LipSDP"] / known["seen"]
-print("you said", guess)
+print("you said", guess_15)
 pd.DataFrame(medians).T.round(2)
 
 # %% [markdown]
@@ -847,7 +847,7 @@ pd.DataFrame(medians).T.round(2)
 # > **Before you run:** will the product change? The certificates? And the network?
 
 # %%
-guess = "?"  # three times yes or no
+guess_16 = "?"  # three times yes or no
 
 # %%
 penalised = models["rectifiers, penalised"]
@@ -858,7 +858,7 @@ lower.bias[0] *= 1024
 upper.weight[:, 0] /= 1024
 before, after = (lipschitz.network_bound(model, shape)
                  for model in (penalised, rescaled))
-print(f"product before {before:.1f}, after {after:.0f} (you said {guess})")
+print(f"product before {before:.1f}, after {after:.0f} (you said {guess_16})")
 
 # %% tags=["claim", "claim:large-bounds-do-not-condemn"]
 changed = (rescaled(images) != penalised(images)).any(dim=1).sum()
@@ -919,7 +919,7 @@ check("tighter-bound", tighter_bound)
 # > how far does the attack have to go?
 
 # %%
-guess = "?"  # five signs: error, gap, product, certified accuracy, attack
+guess_17 = "?"  # five signs: error, gap, product, certified accuracy, attack
 
 # %%
 from course_utils.training import error_rate, predict
@@ -945,7 +945,7 @@ def measure(model, mistakes):
 rows = {(kind, seed): measure(model, wrong[kind][seed])
         for kind in tqdm(ways) for seed, model in enumerate(study_nets[kind])}
 each = pd.DataFrame(rows).T.rename_axis(["trained with", "seed"])
-print("you said", guess)
+print("you said", guess_17)
 each.groupby(level=0, sort=False).agg(["mean", "std"]).round(2)
 
 # %% [markdown]
@@ -984,12 +984,12 @@ means.round(2).to_frame("held-back error (%)")
 # > bound, or does any good regulariser do as much?
 
 # %%
-guess = "?"  # points less than with nothing; less, as much or more than dropout
+guess_18 = "?"  # points below nothing; less, as much, more than dropout
 
 # %%
 tests = scarce[scarce["judged on"] == "test"]
 tests = tests.pivot(index="seed", columns="kind", values="error")
-print("you said", guess)
+print("you said", guess_18)
 for rival in ("nothing", "weight decay", "dropout"):
     less = tests[rival] - tests["lipschitz"]
     print(f"{rival} less lipschitz: {intervals.over_seeds(less)} points; "
@@ -1092,7 +1092,7 @@ at.agg(["mean", "std"]).round(1)
 # > **Before you run:** which of the two ranks the rates better?
 
 # %%
-guess = "?"  # the cosine, the radius, neither
+guess_19 = "?"  # the cosine, the radius, neither
 
 # %%
 from itertools import permutations
@@ -1140,7 +1140,7 @@ def beside_names(every):
                          "as large, of 719": as_far})
 
 every = [ranks(part) for _, part in tables.groupby("seed")]
-print("you said", guess)
+print("you said", guess_19)
 beside_names(every)
 
 # %%
@@ -1174,11 +1174,11 @@ claims.check("bounds-do-not-explain-transfer", ahead, null=null,
 # > beyond what exchanged names do?
 
 # %%
-guess = "?"  # which rank the rates, which beyond exchanged names
+guess_20 = "?"  # which rank the rates, which beyond exchanged names
 
 # %%
 equal = [ranks(part, "rate, all at .1") for _, part in tables.groupby("seed")]
-print("you said", guess)
+print("you said", guess_20)
 beside_names(equal)
 
 # %% [markdown]

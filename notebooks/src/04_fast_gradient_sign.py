@@ -131,7 +131,7 @@ print(f"pixels on which both agree: {100 * same.double().mean():.1f} %")
 # > "gibbon", 99.3 %. What will a network of six years later make of the step?
 
 # %%
-guess = "?"  # a category, and percent
+guess_1 = "?"  # a category, and percent
 
 # %% mystnb={"image": {"alt": "An equation of three pictures: a drawn panda; plus .007 times a pattern of coloured speckle; equals a picture that looks just like the first panda. Beneath each stands the category that the network gives it and its confidence: giant panda for the first, something unrelated for the speckle, teddy for the sum."}}
 shown = [picture[0], sign[0], moved[0]]
@@ -140,7 +140,7 @@ captions = [f"“{name}”\n{sure:.1f} %" for answer in answers
             for name, sure in answer.items()]
 figures.equation(shown, captions, plus="+ .007 ×")
 plt.show()
-print("you said", guess)
+print("you said", guess_1)
 
 # %% [markdown]
 # **Figure 1.** The picture, the sign of the gradient (each of the three colours of each pixel
@@ -157,10 +157,10 @@ print("you said", guess)
 # size: every pixel by $\pm\epsilon$, the signs drawn by lot.
 #
 # > **Before you run:** of the 18 views, how many lose their label to one level of grey? To 1.8? And
-# > to random signs? Type what you expect into `guess`.
+# > to random signs? Type what you expect into `guess_1`.
 
 # %%
-guess = "?"  # percent of the views: one level, 1.8, random signs
+guess_2 = "?"  # percent of the views: one level, 1.8, random signs
 
 # %%
 wide = load_image(PICTURE, size=256)
@@ -189,7 +189,7 @@ for eps in tqdm((1 / 255, 0.007)):
     control, second = changed(by_lot(views, eps)), changed(by_lot(views, eps))
     print(f"eps {eps:.4f}: label changes on {flips[eps].mean():.0f} % of the "
           f"views, under random signs on {control.mean():.0f} %")
-print("you said", guess)
+print("you said", guess_2)
 
 # %% tags=["claim", "claim:panda"]
 winner, sure = next(iter(top(moved).items()))
@@ -230,7 +230,7 @@ except DataUnavailable:
 # > of the confidence in the panda and of that in the winner. Does either ever turn round?
 
 # %%
-guess = "?"  # panda, winner, both or neither
+guess_3 = "?"  # panda, winner, both or neither
 
 # %%
 scale = [0, .001, .002, .003, .004, .005, .007, .01, .015, .02, .03, .05, .1,
@@ -250,7 +250,7 @@ curves = pd.DataFrame({
 near, far = "confidence (%), eps to .03", "confidence (%), eps to .3"
 figures.curves({near: curves.loc[:0.03], far: curves}, mark=0.007)
 plt.show()
-print("you said", guess)
+print("you said", guess_3)
 
 # %% [markdown]
 # **Figure 2.** Confidence in the first category and in the winner as the step grows: the first
@@ -298,7 +298,7 @@ check("projected-step", projected_step)
 # > it?
 
 # %%
-guess = "?"  # percent
+guess_4 = "?"  # percent
 
 # %%
 from course_utils.attacks import pgd
@@ -306,7 +306,7 @@ from course_utils.attacks import pgd
 ten = pgd(classifier, picture, first, eps=0.007, step=0.007 / 4, steps=10)
 for answer, sure in top(ten, 3).items():
     print(f"{answer}: {sure:.1f} %")
-print("you said", guess)
+print("you said", guess_4)
 
 # %% [markdown]
 # There is the certainty of the slides' third picture. So the danger in a ball of .007 was there all
@@ -321,7 +321,7 @@ print("you said", guess)
 # > **Before you drag:** at which $\epsilon$ will *you* see a difference?
 
 # %%
-guess = "?"  # an eps
+guess_5 = "?"  # an eps
 
 # %%
 from course_utils.widgets import FastGradientExplorer
@@ -332,7 +332,7 @@ FastGradientExplorer(classifier, {PICTURE: picture[0]})
 seen = "?"  # the eps at which you did
 gone = [eps for eps, name in zip(scale, winners) if name != winners[0]]
 print(f"the label is gone at {min(gone, default='none')}; "
-      f"you saw it at {seen} (you said {guess})")
+      f"you saw it at {seen} (you said {guess_5})")
 
 # %% [markdown]
 # ## 4. Too linear?
@@ -347,7 +347,7 @@ print(f"the label is gone at {min(gone, default='none')}; "
 # > direction of random signs?
 
 # %%
-guess = "?"  # along the sign, along random signs
+guess_6 = "?"  # along the sign, along random signs
 
 # %%
 test_images, test_labels = load_mnist("test")
@@ -373,7 +373,7 @@ lines = {title: along(maxout, image, way)[:, 0]
          for title, way in directions.items()}
 figures.logit_lines(steps, lines, label=label.item())
 plt.show()
-print("you said", guess)
+print("you said", guess_6)
 
 # %% [markdown]
 # **Figure 3.** The ten logits of one four; each line has its class at its right end, the true one
@@ -404,7 +404,7 @@ for at in (30, 45, 59):  # where eps is 0, .15 and .29
 # > everything at .1, the other one digit in seven. Which is the straighter, and by how much?
 
 # %%
-guess = "?"  # which, and percent of the variation of each
+guess_7 = "?"  # which, and percent of the variation of each
 
 # %%
 def straight(logits, at):
@@ -441,7 +441,7 @@ networks |= {f"trained on {name}": load_study(ways[name])[0] for name in ways}
 columns = ["straight (%)", "from 0 to .1 (%)", "clean error (%)",
            "error after 40 steps of .1 (%)"]
 rows = {name: linearity(model) for name, model in tqdm(networks.items())}
-print("you said", guess)
+print("you said", guess_7)
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 
 # %% [markdown]
@@ -470,7 +470,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(1)
 # > **Before you run:** which of the three is in danger?
 
 # %%
-guess = "?"  # linear, pockets or tilted
+guess_8 = "?"  # linear, pockets or tilted
 
 # %%
 from course_utils.inference import predict
@@ -496,7 +496,7 @@ dealt, again = (after(signs[torch.randperm(len(signs), generator=deal)])
 
 # %% tags=["claim", "claim:too-linear"]
 noisy = misreads(by_lot(test_images, 0.1)).mean()
-print("you said", guess)
+print("you said", guess_8)
 detail = f"{foreign.mean():.1f} % under softmax's signs, " \
          f"{dealt.mean():.1f} % under those of another digit, " \
          f"{noisy:.1f} % under random ones"
@@ -548,7 +548,7 @@ for name, lent in lenders.items():
 # > under the step largest?
 
 # %%
-guess = "?"  # 14, 28, 56, or which of the other two
+guess_9 = "?"  # 14, 28, 56, or which of the other two
 
 # %%
 results = study.read("fast_gradient")
@@ -567,7 +567,7 @@ rows = {
     for kind in ("14", "28", "56", "28, rate x 4.0", "56, rate x 0.25")
 }
 columns = ["clean error (%)", "random signs at .05", "one step at .05"]
-print("you said", guess)
+print("you said", guess_9)
 pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 # %% [markdown]
@@ -613,7 +613,7 @@ check("worst-margin", worst_margin)
 # > $\epsilon = .25$?
 
 # %%
-guess = "?"  # percent
+guess_10 = "?"  # percent
 
 # %%
 from course_utils.training import fit_linear
@@ -653,7 +653,7 @@ printed = (published.CLEAN_ERRORS[name],
 print(f"error: clean {errors['clean']:.1f} %, "
       f"clipped {errors['clipped']:.1f} %, "
       f"not clipped {errors['not clipped']:.1f} %")
-print(f"paper: {printed[0]} % and {printed[1]:.0f} %; you said {guess}")
+print(f"paper: {printed[0]} % and {printed[1]:.0f} %; you said {guess_10}")
 share = 100 * agree.double().mean()
 print(f"the sign of w and attacks.fgsm agree on {share:.0f} % of the pixels")
 
@@ -681,7 +681,7 @@ plt.show()
 # > the error at the same $\epsilon$: is it bound to grow, too?
 
 # %%
-guess = "?"  # times as large; yes or no
+guess_11 = "?"  # times as large; yes or no
 
 # %%
 def at_size(side, decay):
@@ -702,7 +702,7 @@ rows = {(decay, side): at_size(side, decay)
         for decay in tqdm((1e-3, 1e-2)) for side in (7, 14, 28)}
 table = pd.DataFrame(rows, columns).T
 table.index.names = ["weight decay", "pixels a side"]
-print("you said", guess)
+print("you said", guess_11)
 table.round(1)
 
 # %% [markdown]
@@ -736,7 +736,7 @@ table.round(1)
 # > misread? Which will know that it is in trouble?
 
 # %%
-guess = "?"  # percent of each, not clipped; which of them
+guess_12 = "?"  # percent of each, not clipped; which of them
 
 # %%
 from course_utils.models import RBF
@@ -768,7 +768,7 @@ columns = pd.MultiIndex.from_product(
 table = pd.DataFrame.from_dict(runs, orient="index", columns=columns)
 paper = published.fast_gradient_sign().iloc[:4, :2].set_axis(names)
 table["paper", "error"], table["paper", "sure"] = paper.T.to_numpy()
-print("you said", guess)
+print("you said", guess_12)
 table.round(1)
 
 # %% [markdown]
@@ -790,7 +790,7 @@ table.round(1)
 # > **Before you run:** for which network should the confidence fall as the digits get stranger?
 
 # %%
-guess = "?"  # its name
+guess_13 = "?"  # its name
 
 # %%
 def growing(model, sizes, count=2000):
@@ -809,7 +809,7 @@ plots = {title: pd.DataFrame({name: [pair[k] for pair in found[name]]
 # %% mystnb={"image": {"alt": "Two panels over eps from 0 to .3 with a line for each of four networks. Left, the error: softmax and maxout rise to 100 percent by about .1; RBF starts higher and rises slowly to above half; the adversarially trained maxout stays lowest at large steps. Right, the confidence on mistakes: softmax and maxout climb towards 100 percent, RBF falls to zero."}}
 figures.curves(plots, mark=0.25)
 plt.show()
-print("you said", guess)
+print("you said", guess_13)
 
 # %% [markdown]
 # **Figure 5.** Error (left) and mean confidence on mistakes (right) under the fast gradient sign,
@@ -870,7 +870,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 # > mistakes than the softmax? And than the third?
 
 # %%
-guess = "?"  # further than the softmax: L2, maximum norm; than the third
+guess_14 = "?"  # further than the softmax: L2, maximum norm; than the third
 
 # %%
 norms = {"L2": nearest_mistake, "maximum norm": nearest_in_pixels}
@@ -878,7 +878,7 @@ beside = {norm: {name: nearest(model, few, few_labels)
                  for name, model in judged.items()}
           for norm, nearest in tqdm(norms.items())}
 right = torch.stack([*beside["L2"].values()]).gt(0).all(0)
-print("you said", guess)
+print("you said", guess_14)
 pd.DataFrame({norm: {name: found[right].mean().item()
                      for name, found in distances.items()}
               for norm, distances in beside.items()}).round(3)
@@ -1066,7 +1066,7 @@ print(f"by hand {ours:.3f}, losses.adversarial_loss {theirs:.3f}")
 # > **Before you run:** from which $\epsilon$ on will the derivation fail on a real network?
 
 # %%
-guess = "?"  # an eps
+guess_15 = "?"  # an eps
 
 # %%
 def ratio(model, eps):
@@ -1085,7 +1085,7 @@ def ratio(model, eps):
 kinds = {"plain": "none", "one step .025": "weak adversarial training"}
 pair_of = {name: load_study(kind)[0].double() for name, kind in kinds.items()}
 sizes = [1e-5, 1e-3, 0.01, 0.025, 0.1, 0.25]
-print("you said", guess)
+print("you said", guess_15)
 pd.DataFrame({name: [ratio(model, eps) for eps in sizes]
               for name, model in pair_of.items()},
              pd.Index(sizes, name="eps")).round(2)
@@ -1166,7 +1166,7 @@ claims.check(
 # > **Before you run:** which two of the ten will misread the fewest test digits, and which the most?
 
 # %%
-guess = "?"  # the best two, the worst two
+guess_16 = "?"  # the best two, the worst two
 
 # %%
 ways = {
@@ -1184,7 +1184,7 @@ print("one step .025, first seed: "
 # %% mystnb={"image": {"alt": "Ten lines, one for each way of training, with ten small circles each, the test errors of ten seeds, and a bar at their mean, which is printed at the right."}}
 figures.seeds(clean, xlabel="error on clean test digits (%)")
 plt.show()
-print("you said", guess)
+print("you said", guess_16)
 
 # %% [markdown]
 # **Figure 6.** Test error of each seed (circles) and their mean (bar, and the number at the right).
@@ -1263,7 +1263,7 @@ for eps, gain in gains.items():
 # > **Before you run:** will the step lower the error on clean digits in *this* network?
 
 # %%
-guess = "?"  # yes or no
+guess_17 = "?"  # yes or no
 
 # %%
 rows = {
@@ -1273,7 +1273,7 @@ rows = {
 }
 gain = by_seed("maxout", "clean") - by_seed("maxout, one step", "clean")
 print("clean error without the step less that with it:",
-      intervals.over_seeds(gain), f"(you said {guess})")
+      intervals.over_seeds(gain), f"(you said {guess_17})")
 columns = ["clean error (%)", "one step at .1", "worst at .05", "worst at .1"]
 pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -1300,7 +1300,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 # > once under one step and once under the worst. Where is the one trained at .025?
 
 # %%
-guess = "?"  # at .1: one step and worst of .25, worst of .025
+guess_18 = "?"  # at .1: one step and worst of .25, worst of .025
 
 # %%
 shown = {"nothing": "none", "noise .25": "noise",
@@ -1324,7 +1324,7 @@ panels = {"error (%), one step": of_shown("one step"),
           "error (%), worst": of_shown("worst")}
 figures.curves(panels)
 plt.show()
-print("you said", guess)
+print("you said", guess_18)
 
 # %% [markdown]
 # **Figure 7.** Error of each way of training, means over five seeds and the first 200 test digits (at
@@ -1402,7 +1402,7 @@ laboratory(
 # > **Before you run:** which landscape should a network have whose borders are far away?
 
 # %%
-guess = "?"  # a steep slope, a gentle one, a ridge
+guess_19 = "?"  # a steep slope, a gentle one, a ridge
 
 # %%
 def landscape(model, image, label, count=41):
@@ -1425,7 +1425,7 @@ maps = {name: landscape(model, image, label) for name, model in hollow.items()}
 figures.landscapes(maps, end=0.25, xlabel="along random signs",
                    ylabel="along the gradient's sign")
 plt.show()
-print("you said", guess)
+print("you said", guess_19)
 
 # %% [markdown]
 # **Figure 8.** The loss of one four over the plane of two directions, for the plain network, the
@@ -1624,7 +1624,7 @@ found.round(0)
 # > **Before you run:** which ticks does the first judge get, on the masked maxout?
 
 # %%
-guess = "?"  # their columns, or none
+guess_20 = "?"  # their columns, or none
 
 # %%
 def ticks(judge, boundless, unseen):
@@ -1634,7 +1634,7 @@ def ticks(judge, boundless, unseen):
     return pd.DataFrame(passed).map(lambda yes: "✓" if yes else "✗")
 
 # %%
-print("you said", guess)
+print("you said", guess_20)
 ticks("one step", "one step of .5",
       ["DLR loss", "targeted", "100 steps", "square", "borrowed"])
 
@@ -1684,7 +1684,7 @@ long.pivot(index="condition", columns="measure", values="value")
 # > a network trained on nothing, and for one trained on projected gradient?
 
 # %%
-guess = "?"  # points at .05 in the maximum norm: one, the other
+guess_21 = "?"  # points at .05 in the maximum norm: one, the other
 
 # %%
 pairs = {"nothing": "none", "projected gradient .1": "projected gradient",
@@ -1703,7 +1703,7 @@ there = panels["error (%), maximum norm"].loc[0.05]
 for name in ("nothing", "projected gradient .1"):
     gap = there[f"{name}: not certified"] - there[f"{name}: attacked"]
     print(f"{name}: {gap:.0f} points apart at .05")
-print("you said", guess)
+print("you said", guess_21)
 figures.curves(panels, xlabel="size of the perturbation")
 plt.show()
 
@@ -1757,7 +1757,7 @@ print(f"{cases} certificates of 200 digits and three networks; "
 # > **Before you run:** who will be shorter in L2? And in the maximum norm?
 
 # %%
-guess = "?"  # in L2, in the maximum norm
+guess_22 = "?"  # in L2, in the maximum norm
 
 # %%
 def smallest(attack, sizes):
@@ -1810,7 +1810,7 @@ print(f"means over {100 * shared.double().mean():.1f} % of the digits")
 size = {n: x.square().mean(1).sqrt().mean().item() for n, x in shifts.items()}
 largest = {n: x.abs().amax(1).mean().item() for n, x in shifts.items()}
 share = dict(zip(pushed, (100 * fooled.double().mean(1)).tolist()))
-print("you said", guess)
+print("you said", guess_22)
 pd.DataFrame({"distortion (RMS)": size, "largest change": largest,
               "misread (%)": share, "time an image": took}).round(3)
 

@@ -91,15 +91,15 @@ def by_hand(real, fake):
 # to 0 or 1 has no logarithm.
 #
 # > **Before you run:** a discriminator that has learned nothing says $\frac12$ to everything. What
-# > is the value of the game? Type a number into `guess`.
+# > is the value of the game? Type a number into `guess_1`.
 
 # %%
-guess = "?"  # in nats
+guess_1 = "?"  # in nats
 
 # %%
 nothing = torch.full((5,), 0.5)
 print(f"V if D always says 1/2: {-by_hand(nothing, nothing)[0]:.4f}; "
-      f"-log 4 = {-math.log(4):.4f}; you said {guess}")
+      f"-log 4 = {-math.log(4):.4f}; you said {guess_1}")
 
 # %%
 logits = torch.linspace(-4, 4, 9)
@@ -175,7 +175,7 @@ def draw(count, random):
 # in every step.
 
 # %%
-guess = "?"  # D where p is three times q, and far out
+guess_2 = "?"  # D where p is three times q, and far out
 
 # %%
 from course_utils.models import fully_connected
@@ -200,7 +200,7 @@ best, found = real / (real + fake), learned(points[:, None]).sigmoid()[:, 0]
 figures.discriminators(points, {"p, the data": real, "q, the generator": fake},
                        {"p / (p + q)": best, "learned": found})
 plt.show()
-print("you said", guess)
+print("you said", guess_2)
 
 # %% [markdown]
 # **Figure 1.** Two densities, and what a discriminator should say and does say. Where $p$ is three
@@ -291,7 +291,7 @@ check("best-value", best_value)
 # > learn from the curve at 10?
 
 # %%
-guess = "?"  # the values at 0 and at 10, in nats
+guess_3 = "?"  # the values at 0 and at 10, in nats
 
 # %%
 def bell(mean):
@@ -321,7 +321,7 @@ values = [played(x) for x in tqdm(distances)]
 values = pd.DataFrame(values, distances, columns)
 figures.game_values(values, xlabel="distance between data and generated points")
 plt.show()
-print("you said", guess)
+print("you said", guess_3)
 
 # %% [markdown]
 # **Figure 2.** The value of the game. Marks on the line: the best discriminator. A learned one can
@@ -348,7 +348,7 @@ print("you said", guess)
 # > first loss, and after how many by the second?
 
 # %%
-guess = "?"  # rounds by the first loss, by the second
+guess_4 = "?"  # rounds by the first loss, by the second
 
 # %%
 z = torch.tensor([NormalDist().inv_cdf((i + 0.5) / 500)
@@ -380,7 +380,7 @@ plt.show()
 for name, path in paths.items():
     rounds = sum(distance > 0.1 for distance in path)
     print(f"{name}: nearer than 0.1 after {rounds} rounds")
-print("you said", guess)
+print("you said", guess_4)
 
 # %% [markdown]
 # Both losses end at the same place; one of them spends most of its time where nothing is to be
@@ -403,7 +403,7 @@ noise = gan.draw_noise(500, novice.noise).double()
 # > the game's own loss fall behind? (You have both slopes. Write the factor down as a formula.)
 
 # %%
-guess = "?"  # which at first; the factor, by D
+guess_5 = "?"  # which at first; the factor, by D
 
 # %%
 def steepness(saturating):
@@ -440,7 +440,7 @@ won = early.iloc[-1]
 steeper = won["non-saturating"] / won["saturating"]
 print(f"steeper by a factor of {steeper:.0f}; "
       f"(1 - D) / D = {1 / won['D(G(z))'] - 1:.0f}")
-print("you said", guess)
+print("you said", guess_5)
 
 # %% [markdown]
 # *The gradients' lengths, in all of the generator's weights.* Before $D$ has learned anything both
@@ -460,7 +460,7 @@ print("you said", guess)
 # > **Before you run:** by plain descent, and by Adam: where will the loss make a difference?
 
 # %%
-guess = "?"  # by descent, by Adam, both, neither
+guess_6 = "?"  # by descent, by Adam, both, neither
 
 # %%
 measured = study.read("gan")
@@ -482,7 +482,7 @@ claims.check("gan-non-saturating-adam", gain("Adam, saturating", "Adam"),
              null=gain("Adam, again", "Adam").value)
 
 # %%
-print("you said", guess)
+print("you said", guess_6)
 print("each loss at its own rate:",
       gain("descent, own rate, saturating", "descent, own rate"))
 
@@ -530,7 +530,7 @@ check("loss-of-g", loss_of_g)
 # > steps for each small one of $D$. How many of the eight blobs will it cover?
 
 # %%
-guess = "?"  # blobs
+guess_7 = "?"  # blobs
 
 # %%
 from course_utils.gan import plane
@@ -558,7 +558,7 @@ for name, (generator, _) in runs.items():
     shares = plane.blob_shares(plane.answer(generator.weights, some_z))
     print(f"{name}: {(shares >= 0.02).sum()} of 8 blobs, "
           f"{100 * (1 - shares.sum()):.0f} % of the points in none")
-print("you said", guess)
+print("you said", guess_7)
 
 # %% mystnb={"image": {"alt": "Four squares with eight black blobs on a circle. Start: generated crosses in a small heap in the middle. Fair, 150 rounds: crosses spread towards the circle. Fair, 500 rounds: crosses in all eight blobs and some between them, D dark inside the circle and lighter on it. Hasty, 500 rounds: all crosses on a short curve that ends in one blob."}}
 figures.game_in_the_plane({name: drawn(*pair) for name, pair in runs.items()},
@@ -616,7 +616,7 @@ check("cure", cure)
 # > **Before you run:** what will come first, strokes or digits?
 
 # %%
-guess = "?"  # strokes or digits
+guess_8 = "?"  # strokes or digits
 
 # %%
 digits = train_images[:40_000]
@@ -661,7 +661,7 @@ moments = [0, 100, 200, 350, 550, 800]
 figures.digits([seen[k] for k in moments],
                names=[f"round {k}" for k in moments])
 plt.show()
-print("you said", guess)
+print("you said", guess_8)
 
 # %% [markdown]
 # **Figure 5.** What the same ten draws of noise become as training goes on. Nobody told the network
@@ -671,7 +671,7 @@ print("you said", guess)
 # > **Before you run:** who wins: where do $D(x)$ and $D(G(z))$ go?
 
 # %%
-guess = "?"  # D(x), D(G(z)) at the end
+guess_9 = "?"  # D(x), D(G(z)) at the end
 
 # %% mystnb={"image": {"alt": "Two panels over the epochs. Left, the losses: D's falls slowly, from nearly 1.4 to about 1.1, G's rises from .7 to 1.3. Right, D's mean output: near one half for both at first; then that for real digits rises to a little above .6, that for generated ones falls below .4."}}
 by_epoch = report.set_index("epoch")
@@ -679,7 +679,7 @@ losses = by_epoch[["discriminator loss", "generator loss"]]
 figures.curves({"loss": losses, "D's mean output": by_epoch[["real", "fake"]]},
                xlabel="epoch")
 plt.show()
-print("you said", guess)
+print("you said", guess_9)
 
 # %% [markdown]
 # **Figure 6.** Left: the two losses. Right: what $D$ says of real digits and of generated ones.
@@ -711,14 +711,14 @@ def sure(images):
 # > sure of it?
 
 # %%
-guess = "?"  # percent
+guess_10 = "?"  # percent
 
 # %% tags=["drift:0.5"]
 urn = torch.Generator().manual_seed(0)
 uniform_noise = torch.rand(10_000, 1, 28, 28, generator=urn)
 sets = {"live run": live, "test digits": test_images,
         "uniform noise": uniform_noise}
-print("you said", guess)
+print("you said", guess_10)
 rows = {name: sure(images) for name, images in sets.items()}
 pd.DataFrame({"sure (%)": rows}).round(0)
 
@@ -750,10 +750,10 @@ plt.show()
 # > **Before you run:** which is which? By what do you tell them apart?
 
 # %%
-guess = "?"  # such as "real, live, full"
+guess_11 = "?"  # such as "real, live, full"
 
 # %%
-print(f"it is: {', '.join(blind)}; you said {guess}")
+print(f"it is: {', '.join(blind)}; you said {guess_11}")
 
 # %% [markdown]
 # ## 8. A walk through the noise
@@ -765,7 +765,7 @@ print(f"it is: {', '.join(blind)}; you said {guess}")
 # > is halfway between them in $z$?
 
 # %%
-guess = "?"  # the same, a digit, or no shape at all
+guess_12 = "?"  # the same, a digit, or no shape at all
 
 # %% mystnb={"image": {"alt": "Five rows of nine pictures. In the first four, each from another pair of anchors, one digit turns into another by shapes that are themselves strokes of a pen, some of them digits. In the last row, between the anchors of the row above it, one digit fades out while the other fades in, both visible in the middle."}}
 ends = gan.draw_noise(8, generator.noise, seed=7).view(4, 2, -1)
@@ -777,7 +777,7 @@ rows.append((1 - fade) * rows[-1][:1] + fade * rows[-1][-1:])
 figures.digits(rows, names=["in z"] * 4 + ["in the pixels"],
                titles=[None] * 4 + [[f"t = {x:g}" for x in t[:, 0].tolist()]])
 plt.show()
-print("you said", guess)
+print("you said", guess_12)
 
 # %% [markdown]
 # **Figure 8.** From one draw of noise to another, $(1 - t) A + t B$; in the last row the *pictures*
@@ -825,14 +825,14 @@ plt.show()
 # > **Before you run:** which will be the nearest to a training digit, a sample or a test digit?
 
 # %%
-guess = "?"  # a sample, a test digit, both alike
+guess_13 = "?"  # a sample, a test digit, both alike
 
 # %% mystnb={"image": {"alt": "Two histograms of distances to the nearest training digit, one of 500 samples and one of 500 test digits. They overlap; that of the samples is narrower, and none reaches down to 0."}}
 distances = {"samples": nearest(samples[:500])[1],
              "test digits": nearest(test_images[:500])[1]}
 print(", ".join(f"nearest of 500 {name}: {values.min():.3f}"
                 for name, values in distances.items()))
-print("you said", guess)
+print("you said", guess_13)
 figures.histograms(distances, xlabel="distance to the nearest training digit")
 plt.show()
 
@@ -862,7 +862,7 @@ for pixels in (0, 1, 2):
 # > **Before you run:** which digit will be the rarest? And what will the shares of noise look like?
 
 # %%
-guess = "?"  # a digit; one digit, a few, or all alike
+guess_14 = "?"  # a digit; one digit, a few, or all alike
 
 # %%
 def digit_shares(images):
@@ -878,7 +878,7 @@ shares = pd.DataFrame({name: digit_shares(images).numpy()
 # %% mystnb={"image": {"alt": "For each of the ten digits three marks, its share in percent. Training digits and samples of the full run lie near 10 percent throughout, the samples spread a little more. Uniform noise is taken for one digit almost always."}}
 figures.class_shares(shares, least=10)
 plt.show()
-print("you said", guess)
+print("you said", guess_14)
 
 # %% [markdown]
 # **Figure 11.** Shares of the ten digits, by the classifier's answers. Dotted: equal shares.
@@ -980,7 +980,7 @@ print(f"five small, short trainings, section 4's by Adam: {short}")
 # > visibly? And can the damage be undone?
 
 # %%
-guess = "?"  # yes or no; yes or no
+guess_15 = "?"  # yes or no; yes or no
 
 # %%
 pair, some_noise, stages = gan.load_gan(), gan.draw_noise(10, 10, seed=3), {}
@@ -1015,7 +1015,7 @@ stage("cured")
 # %% mystnb={"image": {"alt": "Three rows of ten pictures from the same noise. Before: digits of many kinds. Collapsed: ten times nearly the same dark picture with a few bright pixels. Cured: strokes of different digits again, much rougher than before."}}
 figures.digits([images for images, _ in stages.values()], names=list(stages))
 plt.show()
-print("you said", guess)
+print("you said", guess_15)
 
 # %% [markdown]
 # **Figure 12.** The same ten draws of noise before the collapse; after 40 rounds with ten steps of
@@ -1081,7 +1081,7 @@ print(f"cured: less than a third of the collapsed: {cured < collapsed / 3}")
 # between each and the next. Either is a choice; show both.
 
 # %%
-guess = "?"  # in nats, by the paper's ten
+guess_16 = "?"  # in nats, by the paper's ten
 
 # %%
 held_back = train_images[50_000:51_000]
@@ -1099,7 +1099,7 @@ finer = gan.load_gan_record()
 print(f"the paper's sigmas: {nats:.1f} +- {error:.1f} (sigma {sigma:.3f}); "
       f"with two more between each: {finer['log_likelihood']:.1f} "
       f"+- {finer['standard_error']:.1f} (sigma {finer['sigma']:.3f})")
-print("you said", guess)
+print("you said", guess_16)
 
 # %% [markdown]
 # The +-, here and in the paper's table, is the standard error over *test digits*: it says how much
@@ -1127,7 +1127,7 @@ beside.round(1)
 # > Does the order depend on how many samples there are?
 
 # %%
-guess = "?"  # such as "real, generated, blurred; no"
+guess_17 = "?"  # such as "real, generated, blurred; no"
 
 # %%
 real_set, some = train_images[:10_000], test_images[:2000]
@@ -1152,7 +1152,7 @@ plt.show()
 
 # %%
 print(scores.round(0).to_string())
-print("you said", guess)
+print("you said", guess_17)
 
 # %% [markdown]
 # Blurred digits beat real ones by far, and everything in the paper's table, though these first
@@ -1181,7 +1181,7 @@ print("you said", guess)
 # > digits come, and where real ones that are shifted by one pixel, down and to the right?
 
 # %%
-guess = "?"  # nearest; places of the blurred and of the shifted
+guess_18 = "?"  # nearest; places of the blurred and of the shifted
 
 # %% tags=["drift:0.5"]
 unlearned = gan.rectifier_generator(400, 400, noise=10, mean=mean_image)
@@ -1193,7 +1193,7 @@ rows = {name: [scores.at[10_000, name] if name in scores else score(images),
                frechet(images)] for name, images in more.items()}
 columns = ["log-likelihood (nats)", "Fréchet distance"]
 measures = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-print("you said", guess)
+print("you said", guess_18)
 measures.round(0)
 
 # %%
@@ -1233,7 +1233,7 @@ print(f"blurred digits are {worse:.0f} times as far away as real ones")
 # > look more like something one could draw?
 
 # %%
-guess = "?"  # yes or no
+guess_19 = "?"  # yes or no
 
 # %%
 from course_utils.attacks import fgsm
@@ -1255,7 +1255,7 @@ figures.digits(
     [eight, to_d, to_class], signed=[1, 2],
     names=["sample", "D: more real", "maxout: another class"])
 plt.show()
-print("you said", guess)
+print("you said", guess_19)
 
 # %% [markdown]
 # **Figure 14.** Samples, and along which change of the pixels $D$'s belief in them grows fastest,
@@ -1310,7 +1310,7 @@ print(f"right, with the best threshold: {100 * max(rates):.0f} %")
 # > classifier? And which flips more often?
 
 # %%
-guess = "?"  # moved further, flips more often
+guess_20 = "?"  # moved further, flips more often
 
 # %%
 n, dice = 1000, torch.Generator().manual_seed(0)
@@ -1349,7 +1349,7 @@ rows = {name: moved(two, test_images[:n], says, spared)
 rows["maxout"] = moved(classifier, test_images[:n], test_labels[:n])
 columns = ["log-odds at rest", "moved by .02", "flipped (%)", "moved / at rest",
            "moved / spread"]
-print("you said", guess)
+print("you said", guess_20)
 pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(2)
 
 # %% [markdown]
@@ -1423,7 +1423,7 @@ plt.show()
 # > same?
 
 # %%
-guess = "?"  # less sensitive, yes or no; better, worse, the same
+guess_21 = "?"  # less sensitive, yes or no; better, worse, the same
 
 # %%
 both = ["Adam", "Adam, adversarial D"]
@@ -1441,7 +1441,7 @@ table.loc[["above 0, digits", "deviation, digits", "step, digits",
 # %%
 sensitive = measured[measured["measure"] == "attack, digits"].pivot(
     index="condition", columns="seed", values="value")
-print("you said", guess)
+print("you said", guess_21)
 print("attack, as usual over adversarial:",
       intervals.ratio(sensitive.loc[both[0]], sensitive.loc[both[1]]))
 

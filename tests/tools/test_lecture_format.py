@@ -156,7 +156,7 @@ def test_no_output_is_of_stderr(cells):
 
 def test_each_guess_stands_beside_what_came_out(cells):
     """It is asked for, typed, and printed with the answer before the next one is."""
-    asked = [i for i, cell in enumerate(cells) if cell.source.startswith('guess = "?"  # ')]
+    asked = [i for i, cell in enumerate(cells) if re.match(r'guess_\d+ = "\?"  # ', cell.source)]
     questions = [i for i, cell in enumerate(cells) if "> **Before you run" in cell.source]
     assert questions and {i + 1 for i in questions} <= set(asked)
     for place, end in zip(asked, [*asked[1:], len(cells)]):

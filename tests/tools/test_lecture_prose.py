@@ -97,7 +97,7 @@ def said(cells: list, lecture: str = "") -> Iterator[Said]:
             if cell.cell_type != "markdown":
                 continue
             before, after = (
-                [c for c in part if c.cell_type == "code" and not c.source.startswith("guess = ")]
+                [c for c in part if c.cell_type == "code" and not c.source.startswith("guess_")]
                 for part in (those[:i], those[i:])
             )
             known = numbers_of(before[-back:] + after[:ahead])

@@ -11,7 +11,7 @@ function answersOf(question) {
   for (let next = question.nextElementSibling; next; next = next.nextElementSibling) {
     const cell = next.matches(".cell");
     if (told || next.matches("section, blockquote")) break;
-    const asks = cell && next.textContent.trim().match(/^guess = "\?"\s+# (.*)/);
+    const asks = cell && next.textContent.trim().match(/^guess_\d+ = "\?"\s+# (.*)/);
     if (asks) {
       unit = asks[1];
       next.classList.add("asks");  // the box stands in for it
