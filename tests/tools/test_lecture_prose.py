@@ -19,7 +19,7 @@ LEFT_OUT = re.compile(
 IN_PROSE = re.compile(
     r"(?<![\w.])\d*\.\d+(?![\w.]*\d)|(?<![\w.,])\d+(?= (?:%|(?:out )?of (?:the )?\d))"
 )
-ANYWHERE = re.compile(r"\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?")
+ANYWHERE = re.compile(r"(?<!guess_)(?<!guess_\d)\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?")
 NEAR = (2, 1)  # code cells of the section before and after, of which prose is expected to speak
 # What no cell shows as text: worked by hand, drawn in a figure, or chosen on held-back digits.
 NOT_PRINTED = {
