@@ -98,16 +98,19 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
         finished = wanted.items() <= read_stamp(folder).items()
         return finished and python.exists() and not before.exists()
 
-    if is_ready():
+    if is_ready() and not leftovers(folder):
         return python
     with locked(folder):
         if before.exists():  # a set-up was killed in the middle of an update
             restore(folder)
+        tidy(folder)
         if is_ready():  # another set-up, for which this one waited, was first
             return python
         stamp = read_stamp(folder)
-        ours = stamp.get("made_here", not folder.exists() or not any(folder.iterdir()))
-        works = python.exists() and place.items() <= stamp.items() and stamp.get("requirements")
+        # (A stop while the first stamp is written leaves the beginning of one.)
+        empty = not folder.exists() or all(STAMP in path.name for path in folder.iterdir())
+        ours = stamp.get("made_here", empty)
+        works = place.items() <= stamp.items() and stamp.get("requirements") and answers(folder)
         try:
             if ours and not works:
                 begin(folder, wanted | {"made_here": True, "requirements": ""}, stamp)
@@ -124,7 +127,7 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
             if not (works and isinstance(error, SetupError | OSError)):
                 raise
             print(f"{error}\n{folder.name} stays as it was, and is used so.", file=sys.stderr)
-        shutil.rmtree(before, ignore_errors=True)
+        tidy(folder, before)
     return python
 
 
@@ -174,28 +177,57 @@ def keep(folder: Path) -> None:
         except OSError:
             shutil.copy2(source, copy)
 
-    unfinished = beside(folder, "copy")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished = leftover(folder)
     shutil.copytree(folder, unfinished, symlinks=True, copy_function=link)
     unfinished.rename(beside(folder, "before"))
 
 
 def restore(folder: Path) -> None:
     """Put the copy back into its place."""
-    shutil.rmtree(folder, ignore_errors=True)
+    tidy(folder, folder)
     beside(folder, "before").rename(folder)
+
+
+def tidy(folder: Path, *unwanted: Path) -> None:
+    """Delete environments, first from their places: nobody meets what a stop leaves of them."""
+    for what in unwanted:
+        if what.exists():
+            what.rename(leftover(folder))
+    for rest in leftovers(folder):
+        print("Tidying up.", flush=True)
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def leftover(folder: Path) -> Path:
+    """A new name beside `folder` for what may be thrown away."""
+    return beside(folder, f"leftover-{time.time_ns()}")
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [*folder.parent.glob(f"{folder.name}-leftover-*")]
 
 
 def adopt(folder: Path) -> None:
     """Accept an environment that the reader made, or ask for it to be moved; never delete it."""
-    code = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
-    python = python_in(folder)
-    if not python.exists() or subprocess.run([str(python), "-c", code]).returncode:
+    if not answers(folder):
         raise SetupError(
             f"{folder} was not made by the course and has no working Python {PYTHON}.\n"
             f"What to do: move it away or delete it, then run the same command again."
         )
     print(f"{folder.name} was not made by the course: adding the course to it.", flush=True)
+
+
+def answers(folder: Path) -> bool:
+    """Whether a Python of this version is there, and is the folder's own.
+
+    Without pyvenv.cfg it would be the one from which the folder was made, and install there.
+    """
+    code = "import os, sys; print(*sys.version_info[:2], os.path.samefile(sys.prefix, sys.argv[1]))"
+    command = [str(python_in(folder)), "-c", code, str(folder)]
+    with suppress(OSError):
+        said = subprocess.run(command, capture_output=True, text=True).stdout
+        return said.split() == [*map(str, sys.version_info[:2]), "True"]
+    return False
 
 
 def begin(folder: Path, stamp: dict, old: dict) -> None:
@@ -213,7 +245,7 @@ def begin(folder: Path, stamp: dict, old: dict) -> None:
         if old.get("requirements"):
             folder.rename(beside(folder, "before"))
         else:
-            shutil.rmtree(folder)
+            tidy(folder, folder)
     print(f"Making {folder.name}; this takes a few minutes, once.", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     put(folder / STAMP, json.dumps(stamp))

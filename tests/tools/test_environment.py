@@ -10,6 +10,7 @@ import time
 import types
 import urllib.request  # noqa: F401  (before a test takes sys.path away)
 import zipfile
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def root(tmp_path, monkeypatch):
 def put_python_into(folder):
     python_in(folder).parent.mkdir(parents=True)
     python_in(folder).symlink_to(sys.executable)
+    home = Path(sys._base_executable).parent
+    (folder / "pyvenv.cfg").write_text(f"home = {home}", encoding="utf-8")
+
+
+def whole(folder):
+    """Whether a Python is there whose prefix is the folder."""
+    return python_in(folder).exists() and (folder / "pyvenv.cfg").exists()
+
+
+def prefix(folder):
+    """Where the environment's Python would install."""
+    command = [str(python_in(folder)), "-c", "import sys; print(sys.prefix)"]
+    return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
 
 
 class Install:
@@ -118,6 +132,113 @@ def test_an_update_that_is_stopped_leaves_the_old_environment(root, monkeypatch,
     prepare(folder, install)
     assert (folder / "package").read_text() == "1" and python_in(folder).exists()
     assert not (root / ".venv-before").exists()
+
+
+class Stop:
+    """Ctrl-C before the file operation number `at`; a kill goes on stopping whatever follows."""
+
+    OPERATIONS = "rename replace mkdir unlink rmdir link symlink".split()
+
+    def __init__(self, patch, at, kill):
+        self.left, self.kill = at, kill
+        for name in self.OPERATIONS:
+            patch.setattr(os, name, self.before(getattr(os, name)))
+        patch.setattr(Path, "write_text", self.before(Path.write_text, half=True))
+
+    def before(self, operation, half=False):
+        def operate(*words, **options):
+            self.left -= 1
+            if self.left == 0 or (self.kill and self.left < 0):
+                if half and self.left == 0:
+                    words[0].touch()
+                raise KeyboardInterrupt
+            return operation(*words, **options)
+
+        return operate
+
+
+class Package(Install):
+    """Puts two files there that belong together, with the environment's own Python."""
+
+    def __call__(self, folder):
+        assert whole(folder)
+        super().__call__(folder)
+        (folder / "other half").unlink(missing_ok=True)
+        (folder / "other half").write_text(f"{self.calls}")
+
+
+def first(folder, patch):
+    pass
+
+
+def once_more(folder, patch):
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, Package(1))
+
+
+def readers_own(folder, patch):
+    put_python_into(folder)
+    (folder / "theirs").touch()
+
+
+def update(folder, patch):
+    prepare(folder, Install())
+    (folder / "other half").write_text("1")
+    (folder.parent / "constraints.txt").write_text("three")
+
+
+def other_python(folder, patch):
+    prepare(folder, Package())
+    stamp = json.loads((folder / environment.STAMP).read_text()) | {"python": "3.99"}
+    (folder / environment.STAMP).write_text(json.dumps(stamp))
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["Ctrl-C", "kill"])
+@pytest.mark.parametrize("case", [first, once_more, readers_own, update, other_python])
+def test_a_set_up_stopped_anywhere_is_completed_by_the_next(tmp_path, monkeypatch, case, kill):
+    for at in count(1):
+        root, package = tmp_path / f"{at}", Package()
+        root.mkdir()
+        package.calls = 1  # so that a set-up from the start and an update write other numbers
+        for file in ("pyproject.toml", "constraints.txt"):
+            (root / file).write_text("one")
+        monkeypatch.setattr(environment, "ROOT", root)
+        monkeypatch.setattr(environment, "create", put_python_into)
+        folder = root / ".venv"
+        case(folder, monkeypatch)
+        with monkeypatch.context() as patch:
+            Stop(patch, at, kill)
+            try:
+                prepare(folder, package)
+                break
+            except KeyboardInterrupt:
+                pass
+        if case is update:  # usable meanwhile, even without network
+            prepare(folder, Install(1, error=SetupError("no network")))
+            assert (folder / "package").read_text() == (folder / "other half").read_text()
+        prepare(folder, package)
+        assert (folder / "package").read_text() == (folder / "other half").read_text() != "1"
+        assert whole(folder) and alone(root) == {".venv", ".venv-lock"}
+        assert read_stamp(folder)["made_here"] is (case is not readers_own)
+        assert (folder / "theirs").exists() is (case is readers_own)
+    assert at > 8
+
+
+def test_what_is_left_of_an_environment_is_never_installed_into(root):
+    """Without pyvenv.cfg its Python is the reader's own, and would put packages there."""
+    folder, package = root / ".venv", Package()
+    prepare(folder, package)
+    for made_here in (True, False):
+        (folder / "pyvenv.cfg").unlink()
+        assert not prefix(folder).samefile(folder)
+        (root / "constraints.txt").write_text(f"{made_here}")
+        if not made_here:
+            (folder / environment.STAMP).unlink()
+            with pytest.raises(SetupError, match="has no working Python"):
+                prepare(folder, package)
+        else:
+            prepare(folder, package)
+            assert prefix(folder).samefile(folder)
 
 
 def test_a_copy_costs_no_room_and_does_not_change(root):
