@@ -221,8 +221,8 @@ def remake(*names: str, folder: Path = NOTEBOOKS) -> int:
         known = ", ".join(source.stem for source in sources)
         print(f"No lecture is called {', '.join(names)}; there are: {known}", file=sys.stderr)
         return 2
+    write_address(folder)
     for source in chosen:
-        write_setup_cell(source)
         path = folder / f"{source.stem}.ipynb"
         if path.exists() and difference(path):
             keep = folder.parent / "build" / "replaced" / path.name
@@ -248,16 +248,37 @@ def setup_cell(address: str | None) -> str:
     """Every lecture's first code cell."""
     install = 'raise SystemExit("First, in a cell above: %pip install git+ADDRESS")'
     if address:
-        install = f'%pip install --quiet "git+{address}"'
+        # (Not %pip: the source is to be Python.)
+        install = f"get_ipython().run_line_magic('pip', 'install --quiet git+{address}')"
     return f"""# On Colab, install the course first; everywhere else this cell does nothing.
 import sys
 if "google.colab" in sys.modules:
     {install}"""
 
 
-def write_setup_cell(source: Path) -> None:
-    """Bring the first code cell of a source in step with the repository's address."""
-    text = source.read_text(encoding="utf-8")
-    cell = setup_cell(repository()).replace("    %pip", "    # %pip")
-    old = r"(?m)^# On Colab, install the course first(.|\n)*?(?=\n\n)"
-    put(source, re.sub(old, lambda _: cell, text))
+def write_address(folder: Path = NOTEBOOKS) -> None:
+    """Bring all that names the repository's address in step with pyproject.toml.
+
+    The first code cells of the sources in `folder`, and above it README and CITATION.
+    """
+    address, github = repository(), "https://github.com/"
+    cite, links, place = "", "", (address or "").removeprefix(github).removesuffix(".git")
+    if address:
+        cite = f"repository-code: {address}\n"
+    if address and address.startswith(github):
+        start = "notebooks/00_start.ipynb"
+        colab = f"https://colab.research.google.com/github/{place}/blob/main/{start}"
+        binder = f"https://mybinder.org/v2/gh/{place}/main?urlpath=lab/tree/{start}"
+        links = f"Open it in [Colab]({colab}) or [Binder]({binder}).\n\n"
+    parts = {
+        r"(?m)^# On Colab, install the course first(.|\n)*?(?=\n\n)": setup_cell(address),
+        r"(?m)^(repository-code: .*\n)?(?=license:\n)": cite,
+        r"(?m)^(Open it in \[Colab\].*\n\n)?(?=## Two commands\n)": links,
+    }
+    others = [folder.parent / name for name in ("README.md", "CITATION.cff")]
+    for path in filter(Path.exists, [*(folder / "src").glob("*.py"), *others]):
+        new = text = path.read_text(encoding="utf-8")
+        for old, part in parts.items():
+            new = re.sub(old, lambda _: part, new, count=1)
+        if new != text:
+            put(path, new)

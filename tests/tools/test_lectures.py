@@ -1,6 +1,7 @@
 """Every lecture is in step with its source, and executing one does what it says."""
 
 import _thread
+import ast
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from contextlib import nullcontext
 
 import nbformat
 import pytest
+import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 from jupytext import TextFileContentsManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -278,19 +280,40 @@ def test_the_set_up_cell_does_nothing_here_and_asks_for_nothing_on_colab(monkeyp
             else nullcontext()
         ):
             exec(cell, {"get_ipython": lambda: shell})
-    assert ran == [("pip", 'install --quiet "git+https://github.com/somebody/course"')]
+    assert ran == [("pip", "install --quiet git+https://github.com/somebody/course")]
 
 
-def test_the_address_is_written_into_the_set_up_cell_when_it_is_known(small, monkeypatch):
-    source = source_of(small)
-    old = "# %%\n" + lectures.setup_cell(None) + "\n\n# %%\nprint"
-    source.write_text(PAIR.replace('# %% tags=["claim"', old + '()\n\n# %% tags=["x"'))
-    monkeypatch.setattr(lectures, "repository", lambda: "https://github.com/somebody/course")
-    lectures.write_setup_cell(source)
-    cells = lectures.read_source(small).cells
-    wanted = lectures.setup_cell("https://github.com/somebody/course")
-    assert wanted in [cell.source for cell in cells]
-    assert not any("raise SystemExit" in cell.source for cell in cells)
+@pytest.mark.parametrize(
+    "address",
+    ["https://github.com/somebody/course", "https://github.com/s/c.git", "https://example.org/c"],
+)
+def test_the_address_is_written_to_all_that_names_it(tmp_path, monkeypatch, address):
+    folder = tmp_path / "notebooks"
+    shutil.copytree(lectures.NOTEBOOKS / "src", folder / "src")
+    for name in ("README.md", "CITATION.cff"):
+        shutil.copy(lectures.ROOT / name, tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    monkeypatch.setattr(lectures, "repository", lambda: address)
+    lectures.write_address(folder)
+    for source in (folder / "src").glob("*.py"):
+        ast.parse(source.read_text(encoding="utf-8"))
+        cells = lectures.read_source(folder / f"{source.stem}.ipynb").cells
+        first = next(cell for cell in cells if cell.cell_type == "code")
+        assert first.source == lectures.setup_cell(address) and address in first.source
+    citation = yaml.safe_load((tmp_path / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["repository-code"] == address and citation["license"]
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    place = "somebody/course" if "somebody" in address else "s/c"
+    for service in ("colab.research.google.com/github/", "mybinder.org/v2/gh/"):
+        assert (f"https://{service}{place}/" in readme) is ("github" in address)
+    once = {path: path.read_bytes() for path in files}
+    lectures.write_address(folder)
+    assert {path: path.read_bytes() for path in files} == once
+    monkeypatch.setattr(lectures, "repository", lambda: None)
+    lectures.write_address(folder)
+    monkeypatch.undo()
+    lectures.write_address(folder)
+    assert {path: path.read_bytes() for path in files} == files
 
 
 # Executing on any machine

@@ -6,6 +6,7 @@ import http.server
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -155,12 +156,16 @@ def test_setup_quotes_what_the_code_says(module, words):
     assert words in (ROOT / f"{module}.py").read_text(encoding="utf-8")
 
 
-def test_readme_leads_to_colab_and_binder_exactly_when_there_is_an_address():
-    address = lectures.repository()
-    place = (address or "").removeprefix("https://github.com/").removesuffix(".git")
-    for service in ("colab.research.google.com/github/", "mybinder.org/v2/gh/"):
-        assert (f"https://{service}{place}" in README) is bool(address), service
-        assert bool(address) or service not in README
+def test_what_names_the_address_is_as_it_would_be_written(tmp_path):
+    """If not: make notebooks."""
+    shutil.copytree(ROOT / "notebooks" / "src", tmp_path / "notebooks" / "src")
+    names = "README.md", "CITATION.cff"
+    for name in names:
+        shutil.copy(ROOT / name, tmp_path)
+    lectures.write_address(tmp_path / "notebooks")
+    for path in [*(tmp_path / "notebooks" / "src").glob("*.py"), *map(tmp_path.joinpath, names)]:
+        assert path.read_bytes() == (ROOT / path.relative_to(tmp_path)).read_bytes(), path.name
+    assert ("repository-code: " in (tmp_path / names[1]).read_text()) is bool(lectures.repository())
 
 
 def test_constraints_pin_what_pyproject_names_within_its_ranges():
@@ -266,7 +271,6 @@ def test_citation_is_valid_and_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0" and citation["version"] == __version__
     assert {"message", "title", "authors"} <= set(citation)
-    assert citation.get("repository-code") == lectures.repository()
     assert " AND ".join(citation["license"]) == PROJECT["license"]
 
 
