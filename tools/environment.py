@@ -95,7 +95,7 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
     wanted = place | {"requirements": hashlib.sha256(files).hexdigest()}
 
     def is_ready() -> bool:
-        finished = wanted.items() <= read_stamp(folder).items()
+        finished = wanted.items() <= read_record(folder / STAMP).items()
         return finished and python.exists() and not before.exists()
 
     if is_ready() and not leftovers(folder):
@@ -106,7 +106,7 @@ def prepare(folder: Path, install: Callable[[Path], None]) -> Path:
         tidy(folder)
         if is_ready():  # another set-up, for which this one waited, was first
             return python
-        stamp = read_stamp(folder)
+        stamp = read_record(folder / STAMP)
         # (A stop while the first stamp is written leaves the beginning of one.)
         empty = not folder.exists() or all(STAMP in path.name for path in folder.iterdir())
         ours = stamp.get("made_here", empty)
@@ -252,11 +252,11 @@ def begin(folder: Path, stamp: dict, old: dict) -> None:
     create(folder)
 
 
-def read_stamp(folder: Path) -> dict:
-    """What the course wrote into `folder`; empty for a folder that is not the course's."""
+def read_record(path: Path) -> dict:
+    """What the course wrote into a JSON file; empty where there is none, or a damaged one."""
     with suppress(OSError, ValueError):
-        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-        return stamp if isinstance(stamp, dict) else {}
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record if isinstance(record, dict) else {}
     return {}
 
 

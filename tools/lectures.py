@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 from traitlets.config import Config
 
-from tools.environment import ROOT, put
+from tools.environment import ROOT, put, read_record
 
 NOTEBOOKS = ROOT / "notebooks"
 WORK = ROOT / "work"
@@ -173,28 +173,32 @@ def clear(notebook: NotebookNode) -> None:
 
 
 def working_copy(folder: Path = NOTEBOOKS, to: Path = WORK) -> list[Path]:
-    """Copy the notebooks, outputs cleared, to where readers work; return what is new there.
+    """Copy the notebooks, outputs cleared, and the glossary to where readers work.
 
-    None that is there is ever overwritten: of a notebook that changed since it was copied, the
-    new version gets a name of its own, such as 01_name-2.ipynb. The glossary is always today's.
+    Returns what is new there. None that is there is ever overwritten: of a file that changed since
+    it was copied, the new version gets a name of its own, such as 01_name-2.ipynb.
     """
     record = to / ".copied.json"  # the hash of each original, when it was last copied
-    copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    new = []
-    for path in folder.glob("glossary.md"):
-        put(to / path.name, path.read_text(encoding="utf-8"))
-    for path in [*numbered(folder), *sorted((folder / "assignments").glob("*.ipynb"))]:
-        notebook = nbformat.read(path, as_version=4)
-        clear(notebook)
-        cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
-        digest = hashlib.sha256(repr(cells).encode()).hexdigest()
+    copied, new = read_record(record), []
+    sets = sorted((folder / "assignments").glob("*.ipynb"))
+    for path in [*numbered(folder), *sets, *folder.glob("glossary.md")]:
+        seen = text = path.read_text(encoding="utf-8")
+        if path.suffix == ".ipynb":
+            notebook = nbformat.reads(text, as_version=4)
+            clear(notebook)
+            seen = [(cell.cell_type, cell.source) for cell in notebook.cells]
+            text = nbformat.writes(notebook) + "\n"
+        digest = hashlib.sha256(repr(seen).encode()).hexdigest()
         name = path.relative_to(folder)
         if copied.get(name.as_posix()) == digest:
             continue
         places = (to / name.with_stem(f"{path.stem}-{n}" if n > 1 else path.stem) for n in count(1))
-        new.append(next(place for place in places if not place.exists()))
-        write(notebook, new[-1])
-        copied[name.as_posix()] = digest  # noted at once: it may be stopped before the next
+        data = text.encode(errors="backslashreplace")
+        place = next(p for p in places if not p.exists() or p.read_bytes() == data)
+        if not place.exists():  # or a stop came before it was noted
+            put(place, text)
+            new.append(place)
+        copied[name.as_posix()] = digest
         put(record, json.dumps(copied, indent=1))
     return new
 

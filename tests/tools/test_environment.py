@@ -17,7 +17,7 @@ import pytest
 
 from tools import __main__ as entry
 from tools import environment, lectures
-from tools.environment import SetupError, prepare, python_in, read_stamp
+from tools.environment import SetupError, prepare, python_in, read_record
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_a_set_up_stopped_anywhere_is_completed_by_the_next(tmp_path, monkeypatc
         prepare(folder, package)
         assert (folder / "package").read_text() == (folder / "other half").read_text() != "1"
         assert whole(folder) and alone(root) == {".venv", ".venv-lock"}
-        assert read_stamp(folder)["made_here"] is (case is not readers_own)
+        assert read_record(folder / environment.STAMP)["made_here"] is (case is not readers_own)
         assert (folder / "theirs").exists() is (case is readers_own)
     assert at > 8
 
@@ -350,7 +350,7 @@ def test_working_environment_of_the_readers_is_added_to(root, capsys):
     prepare(folder, install)
     assert (folder / "theirs").exists() and install.calls == 2
     assert "not made by the course" in capsys.readouterr().out
-    assert read_stamp(folder)["made_here"] is False
+    assert read_record(folder / environment.STAMP)["made_here"] is False
 
 
 @pytest.mark.parametrize("stamped", [False, True])

@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 import types
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from itertools import count
 
 import nbformat
 import pytest
@@ -381,20 +382,53 @@ def test_the_working_copy_is_clean_and_never_overwritten(small, tmp_path):
     assert not lectures.working_copy(folder, work)
 
 
-def test_a_working_copy_that_was_stopped_is_completed(tmp_path, monkeypatch):
-    work, written = tmp_path / "work", []
+def test_a_working_copy_stopped_anywhere_is_completed(small, tmp_path, monkeypatch):
+    put, folder = lectures.put, small.parent
+    shutil.copy(small, folder / "02_more.ipynb")
+    (folder / "glossary.md").write_text("terms")
+    for at in count():
+        work, written = tmp_path / f"{at}", []
 
-    def stop_at_the_third(notebook, path):
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(path)
-        write(notebook, path)
+        def stop(path, text):
+            if len(written) == at:
+                raise KeyboardInterrupt
+            written.append(path)
+            put(path, text)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(lectures, "write", stop_at_the_third)
-        lectures.working_copy(to=work)
-    new = lectures.working_copy(to=work)
-    assert written and not set(new) & set(written) and not list(work.rglob("*-2.ipynb"))
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(lectures, "put", stop)
+            lectures.working_copy(folder, work)
+            break
+        new = lectures.working_copy(folder, work)
+        assert not set(new) & set(written) and not lectures.working_copy(folder, work)
+        assert sorted(path.name for path in work.iterdir()) == [
+            *(".copied.json", "01_small.ipynb", "02_more.ipynb", "glossary.md")
+        ]
+    assert at == 6
+
+
+def test_a_glossary_of_the_readers_own_is_kept(small, tmp_path):
+    folder, work = small.parent, tmp_path / "work"
+    original = folder / "glossary.md"
+    original.write_text("terms")
+    assert work / original.name in lectures.working_copy(folder, work)
+    (work / original.name).write_text("my own words")
+    assert not lectures.working_copy(folder, work)
+    original.write_text("more terms")
+    (new,) = lectures.working_copy(folder, work)
+    assert new.name == "glossary-2.md" and new.read_text() == "more terms"
+    assert (work / original.name).read_text() == "my own words"
+
+
+@pytest.mark.parametrize("record", ["", "{", "[1]", "\xff"])
+def test_a_damaged_record_of_the_copies_costs_nothing_of_the_readers(small, tmp_path, record):
+    folder, work = small.parent, tmp_path / "work"
+    shutil.copy(small, folder / "02_more.ipynb")
+    changed, _ = lectures.working_copy(folder, work)
+    changed.write_text("the reader's own")
+    (work / ".copied.json").write_text(record, encoding="latin-1")
+    assert [path.name for path in lectures.working_copy(folder, work)] == ["01_small-2.ipynb"]
+    assert changed.read_text() == "the reader's own" and not lectures.working_copy(folder, work)
 
 
 def test_what_the_working_copys_notebooks_lead_to_is_there(tmp_path):
@@ -410,7 +444,7 @@ def test_the_working_copy_holds_every_lecture_and_problem_set(tmp_path):
     new = lectures.working_copy(to=tmp_path / "work")
     names = {path.relative_to(tmp_path / "work").as_posix() for path in new}
     assert "00_start.ipynb" in names and "assignments/problem_set_5.ipynb" in names
-    assert len(names) == len(lectures.numbered()) + 5
+    assert len(names) == len(lectures.numbered()) + 5 + len(["glossary.md"])
 
 
 @pytest.mark.parametrize("older", ["*.ipynb", "src/*.py"])
