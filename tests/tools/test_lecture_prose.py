@@ -15,19 +15,26 @@ from tools.lectures import lectures
 LEFT_OUT = re.compile(
     r"\$\$.*?\$\$|\$.*?\$|`[^`]*`|\(https?:[^)]*\)|arXiv:[\d.]+|Sections? [\d.]+", re.DOTALL
 )
-# With a decimal point, in percent, or a count: 25 of the 30 cells.
+# With a decimal point or a thousands' comma, in percent (27 to 100 %), or a count: 25 of the 30
+# cells. Other whole numbers are left out: two in three are years, widths, or numbers of figures and
+# settings. So are 00, the glossary and TEACHING, whose numbers no cell prints.
 IN_PROSE = re.compile(
-    r"(?<![\w.])\d*\.\d+(?![\w.]*\d)|(?<![\w.,])\d+(?= (?:%|(?:out )?of (?:the )?\d))"
+    r"(?<![\w.])\d*\.\d+(?![\w.]*\d)|(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,]*\d)"
+    r"|(?<![\w.,])\d+(?= (?:%|(?:out )?of (?:the )?\d|(?:to|and|or|against) [\d.]+ %))"
 )
-ANYWHERE = re.compile(r"(?<!guess_)(?<!guess_\d)\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?")
+MNIST = {60_000, 50_000, 10_000}  # its digits to train on; these without, and those for tests
+ANYWHERE = re.compile(
+    r"(?<!guess_)(?<!guess_\d)\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
+)
 NEAR = (2, 1)  # code cells of the section before and after, of which prose is expected to speak
-# What no cell shows as text: worked by hand, drawn in a figure, or chosen on held-back digits.
+# What no cell shows as text: worked by hand, drawn in a figure, chosen on held-back digits, or
+# rounded to one digit.
 NOT_PRINTED = {
     "01": {"4": "1.09 2.40", "9": ".081 .071", "10": "14"},
-    "02": {"5": "0.256"},
-    "03": {"9": "1.4 .013", "10": "0.0003 0.002", "Summary": ".013"},
-    "04": {"1": "1.8", "7": ".8", "10": ".0125"},
-    "05": {"2": "2.4"},
+    "02": {"1": "20,000", "5": "0.256", "8": "30,000"},
+    "03": {"7": "800,000", "9": "1.4 .013", "10": "0.0003 0.002", "Summary": ".013"},
+    "04": {"1": "1.8", "7": ".8", "10": ".0125 1,600"},
+    "05": {"2": "2.4 2,900", "15": "20,000"},
 }
 # What cells further off print or have in their code, by the section whose prose repeats it.
 FURTHER_OFF = {
@@ -43,31 +50,40 @@ FURTHER_OFF = {
     "02": {
         "1": "4.2",
         "3": "95 100 10 5.5 17.4 0.1",
-        "4": "0.05",
+        "4": "27 0.05",
         "6": "0.1 0.25",
         "7": "0.1",
+        "8": "1,000",
         "9": "0.1 100 11 7",
     },
     "03": {
         "3": "0.25 0.15",
         "7": "3.3 1.7",
         "9": "1.7 1.6 1.8 1.1 .36",
-        "10": "0.004 0.001 0.3",
+        "10": "0.004 0.001 0.3 1,000",
         "11": "0.3 0.05 95 172",
     },
     "04": {
+        "1": "1,000",
         "3": ".007",
         "4": ".1 .25",
-        "5": "47 63 1.5",
+        "5": "46 47 53 63 1.5",
         "7": ".1 .25",
         "8": "13 .385 .902 1.08",
         "10": "1.60 1.63 .05 .1",
         "11": ".3 .05",
-        "12": "89",
+        "12": "89 1,000 5,000",
         "14": ".01 .05 .25 .3 .15",
         "Summary": "1.6 .007 .025",
     },
-    "05": {"2": ".9 .6", "4": ".1 .3", "5": "0.2", "14": ".02", "15": ".02"},
+    "05": {
+        "2": ".9 .6",
+        "4": ".1 .3 1,200 3,600 5,000",
+        "5": "0.2",
+        "13": "2,000",
+        "14": ".02 1,000",
+        "15": ".02",
+    },
 }
 
 
@@ -124,11 +140,14 @@ def numbers_of(cells: list) -> set[float]:
 
 
 def rounds_one_of(known: set[float], number: str) -> bool:
-    """Or is one of them: one digit after the point, such as .1, is a setting, and rounds nothing."""
-    places = len(number.partition(".")[2])
-    one_digit = places and len(number.replace(".", "").lstrip("0")) < 2
+    """Or is one of them: one digit that counts, as in .1 or 5,000, is a setting's, and rounds none."""
+    plain = number.replace(",", "")
+    places = len(plain.partition(".")[2])
+    if plain != number:
+        places, known = len(plain.rstrip("0")) - len(plain), known | MNIST
+    one_digit = places and len(plain.replace(".", "").strip("0")) < 2
     apart = 1e-9 if one_digit else 0.5001 * 10**-places
-    return any(abs(one - float(number)) <= apart for one in known)
+    return any(abs(one - float(plain)) <= apart for one in known)
 
 
 def listed(lecture: str, section: str) -> list[str]:
@@ -178,10 +197,18 @@ def test_nine_of_ten_altered_digits_of_the_prose_are_noticed():
         ("eps .25, of 13 digits", None),
         ("13 of the 20", "13"),
         ("12 of 20", None),
+        ("12 to 12.4 %", None),
+        ("13 to 12.4 %", "13"),
+        ("4,130 of the 60,000 and about 4,100", None),
+        ("4,140", "4,140"),
+        ("4,200", "4,200"),
+        ("4,000", "4,000"),
         ("## 2. Next\n\n12.4 %", "12.4"),
     ],
 )
 def test_a_number_that_no_cell_nearby_printed_is_found(prose, number):
-    code = new_code_cell("eps = 0.25", outputs=[new_output("stream", text="error 12.36 %")])
+    code = new_code_cell(
+        "eps = 0.25", outputs=[new_output("stream", text="error 12.36 %, of 4130")]
+    )
     found = [one.number for one in unfounded([code, new_markdown_cell(prose)])]
     assert found == ([number] if number else [])
