@@ -28,7 +28,7 @@ TARGETS = {
     ),
     "test-browser": ("test_browser", "try the explorers and the site in a real browser"),
     "assignments": ("tools.classroom.problem_sets:main", "for teachers: write what students get"),
-    "grade": ("tools.classroom.grading:main", "for teachers: mark a folder of submissions"),
+    "grade": ("tools.classroom.grading:main", "for teachers: mark submissions (Linux, macOS)"),
     "setup": ("setup", "only make or update the environment in .venv"),
 }
 TAKE_NAMES = ("notebooks", "grade", "study", "assignments")

@@ -66,7 +66,7 @@ def ensure() -> Path:
 
 
 def ensure_dev() -> Path:
-    """The same for tests, grading, site and study. (nbgrader puts its menus into a JupyterLab.)"""
+    """The same for tests, site and study. (nbgrader puts its menus into a JupyterLab.)"""
     return prepare(DEV_VENV, partial(install_peers, "test instructor book browser cluster", []))
 
 
@@ -301,17 +301,21 @@ def install_course(folder: Path) -> None:
 
 
 def install_peers(extras: str, options: list[str], folder: Path) -> None:
-    """Let the folder see this environment's packages; add those of pyproject.toml's extras."""
+    """Let the folder see this environment's packages; add those of pyproject.toml's extras.
+
+    By pip, also where uv is: uv does not look through such a file, and would add all of them again.
+    """
     import tomllib
 
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     # All that this Python sees, also through such a file of its own, which is not read twice.
     seen = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     lines = list(dict.fromkeys([*seen, str(ROOT)]))
-    with suppress(ValueError):  # on two of Windows' drives there is no way from one to the other
-        # Until 3.13 Python reads the file in the encoding of the system's language, which may not
-        # have the letters of a reader's name: it is in none of these.
-        lines = [os.path.relpath(line, site) for line in lines]
+    for at, line in enumerate(lines):
+        with suppress(ValueError):  # from one of Windows' drives there is no way to another
+            # Until 3.13 Python reads the file in the encoding of the system's language, which may
+            # not have the letters of a reader's name: it is in none of these.
+            lines[at] = os.path.relpath(line, site)
     encoding = "utf-8" if sys.version_info >= (3, 13) else "locale"
     (site / "course.pth").write_text("\n".join([*lines, ""]), encoding=encoding)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
