@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import msgpack
 import nbformat
@@ -534,6 +535,74 @@ LAYOUTS = {
     "macOS's letters": ("Zoe\u0308/problem_set_0.ipynb", "Zo\xeb", ""),
     "zip in a folder of a zip": ("all.zip/Anna B_77_assignsubmission_file_/w.ZIP", "Anna B", "77"),
     "macOS": ("Anna.zip/__MACOSX/._problem_set_0.ipynb|Anna.zip/problem_set_0.ipynb", "Anna", ""),
+    "a copy": ("Copy of problem_set_0 - Anna B.ipynb", "Anna B", ""),
+}
+GRADESCOPE = b"""---
+submission_1:
+  :submitters:
+  - :name: Anna B
+    :sid: '11'
+    :email: a@x
+  :created_at: 2026-11-01 10:00:00 Z
+submission_2:
+  :submitters:
+  - :name: 'Bob "../" O\'\'Neil'
+    :sid: '12'
+    :email: b@x
+  - :name: Carl D
+    :sid: ''
+    :email: c@x
+  :created_at: 2026-11-01 10:00:00 Z
+"""
+BLACKBOARD = "HW_{0}_attempt_2026-11-{1}-10-11-12{2}"
+PS = "problem_set_0.ipynb"
+# As they export a class's: what lies where, and who they are with the platform's numbers.
+CLASSES = {
+    "folders": ({f"Anna B/{PS}": 1, f"Bob/work/{PS}": 1}, {"Anna B": "", "Bob": ""}),
+    "flat": ({f"Anna B_{PS}": 1, "ps0 Bob.ipynb": 1}, {"Anna B": "", "Bob": ""}),
+    "Gradescope": (
+        {
+            f"submission_1/{PS}": 1,
+            f"submission_2/{PS}": 1,
+            "submission_metadata.yml": GRADESCOPE,
+            "submission_1/submission_metadata.yml": GRADESCOPE.replace(b"Carl", b"Anna"),
+        },
+        {"Anna B": "Gradescope 11", "Bob .. ONeil": "Gradescope 12", "Carl D": "Gradescope 2"},
+    ),
+    "Google Classroom": (
+        {f"Anna B - {PS}": 1, f"Bob - Copy of {PS}": 1},
+        {"Anna B": "", "Bob": ""},
+    ),
+    "Teams": (
+        {f"Anna B/Set 0/Version 1/{PS}": 1, f"Bob/Set 0/Version 2/{PS}": 1},
+        {"Anna B": "", "Bob": ""},
+    ),
+    "Moodle": (
+        {
+            f"Anna B_7_assignsubmission_file_/{PS}": 1,
+            f"Bob_8_assignsubmission_file_/w/{PS}": 1,
+            "Carl_9_assignsubmission_onlinetext_/onlinetext.html": b"x",
+        },
+        {"Anna B": "Moodle 7", "Bob": "Moodle 8", "Carl": ""},
+    ),
+    "Moodle, flat": (
+        {f"Anna B_7_assignsubmission_file_{PS}": 1, f"Bob_8_assignsubmission_file_{PS}": 1},
+        {"Anna B": "Moodle 7", "Bob": "Moodle 8"},
+    ),
+    "Canvas": (
+        {f"annab_7_99_{PS}": 1, "bob_LATE_8_98_ps0-1.ipynb": 1, "bob_8_97_text.html": b"x"},
+        {"annab": "Canvas 7", "bob": "Canvas 8"},
+    ),
+    "Blackboard": (
+        {BLACKBOARD.format(who, day, f"_{PS}"): 1 for who, day in (("a_b", 20), ("c_b", 21))},
+        {"a_b": "", "c_b": ""},
+    ),
+    "Blackboard, which tells": (
+        {BLACKBOARD.format(who, 20, f"_{PS}"): 1 for who in ("a_b", "c_b")}
+        | {BLACKBOARD.format("a_b", 20, ".txt"): b"Name: Anna B (a_b)\r\nAssignment: HW\r\n"}
+        | {BLACKBOARD.format("c_b", 20, ".txt"): b"Name: Bob (c_b)\nComments:\nName: Anna B (a_b)"},
+        {"Anna B": "Blackboard a_b", "Bob": "Blackboard c_b"},
+    ),
 }
 
 
@@ -560,8 +629,70 @@ def test_every_platforms_layout_is_understood(small, tmp_path, layout):
     handed, reasons, left = submissions.collect(tmp_path, [small])
     assert list(handed["files"]) == [(student, "problem_set_0")] and not reasons
     assert len(left) == paths.count("annab_attempt_2026-11-21")  # of two, the later one counts
-    assert handed["people"] == {student: number}
+    assert handed["people"] == {student}
+    assert handed["ids"].get((student, "problem_set_0"), "").partition(" ")[2] == number
     assert reading.answers(handed["files"][student, "problem_set_0"].notebook, small).cells
+
+
+@pytest.mark.parametrize("around", ["", "PS 0/", "all.zip/", "all.zip/PS 0/", "Class/Submitted/"])
+@pytest.mark.parametrize("layout", CLASSES)
+def test_a_class_is_understood_with_whatever_is_around_it(small, tmp_path, layout, around):
+    paths, people = CLASSES[layout]
+    for path, content in paths.items():
+        notebook = nbformat.writes(answers.solved(small)).encode()
+        lay(tmp_path, around + path, notebook if content == 1 else content)
+    handed, reasons, _ = submissions.collect(tmp_path, [small])
+    assert handed["people"] == set(people)
+    assert {who: handed["ids"].get((who, small.name), "") for who in people} == people
+    assert {who for who, _ in [*handed["files"], *reasons]} == set(people)
+    assert all("onlinetext.html" in words for words in reasons.values())
+    assert len({file.path for file in handed["files"].values()}) == list(paths.values()).count(1)
+
+
+def test_a_download_in_parts_is_one_class(small, tmp_path):
+    notebook = nbformat.writes(answers.solved(small)).encode()
+    for part, who in ((1, "Anna B"), (2, "Bob")):
+        lay(tmp_path, f"PS 0-20261127T101112Z-00{part}.zip/PS 0/{who} - {PS}", notebook)
+    assert submissions.collect(tmp_path, [small])[0]["people"] == {"Anna B", "Bob"}
+
+
+@pytest.mark.parametrize("inside", [f"bob_8_98_{PS}", f"bob_8_assignsubmission_file_/{PS}"])
+@pytest.mark.parametrize("mallory", ["mallory/{}", "mallory.zip/{}", "mallory_9_99_w.zip/{}"])
+def test_no_name_inside_makes_a_file_another_students(small, tmp_path, mallory, inside):
+    notebook = nbformat.writes(answers.solved(small)).encode()
+    place = "{}_{}_9{}_w.zip/{}" if "_w" in mallory else "{}/{}{}{}"
+    lay(tmp_path, place.format("anna", 7, 7, PS), notebook)
+    lay(tmp_path, place.format("bob", 8, 8, PS), notebook)
+    lay(tmp_path, mallory.format(inside), notebook)
+    handed, reasons, _ = submissions.collect(tmp_path, [small])
+    assert {who for who, _ in handed["files"]} == {"anna", "bob", "mallory"} and not reasons
+
+
+def test_a_number_for_each_set_makes_no_two_people_and_two_numbers_for_one_set_do(small, tmp_path):
+    both = [small, SETS["problem_set_5"]]
+    texts = [nbformat.writes(answers.solved(each)).encode() for each in both]
+    for number, text in ((7, texts[0]), (99, texts[1])):
+        lay(tmp_path, f"Anna B_{number}_assignsubmission_file_/a.ipynb", text)
+    handed, _, _ = submissions.collect(tmp_path, both)
+    assert handed["people"] == {"Anna B"}
+    numbers = {("Anna B", "problem_set_0"): "Moodle 7", ("Anna B", "problem_set_5"): "Moodle 99"}
+    assert handed["ids"] == numbers
+    lay(tmp_path, "Anna B_8_assignsubmission_file_/a.ipynb", texts[0])
+    handed, reasons, _ = submissions.collect(tmp_path, both)
+    assert handed["people"] == {"Anna B 7", "Anna B 8", "Anna B 99"} and not reasons
+
+
+def test_what_is_no_notebook_is_told_to_whom_it_belongs(small, tmp_path):
+    lay(tmp_path, f"anna/{PS}", nbformat.writes(answers.solved(small)).encode())
+    for path in ("bob/ps0.pdf", "bob/ps0.py", "carl_ps0.pdf", "grades - final.xlsx"):
+        lay(tmp_path, path, b"x = 1")
+    rows = grades(grading.grade(tmp_path, source=SMALL))
+    none = "Not marked: no notebook was handed in, but {}."
+    assert {who: row["remark"] for who, row in rows.items()} == {
+        "anna": "",
+        "bob": none.format("ps0.pdf and ps0.py"),
+        "carl": none.format("carl_ps0.pdf"),
+    }
 
 
 def test_whatever_is_not_graded_is_named(small, tmp_path):
@@ -584,7 +715,7 @@ def test_whatever_is_not_graded_is_named(small, tmp_path):
         "link",
         "readme.txt",
     ]
-    assert set(handed["people"]) == {"anna", "dora"}
+    assert handed["people"] == {"anna", "dora"}
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -633,9 +764,33 @@ def test_of_two_files_the_finished_one_counts(small, tmp_path):
 
 def test_a_set_handed_in_as_another_is_told(small, tmp_path):
     lay(tmp_path, "anna/problem_set_5.ipynb", nbformat.writes(answers.solved(small)).encode())
-    handed, reasons, _ = submissions.collect(tmp_path, [small, SETS["problem_set_5"]])
-    assert ("anna", "problem_set_0") in handed["files"]
+    both = [small, SETS["problem_set_5"]]
+    handed, reasons, _ = submissions.collect(tmp_path, both)
+    # Nobody else is asked for either set because of it.
+    assert list(handed["files"]) == [("anna", "problem_set_0")] and not handed["sets"]
+    assert not reasons
+    lay(tmp_path, "bob/problem_set_5.ipynb", nbformat.writes(answers.solved(both[1])).encode())
+    handed, reasons, _ = submissions.collect(tmp_path, both)
+    assert ("anna", "problem_set_0") in handed["files"] and handed["sets"] == {"problem_set_5"}
     assert "problem_set_5.ipynb is problem_set_0" in reasons["anna", "problem_set_5"]
+
+
+def test_a_file_under_a_wrong_name_gives_nobody_else_a_row(small, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(SMALL, source)
+    shutil.copytree(SMALL / "problem_set_0", source / "problem_set_9")
+    for path in (source / "problem_set_9").iterdir():
+        path.rename(path.with_stem("problem_set_9"))
+    for path in (source / "problem_set_9").glob("*.ipynb"):
+        path.write_text(path.read_text().replace("norm", "length"))
+    nine = answers.solved(problem_sets.read("problem_set_9", source))
+    hand_in(tmp_path / "folder", "anna", answers.solved(small))
+    hand_in(tmp_path / "folder", "carl", b"spoilt", "problem_set_9.ipynb")
+    hand_in(tmp_path / "folder", "emil", answers.solved(small), "problem_set_9.ipynb")
+    hand_in(tmp_path / "folder", "gita", nine)
+    table = pd.read_csv(grading.grade(tmp_path / "folder", source=source) / "grades.csv")
+    rows = [f"{row.student} {row.problem_set[-1]} {row.marks:g}" for row in table.itertuples()]
+    assert rows == ["anna 0 5", "carl 0 0", "carl 9 0", "emil 0 5", "gita 0 0", "gita 9 5"]
 
 
 # What becomes of a student's cells.
@@ -1174,6 +1329,31 @@ def test_feedback_shows_figures_and_tells_a_crash_from_a_wrong_number(small):
     assert "IndexError: list index out of range (your line: return [][0])" in text
 
 
+def test_a_summary_begins_with_the_cause_and_ends_with_a_word(small):
+    cells = {
+        "projection": "def project(x, eps):\n    return x",
+        "norm": "def norm(x)\n    return x",
+    }
+    result, text = page(small, False, cells)
+    result["open"]["open-question"]["answer"] = "Because."
+    long = f"f(1): {'expected ' * 40}. Likely cause: {'this is it ' * 30}"
+    result["tests"]["projection-test"]["message"] = long
+    result["notes"] = ["Word for word the course's own.", "Tried to reach os.", "Handed in as x."]
+    soup = BeautifulSoup(feedback.page(result, small, {}, show_hidden=False), "html.parser")
+    rows = [row.find_all("td")[-1].text for row in soup.find("table").find_all("tr")[1:]]
+    assert re.fullmatch(r"Likely cause: (this is it )+(this|this is|this is it)\.\.\.", rows[0])
+    assert rows[1].endswith("(line 1: def norm(x))") and len(rows[0]) <= 180
+    assert "of 9 points so far: open-question not marked yet" in soup.h1.text
+    assert "Handed in as x." in soup.text  # and what is for the teacher alone is not there
+    assert "Word for word" not in soup.text and "Tried to reach" not in soup.text
+
+
+def test_what_the_grader_suspects_is_for_the_teacher_alone(small):
+    notebook = answers.solved(SETS["problem_set_1"])
+    notes = reading.answers(notebook, SETS["problem_set_1"]).notes + [grading.LOOKED.format("x")]
+    assert len(notes) == 2 and all(note.startswith(feedback.TEACHERS) for note in notes)
+
+
 def test_names_are_no_formulas():
     assert tables.plain("=1+1") == "'=1+1" and tables.plain("Zoë") == "Zoë"
     assert tables.plain("a\udcff") == "a\\udcff"
@@ -1197,7 +1377,7 @@ def test_more_marks_than_the_question_has_are_refused_whatever_the_table_says():
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_tables_are_read_as_spreadsheets_save_them(tmp_path, encoding, delimiter):
-    row = dict.fromkeys(tables.BY_HAND, "x") | {"student": "Zoë", "marks": "3", "answer": "p#a1"}
+    row = dict.fromkeys(tables.BY_HAND, "x") | {"student": "Zoë", "marks": "3", "row": "a1"}
     table = pd.DataFrame([row])
     table.to_csv(tmp_path / "by-hand.csv", index=False, sep=delimiter, encoding=encoding)
     found = tables.read_by_hand(tmp_path / "by-hand.csv")
@@ -1214,7 +1394,7 @@ def test_marks_set_by_hand_are_kept_and_exported(tmp_path):
     result = {
         "student": "Anna B",
         "set": "problem_set_0",
-        "id": "77",
+        "id": "Moodle 77",
         "reason": None,
         "notes": [],
         "tests": {"t": {"marks": 3, "points": 5}},
@@ -1235,14 +1415,69 @@ def test_marks_set_by_hand_are_kept_and_exported(tmp_path):
     tables.write([result | {"failed": "NOT GRADED"}], tmp_path)
     assert "2,5,,,2,NOT GRADED," in (tmp_path / "grades.csv").read_text(encoding="utf-8-sig")
     tables.write([result], tmp_path)
-    assert (tmp_path / "moodle.csv").read_text(encoding="utf-8-sig").splitlines() == [
-        "Identifier,Full name,problem_set_0",
-        "Participant 77,Anna B,2",
+    assert [float(row["Grade"]) for row in exported(tmp_path, "moodle")] == [2]
+
+
+RESULT = {
+    "student": "Anna B",
+    "set": "problem_set_0",
+    "reason": None,
+    "notes": [],
+    "tests": {"t": {"marks": 3, "points": 5}},
+    "open": {"q": {"answer": "Because.", "points": 4}},
+}
+
+
+def exported(to, platform):
+    with open(to / f"{platform}-problem_set_0.csv", encoding="utf-8-sig", newline="") as file:
+        return [*csv.DictReader(file)]
+
+
+def test_a_grade_is_exported_when_it_is_final(tmp_path):
+    nothing = {"answer": None, "points": 4}
+    results = [
+        RESULT | {"id": "Moodle 7"},  # which waits for marks
+        RESULT | {"id": "Moodle 8", "student": "bob", "open": {"q": nothing}},
+        RESULT | {"id": "Moodle 9", "student": "carl", "open": {}, "reason": grading.NOTHING},
+        RESULT | {"id": "Moodle 10", "student": "dora", "open": {}, "failed": "NOT GRADED"},
     ]
-    assert (tmp_path / "canvas.csv").read_text(encoding="utf-8-sig").splitlines() == [
-        "Student,ID,SIS User ID,SIS Login ID,Section,problem_set_0",
-        "Anna B,77,,,,2",
-    ]
+    tables.write(results, tmp_path)
+    assert [row["Full name"] for row in exported(tmp_path, "moodle")] == ["bob"]
+    assert len(pd.read_csv(tmp_path / "grades.csv")) == 4
+    for name, column, given in (("by-hand", "marks", 3.5), ("grades", "override", 1)):
+        table = pd.read_csv(tmp_path / f"{name}.csv")
+        table.loc[table["student"].isin(["Anna B", "carl"]), column] = given
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+        tables.write(results, tmp_path)
+        whose = {row["Full name"]: row["Grade"] for row in exported(tmp_path, "moodle")}
+        assert whose == {"Anna B": "6.5", "bob": "3"} | ({"carl": "1"} if given == 1 else {}) | (
+            {"Anna B": "1"} if given == 1 else {}
+        )
+
+
+def test_moodle_and_canvas_import_the_tables(tmp_path):
+    """By the rules of Moodle's importgradeslib.php and locallib.php (the columns, `Participant ` cut
+    off, strtotime) and of Canvas's gradebook_importer.rb (header?, process_student)."""
+    final = RESULT | {"open": {}}
+    tables.write([final | {"id": "Moodle 77"}, final | {"id": "Canvas 12"}], tmp_path)
+    (row,) = exported(tmp_path, "moodle")
+    assert row["Identifier"][len("Participant ") :] == "77" and float(row["Grade"]) == 3
+    assert pd.Timestamp(row["Last modified (grade)"]) > pd.Timestamp.now("UTC") - pd.Timedelta("2m")
+    (row,) = exported(tmp_path, "canvas")
+    student, number, *info, section, last = row
+    assert (student, number, section, last) == ("Student", "ID", "Section", "problem_set_0")
+    assert info == ["SIS User ID", "SIS Login ID"] and not any(row[name] for name in info)
+    assert (row["ID"], row["problem_set_0"]) == ("12", "3")
+
+
+@pytest.mark.parametrize("name", ["Zoë", '"&CMD()&"', "=1+1", "a#b c", "50%", "\udcff"])
+def test_the_link_to_an_answer_is_one_whatever_the_name(tmp_path, name):
+    result = RESULT | {"student": name}
+    tables.write([result], tmp_path)
+    (row,) = tables.read_by_hand(tmp_path / "by-hand.csv").values()
+    path, key = re.fullmatch(r'=HYPERLINK\("([\w./%~-]+)#(\w+)"\)', row["answer"], re.A).groups()
+    assert os.fsdecode(unquote_to_bytes(path)) == tables.page(result)
+    assert key == row["row"] == tables.key(result, "q")
 
 
 # A folder of submissions.

@@ -12,7 +12,9 @@ from nbconvert.filters import markdown2html
 from tools.classroom import tables
 from tools.classroom.problem_sets import ProblemSet, kind, split_tests
 
+CAUSE = " Likely cause: "
 HIDDEN = "A hidden test did not pass. It asks what the visible ones ask, of other inputs."
+TEACHERS = ("Word for word", "Tried to reach")  # so begin notes that are for the teacher alone
 # What students write is shown to others: text, tables and pictures, and no scripts of theirs.
 TAGS = bleach.ALLOWED_TAGS | set(
     "h1 h2 h3 h4 h5 h6 p br hr pre span div del sub sup img table thead tbody tr th td dl dt dd "
@@ -42,21 +44,25 @@ def page(result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: b
 
     def by_teacher(question: str) -> str:
         marks, points = hand[question][0], result["open"][question]["points"]
-        return "not marked yet" if marks is None else f"{marks:g} of {points}"
+        return f"not marked yet ({points})" if marks is None else f"{marks:g} of {points}"
 
     rows = []
     for this, its in problem_set.exercises.items():
-        rows.append((this, given(*its), next(filter(None, map(said.get, its)), "Right.")))
+        words, _, cause = next(filter(None, map(said.get, its)), "Right.").partition(CAUSE)
+        rows.append((this, given(*its), f"{CAUSE.lstrip()}{cause} {words}" if cause else words))
     rows += [(question, by_teacher(question), hand[question][1]) for question in hand]
     marks = sum(test["marks"] for test in tests.values()) + sum(m or 0 for m, _ in hand.values())
     out_of = sum(problem_set.points("test", "open").values())
     title = f"{problem_set.name}, {result['student']}: {marks:g} of {out_of:g} points"
+    if waiting := [question for question, (given_marks, _) in hand.items() if given_marks is None]:
+        title += f" so far: {' and '.join(waiting)} not marked yet"
     template = Path(__file__).with_name("feedback.html").read_text("utf-8")
     template = jinja2.Environment(autoescape=True).from_string(template)
     called = (kind, split_tests, tables.key, rendered, given, by_teacher)
     return template.render(
         {function.__name__: function for function in called},
         cells=[None, *problem_set.cells],
+        notes=[note for note in result["notes"] if not note.startswith(TEACHERS)],
         **{"title": title, "rows": rows, "said": said, "hand": hand},
         **{"result": result, "show_hidden": show_hidden},
     )

@@ -11,6 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -139,16 +140,18 @@ def grade(
     to = folder.with_name(f"{folder.name}-graded")
     by_hand = tables.read_by_hand(to / "by-hand.csv")
     tables.read_overrides(to / "grades.csv")
-    wanted = {name for _, name in [*handed["files"], *reasons]}
-    if not (sets := [each for each in sets if each.name in wanted]):
+    known = {*handed["files"], *reasons, *product(handed["people"], handed["sets"])}
+    pairs = [(who, each) for who in sorted(handed["people"]) for each in sets]
+    if not (pairs := [(who, each) for who, each in pairs if (who, each.name) in known]):
         raise ValueError(f"folder: no notebook in {folder} has cells of a problem set")
-    prepare(sets)
+    prepare([each for each in sets if any(each is wanted for _, wanted in pairs)])
 
     def job(pair: tuple[str, ProblemSet]) -> dict:
         person, each = pair
         file = handed["files"].get((person, each.name))
         result = nothing(each, None if file else reasons.get((person, each.name), NOTHING))
-        result |= {"student": person, "set": each.name, "id": handed["people"][person]}
+        number = handed["ids"].get((person, each.name), "")
+        result |= {"student": person, "set": each.name, "id": number}
         try:
             marked = _marked(result, each, file, to, limits)
             text = feedback.page(marked, each, by_hand, show_hidden=show_hidden)
@@ -158,7 +161,6 @@ def grade(
             why = f"NOT GRADED, the grader itself failed: {type(error).__name__}: {error}"
             return result | {"failed": why}
 
-    pairs = [(person, each) for person in sorted(handed["people"]) for each in sets]
     with ThreadPoolExecutor(machine.cores()) as pool:
         try:
             results = [*tqdm(pool.map(job, pairs), total=len(pairs), unit="submission")]
@@ -186,7 +188,7 @@ def main(*arguments: str) -> int:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     told = "grades.csv\nby-hand.csv (fill in, then run this again)\nfeedback (to give back)"
-    print(f"In {to}:\n{told}\ncanvas.csv, moodle.csv (to import)")
+    print(f"In {to}:\n{told}\ncanvas-SET.csv, moodle-SET.csv (to import)")
     if left := (to / "not-graded.txt").read_text(encoding="utf-8"):
         print(f"\nNot graded:\n{left}", end="")
     return 0

@@ -213,7 +213,7 @@ def words(error: BaseException) -> str:
             return "Not answered: there still is a `raise NotImplementedError()`."
         kind = type(error).__name__
         if isinstance(error, SyntaxError):
-            return f"{kind}: {error.msg} (line {error.lineno}: {error.text!s:.200})"
+            return f"{kind}: {error.msg} (line {error.lineno}: {str(error.text).strip():.200})"
         text = ": ".join(filter(None, [kind, str(error)[:2000]]))
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.line for frame in frames if frame.filename.startswith("<ipython")]

@@ -6,10 +6,12 @@ import tomllib
 import unicodedata
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
+from os.path import commonprefix
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -19,23 +21,27 @@ from tools.classroom.reading import Answers, NotASubmission, answers, parse
 from tools.classroom.wire import fingerprint
 
 LARGEST = 100 << 20  # bytes; outputs are not looked at
-LAYOUTS = tomllib.loads(Path(__file__).with_name("layouts.toml").read_text("utf-8"))["layout"]
+_TABLE = tomllib.loads(Path(__file__).with_name("layouts.toml").read_text("utf-8"))
+LAYOUTS, DOWNLOADS = _TABLE["layout"], _TABLE["downloads"]
 SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 
 
 @dataclass
 class File:
     """A file that was handed in: `path` in the folder, its size, None for what is no plain file,
-    what opens it; then whose it is, its own name, what is in it, and the modules beside it."""
+    what opens it; of a notebook what is in it, its set, and why it cannot be read; then its own
+    name, whose it is, and the modules beside it."""
 
     path: Path
     size: int | None
     opened: Callable[[], bytes]
-    student: str = ""
-    name: str = ""
     digest: str = ""
     notebook: NotebookNode | None = None
     answers: Answers | None = None
+    set: str = ""
+    error: str = ""
+    name: str = ""
+    student: str = ""
     modules: dict[str, bytes] = field(default_factory=dict)
 
     def read(self) -> bytes:
@@ -48,6 +54,20 @@ class File:
         except Exception as error:  # each way of packing has its own
             raise NotASubmission(f"it cannot be read: {error}") from error
 
+    def is_notebook(self) -> bool:
+        return ".ipynb" in self.path.name.lower()  # browsers add .txt or .json
+
+    def look(self, sets: list[ProblemSet]) -> None:
+        """Find out which set it is: the one of which it has the most cells."""
+        try:
+            content = self.read()
+            self.notebook, self.digest = parse(content), fingerprint(content)
+            every = ((answers(self.notebook, each), each.name) for each in sets)
+            self.answers, best = max(every, key=lambda pair: pair[0].known)
+            self.set = best if self.answers.known else ""
+        except NotASubmission as error:
+            self.error = str(error)
+
     def version(self) -> list[int]:
         """Of Teams's folders "Version 2", and the date in Blackboard's names."""
         found = re.findall(r"(?<=Version )\d+|(?<=_attempt_)[\d-]+", str(self.path))
@@ -55,76 +75,194 @@ class File:
 
 
 def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]]:
-    """What is in a folder of submissions: files by (student, set), reasons by (student, set) where
-    it is not clear what counts, and what is left over, each with the reason.
+    """What is in a folder of submissions; by (student, set) the reasons why nothing counts; and
+    what is left over, each with the reason.
 
-    Any layout will do: a folder or a zip for each student, whatever is in it, or flat names. A
-    notebook is known by its cells, and by its name where it has none of them.
-    Raises ValueError where there is nothing.
+    The first has "files" by (student, set), the "people", "ids" by (student, set), each behind its
+    platform's name, and the "sets" that the class was to hand in: one that came under another's
+    name is its student's only.
+
+    Any layout will do: a folder or a zip for each student, whatever is in it, or flat names, and
+    folders or zips around them. A notebook is known by its cells, and by its name where it has
+    none of them. Raises ValueError where there is nothing.
     """
     folder = folder / "submitted" if (folder / "submitted").is_dir() else folder
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is not a folder, expected one with submissions")
-    people, found, reasons, modules, left = {}, defaultdict(list), {}, defaultdict(dict), []
+    left, found, reasons, misnamed = [], defaultdict(list), {}, {}
+    people, ids, expected, modules, others = set(), {}, set(), defaultdict(dict), defaultdict(dict)
     files = [file for file in _files(folder, left) if not _skipped(file.path)]
-    entries = [entry for entry in folder.iterdir() if not _skipped(Path(entry.name))]
-    if len(entries) == 1 and entries[0].suffix.lower() == ".zip":
-        inside = [Path(*file.path.parts[1:]) for file in files]
-        if all(len(path.parts) > 1 or owner(path.name)[2] != path.name for path in inside):
-            for file, path in zip(files, inside, strict=True):  # everything in one download
-                file.path = path
-    names = _gradescope(files)
-    for entry in entries:
-        if entry.is_dir() and not entry.is_symlink():
-            who, number, _ = owner(entry.name, folder=True)
-            people[names.get(who, who)] = number
-    for file in files:
-        top, file.name = file.path.parts[0], file.path.name
-        flat = top == file.name or top.lower().endswith(".zip")
-        who, number, rest = owner(Path(top).stem if flat else top, folder=not flat)
-        file.student = names.get(who, who)
-        if people.get(file.student, number) != number:  # two of one name
-            file.student = f"{file.student} {number}"
-        if top == file.name:
-            file.name = rest + file.path.suffix
-        if file.path.suffix == ".py":
-            left.append(f"{file.path}: no notebook, but what one beside it may import")
+    told = _told(files)
+    for file in filter(File.is_notebook, files):
+        file.look(sets)
+    inside = [entry.relative_to(folder) for entry in folder.rglob("*") if entry.is_dir()]
+    inside = [path for path in inside if not _skipped(path) and not (folder / path).is_symlink()]
+    claims = [*_claims(files, inside, told)]
+    two = _of_one_name(claims)
+    for file, who, number, layout in claims:
+        student = f"{who} {number}".strip() if who in two else who
+        said = _number(file.name) if file else ""
+        meant = [each.name for each in sets if said and _number(each.name) == said]
+        if not file or file.is_notebook() or len(file.path.parts) > 1 or layout and meant:
+            people |= {student} - {""}
+        if not file:
+            continue
+        its = [file.set] if file.set else meant
+        its = its if layout.get("per_set") else [each.name for each in sets]
+        ids |= {(student, name): f"{layout['platform']} {number}" for name in its if number}
+        if not file.is_notebook():
+            others[student][file.path] = meant
+            beside = ", but what one beside it may import" if file.path.suffix == ".py" else ""
+            left.append(f"{file.path}: no notebook{beside}")
             with suppress(NotASubmission):
-                modules[file.student, file.path.parent][file.name] = file.read()
-            continue
-        if ".ipynb" not in file.path.name.lower():  # browsers add .txt or .json
-            left.append(f"{file.path}: no notebook")
-            continue
-        people.setdefault(file.student, number)
-        meant = [each for each in sets if _number(each.name) == _number(file.name)]
-        try:
-            content = file.read()
-            file.notebook, file.digest = parse(content), fingerprint(content)
-            every = ((answers(file.notebook, each), each.name) for each in sets)
-            file.answers, best = max(every, key=lambda pair: pair[0].known)
-            if not file.answers.known:
-                raise NotASubmission(f"it has no cell of {(meant or sets)[0].name}")
-        except NotASubmission as error:
+                if beside:
+                    modules[student, file.path.parent][file.name] = file.read()
+        elif not file.set:
+            error = file.error or f"it has no cell of {(meant or [sets[0].name])[0]}"
             left.append(f"{file.path}: {error}")
-            for each in meant:
-                reasons.setdefault((file.student, each.name), f"Not marked: {error}.")
-            continue
-        found[file.student, best].append(file)
-        if meant and meant[0].name != best:
-            reasons[file.student, meant[0].name] = f"Not marked: {file.path.name} is {best}."
+            for name in meant:
+                reasons.setdefault((student, name), f"Not marked: {error}.")
+        else:
+            file.student = student
+            found[student, file.set].append(file)
+            if meant and file.set not in meant:
+                misnamed[student, meant[0]] = f"Not marked: {file.path.name} is {file.set}."
+            else:
+                expected.add(file.set)
+    reasons |= {key: words for key, words in misnamed.items() if key[1] in expected}
+    for student, name in product(people & set(others), expected):
+        handed = any(who == student for who, _ in found)
+        names = [p.name for p, meant in others[student].items() if not handed or name in meant]
+        if names and (student, name) not in found:
+            none = f"Not marked: no notebook was handed in, but {' and '.join(names[:3])}."
+            reasons.setdefault((student, name), none)
     for key, several in list(found.items()):
         finished = [file for file in several if file.answers.any()] or several[:1]
         exact = [file for file in finished if file.name == f"{key[1]}.ipynb"]
-        *others, last = sorted(exact or finished, key=File.version)
+        *before, last = sorted(exact or finished, key=File.version)
         found[key], last.modules = last, modules[last.student, last.path.parent]
-        if others and last.version() == others[-1].version():
+        if before and last.version() == before[-1].version():
             del found[key]
-            names = " and ".join(str(file.path) for file in [*others, last][:3])
-            reasons[key] = f"Not marked: {len(others) + 1} notebooks could be meant, {names}."
+            names = " and ".join(str(file.path) for file in [*before, last][:3])
+            reasons[key] = f"Not marked: {len(before) + 1} notebooks could be meant, {names}."
         left += [f"{file.path}: {last.path} counts" for file in several if file is not last]
     if not people:
         raise ValueError(f"folder: {folder} has nothing in it that a student handed in")
-    return {"files": found, "people": people}, reasons, left
+    handed = {"files": found, "people": people, "ids": ids, "sets": expected}
+    return handed, reasons, list(dict.fromkeys(left))
+
+
+def owner(parts: Sequence[str]) -> tuple[str, str, str, dict]:
+    """Whose a file is by its path, or by that of a folder with something in it; the platform's
+    number for them, the rest of the name, and the layout, {} where there is none."""
+    top = unicodedata.normalize("NFC", parts[0])  # macOS writes some letters as two
+    flat = len(parts) == 1 or top.lower().endswith(".zip")
+    name = Path(top).stem if flat else top
+    for layout in LAYOUTS:
+        if flat or layout.get("folders"):
+            path = "/".join([name, *parts[1:]]) if layout.get("path") else name
+            if match := re.fullmatch(layout["pattern"], path):
+                found = {"id": "", "rest": ""} | match.groupdict()
+                return found["who"].strip(" ."), found["id"], found["rest"], layout
+    return name, "", name, {}
+
+
+def _claims(files: list[File], folders: list[Path], told: dict) -> Iterator[tuple]:
+    """(file, who, number, layout) for each file and each of those that handed it in, `who` empty
+    for nobody; with None in place of the file for what is a folder of theirs."""
+    entries = [((*path.parts, ""), None) for path in folders]
+    entries += [(file.path.parts, file) for file in files]
+    starts = [_platform(file.path.parts) for file in files if file.is_notebook()]
+    known = [start for start in starts if start is not None]
+    # What a student hands in may look like a platform's, what most hand in does not.
+    sure = 2 * len(known) > len(starts)
+    depth = max(known) if sure else _around(entries)
+    around = {parts[0] for parts, _ in entries if _platform(parts)}
+    claims, names = [], defaultdict(set)
+    for parts, file in entries:
+        start = _platform(parts) if sure else depth
+        if start is None:
+            start = depth if parts[0] in around else 0
+        if any(parts[start:]):
+            who, number, rest, layout = owner(parts[start:])
+            if file:
+                file.name = file.path.name
+                file.name = rest + file.path.suffix if len(parts) == start + 1 else file.name
+            claims.append((file, Path(*parts[:start]), who, number, layout))
+            names[Path(*parts[:start])] |= {who} if layout.get("prefixed") else set()
+        elif file:
+            yield file, "", "", {}
+    for file, around, who, number, layout in claims:
+        common = commonprefix([*names[around]]) if layout.get("prefixed") else ""
+        several = told.get(around / who, [(who[common.rfind("_") + 1 :], number)])
+        for name, own in several:
+            each = replace(file) if file and len(several) > 1 else file
+            yield each, name, own or number, layout
+
+
+def _platform(parts: Sequence[str]) -> int | None:
+    """How many parts of a path come before the first that only a platform calls so."""
+    starts = range(len(parts))
+    return next((n for n in starts if owner(parts[n:])[3].get("anywhere")), None)
+
+
+def _around(entries: list[tuple]) -> int:
+    """How many folders or zips there are around everybody's."""
+    found = depth = 0
+    while True:
+        tops = {parts[depth] for parts, _ in entries if len(parts) > depth + 1}
+        below = [(p[depth + 1 :], file.set) for p, file in entries if file and file.is_notebook()]
+        if not tops or not all(parts for parts, _ in below):
+            return found
+        named = [(parts, name) for parts, name in below if len(parts) > 1 or owner(parts)[3]]
+        each = {(parts[0], name) for parts, name in named if name}
+        several = len(each) > len({name for _, name in each})  # the same set, twice
+        only_zip = depth == 0 and min(tops).lower().endswith(".zip") and len(named) == len(below)
+        named_so = all(re.fullmatch(DOWNLOADS, top) for top in tops)
+        if not named_so and len(tops) > 1:
+            return found
+        depth += 1
+        found = depth if named_so or several or only_zip else found
+
+
+def _of_one_name(claims: list[tuple]) -> set[str]:
+    """The names that several people have: the platform has several numbers for them, and not
+    because it numbers them anew for each set."""
+    sets, fixed = defaultdict(lambda: defaultdict(set)), set()
+    for file, who, number, layout in claims:
+        sets[who][number] |= {file.set} - {""} if file else set()
+        fixed |= {who} if number and not layout.get("per_set") else set()
+    several = {who: [*numbers.values()] for who, numbers in sets.items() if len(numbers) > 1}
+    return {
+        who
+        for who, each in several.items()
+        if who in fixed or not all(each) or sum(map(len, each)) > len(set.union(*each))
+    }
+
+
+def _told(files: list[File]) -> dict[Path, list[tuple[str, str]]]:
+    """Who they are that handed in, by what Gradescope and Blackboard write beside what they export:
+    (name, number) of each by the path of their folder, or where their files' names begin. The
+    files that tell are taken out of `files`."""
+    told = {}
+    for file in list(files):
+        attempt = re.fullmatch(r"(.+)_attempt_[\d-]+\.txt", file.path.name)
+        if not attempt and file.path.name != "submission_metadata.yml":
+            continue
+        with suppress(NotASubmission):
+            text = file.read().decode("utf-8", "replace").replace("\r\n", "\n") + "\n"
+            if attempt:
+                found = {attempt[1]: re.findall(r"\A\ufeff?Name: (.+) \(([^()\n]+)\)\n", text)}
+            else:
+                each = re.findall(r"^(\w+):\n  :submitters:\n((?:  - .*\n|    .*\n)+)", text, re.M)
+                person = r"- :name: (.+)\n(?:    :sid: (.*)\n)?"
+                found = {folder: re.findall(person, listed) for folder, listed in each}
+            for name, people in found.items():
+                people = [tuple(re.sub(r"[/\\'\"]", "", s).strip(" .") for s in p) for p in people]
+                if people := [person for person in people if person[0]]:
+                    told[file.path.parent / unicodedata.normalize("NFC", name)] = people
+            files.remove(file)
+    return told
 
 
 def _skipped(path: Path) -> bool:
@@ -158,25 +296,6 @@ def _unzipped(file: File, left: list[str], deep: int = 0) -> Iterator[File]:
         if not info.is_dir():
             inside = File(path, info.file_size, partial(archive.read, info))
             yield from _unzipped(inside, left, deep + 1)
-
-
-def owner(name: str, *, folder: bool = False) -> tuple[str, str, str]:
-    """Whose a file or folder of this name is, the platform's number for them, and the rest."""
-    name = unicodedata.normalize("NFC", name)  # macOS writes some letters as two
-    for layout in LAYOUTS:
-        if not folder or layout.get("folders"):
-            if match := re.fullmatch(layout["pattern"], name):
-                parts = {"id": ""} | match.groupdict()
-                return parts["who"].strip(" ."), parts["id"], parts["rest"]
-    return name, "", name
-
-
-def _gradescope(files: list[File]) -> dict[str, str]:
-    """Gradescope's folders are called submission_123, and one file says whose they are."""
-    told = [file.read() for file in files if file.path.name == "submission_metadata.yml"]
-    text = b"".join(told).decode("utf-8", "replace")
-    found = re.findall(r"^(submission_\d+):.*?:name: (.+?)$", text, flags=re.M | re.S)
-    return {folder: name.replace("/", "_").strip(" .\"'") for folder, name in found}
 
 
 def _number(name: str) -> str:

@@ -3,20 +3,18 @@
 import hashlib
 import io
 import json
+import os
+from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
 from tools.environment import put
 
 COLUMNS = "student problem_set marks out_of tests by_hand override remark row".split()
-BY_HAND = "student problem_set question out_of marks comment answer".split()
-# What the platforms import: our columns, and theirs; behind them one for each set.
-LEFT_EMPTY = {name: name for name in ("SIS User ID", "SIS Login ID", "Section")}
-EXPORTS = {
-    "canvas": {"student": "Student", "id": "ID"} | LEFT_EMPTY,
-    "moodle": {"participant": "Identifier", "student": "Full name"},
-}
+BY_HAND = "student problem_set question out_of marks comment answer row".split()
 
 
 def plain(text: str) -> str:
@@ -28,6 +26,33 @@ def plain(text: str) -> str:
 def page(result: dict) -> str:
     """Where the student's page lies, from the folder of the tables."""
     return f"feedback/{result['student']}/{result['set']}.html"
+
+
+def link(result: dict, question: str) -> str:
+    """The answer's place as spreadsheets make a link of it: the one formula, with nothing in it
+    that could end its text. From the folder of the tables, which may be moved."""
+    path = quote(os.fsencode(page(result)))
+    return f'=HYPERLINK("{path}#{key(result, question)}")'
+
+
+def exported(result: dict, marks: float | None) -> tuple[str, dict]:
+    """The name of the table that a platform imports, and this result's row in it.
+
+    Canvas: lib/gradebook_importer.rb, which knows students by their number, or else by name, and
+    sets by the column's title. Moodle: importgradeslib.php and locallib.php in
+    mod/assign/feedback/offline, which want these columns, and leave alone what was changed there
+    after the last. Its numbers are of one set only; so are both tables, because an empty cell
+    makes Canvas delete a grade.
+    """
+    platform, _, number = result.get("id", "").partition(" ")
+    who, name = plain(result["student"]), result["set"]
+    if platform == "Moodle":
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        row = {"Identifier": f"Participant {number}", "Full name": who, "Grade": marks}
+        return f"moodle-{name}", row | {"Last modified (grade)": now}
+    row = {"Student": who, "ID": number if platform == "Canvas" else ""}
+    empty = dict.fromkeys(("SIS User ID", "SIS Login ID", "Section"), "")
+    return f"canvas-{name}", row | empty | {name: marks}
 
 
 def key(result: dict, question: str = "") -> str:
@@ -72,7 +97,7 @@ def read(path: Path, columns: list[str], numbers: list[str]) -> list[dict]:
 
 def read_by_hand(path: Path) -> dict[str, dict]:
     """The rows of by-hand.csv by `key`, their marks as numbers or None."""
-    return {row["answer"].rpartition("#")[2]: row for row in read(path, BY_HAND, ["marks"])}
+    return {row["row"]: row for row in read(path, BY_HAND, ["marks"])}
 
 
 def read_overrides(path: Path) -> dict[str, float]:
@@ -104,8 +129,8 @@ def marks_by_hand(result: dict, by_hand: dict) -> dict[str, tuple[float | None, 
 
 
 def write(results: list[dict], to: Path) -> None:
-    """Write grades.csv, by-hand.csv with a row for each answer that waits for marks, and both as
-    Canvas and Moodle import grades.
+    """Write grades.csv, by-hand.csv with a row for each answer that waits for marks, and for each
+    set what Canvas or Moodle imports: the marks of what was handed in and waits for nothing.
 
     What the grader failed on has marks where the teacher set them, and none else. No row that the
     teacher filled in is ever dropped: where an answer changed, there are two.
@@ -113,15 +138,15 @@ def write(results: list[dict], to: Path) -> None:
     by_hand = read_by_hand(to / "by-hand.csv")  # the teacher may have gone on writing
     # A row that is not filled in and whose answer is gone asks for nothing any more.
     hand = {k: row for k, row in by_hand.items() if row["marks"] is not None or row["comment"]}
-    overrides, rows = read_overrides(to / "grades.csv"), []
+    overrides, rows, written = read_overrides(to / "grades.csv"), [], defaultdict(list)
     for result in results:
         who = [plain(result["student"]), result["set"]]
         given = marks_by_hand(result, by_hand)
         for question, said in given.items():
             if (one := result["open"][question])["answer"] is not None:
-                place = f"{page(result)}#{key(result, question)}"
-                values = [*who, question, one["points"], *said, place]
-                hand[key(result, question)] = dict(zip(BY_HAND, values, strict=True))
+                this = key(result, question)
+                values = [*who, question, one["points"], *said, link(result, question), this]
+                hand[this] = dict(zip(BY_HAND, values, strict=True))
         extra = [marks for marks, _ in given.values()]
         waits = "Waits for marks in by-hand.csv." if None in extra else ""
         tests, more = sum(t["marks"] for t in result["tests"].values()), sum(filter(None, extra))
@@ -132,17 +157,14 @@ def write(results: list[dict], to: Path) -> None:
         marks = ours[0] if override is None else override
         remark = plain(" ".join(filter(None, [failed, result["reason"], *result["notes"], waits])))
         numbers = [marks, out_of, *ours[1:], override]
-        number = result.get("id", "")
-        rows.append([*who, *numbers, remark, this, number, f"Participant {number}".strip()])
-    grades = pd.DataFrame(rows, columns=[*COLUMNS, "id", "participant"])
-    waiting = pd.DataFrame([*hand.values()], columns=BY_HAND)
-    written = {"grades": grades[COLUMNS], "by-hand": waiting}
-    index = ["student", "id", "participant", "problem_set"]
-    people = grades.groupby(index, sort=False)["marks"].first().unstack()
-    for name, columns in EXPORTS.items():
-        table = people.reset_index().rename(columns=columns)
-        written[name] = table.reindex(columns=[*columns.values(), *people])
-    for name, table in written.items():
+        rows.append([*who, *numbers, remark, this])
+        settled = override is not None or not (waits or result["reason"])
+        name, row = exported(result, marks if settled else None)
+        written[name].append(row)
+    tables = {name: pd.DataFrame(rows).dropna() for name, rows in written.items()}
+    tables["grades"] = pd.DataFrame(rows, columns=COLUMNS)
+    tables["by-hand"] = pd.DataFrame([*hand.values()], columns=BY_HAND)
+    for name, table in tables.items():
         # With a mark at its beginning: spreadsheets take UTF-8 without it for something else.
         text = table.to_csv(index=False, lineterminator="\r\n", float_format="%g")
         put(to / f"{name}.csv", f"\ufeff{text}")
