@@ -30,6 +30,7 @@ def _widget() -> type:
         kind = traitlets.Unicode().tag(sync=True)
         networks = traitlets.Dict().tag(sync=True)
         digits = traitlets.Dict().tag(sync=True)
+        _ipython_display_ = None  # ipywidgets 7, as on Colab, has one, which leaves out the words
 
         def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
             data, metadata = super()._repr_mimebundle_(**options)

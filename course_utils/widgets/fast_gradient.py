@@ -9,6 +9,7 @@ import anywidget
 import ipywidgets
 import numpy as np
 import torch
+from IPython.display import display
 from PIL import Image
 from torch import nn
 
@@ -106,8 +107,8 @@ class FastGradientExplorer:
         show()
         return ipywidgets.VBox([menu, upload, eps, message, ipywidgets.HBox([image, text])])
 
-    def _repr_mimebundle_(self, **options: object) -> dict:
-        return self.widget()._repr_mimebundle_(**options)
+    def _ipython_display_(self) -> None:
+        display(self.widget())
 
 
 def png(pixels: np.ndarray) -> bytes:

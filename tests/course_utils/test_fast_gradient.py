@@ -7,12 +7,14 @@ import statistics
 import time
 import zlib
 
+import ipywidgets
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from elsewhere import Elsewhere
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 from torch import nn
 
@@ -232,6 +234,14 @@ def test_every_move_shows_the_frame_of_that_place_and_costs_one(model, pictures,
         assert np.array_equal(pixels, wanted)
         for name, p in percent.items():
             assert f"{html.escape(name)}</td>" in table and f"width:{p:.1f}%" in table
+
+
+def test_it_is_shown_as_its_widget_whatever_ipywidgets_asks_of_that(model, pictures, monkeypatch):
+    shown = []
+    monkeypatch.setattr("course_utils.widgets.fast_gradient.display", shown.append)
+    explorer = FastGradientExplorer(model, pictures)
+    assert DisplayFormatter().format(explorer) == ({}, {})
+    assert [type(widget) for widget in shown] == [ipywidgets.VBox]
 
 
 def test_uploads_join_the_menu_and_bad_ones_are_told_so(model, pictures):

@@ -4,9 +4,11 @@ import base64
 import json
 import re
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 from torch import nn
 
 from course_utils import gan, laboratory
@@ -160,6 +162,13 @@ def test_the_widget_brings_what_its_script_reads():
     assert laboratory_widget("game").get_state()["networks"] == {}
     own = laboratory_widget(networks={"mine": nn.Sequential(nn.Flatten(), nn.Linear(784, 10))})
     assert own.networks["mine"]["plan"]["bound"] > 0
+
+
+def test_with_ipywidgets_7_too_words_stand_beside_the_widget(monkeypatch):
+    """Its widgets display themselves, and IPython then asks for nothing else."""
+    monkeypatch.setattr(ipywidgets.Widget, "_ipython_display_", lambda self: None, raising=False)
+    data, _ = DisplayFormatter().format(laboratory_widget("game"))
+    assert "run this cell" in data["text/plain"] and laboratory.MIME in data
 
 
 def test_the_widget_refuses_an_unknown_network():
