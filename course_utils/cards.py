@@ -27,14 +27,18 @@ def verdict_card(verdict) -> str:
             body += f'<div style="margin:.2em 0"><b>{name}:</b> {html.escape(fact)}.</div>'
     against = html.escape(claim.contradicted_by)
     body += f"<details><summary>What would contradict this</summary>{against}</details>"
-    return card(verdict.verdict, html.escape(claim.says), body, name=f"claim-{claim.id}")
+    title, name = html.escape(claim.says), f"claim-{claim.id}"
+    return card(verdict.verdict, title, body, name=name, judged=verdict.judged)
 
 
-def card(word: str, title: str, body: str, *, name: str = "") -> str:
-    """A verdict's word in its colour with its sign, a title and a body, both in HTML."""
+def card(word: str, title: str, body: str, *, name: str = "", judged: str = "") -> str:
+    """A verdict's word (and what it is said of) in its colour with its sign, a title and a body.
+
+    title, body: in HTML.
+    """
     sign = "✓" if word in GOOD else "✗" if word in BAD else "?"
     place = f' id="{name}"' if name else ""
-    badge = f'<b style="background:{COLOURS[sign]};{BADGE}">{sign} {word}</b>'
+    badge = f'<b style="background:{COLOURS[sign]};{BADGE}">{sign} {judged}{word}</b>'
     box = f'class="course-card"{place} style="border-left:.3em solid {COLOURS[sign]};{BOX}"'
     return f"<div {box}><div>{badge} {title}</div>{body}</div>"
 

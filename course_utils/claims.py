@@ -19,6 +19,7 @@ from course_utils.intervals import Interval
 
 MIME_TYPE = "application/vnd.course.claim+json"
 SIGNIFICANT = 0.05
+JUDGED = {"table": "order ", "interpretation": "prediction "}  # what, if not the words as such
 COUNTED = {"theorem": "theorem", "check": "checked"}  # a kind, and its verdict without violations
 
 
@@ -46,6 +47,11 @@ class Verdict:
         return "reproduced" if sides == {claim.side} else "contradicted"
 
     @property
+    def judged(self) -> str:
+        """What the verdict's word is said of: "order ", "prediction ", or "", the deck's words."""
+        return JUDGED.get(self.claim.kind, "")
+
+    @property
     def as_expected(self) -> bool:
         return self.verdict == self.claim.expected
 
@@ -68,7 +74,8 @@ class Verdict:
         """What stands between the deck's words and the verdict: "Measured", "Null", "Paper"."""
         claim, found = self.claim, self.measured
         detail = f" ({self.detail})" if self.detail else ""
-        facts = {"Measured": f"{claim.measures}: {self.text}{detail}"}
+        facts = {} if claim.predicts == "-" else {"Prediction": claim.predicts}
+        facts["Measured"] = f"{claim.measures}: {self.text}{detail}"
         if claim.kind == "table":
             facts["Null"] = f"{claim.null}: below {found['chance']:.2f} in 95 of 100"
         elif claim.kind not in COUNTED:
@@ -76,7 +83,7 @@ class Verdict:
         return facts | {"Paper": claim.paper}
 
     def __repr__(self) -> str:
-        words = f"order {self.verdict}" if self.claim.kind == "table" else self.verdict
+        words = self.judged + self.verdict
         if self.claim.kind in COUNTED:
             words += "" if words == "checked" else ", checked"
             words += f" on {self.measured['cases']:,} cases"

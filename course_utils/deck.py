@@ -19,12 +19,13 @@ class Claim:
     statistic, `paper` what the paper printed for it. `null` says what is put in the effect's
     place to see what chance or doing nothing gives. An effect stands on the `side` (1 above,
     -1 below) of `no_effect`, the value that means none. `contradicted_by` says what would speak
-    against the claim, and `expected` the verdict that the course has found.
+    against the claim, `expected` the verdict that the course has found, and `predicts`, of an
+    interpretation alone, what it predicts and its rival denies.
 
     kind: "theorem" (checked on cases), "check" (must hold of every case, but is no theorem),
     "effect" (a difference or a ratio), "table" (the order of its cells), "figure" (an effect, on
-    several pictures), or "interpretation" (an effect that it predicts and its rival denies: the
-    verdict is on the prediction).
+    several pictures), or "interpretation" (an effect that it predicts: the verdict is on the
+    prediction, and says so).
     """
 
     id: str
@@ -41,6 +42,7 @@ class Claim:
     side: int = 1
     digits: int = 1
     unit: str = " points"
+    predicts: str = "-"
 
     def side_of(self, value: float) -> int:
         """1 where `value` lies above no effect, -1 below, 0 on it (up to rounding errors)."""

@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
@@ -29,6 +30,13 @@ def verdicts():
     yield "contradicted", effect(far, far, far, EFFECT.no_effect)
     yield "undecided", effect(EFFECT.no_effect, *sorted((near, far)), EFFECT.no_effect)
     theorem = claim_of("theorem")
+    (interpretation,) = [claim for claim in CLAIMS.values() if claim.id == "too-linear"]
+    yield (
+        "prediction reproduced",
+        claims.check(interpretation.id, Interval(2.0, 1.0, 3.0), null=0.0),
+    )
+    table = pd.Series([1.0, 2.0, 3.0])
+    yield "order undecided", claims.check_table("classifier", table, table)
     yield "theorem", claims.check_theorem(theorem.id, cases=10, violations=0)
     yield "checked", claims.check_theorem(claim_of("check").id, cases=10, violations=0)
     yield "violated", claims.check_theorem(theorem.id, cases=10, violations=1)
@@ -41,7 +49,9 @@ def test_a_card_has_all_that_the_line_has_and_what_would_contradict_it(word, ver
     card = BeautifulSoup(verdict_card(verdict), "html.parser").div
     said = " ".join(card.get_text(" ").split())
     assert card["id"] == f"claim-{verdict.claim.id}"
-    sign = {"reproduced": "✓", "theorem": "✓", "checked": "✓", "undecided": "?"}.get(word, "✗")
+    sign = {"reproduced": "✓", "theorem": "✓", "checked": "✓", "undecided": "?"}.get(
+        word.rpartition(" ")[2], "✗"
+    )
     assert card.b.string == f"{sign} {word}" and COLOURS[sign] in card.b["style"]
     for part in (
         verdict.claim.says,
@@ -49,8 +59,10 @@ def test_a_card_has_all_that_the_line_has_and_what_would_contradict_it(word, ver
         verdict.text,
         verdict.detail,
         verdict.claim.paper.strip("-"),
+        verdict.claim.predicts.strip("-"),
     ):
         assert " ".join(part.split()) in said
+    assert ("Prediction:" in said) == word.startswith("prediction")
     assert ("Paper:" in said) == (verdict.claim.paper != "-")
     if "null" in verdict.measured:
         assert (
