@@ -18,6 +18,20 @@ def attack(model, x, target, search):
     return minimiser(search(reaches, 1e-3, 10.0, 1.1))
 """
 
+BOX = NO_BOX.replace(
+    '-B")',
+    '-B",\n            bounds=np.stack([-x.numpy().ravel(), 1 - x.numpy().ravel()], axis=1))',
+)
+LAST = """
+        nonlocal last
+        last = minimiser(c)
+        return model(x + last).argmax().item() == target
+
+    last = None
+    search(reaches, 1e-3, 10.0, 1.1)
+    return last
+"""
+
 HALVING = """
 def closest_in_box(x, w, d):
     low, high = 0.0, 1e6
@@ -974,6 +988,14 @@ def attack(model, x, target, search):
         {"attack-test": 0, "attack-hidden": 0},
     ),
     "attack: no box": ({"attack": NO_BOX}, {"attack-test": 0, "attack-hidden": 0}),
+    "attack: any class but the first": (
+        {"attack": BOX.replace("== target", "!= model(x).argmax().item()")},
+        {"attack-hidden": 0},
+    ),
+    "attack: the change that was tried last": (
+        {"attack": BOX.split("\n        return model")[0] + LAST},
+        {"attack-hidden": 0},
+    ),
     "attack: away from the label in place of to the target": (
         {
             "attack": """

@@ -1,5 +1,6 @@
 """Problem sets: what is handed out, and that marks can be trusted."""
 
+import copy
 import csv
 import gc
 import io
@@ -248,8 +249,6 @@ def test_self_study_runs_with_its_own_solutions(small, name):
     ],
 )
 def test_source_without_proper_form_is_refused(small, edit, says):
-    import copy
-
     cells = copy.deepcopy(list(small.cells))
     edit(cells)
     with pytest.raises(ValueError, match=says):
@@ -796,6 +795,10 @@ def test_a_file_under_a_wrong_name_gives_nobody_else_a_row(small, tmp_path):
 # What becomes of a student's cells.
 
 
+def at(cells, this):
+    return next(place for place, cell in enumerate(cells) if grade_id(cell) == this)
+
+
 def answered(notebook, small):
     """The functions that the cells of a notebook define, run in order, and the open answer."""
     found = reading.answers(notebook, small)
@@ -817,6 +820,11 @@ def split(cells):
     cells.insert(4, new_code_cell(whole[-1]))
 
 
+def in_one(cells):
+    code = "\n\n".join(cell.source for cell in cells if kind(cell) == "solution")
+    cells[:-1] = [new_code_cell(code)]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -826,8 +834,9 @@ def split(cells):
         lambda cells: [cell.update(metadata={}) for cell in cells],
         lambda cells: cells.insert(4, cells[3].copy()),
         lambda cells: [cell.update(source=cell.source.replace("\n", "\r\n")) for cell in cells],
+        in_one,
     ],
-    ids=["text", "split", "raw", "no metadata", "twice", "CRLF"],
+    ids=["text", "split", "raw", "no metadata", "twice", "CRLF", "all in one"],
 )
 def test_no_answer_is_lost(small, change):
     notebook = answers.solved(small)
@@ -851,6 +860,31 @@ def test_open_answers_are_found_wherever_they_are_written(small):
     notebook.cells[-1]["attachments"] = {"a.png": {"image/png": "AAAA"}}
     notebook.cells[-1].source = "![](attachment:a.png)"
     assert "data:image/png;base64,AAAA" in reading.answers(notebook, small).open["open-question"]
+
+
+@pytest.mark.parametrize("text", ["It does, since margins\nare.", "# It\n# does", "'It does'"])
+@pytest.mark.parametrize("above", [0, 2])
+def test_an_open_answer_in_a_code_cell_is_one(small, text, above):
+    """Jupyter's new cells are for code. Above: the question's text and the stub."""
+    notebook = answers.solved(small)
+    notebook.cells.insert(len(notebook.cells) - above, new_code_cell(text))
+    found = reading.answers(notebook, small)
+    assert found.open["open-question"] == text
+    assert not [source for _, source, exercise in found.cells if exercise is None]
+    notebook.cells[len(notebook.cells) - 1 - above].source = "answer = 'code'"
+    assert reading.answers(notebook, small).open["open-question"] is None
+
+
+def test_a_cell_below_a_test_may_use_its_names(small):
+    cells = copy.deepcopy(list(small.cells))
+    cells[at(cells, "projection-shape")].source = "twice = 2"
+    changed = problem_sets.from_cells(small.name, cells)
+    notebook = answers.solved(changed, {"norm": "def norm(x):\n    return helper(x)"})
+    helper = "print(twice)\ndef helper(x):\n    return x.norm(dim=1)"
+    notebook.cells.insert(1 + at(notebook.cells, "projection-shape"), new_code_cell(helper))
+    result = grading.mark(changed, notebook)
+    assert all(test["marks"] for test in result["tests"].values()), result["tests"]
+    assert "2\n" in [cell["output"] for cell in result["cells"]] and result["notes"] == []
 
 
 def test_formatting_is_no_change_and_functions_added_to_a_test_are_run(small):
@@ -1272,8 +1306,12 @@ def test_words_that_an_exercise_rules_out_are_noted(small):
     by_torch = "def gradient(r, *rest):\n    return torch.func.grad(lambda r: (r**2).sum())(r)"
     imported = f"from torch.func import grad\n{by_torch.replace('torch.func.', '')}"
     ours = SETS["problem_set_1"].references["gradient"]
-    for source, noted in [(by_torch, True), (imported, True), (ours, False)]:
+    call = "def gradient(r, *rest):\n    return slope(r)"
+    above = "from torch import func\n\ndef slope(r):\n    return func.grad(torch.norm)(r)"
+    tried = [(by_torch, "", True), (imported, "", True), (ours, "", False), (call, above, True)]
+    for source, helper, noted in [*tried, (ours, above, False)]:  # an aid, to compare with
         notebook = answers.solved(SETS["problem_set_1"], {"gradient": source})
+        notebook.cells.insert(at(notebook.cells, "gradient"), new_code_cell(helper))
         notes = reading.answers(notebook, SETS["problem_set_1"]).notes
         assert noted == any("gradient has func, which was not" in note for note in notes)
 

@@ -11,7 +11,7 @@ import pytest
 from course_utils.claims import CLAIMS, MIME_TYPE
 from course_utils.exercises import EXERCISES as TAUGHT
 from tools.environment import ROOT
-from tools.lectures import lectures
+from tools.lectures import lectures, numbered
 
 LECTURES = lectures()
 # The sections with results, by how their headings begin.
@@ -163,6 +163,18 @@ def test_each_guess_stands_beside_what_came_out(cells):
         assert "> **Before you " in cells[place - 1].source
         said = [o.get("text", "") for cell in cells[place:end] for o in cell.get("outputs", [])]
         assert any("you said ?" in text for text in said), cells[place - 1].source
+
+
+def test_the_minutes_that_teachers_are_told_are_of_todays_lectures():
+    teaching = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d\. .+?\| ([\d,]+) \| (\d+) \| (\d+) \|", teaching, flags=re.M)
+    for path, told in zip(numbered(), rows, strict=True):
+        notebook = nbformat.read(path, as_version=4).cells
+        words = sum(len(c.source.split()) for c in notebook if c.cell_type == "markdown")
+        runs = sum(c.cell_type == "code" and "guess_" not in c.source[:6] for c in notebook)
+        expected = words, runs, words / 200 + 0.75 * runs
+        for number, measured in zip(told, expected, strict=True):
+            assert int(number.replace(",", "")) == pytest.approx(measured, rel=0.06, abs=2), path
 
 
 def test_the_exercises_that_teachers_are_told_of_are_there():

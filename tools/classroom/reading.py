@@ -72,6 +72,7 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
     forms = {form(without_solution(cell)): n for n, cell in enumerate(cells)}
     named = {grade_id(cell) for cell in notebook.cells}
     functions = {n: places[this] for n, this in problem_set.functions.items() if this not in named}
+    last = max(n for n, cell in enumerate(cells) if kind(cell) in ("test", "solution"))
     found, position, met, copied = Answers(open={this: [] for this in opened}), -1, [], []
     for cell in notebook.cells:
         source = cell.source
@@ -79,10 +80,11 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
         if place is None and cell.cell_type != "markdown":
             place = next((functions[n] for n in defined(source) if n in functions), None)
         if place is None:
-            if cell.cell_type == "code" and source.strip():
-                _add(found.cells, (position, source, None))
-            elif opened and position >= places[opened[-1]] - 1:
+            text = cell.cell_type != "code" or (position >= last and _prose(source))
+            if text and opened and position >= last:
                 found.open[opened[-1]].append(_with_pictures(cell))
+            elif not text and source.strip():
+                _add(found.cells, (position, source, None))
             continue
         position, original = place, cells[place]
         this, part, stub = grade_id(original), kind(original), without_solution(original)
@@ -92,7 +94,8 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
             found.open[this] += [text] if text else []
         elif part == "solution" and form(source) != form(stub):
             _add(found.cells, (position, source, this))
-            if used := re.search(original.metadata.get("without", "$^"), form(source)):
+            made = "\n".join(_made_of(source, found.cells[:-1]))
+            if used := re.search(original.metadata.get("without", "$^"), made):
                 found.notes.append(f"The cell {this} has {used[0]}, which was not to be used.")
             reference = problem_set.references[this]
             copied += [this] * (reference.count("\n") > 12 and form(source) == form(reference))
@@ -109,8 +112,8 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
             again = "; it was run all the same" if part == "test" else ""
             found.notes.append(f"The cell {this} is missing{again}.")
         found.known += this in met and part != "open"
-    solved = len(set(met) & set(problem_set.exercises))
-    if not named & set(problem_set.of("solution", "test")) and 2 * solved < len(functions):
+    solved = {name for _, source, _ in found.cells for name in defined(source)} & set(functions)
+    if not named & set(problem_set.of("solution", "test")) and 2 * len(solved) < len(functions):
         found.known = 0
     if named == {None}:
         found.notes.append("No cell has a grade_id left: they are known by what they define.")
@@ -152,12 +155,35 @@ def defined(source: str) -> list[str]:
     return []
 
 
+def _made_of(source: str, cells: list[tuple]) -> list[str]:
+    """The form of a cell, and of the functions and imports above it that it uses, or these do."""
+    made = [form(source)]
+    for node in (node for _, above, _ in reversed(cells) for node in reversed(_parts(above))):
+        names = [one.asname or one.name for one in getattr(node, "names", [])] or [node.name]
+        if any(repr(name) in one for name in names for one in made):
+            made.append(form(ast.unparse(node)))
+    return made
+
+
+def _prose(source: str) -> bool:
+    """Whether a cell is no code, or has nothing in it but comments and text."""
+    if (found := tree(source)) is None:
+        return True
+    texts = [n.value for n in found.body if isinstance(n, ast.Expr)]
+    texts = [one for one in texts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return len(texts) == len(found.body)
+
+
 def _added(source: str, original: str) -> str:
     """The functions and imports that a changed test cell has beyond the original."""
     old = {ast.dump(node) for node in tree(original).body}
+    return "\n\n".join(ast.unparse(n) for n in _parts(source) if ast.dump(n) not in old)
+
+
+def _parts(source: str) -> list:
+    """The functions, classes and imports of a cell."""
     kinds = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
-    nodes = [node for node in getattr(tree(source), "body", []) if isinstance(node, kinds)]
-    return "\n\n".join(ast.unparse(node) for node in nodes if ast.dump(node) not in old)
+    return [node for node in getattr(tree(source), "body", []) if isinstance(node, kinds)]
 
 
 def _with_pictures(cell: NotebookNode) -> str:
