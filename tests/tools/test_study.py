@@ -15,7 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_utils import study, zoo
+from course_utils.data import load_mnist
 from course_utils.models import fully_connected
+from course_utils.training import error_rate
 from tools.study import engine, tables
 from tools.study.engine import Job
 
@@ -119,6 +121,14 @@ def test_tables_are_of_todays_recipes(part):
     assert kept["recipes"] == engine.recipes(mine)
 
 
+def test_other_seeds_are_another_recipe(monkeypatch):
+    before = {job.name: job.digest() for job in tables.jobs()}
+    monkeypatch.setattr(tables, "APART", tables.APART + 1)
+    after = {job.name: job.digest() for job in tables.jobs()}
+    same = {name for name in before if before[name] == after[name]}
+    assert same == {"models-0", "halves-0"}  # the shipped networks'
+
+
 def test_an_unknown_part_is_refused():
     with pytest.raises(ValueError, match="part: got 'none'"):
         study.read("none")
@@ -135,6 +145,33 @@ def test_a_job_of_the_tables_gives_the_shipped_rows():
     assert fresh[names].equals(shipped[names])
     # one image of 1,000 may fall on the other side on another processor
     assert (fresh["value"] - shipped["value"]).abs().max() < 0.11
+
+
+def test_two_networks_of_the_first_table_give_the_shipped_cells():
+    names = ("FC10(1e-4)", "FC100-100-10")
+    fresh = pd.DataFrame(tables.measure(names, "train", (), 0), columns=tables.COLUMNS)
+    fresh["value"] = fresh["value"].map(float)
+    # which noise a network gets depends on those before it, and there are fewer here
+    fresh = fresh[~fresh["measure"].str.contains("noise")]
+    shipped = study.read("tables").query("seed == 0 and table == 'models'")
+    cell = ["row", "column", "measure", "n"]
+    both = fresh.merge(shipped, on=cell, suffixes=("", " shipped"), validate="1:1")
+    assert len(both) == len(fresh) == 50
+    assert (both["value"] - both["value shipped"]).abs().max() < 0.11
+
+
+def test_a_network_trained_anew_is_that_of_the_shipped_rows():
+    """With seed 1: the first that is not shipped, whose own error is .26 points away."""
+
+    def error(name, seed):
+        yield "error", error_rate(tables.network(name, seed), *load_mnist("test"))
+
+    name = "FC100-100-10(P1)"
+    ((_, found),) = map(dict.values, engine.run_alone(Job("tables", "one", error, (name, 1))))
+    shipped = study.read("tables").query("table == 'halves' and row == 'test' and column == @name")
+    first, second = shipped.set_index("seed")["value"][[0, 1]]
+    # on another processor sums round otherwise, and the training ends elsewhere
+    assert abs(found - second) < 0.13 < abs(found - first)
 
 
 def test_a_job_of_lecture_4_gives_the_shipped_rows():

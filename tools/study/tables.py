@@ -5,6 +5,7 @@ both. The linear networks are convex problems: whatever the seed, they come out 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -32,27 +33,26 @@ COLUMNS = ("row", "column", "measure", "value", "n")
 
 def jobs() -> list[Job]:
     """One job a seed and table."""
-    return [
-        Job(
-            "tables",
-            f"{table}-{seed}",
-            measure,
-            (*settings, seed),
-            [N, [zoo.ZOO[name] for name in settings[0]], RIVAL],
-            {"seed": seed, "table": table},
-            COLUMNS,
-        )
-        for table, settings in TABLES.items()
-        for seed in SEEDS
-    ]
+
+    def job(table: str, seed: int) -> Job:
+        settings, same = TABLES[table], {"seed": seed, "table": table}
+        told = [N, [recipe(name, seed) for name in settings[0]], RIVAL]
+        return Job("tables", f"{table}-{seed}", measure, (*settings, seed), told, same, COLUMNS)
+
+    return [job(table, seed) for table in TABLES for seed in SEEDS]
+
+
+def recipe(name: str, seed: int) -> zoo.Recipe:
+    """That of the zoo with another seed of training; seed 0 is the shipped network's."""
+    shipped = zoo.ZOO[name]
+    linear = len(shipped.widths) == 1  # whatever the seed, it comes out the same
+    return shipped if linear else replace(shipped, seed=shipped.seed + APART * seed)
 
 
 def network(name: str, seed: int) -> nn.Module:
-    """A network of the zoo trained with another seed; seed 0 is the shipped one's."""
-    recipe = zoo.ZOO[name]
-    if len(recipe.widths) == 1 or not seed:
-        return zoo.load_model(name)
-    return trained(recipe, recipe.seed + APART * seed)
+    """The shipped network, or one trained anew."""
+    own = recipe(name, seed)
+    return zoo.load_model(name) if own == zoo.ZOO[name] else trained(own, own.seed)
 
 
 def measure(
