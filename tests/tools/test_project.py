@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import threading
 import tomllib
 from importlib import metadata
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -238,10 +240,30 @@ def test_workflow_runs_what_the_readme_says_where_it_says():
             assert (ROOT / script).exists()
 
 
-def test_the_weekly_workflow_tries_other_releases_than_those_locked():
-    """uv keeps the releases that stand in the file that it writes, unless told to upgrade."""
+@pytest.mark.skipif(os.name == "nt", reason="the step runs on Linux")
+def test_the_weekly_workflow_tries_other_releases_under_the_locks_head(tmp_path):
+    """uv keeps the releases that stand in a file that it reads or writes, and writes its own head."""
     (step,) = [s for s in WORKFLOWS["ci"]["jobs"]["releases"]["steps"] if "compile" in str(s)]
-    assert "--upgrade" in step["run"] and step["run"].endswith("-o constraints.txt")
+    lock = Path(shutil.copy(ROOT / "constraints.txt", tmp_path))
+    (tmp_path / "uv").write_text('#!/bin/sh\necho "$@" > asked\necho "new==1"\n')
+    (tmp_path / "uv").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-e", "-c", step["run"]]
+    env = os.environ | {"PATH": path, "RESOLUTION": "lowest-direct"}
+    subprocess.run(command, cwd=tmp_path, env=env, check=True)
+    before = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    head = [line for line in before if line.startswith("#")]
+    assert head and lock.read_text(encoding="utf-8").splitlines() == [*head, "new==1"]
+    asked = (tmp_path / "asked").read_text().split()
+    assert "constraints.txt" not in asked and {"--no-header", "lowest-direct"} <= set(asked)
+
+
+def test_the_weekly_workflow_tries_the_oldest_promised_shell_and_widgets():
+    """Compiled with all extras, nbgrader and myst-nb ask for a newer shell."""
+    text = str(WORKFLOWS["ci"]["jobs"]["releases"]["steps"])
+    for name in ("ipython", "ipywidgets"):
+        (oldest,) = [r for r in PROJECT["dependencies"] if r.startswith(f"{name}>=")]
+        assert f"{name}=={oldest.partition('>=')[2]}." in text
 
 
 def test_the_workflow_makes_the_lock_as_its_head_says():
