@@ -596,12 +596,6 @@ CLASSES = {
         {BLACKBOARD.format(who, day, f"_{PS}"): 1 for who, day in (("a_b", 20), ("c_b", 21))},
         {"a_b": "", "c_b": ""},
     ),
-    "Blackboard, which tells": (
-        {BLACKBOARD.format(who, 20, f"_{PS}"): 1 for who in ("a_b", "c_b")}
-        | {BLACKBOARD.format("a_b", 20, ".txt"): b"Name: Anna B (a_b)\r\nAssignment: HW\r\n"}
-        | {BLACKBOARD.format("c_b", 20, ".txt"): b"Name: Bob (c_b)\nComments:\nName: Anna B (a_b)"},
-        {"Anna B": "Blackboard a_b", "Bob": "Blackboard c_b"},
-    ),
 }
 
 
@@ -640,6 +634,7 @@ def test_a_class_is_understood_with_whatever_is_around_it(small, tmp_path, layou
     for path, content in paths.items():
         notebook = nbformat.writes(answers.solved(small)).encode()
         lay(tmp_path, around + path, notebook if content == 1 else content)
+    lay(tmp_path, f"{around}read me.txt", b"a teacher's")
     handed, reasons, _ = submissions.collect(tmp_path, [small])
     assert handed["people"] == set(people)
     assert {who: handed["ids"].get((who, small.name), "") for who in people} == people
@@ -653,6 +648,17 @@ def test_a_download_in_parts_is_one_class(small, tmp_path):
     for part, who in ((1, "Anna B"), (2, "Bob")):
         lay(tmp_path, f"PS 0-20261127T101112Z-00{part}.zip/PS 0/{who} - {PS}", notebook)
     assert submissions.collect(tmp_path, [small])[0]["people"] == {"Anna B", "Bob"}
+
+
+def test_blackboards_users_are_found_in_several_sets_that_lie_together(small, tmp_path):
+    both = [small, SETS["problem_set_5"]]
+    for each, item in zip(both, ("HW_0", "HW_5"), strict=True):
+        for who in ("a_b", "c_d"):
+            text = nbformat.writes(answers.solved(each)).encode()
+            lay(tmp_path, f"{item}_{who}_attempt_2026-11-20-10-11-12_{each.name}.ipynb", text)
+    lay(tmp_path, "HW_5_e_attempt_2026-11-20-10-11-12_ps5.pdf", b"%PDF")
+    handed, _, _ = submissions.collect(tmp_path, both)
+    assert len(handed["files"]) == 4 and handed["people"] == {"a_b", "c_d", "e"}
 
 
 @pytest.mark.parametrize("inside", [f"bob_8_98_{PS}", f"bob_8_assignsubmission_file_/{PS}"])

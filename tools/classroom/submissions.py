@@ -30,7 +30,7 @@ SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 class File:
     """A file that was handed in: `path` in the folder, its size, None for what is no plain file,
     what opens it; of a notebook what is in it, its set, and why it cannot be read; then its own
-    name, whose it is, and the modules beside it."""
+    name, whether it lies in no folder of its student's, whose it is, and the modules beside it."""
 
     path: Path
     size: int | None
@@ -41,6 +41,7 @@ class File:
     set: str = ""
     error: str = ""
     name: str = ""
+    flat: bool = False
     student: str = ""
     modules: dict[str, bytes] = field(default_factory=dict)
 
@@ -92,18 +93,17 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     left, found, reasons, misnamed = [], defaultdict(list), {}, {}
     people, ids, expected, modules, others = set(), {}, set(), defaultdict(dict), defaultdict(dict)
     files = [file for file in _files(folder, left) if not _skipped(file.path)]
-    told = _told(files)
     for file in filter(File.is_notebook, files):
         file.look(sets)
     inside = [entry.relative_to(folder) for entry in folder.rglob("*") if entry.is_dir()]
     inside = [path for path in inside if not _skipped(path) and not (folder / path).is_symlink()]
-    claims = [*_claims(files, inside, told)]
+    claims = [*_claims(files, inside)]
     two = _of_one_name(claims)
     for file, who, number, layout in claims:
         student = f"{who} {number}".strip() if who in two else who
         said = _number(file.name) if file else ""
         meant = [each.name for each in sets if said and _number(each.name) == said]
-        if not file or file.is_notebook() or len(file.path.parts) > 1 or layout and meant:
+        if not file or file.is_notebook() or not file.flat or layout and meant:
             people |= {student} - {""}
         if not file:
             continue
@@ -154,7 +154,9 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
 
 def owner(parts: Sequence[str]) -> tuple[str, str, str, dict]:
     """Whose a file is by its path, or by that of a folder with something in it; the platform's
-    number for them, the rest of the name, and the layout, {} where there is none."""
+    number for them, the rest of the name, and the layout, {} where there is none. "" is nobody."""
+    if not any(parts):
+        return "", "", "", {}
     top = unicodedata.normalize("NFC", parts[0])  # macOS writes some letters as two
     flat = len(parts) == 1 or top.lower().endswith(".zip")
     name = Path(top).stem if flat else top
@@ -167,7 +169,7 @@ def owner(parts: Sequence[str]) -> tuple[str, str, str, dict]:
     return name, "", name, {}
 
 
-def _claims(files: list[File], folders: list[Path], told: dict) -> Iterator[tuple]:
+def _claims(files: list[File], folders: list[Path]) -> Iterator[tuple]:
     """(file, who, number, layout) for each file and each of those that handed it in, `who` empty
     for nobody; with None in place of the file for what is a folder of theirs."""
     entries = [((*path.parts, ""), None) for path in folders]
@@ -178,23 +180,24 @@ def _claims(files: list[File], folders: list[Path], told: dict) -> Iterator[tupl
     sure = 2 * len(known) > len(starts)
     depth = max(known) if sure else _around(entries)
     around = {parts[0] for parts, _ in entries if _platform(parts)}
-    claims, names = [], defaultdict(set)
+    claims, names = [], defaultdict(list)
     for parts, file in entries:
         start = _platform(parts) if sure else depth
         if start is None:
             start = depth if parts[0] in around else 0
-        if any(parts[start:]):
-            who, number, rest, layout = owner(parts[start:])
-            if file:
-                file.name = file.path.name
-                file.name = rest + file.path.suffix if len(parts) == start + 1 else file.name
-            claims.append((file, Path(*parts[:start]), who, number, layout))
-            names[Path(*parts[:start])] |= {who} if layout.get("prefixed") else set()
-        elif file:
-            yield file, "", "", {}
+        who, number, rest, layout = owner(parts[start:])
+        if file:
+            file.flat = len(parts) == start + 1
+            file.name = rest + file.path.suffix if file.flat else file.path.name
+            if layout.get("prefixed") and file.set:
+                names[file.set].append(who)
+        claims.append((file, Path(*parts[:start]), who, number, layout))
+    heads = [commonprefix(each).rpartition("_")[0] + "_" for each in names.values()]
+    told = _gradescope(files)
     for file, around, who, number, layout in claims:
-        common = commonprefix([*names[around]]) if layout.get("prefixed") else ""
-        several = told.get(around / who, [(who[common.rfind("_") + 1 :], number)])
+        heading = [head for head in heads if layout.get("prefixed") and who.startswith(head)]
+        only = who.removeprefix(max(heading, key=len, default=""))
+        several = told.get(around / who) or [(only, number)]
         for name, own in several:
             each = replace(file) if file and len(several) > 1 else file
             yield each, name, own or number, layout
@@ -240,29 +243,18 @@ def _of_one_name(claims: list[tuple]) -> set[str]:
     }
 
 
-def _told(files: list[File]) -> dict[Path, list[tuple[str, str]]]:
-    """Who they are that handed in, by what Gradescope and Blackboard write beside what they export:
-    (name, number) of each by the path of their folder, or where their files' names begin. The
-    files that tell are taken out of `files`."""
-    told = {}
-    for file in list(files):
-        attempt = re.fullmatch(r"(.+)_attempt_[\d-]+\.txt", file.path.name)
-        if not attempt and file.path.name != "submission_metadata.yml":
-            continue
+def _gradescope(files: list[File]) -> dict[Path, list[tuple[str, str]]]:
+    """Who handed in what is in each of Gradescope's folders: names and numbers."""
+    found = {}
+    for file in (file for file in files if file.path.name == "submission_metadata.yml"):
         with suppress(NotASubmission):
-            text = file.read().decode("utf-8", "replace").replace("\r\n", "\n") + "\n"
-            if attempt:
-                found = {attempt[1]: re.findall(r"\A\ufeff?Name: (.+) \(([^()\n]+)\)\n", text)}
-            else:
-                each = re.findall(r"^(\w+):\n  :submitters:\n((?:  - .*\n|    .*\n)+)", text, re.M)
-                person = r"- :name: (.+)\n(?:    :sid: (.*)\n)?"
-                found = {folder: re.findall(person, listed) for folder, listed in each}
-            for name, people in found.items():
-                people = [tuple(re.sub(r"[/\\'\"]", "", s).strip(" .") for s in p) for p in people]
-                if people := [person for person in people if person[0]]:
-                    told[file.path.parent / unicodedata.normalize("NFC", name)] = people
-            files.remove(file)
-    return told
+            text = unicodedata.normalize("NFC", file.read().decode("utf-8", "replace"))
+            text = re.sub(r"[/\\'\"\r]", "", text)
+            of = r"^(\w+):\n  :submitters:\n((?: {2,4}[- ] .*\n)+)"
+            who = r"- :name: *(.+?)[ .]*\n(?:    :sid: *(.*)\n)?"
+            for folder, listed in re.findall(of, text, re.M):
+                found[file.path.parent / folder] = re.findall(who, listed)
+    return found
 
 
 def _skipped(path: Path) -> bool:
