@@ -689,14 +689,16 @@ def test_a_number_for_each_set_makes_no_two_people_and_two_numbers_for_one_set_d
 
 def test_what_is_no_notebook_is_told_to_whom_it_belongs(small, tmp_path):
     lay(tmp_path, f"anna/{PS}", nbformat.writes(answers.solved(small)).encode())
+    hand_in(tmp_path, "dora", new_notebook(), "mine.ipynb")
     for path in ("bob/ps0.pdf", "bob/ps0.py", "carl_ps0.pdf", "grades - final.xlsx"):
         lay(tmp_path, path, b"x = 1")
     rows = grades(grading.grade(tmp_path, source=SMALL))
-    none = "Not marked: no notebook was handed in, but {}."
+    none = "Not marked: no notebook of this set was handed in, but {}."
     assert {who: row["remark"] for who, row in rows.items()} == {
         "anna": "",
         "bob": none.format("ps0.pdf and ps0.py"),
         "carl": none.format("carl_ps0.pdf"),
+        "dora": none.format("mine.ipynb"),
     }
 
 

@@ -120,6 +120,7 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
         elif not file.set:
             error = file.error or f"it has no cell of {(meant or [sets[0].name])[0]}"
             left.append(f"{file.path}: {error}")
+            others[student][file.path] = meant
             for name in meant:
                 reasons.setdefault((student, name), f"Not marked: {error}.")
         else:
@@ -134,7 +135,9 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
         handed = any(who == student for who, _ in found)
         names = [p.name for p, meant in others[student].items() if not handed or name in meant]
         if names and (student, name) not in found:
-            none = f"Not marked: no notebook was handed in, but {' and '.join(names[:3])}."
+            none = (
+                f"Not marked: no notebook of this set was handed in, but {' and '.join(names[:3])}."
+            )
             reasons.setdefault((student, name), none)
     for key, several in list(found.items()):
         finished = [file for file in several if file.answers.any()] or several[:1]
