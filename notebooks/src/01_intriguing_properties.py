@@ -34,8 +34,9 @@
 # - the **null**: what chance, or doing nothing, would have given.
 #
 # *Reproduced* means that the whole interval lies on the slides' side of *no effect*; of a table it
-# is the *order* that is reproduced ($p$ says how often a shuffled table does as well). What must
-# hold of every case, a *theorem* above all, is *checked*: one exception would have violated it.
+# is the *order* that is reproduced ($p$ says how often a shuffled table does as well), and of an
+# interpretation what it *predicts*. What must hold of every case, a *theorem* above all, is
+# *checked*: one exception would have violated it.
 #
 # The next cell does nothing unless you are on Colab.
 

@@ -340,11 +340,9 @@ guess_6 = "?"  # of 30, if they were the same; of 30, found
 errors, lots = by_seed("error", printed), np.random.default_rng(0)
 
 def lot_of_256(errors, seed):
-    """How many of 256 pictures, drawn from a seed's thousand, are misread."""
-    wrong = (10 * errors[seed]).round().astype(int)
+    wrong = (10 * errors[seed]).round().astype(int)  # of 1,000
     return lots.hypergeometric(wrong, 1000 - wrong, 256)
 
-# %%
 def agreeing(errors, seed):
     """Cells that agree when 256 pictures of this seed stand for the paper."""
     rest = errors.drop(columns=seed).to_numpy()
@@ -658,18 +656,17 @@ print("you said", guess_11)
 # %% [markdown]
 # **Figure 3.** Left: the perturbations made for FC100-100-10, each scaled to the distortion
 # beneath. Its own curve is not a step at the vertical line since some digits need more than the
-# mean. All others rise, too: the attack's result is the *shortest* for one network, and therefore
-# hardly long enough for another, but the direction is bad for all of them. Middle: unclipped noise
-# of the same size, which up to 0.1 adds next to nothing to what each network errs anyway, and at
-# 0.25 a few points. Right: noise that stays in the box, lengthened until it has that size *after*
-# the clipping. At the attack's own size it is as harmless; at 0.25 it is not:
+# mean. All others rise, too: the direction is bad for all networks, and the *shortest* step in it
+# that fools one is hardly long enough for another. Middle: unclipped noise of the same size, nearly
+# harmless throughout. Right: noise that has that size *after* clipping to the box. At the attack's
+# size it does as little; at 0.25 it does not:
 
 # %% tags=["drift:0.5"]
 row_by_size[0.25].round(1)
 
 # %% [markdown]
-# *Error in percent at a distortion of 0.25.* So that noise does little is true of small noise, and
-# of large noise only if it may leave the box. What the box does to it is the subject of section 7.
+# *Error in percent at a distortion of 0.25.* What the box does to noise is the subject of section
+# 7.
 #
 # ## 6. How were the targets chosen?
 #
@@ -840,11 +837,9 @@ beside
 # and P2 it is a third of what it is within P1, and about three times what noise does. The verdict is
 # about the order again, now of six cells; there are $6! = 720$ orders, and all are tried.
 #
-# Can six cells show an order at all? As with the first table, let our own seeds stand for the
-# paper, 256 pictures of each, a hundred times.
+# Can six cells show an order at all? Let our own seeds stand for the paper again.
 #
-# > **Before you run:** were the networks the same, in how many of 100 such draws would the order be
-# > *reproduced*, that is, $p$ below .05?
+# > **Before you run:** in how many of 100 such draws will the order be *reproduced* ($p$ below .05)?
 
 # %%
 guess_21 = "?"  # of 100
@@ -874,14 +869,13 @@ claims.check_table(
 
 # %% [markdown]
 # The order does *not* come out. (With the noise row and the diagonal in it, the correlation would
-# look respectable; they agree in any case.) *Undecided* is the word of the rule: six cells in
-# another order than expected are no proof of a reversed one. But it is no want of cells, either:
-# networks like ours would have shown the order more often than not, and never one so low. So the
-# paper's three networks differ from ours in what this table measures.
+# look respectable; they agree in any case.) That is no proof of a reversed order, hence
+# *undecided*. But it is no want of cells, either: networks like ours would mostly have shown the
+# order, and never one so low. So the paper's three networks differ from ours in what this table
+# measures.
 #
 # In which cells? One catches the eye: what is made for FC123-456-10 fools FC100-100-10 in 6.25 % of
-# the cases in the paper, and in more than a quarter here. Leave it out, put our own number in its
-# place, or look at the four cells between the halves alone:
+# the cases in the paper, and in more than a quarter here.
 
 # %%
 first, other, third = pair
@@ -898,18 +892,16 @@ pd.DataFrame({"ours": mean[across], "paper": second[across]}).round(1)
 
 # %% [markdown]
 # So it is not that cell: with it mended the order is undecided still. It is the four between the
-# halves, which run the other way round. In the paper what was made for the network of P2 transfers
-# better (8.2 and 8.2 %) than what was made for those of P1 (5.9 and 5.1); in ours it is the latter
-# (8.8 and 10.2) that is ahead of the former (7.3 and 6.8). They are four numbers within a few
-# points, and four cells have 24 orders only, so that nothing more can be made of it.
+# halves, which run the other way round: in the paper what was made for the network of P2 transfers
+# better than what was made for those of P1, in ours worse. (Four cells have 24 orders only, so
+# nothing more can be made of it.)
 #
 # And the 6.25? Two numbers that changed places in the paper (6.25 and 26.2), or an unlucky seed?
 # Not luck: 6.25 lies far below where one more seed of ours would fall, and Wilson's interval for 16
-# of 256 ends at 10 %. A swap would mend that cell and break the other, whose 6.25 would then lie
-# below all our seeds as well. So neither. Of the other five cells four agree, and the fifth, 5.1
-# against our 10.2, is in the same row: so what differs is what was made for FC123-456-10. It may have
-# been another network than ours, perhaps one trained with another decay. (In the *first* table, the
-# paper's as well as ours, the larger of two deep networks makes the pictures that transfer better.)
+# of 256 ends at 10 %. A swap would break the other, whose 6.25 would lie below all our seeds
+# as well. Of the other five cells four agree, and the fifth, 5.1 against our 10.2, is in the same
+# row: so what was made for FC123-456-10 may have been made for another network than ours, perhaps
+# one trained with another decay.
 #
 # Now the statement of the slides: transfer from P1 to P2 and back, over noise of the same size.
 
@@ -1055,16 +1047,17 @@ quartiles.set_axis(["a quarter below", "median", "a quarter above"]).to_frame(
     "into the same class (%), of 30 cells").T.round(1)
 
 # %% [markdown]
-# Blind choice is too easy a rival. Networks may have favourites: a four that is misread may mostly
-# be called a nine, by whichever network, attacked or not. So keep the favourites, and break the tie
-# to the picture: among the pictures that fool both networks, deal the second network's answers
-# anew, each to a picture of the same true digit.
+# Blind choice is too easy a rival: a four that is misread may mostly be called a nine, by whichever
+# network. So among the pictures that fool both, deal the second network's answers anew, each to a
+# picture of the same true digit.
 
 # %%
+said = {(made, shown): models[shown](x).argmax(1)
+        for made, x in adversarial.items() for shown in names}
 dealer = torch.Generator().manual_seed(6)
 
 def dealt(made, shown):
-    one, two = (models[n](adversarial[made]).argmax(1) for n in (made, shown))
+    one, two = said[made, made], said[made, shown]
     both = ((one != digits) & (two != digits)).nonzero()[:, 0]
     kept = both[digits[both].argsort(stable=True)]
     mixed = both[torch.randperm(len(both), generator=dealer)]

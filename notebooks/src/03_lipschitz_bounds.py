@@ -178,14 +178,14 @@ claims.check("not-stable", intervals.over_seeds_and_images(parts),
 
 # %% [markdown]
 # A push a sixth as long as the way is enough to change these networks' answers. Against the network
-# of stored digits the same attack needs more than a half for each one. So the verdict could have
-# been another; but *no network of ours that was trained* would have made it so, nor one that was
-# not: what stops short of the half is the kind, not these five. Nearest come FC10(1), which
-# misreads a fifth of its digits, and the network trained against attacks. (The half is for digits
-# that are stored; of new ones it promises less, and this one misreads a tenth of the test digits.)
-# *On* the straight way to the real picture our five are stable enough; they give way in directions
-# that lead to no real picture. Some directions are amplified, most are not. How strongly can a
-# direction be amplified *at most*? For that there is an old notion.
+# of stored digits the same attack needs a half or more for each one. So the verdict could have been
+# another; but *no other network of this course*, trained or not, would have made it so: it speaks
+# of networks like ours, and little of these five in particular. Nearest come FC10(1), which
+# misreads nearly every fourth digit (Lecture 2), and the network trained against attacks. (The half
+# is for digits that are stored; of new ones it promises less.) *On* the straight way to the real
+# picture our five are stable enough; they give way in directions that lead to no real picture. Some
+# directions are amplified, most are not. How strongly can a direction be amplified *at most*? For
+# that there is an old notion.
 #
 # ## 2. Lipschitz continuity in one dimension
 #

@@ -13,11 +13,12 @@ from scipy.stats import rankdata
 from torch import nn
 from tqdm.auto import tqdm
 
-from course_utils import claims, intervals, lipschitz, published
+from course_utils import claims, intervals, lipschitz, published, zoo
 from course_utils.attacks import lbfgs_attack
+from course_utils.data import load_mnist
 from course_utils.imagenet import alexnet_2012, imagenet_classifier
 from course_utils.lipschitz import certified_radius, layer_bounds, network_bound, network_bound_sdp
-from course_utils.models import linear_layers
+from course_utils.models import fully_connected, linear_layers
 from course_utils.sources import DataUnavailable
 from course_utils.zoo import load_model, load_study
 from tools.lectures import NOTEBOOKS
@@ -209,6 +210,24 @@ def test_only_a_border_before_the_half_is_not_stable(border, verdict, cells):
     assert judged(straight) == verdict and abs(straight.mean() - border) < 0.02
     neighbour = space["share_of_way"](space["stored"])
     assert neighbour.min() >= 0.5 - 1e-4 and judged(neighbour) == "contradicted"
+
+
+def test_no_network_of_the_course_needs_a_half():
+    """What the text and the card of `not-stable` say of all others than that of stored digits."""
+    try:
+        real, kinds = load_mnist("train")
+    except DataUnavailable as error:
+        pytest.skip(f"MNIST is not here: {error}")
+    digits, aims = real[:40], (kinds[:40] + 3) % 10
+    far = torch.cdist(digits.flatten(1), real.flatten(1))
+    way = far.masked_fill(kinds != aims[:, None], torch.inf).amin(dim=1)
+    networks = {name: load_model(name) for name in zoo.ZOO}
+    networks |= {name: load_study(name)[0] for name in zoo.STUDY}
+    networks["untrained"] = fully_connected(100, 100, 10, hidden="rectifier")
+    for name, network in networks.items():
+        some = slice(10 if "convolution" in name else 40)  # those are slow
+        found = lbfgs_attack(network, digits[some], aims[some])
+        assert (28 * found.distortion / way[some])[found.success].mean() < 0.5, name
 
 
 def test_six_networks_that_correlate_by_chance_explain_nothing(cells):
