@@ -36,7 +36,7 @@ from safetensors.torch import save
 
 from course_utils.assignments import likely, same
 from tools import lectures
-from tools.classroom import feedback, grading, problem_sets, reading, running, submissions, tables
+from tools.classroom import feedback, files, grading, problem_sets, reading, running, submissions, tables
 from tools.classroom.problem_sets import ASSIGNMENTS, SOURCE, grade_id, kind
 from tools.classroom.reading import NotASubmission
 from tools.classroom.wire import ABI, LONGEST, Strange, fingerprint, pack, unpack
@@ -497,7 +497,7 @@ def test_only_plain_files_of_sensible_size_are_read(small, tmp_path, monkeypatch
     handed, reasons, left = submissions.collect(tmp_path, [small])
     assert "no plain file" in reasons["pipe", "problem_set_0"] and "link/ps0.ipynb: a link" in left
     assert not handed["files"] and "not a notebook" in reasons["large", "problem_set_0"]
-    monkeypatch.setattr(submissions, "LARGEST", 99)
+    monkeypatch.setattr(files, "LARGEST", 99)
     _, reasons, left = submissions.collect(tmp_path, [small])
     assert "larger" in reasons["large", "problem_set_0"] and any(
         "zip: it is larger" in x for x in left

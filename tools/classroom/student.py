@@ -9,7 +9,6 @@ Requests come pickled from the grader. What goes back is read by `wire`, and nev
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import io
@@ -18,36 +17,26 @@ import pickle
 import random
 import resource
 import signal
-import struct
 import sys
-import tempfile
 import traceback
 import types
 import warnings
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
-from pathlib import Path
 from time import process_time
 
+import fence
 import numpy as np
 import psutil
 import torch
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
-from matplotlib import font_manager
 from traitlets.config import Config
-from wire import ABI, LONGEST, MESSAGE, end, fingerprint, leaves, libc, pack, receive, send
+from wire import LONGEST, MESSAGE, end, fingerprint, leaves, pack, receive, send
 
 COURSE = ("course_utils", "tools", "tests")
 PRIVATE = ("notebooks/assignments/", "tests/assignments/")
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
-prctl = getattr(libc, "prctl", lambda *_: None)  # Linux has it
-ROOT = Path(__file__).resolve().parents[2]
-SYSTEM = "/bin /dev/fd /dev/full /dev/random /dev/urandom /dev/zero /etc /lib /lib64 /nix /opt"
-SYSTEM = [*SYSTEM.split(), *"/proc /sbin /sys /usr".split()]
-DEVICES = "/dev/null /dev/shm".split()
-CALLS = {"x86_64": (0xC000003E, 41, 302), "aarch64": (0xC00000B7, 198, 261)}  # socket, prlimit64
-LIMITS = {"RLIMIT_DATA": 4 << 30, "RLIMIT_FSIZE": 64 << 20, "RLIMIT_CORE": 0}  # bytes
 
 
 class Output(io.StringIO):
@@ -98,24 +87,15 @@ class Session:
         """Fork an overseer, and below it the process of a submission's cells."""
         if pid := self.fork():
             return {"overseer": pid}
-        prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans from below come back here
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        if ABI > 5:
-            restrict(ruleset(scoped=2))
-            signal.signal(signal.SIGTERM, end_all)
-        if os.fork():
-            self.pipe.close()
-            while True:
-                os.wait()  # which adds a child's processor time to that of this process
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        fence.oversee(self.pipe)
         self.seconds, self.ours = cell, withhold(allowed, self.looked)
-        confine(folder, whole)
-        fence(folder, self.ours[COURSE[0]].__path__[0])
+        fence.confine(folder, whole)
+        fence.enclose(folder, self.ours[COURSE[0]].__path__[0])
         return {}
 
     def copy(self) -> dict:
         if not self.fork():
-            limit_seconds(self.seconds)
+            fence.limit_seconds(self.seconds)
         return {}
 
     def load(self, value: bytes):
@@ -143,7 +123,7 @@ class Session:
 
     def run(self, source: str, given: bool) -> dict:
         """Run a cell; a given one defines what tests may hand over by name."""
-        limit_seconds(process_time() + self.seconds)
+        fence.limit_seconds(process_time() + self.seconds)
         importlib.invalidate_caches()  # for %%writefile
         before, output, figures = dict(self.names), Output(), []
         self.shell.display_pub = publisher = CapturingDisplayPublisher()
@@ -266,85 +246,6 @@ def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleTyp
     return ours
 
 
-def limit_seconds(seconds: float) -> None:
-    """Of processor time; never more than there was allowed before."""
-    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (min(int(seconds) + 1, most), most))
-
-
-def confine(folder: str, seconds: float) -> None:
-    """Keep honest mistakes from harming others."""
-    os.setsid()
-    os.chdir(folder)
-    sys.path.insert(0, folder)
-    sys.argv = ["submission"]
-    tempfile.tempdir = os.environ["TMPDIR"] = os.environ["HOME"] = folder
-    os.dup2(1, 2)
-    for name, value in (LIMITS | {"RLIMIT_CPU": int(seconds) + 1}).items():
-        with contextlib.suppress(OSError, ValueError):  # macOS refuses some, and so do lower ones
-            resource.setrlimit(getattr(resource, name), (value, value))
-
-
-def end_all(*_) -> None:
-    """At one stroke, so that what forks faster than anyone can look ends, too."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(-1, signal.SIGKILL)  # all that may be signalled, and this process is not
-    os._exit(0)
-
-
-def ruleset(*, handled=0, scoped=0) -> int:
-    """Landlock's: the rights to files that it asks for, and what is kept below (2: signals)."""
-    return libc.syscall(444, struct.pack("3Q", handled, 0, scoped), 24, 0)
-
-
-def restrict(rules: int) -> None:
-    """Put this process and those below it under the rules."""
-    prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-    if libc.syscall(446, rules, 0):
-        raise OSError("Landlock is there, and refuses")
-    os.close(rules)
-
-
-def fence(folder: str, package: str) -> None:
-    """Linux, by Landlock: from here on only what Python needs is read, only the folder is written
-    to, and no process but those below is signalled or looked into. The sources of the sets and the
-    exercises' solutions are not needed. Elsewhere nothing happens: see TEACHING.md."""
-    if ABI < 1:
-        return
-    cache = Path(os.environ["COURSE_CACHE"])
-    needed = [*SYSTEM, *sys.path, sys.prefix, sys.base_prefix, *map(str, cache.glob("[!.]*"))]
-    needed += {os.path.dirname(font.fname) for font in font_manager.fontManager.ttflist}
-    needed = [path for path in needed if not ROOT.is_relative_to(os.path.realpath(path))]
-    needed = [path for path in needed if not os.path.exists(f"{path}/{PRIVATE[0]}source")]
-    needed += [part.path for part in os.scandir(package) if part.name != "exercises"]
-    every = (1 << 12 + min(ABI, 3) + (ABI > 4)) - 1  # rights: 13, then 14, 15, 16
-    read, of_files = 0b1101, 0b11 << 14 | 0b111
-    rules = ruleset(handled=every, scoped=3 * (ABI > 5))
-    rights = dict.fromkeys(needed, read) | dict.fromkeys([folder, *DEVICES], every)
-    for path in filter(os.path.exists, rights):
-        right = rights[path] & (every if os.path.isdir(path) else of_files)
-        where = os.open(path, os.O_PATH)
-        libc.syscall(445, rules, 1, struct.pack("=Qi", right, where), 0)
-        os.close(where)
-    libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24))  # root keeps no capability
-    restrict(rules)
-    if os.uname().machine in CALLS:
-        refuse_calls()
-
-
-def refuse_calls() -> None:
-    """By seccomp: no socket but those within the machine, and no limits set for other processes."""
-    architecture, socket, prlimit = CALLS[os.uname().machine]
-    load, equal, above, give = 0x20, 0x15, 0x35, 0x06  # of Berkeley's packet filters
-    lines = [  # what is done, steps on if it is so, steps on if not, with what
-        *[(load, 0, 0, 4), (equal, 0, 9, architecture), (load, 0, 0, 0), (above, 7, 0, 1 << 30)],
-        *[(equal, 3, 0, socket), (equal, 0, 4, prlimit), (load, 0, 0, 16), (equal, 2, 3, 0)],
-        *[(load, 0, 0, 16), (equal, 0, 1, 1), (give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x50001)],
-    ]  # the last two: allowed, and EPERM
-    filters = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
-    prctl(22, 2, struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(filters)), 0, 0)
-
-
 def main(control: Connection, imports: list[str]) -> None:
     """Begin submissions until the grader is gone, or be one of their processes."""
     modules = ["matplotlib.pyplot", "cloudpickle", "torch._dynamo"]  # optim needs the last
@@ -362,7 +263,7 @@ def main(control: Connection, imports: list[str]) -> None:
     gc.freeze()  # or each process would go through, and so copy, all that was imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's, no error of a student's
-    prctl(36, 1)  # orphans that lost their overseer come back here, and end at the end
+    fence.prctl(36, 1)  # orphans that lost their overseer come back here, and end at the end
     try:
         (session := Session(shell, control)).serve()
         if session.pipe is control:
