@@ -36,7 +36,16 @@ from safetensors.torch import save
 
 from course_utils.assignments import likely, same
 from tools import lectures
-from tools.classroom import feedback, files, grading, problem_sets, reading, running, submissions, tables
+from tools.classroom import (
+    feedback,
+    files,
+    grading,
+    problem_sets,
+    reading,
+    running,
+    submissions,
+    tables,
+)
 from tools.classroom.problem_sets import ASSIGNMENTS, SOURCE, grade_id, kind
 from tools.classroom.reading import NotASubmission
 from tools.classroom.wire import ABI, LONGEST, Strange, fingerprint, pack, unpack
