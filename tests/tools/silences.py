@@ -1,4 +1,6 @@
-"""How long each cell computes without a bar or a word: `python tests/tools/silences.py [NN ...]`.
+"""How long each cell computes before its next word: `python tests/tools/silences.py [NN ...]`.
+
+A word is an output, a bar or another widget that appears, or a bar's step.
 
 In seconds of processor time of a kernel with one thread, divided by how much slower than on the
 reference machine (see `course_utils.plan`) gradients are here just before and after: so a machine
@@ -20,37 +22,33 @@ from course_utils import plan
 from tools import lectures
 
 BOUND = 2.0
-SIGNS = {"stream", "display_data", "execute_result", "update_display_data", "error"}
-SIGNS |= {"comm_open", "comm_msg", "comm_close"}  # of widgets, such as tqdm's bars
+WORDS = {"stream", "display_data", "execute_result", "update_display_data", "error"}
 
 
 class Client(NotebookClient):
-    """Notes in `silences`, by the cell's index, its longest while no bar is there that goes on."""
+    """Notes in `silences`, by the cell's index, the longest until its next word."""
 
     def process_message(self, message, cell, cell_index):
         kind, content = message["msg_type"], message["content"]
         if kind == "execute_input":
             self.silences = getattr(self, "silences", {}) | {cell_index: 0.0}
             self.kernel = psutil.Process(self.km.provisioner.pid)
-            self.since, self.bars = self.processor_time(), set()
-        elif kind in SIGNS or content.get("execution_state") == "idle":
+            self.since = self.processor_time()
+        elif kind in WORDS or moves(content) or content.get("execution_state") == "idle":
             now = self.processor_time()
-            if not self.bars:
-                longest = max(self.silences[cell_index], now - self.since)
-                self.silences[cell_index] = longest
-            self.since, state = now, content.get("data", {}).get("state", {})
-            if state.get("_model_name") == "FloatProgressModel":
-                self.bars.add(content["comm_id"])
-            elif kind == "comm_close":  # of the box of a bar that does not stay
-                self.bars.clear()
-            elif state.get("bar_style") in ("success", "danger"):  # the bar's end
-                self.bars.discard(content["comm_id"])
+            self.silences[cell_index] = max(self.silences[cell_index], now - self.since)
+            self.since = now
         return super().process_message(message, cell, cell_index)
 
     def processor_time(self) -> float:
         """Of the kernel and what it started."""
         each = [self.kernel, *self.kernel.children(recursive=True)]
         return sum(sum(process.cpu_times()[:2]) for process in each)
+
+
+def moves(content: dict) -> bool:
+    """Whether it is the message of a widget that appears, or takes another value."""
+    return "value" in content.get("data", {}).get("state", {})
 
 
 def slowness() -> float:
