@@ -694,8 +694,9 @@ def made(model, how, n=100):
     aims = draw_targets(y, how=how, generator=generator, model=model, images=x)
     return lbfgs_attack(model, x, aims).images
 
-ways = {how: {name: made(model, how) for name, model in models.items()}
-        for how in tqdm(("random", "runner-up", "easiest"))}
+ways = {how: {name: made(model, how)
+              for name, model in tqdm(models.items(), how)}
+        for how in ("random", "runner-up", "easiest")}
 
 # %%
 def mean_size(name, how):
