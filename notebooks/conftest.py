@@ -31,7 +31,7 @@ TIMES = 10
 # Of figures. The first number is the farthest of all lectures' that DejaVu Serif in the place of
 # Sans, or text without hinting, gave; the second the nearest that it must tell apart.
 SEEN = 0.02  # from afar: .021; .021, upside down
-INK = 0.22  # in one part: .11; .24, its darkest eighth by eighth made white
+INK = 0.2  # in one part: .11; .22, its darkest eighth by eighth made white
 HUE = 0.15  # of one hue: .07; .22, red and blue exchanged
 PARTS, INK_LEAST = 8, 0.05
 COLOURED, HUE_LEAST = 40 / 255, 0.001
