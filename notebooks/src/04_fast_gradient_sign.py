@@ -1605,7 +1605,7 @@ def more_tries(model, other, eps):
 def on_trial(model, other, eps):
     """Errors in percent under each attack, the second judge, and the tries."""
     fallen = {attack: misread(model, jury, jury_labels, eps=eps, attack=attack)
-              for attack in ATTACKS}
+              for attack in tqdm(ATTACKS, leave=False)}
     judges = ("projected gradient", "DLR loss", "targeted")
     fallen["strongest"] = torch.stack([fallen[name] for name in judges]).any(0)
     fallen |= {name: predict(model, x) != jury_labels
