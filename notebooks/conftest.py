@@ -9,6 +9,8 @@ the border of two classes:
 
 - `drift:0.5`: a number with one decimal, as percentages are printed, by 0.5, or whatever is named,
   and every other by 0.5 percent of itself;
+- `drift:live`: what a training within the lecture gave, every number by a third of itself, and
+  pictures as seen from afar by three times as much;
 - `drift:time`: what stands before ms, s or min by a factor of TIMES;
 - `drift:machine`: of each line, all columns but the last are compared;
 - `drift:download`: the stored outputs may be those of a machine that could not have a file.
@@ -56,10 +58,16 @@ def differences(stored: list, rerun: list, tags: tuple = ()) -> list[str]:
     kinds = [[kind for kind, _ in found] for found in (before, after)]
     if kinds[0] != kinds[1]:
         return [f"stored is {kinds[0]}, the re-run gave {kinds[1]}"]
-    found = [f"stored {kind}:\n{left}\nbut the re-run gave\n{right}"
-             for (kind, left), (_, right) in zip(before, after) if not same(left, right, tags)]
-    return found + [f"its forms do not say the same: {output['data']}"
-                    for output in stored if not consistent(output.get("data", {}))]
+    found = [
+        f"stored {kind}:\n{left}\nbut the re-run gave\n{right}"
+        for (kind, left), (_, right) in zip(before, after)
+        if not same(left, right, tags)
+    ]
+    return found + [
+        f"its forms do not say the same: {output['data']}"
+        for output in stored
+        if not consistent(output.get("data", {}))
+    ]
 
 
 def parts(outputs: list) -> list[tuple[str, object]]:
@@ -102,13 +110,14 @@ def same(left: object, right: object, tags: tuple = ()) -> bool:
         return len(left) == len(right) and all(same(*pair, tags) for pair in zip(left, right))
     if isinstance(left, str) and isinstance(right, str):
         pictures = left.startswith("iVBOR") and right.startswith("iVBOR")
-        return same_picture(left, right) if pictures else agree(left, right, tags)
+        return same_picture(left, right, tags) if pictures else agree(left, right, tags)
     if isinstance(left, float) and isinstance(right, float | int):
-        return close(repr(left), repr(float(right)), ())
+        printed = "{:.1f}".format if points_of(tags) else repr  # of a claim: as its line has them
+        return close(printed(left), printed(float(right)), tags)
     return left == right
 
 
-def same_picture(left: str, right: str) -> bool:
+def same_picture(left: str, right: str, tags: tuple = ()) -> bool:
     """Whether two PNGs look alike: from afar, in how dark each part is, and in their colours."""
     a, b = (on_white(text) for text in (left, right))
     if abs(a.width / a.height / (b.width / b.height) - 1) > 0.1:
@@ -116,8 +125,11 @@ def same_picture(left: str, right: str) -> bool:
     size = (32, max(1, round(32 * a.height / a.width)))
     small = [np.asarray(p.resize(size, Image.Resampling.BOX), float) / 255 for p in (a, b)]
     apart = np.sqrt(np.square(small[0] - small[1]).mean())
-    return bool(apart <= SEEN and unlike(ink(a), ink(b), INK_LEAST) <= INK
-                and unlike(hues(a), hues(b), HUE_LEAST) <= HUE)
+    return bool(
+        apart <= SEEN * (3 if "drift:live" in tags else 1)
+        and unlike(ink(a), ink(b), INK_LEAST) <= INK
+        and unlike(hues(a), hues(b), HUE_LEAST) <= HUE
+    )
 
 
 def on_white(text: str) -> Image.Image:
@@ -141,8 +153,10 @@ def hues(picture: Image.Image) -> np.ndarray:
     strength[strength <= COLOURED] = 0
     first, beyond = np.divmod(np.asarray(picture.convert("HSV"), float)[..., 0] * 12 / 256, 1)
     first = first.astype(int)
-    found = [np.bincount(hue.ravel() % 12, (strength * share).ravel(), 12)
-             for hue, share in ((first, 1 - beyond), (first + 1, beyond))]
+    found = [
+        np.bincount(hue.ravel() % 12, (strength * share).ravel(), 12)
+        for hue, share in ((first, 1 - beyond), (first + 1, beyond))
+    ]
     return sum(found) / strength.size
 
 
@@ -154,12 +168,17 @@ def unlike(left: np.ndarray, right: np.ndarray, least: float) -> float:
 def agree(left: str, right: str, tags: tuple = ()) -> bool:
     """Whether two texts agree up to white space and the drift of their numbers."""
     if "drift:machine" in tags:
-        left, right = ([re.split(r"\s{2,}", line)[:-1] for line in text.splitlines()]
-                       for text in (left, right))
+        left, right = (
+            [re.split(r"\s{2,}", line)[:-1] for line in text.splitlines()] for text in (left, right)
+        )
         return left == right
     if "drift:time" in tags:
-        times = zip(*([float(n) * SECONDS[unit] for n, unit in TIME.findall(text)]
-                      for text in (left, right)))
+        times = zip(
+            *(
+                [float(n) * SECONDS[unit] for n, unit in TIME.findall(text)]
+                for text in (left, right)
+            )
+        )
         if any(max(pair) > TIMES * min(pair) for pair in times):
             return False
         left, right = (TIME.sub("time", text) for text in (left, right))
@@ -174,10 +193,17 @@ def close(left: str, right: str, tags: tuple = ()) -> bool:
     size = max(abs(float(left)), abs(float(right)))
     unit = max(last_place(left), last_place(right))
     allowed = max(RELATIVE * size, unit if 100 * unit <= size else 0)
-    for points in (float(tag[6:]) for tag in tags if re.match(r"drift:\d", tag)):
+    if "drift:live" in tags:
+        allowed = size / 3
+    for points in points_of(tags):
         one = all(re.fullmatch(r"[-+]?\d*\.\d", number) for number in (left, right))
         allowed = points if one else points / 100 * size
     return abs(float(left) - float(right)) <= allowed * (1 + 1e-9)
+
+
+def points_of(tags: tuple) -> list[float]:
+    """What tags such as `drift:0.5` name."""
+    return [float(tag[6:]) for tag in tags if re.match(r"drift:\d", tag)]
 
 
 def last_place(number: str) -> float:

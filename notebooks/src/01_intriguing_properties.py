@@ -1005,7 +1005,7 @@ def shortest(x, target, weight, bias):
 # %%
 guess_13 = "?"  # in percent
 
-# %%
+# %% tags=["drift:0.1"]
 model = load_model("FC10(1e-4)")
 ours = lbfgs_attack(model, originals[:200], targets[:200]).distortion
 weight, bias = (p.detach().double().numpy() for p in model.parameters())
@@ -1014,7 +1014,7 @@ exact = torch.tensor([shortest(x, l, weight, bias) / 28
                       for x, l in zip(inputs, targets[:200].tolist())])
 excess = 100 * (ours.double().mean() / exact.mean() - 1)
 print(f"mean distortion: exact {exact.mean():.4f}, ours {ours.mean():.4f}: "
-      f"{excess:.2f} % too long (you said {guess_13})")
+      f"{excess:.1f} % too long (you said {guess_13})")
 
 # %% [markdown]
 # Is that little? Beside it, the simplest thing that reaches the target: straight along the
@@ -1046,7 +1046,7 @@ by_loss = along(lambda logits: -cross_entropy(logits, aim, reduction="none"))
 by_lead = along(
     lambda logits: logits[nth, aim] - logits[nth, digits[:200]])
 
-# %% tags=["claim", "claim:minimal-norm"]
+# %% tags=["claim", "claim:minimal-norm", "drift:0.2"]
 some = by_loss.isfinite() & by_lead.isfinite() & (exact > 0)
 straight, other, excess = (100 * (found[some] / exact[some] - 1)
                            for found in (by_loss, by_lead, ours))

@@ -1065,7 +1065,7 @@ def dealt(made, shown):
     mixed = mixed[digits[mixed].argsort(stable=True)]
     return 100 * (one[kept] == two[mixed]).double().mean().item()
 
-# %% tags=["drift:0.5"]
+# %% tags=["drift:1"]
 by_deal = [np.nanmean([dealt(*pair_of) for _ in range(10)])
            for pair_of in cells(share).index]
 pd.DataFrame({"as it is": [cells(share).median()],

@@ -872,7 +872,7 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 # %%
 guess_14 = "?"  # further than the softmax: L2, maximum norm; than the third
 
-# %%
+# %% tags=["drift:0.5"]
 norms = {"L2": nearest_mistake, "maximum norm": nearest_in_pixels}
 beside = {norm: {name: nearest(model, few, few_labels)
                  for name, model in judged.items()}

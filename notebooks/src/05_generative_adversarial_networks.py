@@ -656,7 +656,7 @@ display(strip)
 look(0)
 report = gan.train_gan(ours, theirs, digits, epochs=2, every=25, watch=look)
 
-# %% mystnb={"image": {"alt": "Rows of ten small pictures, one row for each of several moments of the training. In the first all ten are the same grey cloud; then come blurred strokes, and in the last rows most are digits. Each column changes slowly from row to row."}}
+# %% mystnb={"image": {"alt": "Rows of ten small pictures, one row for each of several moments of the training. In the first all ten are the same grey cloud; then come blurred strokes, and in the last rows most are digits. Each column changes slowly from row to row."}} tags=["drift:live"]
 moments = [0, 100, 200, 350, 550, 800]
 figures.digits([seen[k] for k in moments],
                names=[f"round {k}" for k in moments])
@@ -673,7 +673,7 @@ print("you said", guess_8)
 # %%
 guess_9 = "?"  # D(x), D(G(z)) at the end
 
-# %% mystnb={"image": {"alt": "Two panels over the epochs. Left, the losses: D's falls slowly, from nearly 1.4 to about 1.1, G's rises from .7 to 1.3. Right, D's mean output: near one half for both at first; then that for real digits rises to a little above .6, that for generated ones falls below .4."}}
+# %% mystnb={"image": {"alt": "Two panels over the epochs. Left, the losses: D's falls slowly, from nearly 1.4 to about 1.1, G's rises from .7 to 1.3. Right, D's mean output: near one half for both at first; then that for real digits rises to a little above .6, that for generated ones falls below .4."}} tags=["drift:live"]
 by_epoch = report.set_index("epoch")
 losses = by_epoch[["discriminator loss", "generator loss"]]
 figures.curves({"loss": losses, "D's mean output": by_epoch[["real", "fake"]]},
@@ -713,7 +713,7 @@ def sure(images):
 # %%
 guess_10 = "?"  # percent
 
-# %% tags=["drift:0.5"]
+# %% tags=["drift:live"]
 urn = torch.Generator().manual_seed(0)
 uniform_noise = torch.rand(10_000, 1, 28, 28, generator=urn)
 sets = {"live run": live, "test digits": test_images,
@@ -733,7 +733,7 @@ pd.DataFrame({"sure (%)": rows}).round(0)
 # Training on, for many more rounds, gives the pair that comes with this course. (`make train`
 # trains it anew, and `gan.load_gan_record()` says how.)
 
-# %% mystnb={"image": {"alt": "Three sheets of eight by eight small digits, without names. One has clean and varied digits; the other two have digits with broken or smeared strokes among good ones, one sheet more of them than the other."}}
+# %% mystnb={"image": {"alt": "Three sheets of eight by eight small digits, without names. One has clean and varied digits; the other two have digits with broken or smeared strokes among good ones, one sheet more of them than the other."}} tags=["drift:live"]
 generator, discriminator = gan.load_gan()
 samples = gan.sample(generator, 10_000)
 hidden = {"real": test_images[:64], "live": live[:64], "full": samples[:64]}
@@ -1012,7 +1012,7 @@ in_turn = gan.sample(control[0], 10_000)
 gan.train_gan(*pair, train_images[:10_000], epochs=3, average=0.9)
 stage("cured")
 
-# %% mystnb={"image": {"alt": "Three rows of ten pictures from the same noise. Before: digits of many kinds. Collapsed: ten times nearly the same dark picture with a few bright pixels. Cured: strokes of different digits again, much rougher than before."}}
+# %% mystnb={"image": {"alt": "Three rows of ten pictures from the same noise. Before: digits of many kinds. Collapsed: ten times nearly the same dark picture with a few bright pixels. Cured: strokes of different digits again, much rougher than before."}} tags=["drift:live"]
 figures.digits([images for images, _ in stages.values()], names=list(stages))
 plt.show()
 print("you said", guess_15)
@@ -1025,7 +1025,7 @@ print("you said", guess_15)
 # In numbers? A popular one for variety is the mean distance of two samples. Its null is noise
 # again.
 
-# %% tags=["drift:0.5"]
+# %% tags=["drift:live"]
 def variety(images):
     """Mean distance of two images, root mean square per pixel."""
     apart = images[:5000] - images[5000:]
@@ -1183,7 +1183,7 @@ print("you said", guess_17)
 # %%
 guess_18 = "?"  # nearest; places of the blurred and of the shifted
 
-# %% tags=["drift:0.5"]
+# %% tags=["drift:live"]
 unlearned = gan.rectifier_generator(400, 400, noise=10, mean=mean_image)
 more = kinds | {
     "live run": live,
