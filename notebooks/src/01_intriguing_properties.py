@@ -91,7 +91,7 @@ figures.use_style()
 # nothing to networks, we take the nearest **real picture of the other class**. Somebody who answers
 # with the label of the nearest training picture is not fooled before **half** of that distance, if
 # the digit is one that he was trained on: until there the digit itself is nearer. A network that
-# errs sooner goes by something else than likeness. (That we ask for a half was settled with the
+# errs sooner on such digits does not go by the nearest of them. (That we ask for a half was settled with the
 # numbers known, so what is judged by it is *exploratory*.)
 #
 # ## 2. The definition
@@ -218,7 +218,7 @@ claims.check_table(
 # The order is the paper's, though FC100-100-10 and AE400-10 (an autoencoder, Lecture 2 has it) are
 # all but level here. But two of the six, FC10(1) and AE400-10, were fitted to these very errors.
 # The four that are left stand in the paper's order as well, and four are too few to tell that from
-# chance ($p$ at the end of what was measured): on those alone there would be no verdict. The
+# chance ($p$ at the end of what was measured): on those alone it would be *undecided* at best. The
 # number that does not agree is that of FC10(1), 21.6 against 20 %. And ours is a good classifier,
 # but a little short of the paper's, whose 1.64 % lies outside the interval of our mean. (It agrees
 # by a courtesy: that the paper's test digits might have been others. They are most likely the same
@@ -886,7 +886,8 @@ plt.show()
 #
 # "Imperceptibly small" is a matter of eyes, and section 7 has said that one *can* see it. What
 # numbers can test is what it predicts: that the change is small beside what makes a digit another
-# digit. The bar is the half of section 1, and the verdict is on that prediction alone. (Below one
+# digit. The bar is the half of section 1, and the verdict is on that prediction alone. It is a weak
+# one: the broad strokes against FC10(1) in Figure 12, which nobody overlooks, would pass, too. (Below one
 # it must lie: that picture itself solves the problem. For a network that stores the digits it comes
 # out the other way: Lecture 3 builds one.) The null is noise, lengthened until *it* fools, into any
 # class: in the mean it is longer than the way to a real picture. (More than a quarter of the digits
@@ -1321,13 +1322,13 @@ plt.show()
 # - The **smoothness assumption** is literally true: every picture has a small ball of safe
 #   changes. It fails at the size that matters: for every picture that we tried there is a change to a
 #   class of our choice, nearly always less than a third of the way to a real picture of that class
-#   (a nearest neighbour is fooled after a half).
+#   (who goes by the nearest of the digits that he has stored is not fooled on them before a half).
 # - Finding it is an **optimisation problem** over the pixels: the smallest $\|r\|_2$ with
 #   $f(x + r) = l$ and $x + r$ in the box.
 # - In practice: minimise $c\,\|r\|^2 + \text{loss}$ by **box-constrained L-BFGS**, and find the
 #   **largest** $c$ whose minimiser still reaches the target.
-# - **Noise** of the same size is harmless; to fool half of the digits it must be six times as long.
-#   The dangerous directions are not few (at three times the length we found eight at right angles
+# - **Noise** of the same size is harmless; to fool half of the digits it must be more than six times
+#   as long, and more than twice that if it may leave the box. The dangerous directions are not few (at three times the length we found eight at right angles
 #   to the shortest and to each other), but random draws miss them; a gradient finds them.
 # - For **linear** networks the answer can be checked against the exact optimum, and weight decay
 #   makes them harder to fool, by turning their borders and not by scaling them. For the others the

@@ -198,7 +198,7 @@ def test_only_a_border_before_the_half_is_not_stable(border, verdict, cells):
         "aims": torch.ones(40, dtype=torch.long),
         "way": (digits - two).flatten(1).norm(dim=1),
     }
-    for words in ("def turning(", "def share_of_way(", "stored = nn.Sequential("):
+    for words in ("def turning(", "def share_of_way(", "def storing("):
         defined(cells, words, space)
 
     def judged(parts):
@@ -208,7 +208,7 @@ def test_only_a_border_before_the_half_is_not_stable(border, verdict, cells):
     assert judged(space["share_of_way"](model)) == verdict
     straight = space["turning"](lambda x: model(x).argmax(1))
     assert judged(straight) == verdict and abs(straight.mean() - border) < 0.02
-    neighbour = space["share_of_way"](space["stored"])
+    neighbour = space["share_of_way"](space["storing"](0))
     assert neighbour.min() >= 0.5 - 1e-4 and judged(neighbour) == "contradicted"
 
 

@@ -23,7 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "/bin /dev/fd /dev/full /dev/random /dev/urandom /dev/zero /etc /lib /lib64 /nix /opt"
 SYSTEM = [*SYSTEM.split(), *"/proc /sbin /sys /usr".split()]
 DEVICES = "/dev/null /dev/shm".split()
-CALLS = {"x86_64": (0xC000003E, 41, 302), "aarch64": (0xC00000B7, 198, 261)}  # socket, prlimit64
+# The architecture, socket, prlimit64; and what would reach others or outlive a submission:
+# io_uring_setup, setpriority, sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr,
+# ioprio_set, shmget, semget, msgget, mq_open, add_key.
+CALLS = {
+    "x86_64": (0xC000003E, 41, 302, 425, 141, 142, 144, 203, 314, 251, 29, 64, 68, 240, 248),
+    "aarch64": (0xC00000B7, 198, 261, 425, 140, 118, 119, 122, 274, 30, 194, 190, 186, 180, 217),
+}
 LIMITS = {"RLIMIT_DATA": 4 << 30, "RLIMIT_FSIZE": 64 << 20, "RLIMIT_CORE": 0}  # bytes
 
 
@@ -108,11 +114,17 @@ def enclose(folder: str, package: str) -> None:
 
 
 def refuse_calls() -> None:
-    """By seccomp: no socket but those within the machine, and no limits set for other processes."""
-    architecture, socket, prlimit = CALLS[os.uname().machine]
+    """By seccomp: no socket but those within the machine, no limits set for other processes, and
+    nothing of what CALLS names at all."""
+    architecture, socket, prlimit, *never = CALLS[os.uname().machine]
     load, equal, above, give = 0x20, 0x15, 0x35, 0x06  # of Berkeley's packet filters
+    n = len(never)
     lines = [  # what is done, steps on if it is so, steps on if not, with what
-        *[(load, 0, 0, 4), (equal, 0, 9, architecture), (load, 0, 0, 0), (above, 7, 0, 1 << 30)],
+        *[(load, 0, 0, 4), (equal, 0, 9 + n, architecture), (load, 0, 0, 0)],
+        *[
+            (above, 7 + n, 0, 1 << 30),
+            *((equal, 6 + n - k, 0, call) for k, call in enumerate(never)),
+        ],
         *[(equal, 3, 0, socket), (equal, 0, 4, prlimit), (load, 0, 0, 16), (equal, 2, 3, 0)],
         *[(load, 0, 0, 16), (equal, 0, 1, 1), (give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x50001)],
     ]  # the last two: allowed, and EPERM

@@ -40,7 +40,7 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
         student = f"{who} {number}".strip() if who in two else who
         said = _number(file.name) if file else ""
         meant = [each.name for each in sets if said and _number(each.name) == said]
-        if not file or file.is_notebook() or not file.flat or layout and meant:
+        if not file or file.is_notebook() or not file.flat or layout and (meant or layout.get("anywhere")):
             people |= {student} - {""}
         if not file:
             continue
