@@ -592,7 +592,7 @@ CLASSES = {
             f"Bob_8_assignsubmission_file_/w/{PS}": 1,
             "Carl_9_assignsubmission_onlinetext_/onlinetext.html": b"x",
         },
-        {"Anna B": "Moodle 7", "Bob": "Moodle 8", "Carl": ""},
+        {"Anna B": "Moodle 7", "Bob": "Moodle 8", "Carl": "Moodle 9"},
     ),
     "Moodle, flat": (
         {f"Anna B_7_assignsubmission_file_{PS}": 1, f"Bob_8_assignsubmission_file_{PS}": 1},
@@ -635,6 +635,23 @@ def test_every_platforms_layout_is_understood(small, tmp_path, layout):
     assert handed["people"] == {student}
     assert handed["ids"].get((student, "problem_set_0"), "").partition(" ")[2] == number
     assert reading.answers(handed["files"][student, "problem_set_0"].notebook, small).cells
+
+
+def test_who_hands_in_no_notebook_is_one_of_the_class_all_the_same(small, tmp_path):
+    notebook = nbformat.writes(answers.solved(small)).encode()
+    lay(tmp_path, "HW_anna_attempt_2026-11-20-10-00-00_problem_set_0.ipynb", notebook)
+    lay(tmp_path, "HW_bob_attempt_2026-11-20-10-00-00_answer.pdf", b"%PDF")
+    handed, reasons, _ = submissions.collect(tmp_path, [small])
+    assert handed["people"] == {"anna", "bob"}
+    assert "answer.pdf" in reasons["bob", "problem_set_0"]
+
+
+def test_moodles_number_counts_where_the_file_tells_no_set(small, tmp_path):
+    notebook = nbformat.writes(answers.solved(small)).encode()
+    lay(tmp_path, "Anna B_77_assignsubmission_file/problem_set_0.ipynb", notebook)
+    lay(tmp_path, "Bob_78_assignsubmission_file/answers.pdf", b"%PDF")
+    handed, _, _ = submissions.collect(tmp_path, [small])
+    assert handed["ids"]["Bob", "problem_set_0"] == "Moodle 78"
 
 
 @pytest.mark.parametrize("around", ["", "PS 0/", "all.zip/", "all.zip/PS 0/", "Class/Submitted/"])

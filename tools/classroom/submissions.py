@@ -27,7 +27,7 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     folder = folder / "submitted" if (folder / "submitted").is_dir() else folder
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is not a folder, expected one with submissions")
-    left, found, reasons, misnamed = [], defaultdict(list), {}, {}
+    left, found, reasons, misnamed, unsaid = [], defaultdict(list), {}, {}, {}
     people, ids, expected, modules, others = set(), {}, set(), defaultdict(dict), defaultdict(dict)
     files = [*files_in(folder, left)]
     for file in filter(File.is_notebook, files):
@@ -40,13 +40,16 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
         student = f"{who} {number}".strip() if who in two else who
         said = _number(file.name) if file else ""
         meant = [each.name for each in sets if said and _number(each.name) == said]
-        if not file or file.is_notebook() or not file.flat or layout and (meant or layout.get("anywhere")):
+        platforms = layout and (meant or layout.get("anywhere"))
+        if not file or file.is_notebook() or not file.flat or platforms:
             people |= {student} - {""}
         if not file:
             continue
         its = [file.set] if file.set else meant
         its = its if layout.get("per_set") else [each.name for each in sets]
         ids |= {(student, name): f"{layout['platform']} {number}" for name in its if number}
+        if number and not its:  # which set it is for, only the others can tell
+            unsaid[student] = f"{layout['platform']} {number}"
         if not file.is_notebook():
             others[student][file.path] = meant
             beside = ", but what one beside it may import" if file.path.suffix == ".py" else ""
@@ -67,6 +70,8 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
                 misnamed[student, meant[0]] = f"Not marked: {file.path.name} is {file.set}."
             else:
                 expected.add(file.set)
+    if len(expected) == 1:
+        ids = {(who, *expected): number for who, number in unsaid.items()} | ids
     reasons |= {key: words for key, words in misnamed.items() if key[1] in expected}
     for student, name in product(people & set(others), expected):
         handed = any(who == student for who, _ in found)
