@@ -907,7 +907,9 @@ def test_an_open_answer_in_a_code_cell_is_one(small, text, above):
     assert found.open["open-question"] == text
     assert not [source for _, source, exercise in found.cells if exercise is None]
     notebook.cells[len(notebook.cells) - 1 - above].source = "answer = 'code'"
-    assert reading.answers(notebook, small).open["open-question"] is None
+    found = reading.answers(notebook, small)
+    assert found.open["open-question"] is None
+    assert ("No answer to open-question, but cells of one's own below it." in found.notes) != above
 
 
 def test_a_cell_below_a_test_may_use_its_names(small):

@@ -106,6 +106,9 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
     found.open = {this: "\n\n".join(texts) or None for this, texts in found.open.items()}
     for this, place in places.items():
         part = kind(cells[place])
+        own = [after for after, _, exercise in found.cells if not exercise and after >= place]
+        if part == "open" and not found.open[this] and own:
+            found.notes.append(f"No answer to {this}, but cells of one's own below it.")
         if met.count(this) > 1 and part == "solution":
             found.notes.append(f"The cell {this} is there more than once: all were run, in turn.")
         if this not in met and named != {None}:
