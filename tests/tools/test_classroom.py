@@ -558,7 +558,7 @@ submission_2:
   - :name: 'Bob "../" O\'\'Neil'
     :sid: '12'
     :email: b@x
-  - :name: Carl D
+  - :name: "Jos\\u00e9 \\xD1"
     :sid: ''
     :email: c@x
   :created_at: 2026-11-01 10:00:00 Z
@@ -574,9 +574,9 @@ CLASSES = {
             f"submission_1/{PS}": 1,
             f"submission_2/{PS}": 1,
             "submission_metadata.yml": GRADESCOPE,
-            "submission_1/submission_metadata.yml": GRADESCOPE.replace(b"Carl", b"Anna"),
+            "submission_1/submission_metadata.yml": GRADESCOPE.replace(b"Jos", b"Anna"),
         },
-        {"Anna B": "Gradescope 11", "Bob .. ONeil": "Gradescope 12", "Carl D": "Gradescope 2"},
+        {"Anna B": "Gradescope 11", "Bob .. ONeil": "Gradescope 12", "José Ñ": "Gradescope 2"},
     ),
     "Google Classroom": (
         {f"Anna B - {PS}": 1, f"Bob - Copy of {PS}": 1},
@@ -922,6 +922,26 @@ def test_a_cell_below_a_test_may_use_its_names(small):
     result = grading.mark(changed, notebook)
     assert all(test["marks"] for test in result["tests"].values()), result["tests"]
     assert "2\n" in [cell["output"] for cell in result["cells"]] and result["notes"] == []
+
+
+def test_an_endless_loop_is_met_once_among_visible_tests(small, monkeypatch):
+    cells, ran = copy.deepcopy(list(small.cells)), []
+    for test in ("projection-shape", "norm-test"):
+        cells[at(cells, test)].source = f"twice = 2\n{cells[at(cells, test)].source}"
+    loops = "def {}(*_):\n    while True: pass"
+    loops = {"projection": loops.format("project"), "norm": loops.format("norm")}
+    changed = problem_sets.from_cells(small.name, cells)
+    notebook = answers.solved(changed, loops)
+    notebook.cells.append(new_code_cell("print(twice)"))
+    run = running.Submission.run
+
+    def told(submission, source, given=False):
+        ran.append(source)
+        return run(submission, source, given)
+
+    monkeypatch.setattr(running.Submission, "run", told)
+    grading.mark(changed, notebook, cell=1)
+    assert sum(source.startswith("twice = 2") for source in ran) == 1
 
 
 def test_formatting_is_no_change_and_functions_added_to_a_test_are_run(small):

@@ -118,15 +118,18 @@ def refuse_calls() -> None:
     nothing of what CALLS names at all."""
     architecture, socket, prlimit, *never = CALLS[os.uname().machine]
     load, equal, above, give = 0x20, 0x15, 0x35, 0x06  # of Berkeley's packet filters
-    n = len(never)
+    yes, no = -2, -1  # the last two lines: allowed, and EPERM
     lines = [  # what is done, steps on if it is so, steps on if not, with what
-        *[(load, 0, 0, 4), (equal, 0, 9 + n, architecture), (load, 0, 0, 0)],
-        *[
-            (above, 7 + n, 0, 1 << 30),
-            *((equal, 6 + n - k, 0, call) for k, call in enumerate(never)),
-        ],
-        *[(equal, 3, 0, socket), (equal, 0, 4, prlimit), (load, 0, 0, 16), (equal, 2, 3, 0)],
-        *[(load, 0, 0, 16), (equal, 0, 1, 1), (give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x50001)],
-    ]  # the last two: allowed, and EPERM
-    filters = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
-    prctl(22, 2, struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(filters)), 0, 0)
+        *[(load, 0, 0, 4), (equal, 0, no, architecture), (load, 0, 0, 0), (above, no, 0, 1 << 30)],
+        *((equal, no, 0, call) for call in never),
+        *[(equal, 3, 0, socket), (equal, 0, yes, prlimit)],
+        *[(load, 0, 0, 16), (equal, yes, no, 0)],  # limits of this process only
+        *[(load, 0, 0, 16), (equal, yes, no, 1)],  # Unix sockets only
+        *[(give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x50001)],
+    ]
+    code = b""
+    for at, (what, *steps, value) in enumerate(lines, start=1):
+        so, else_ = (step if step >= 0 else len(lines) + step - at for step in steps)
+        code += struct.pack("HBBI", what, so, else_, value)
+    kept = ctypes.create_string_buffer(code)
+    prctl(22, 2, struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(kept)), 0, 0)

@@ -13,6 +13,8 @@ from dataclasses import replace
 from os.path import commonprefix
 from pathlib import Path
 
+import yaml
+
 from tools.classroom.files import File
 from tools.classroom.reading import NotASubmission
 
@@ -115,11 +117,13 @@ def _gradescope(files: list[File]) -> dict[Path, list[tuple[str, str]]]:
     """Who handed in what is in each of Gradescope's folders: names and numbers."""
     found = {}
     for file in (file for file in files if file.path.name == "submission_metadata.yml"):
-        with suppress(NotASubmission):
-            text = unicodedata.normalize("NFC", file.read().decode("utf-8", "replace"))
-            text = re.sub(r"[/\\'\"\r]", "", text)
-            of = r"^(\w+):\n  :submitters:\n((?: {2,4}[- ] .*\n)+)"
-            who = r"- :name: *(.+?)[ .]*\n(?:    :sid: *(.*)\n)?"
-            for folder, listed in re.findall(of, text, re.M):
-                found[file.path.parent / folder] = re.findall(who, listed)
+        with suppress(NotASubmission, yaml.YAMLError, AttributeError, KeyError, TypeError):
+            for folder, one in yaml.load(file.read(), yaml.BaseLoader).items():  # all is text
+                people = [(each[":name"], each.get(":sid", "")) for each in one[":submitters"]]
+                found[file.path.parent / folder] = [(_plain(who), sid) for who, sid in people]
     return found
+
+
+def _plain(name: str) -> str:
+    """A name that a folder can have."""
+    return re.sub(r"[/\\'\"]", "", unicodedata.normalize("NFC", name)).strip(" .")
