@@ -2,10 +2,10 @@
 
 Words and integers must agree exactly, and every other number to RELATIVE, or to one unit in the
 last printed place if that is less than a hundredth of it. Figures must agree as pictures seen from
-afar, where another font is hardly seen, and in how much of each hue they have. A claim's numbers must give its line and
-its card, a table in HTML must have the numbers of the same in text, and nothing may be written to
-stderr. Tags let a cell's numbers drift more, as they do between processors where an image lies on
-the border of two classes:
+afar, where another font is hardly seen, in how dark each part is, and in how much of each hue they
+have. A claim's numbers must give its line and its card, a table in HTML must have the numbers of
+the same in text, and nothing may be written to stderr. Tags let a cell's numbers drift more, as
+they do between processors where an image lies on the border of two classes:
 
 - `drift:0.5`: a number with one decimal, as percentages are printed, by 0.5, or whatever is named,
   and every other by 0.5 percent of itself;

@@ -1,7 +1,8 @@
 """Alters the stored outputs of the lectures one by one, and tells which alterations nbval lets pass.
 
-`python tests/tools/alterations.py [HOW_MANY]` fails if BOUND of them pass, or one without a reason. The stored outputs stand for those of a re-run: they
-are compared with their altered copies by notebooks/conftest.py, as nbval compares them.
+`python tests/tools/alterations.py [HOW_MANY]` fails if BOUND of them pass, or one without a reason.
+The stored outputs stand for those of a re-run: they are compared with their altered copies by
+notebooks/conftest.py, as nbval compares them.
 """
 
 import base64
