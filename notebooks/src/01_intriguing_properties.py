@@ -91,8 +91,8 @@ figures.use_style()
 # nothing to networks, we take the nearest **real picture of the other class**. Somebody who answers
 # with the label of the nearest training picture is not fooled before **half** of that distance, if
 # the digit is one that he was trained on: until there the digit itself is nearer. A network that
-# errs sooner on such digits does not go by the nearest of them. (That we ask for a half was settled with the
-# numbers known, so what is judged by it is *exploratory*.)
+# errs sooner on such digits does not go by the nearest of them. (That we ask for a half was settled
+# with the numbers known, so what is judged by it is *exploratory*.)
 #
 # ## 2. The definition
 #
@@ -887,13 +887,14 @@ plt.show()
 # "Imperceptibly small" is a matter of eyes, and section 7 has said that one *can* see it. What
 # numbers can test is what it predicts: that the change is small beside what makes a digit another
 # digit. The bar is the half of section 1, and the verdict is on that prediction alone. It is a weak
-# one: the broad strokes against FC10(1) in Figure 12, which nobody overlooks, would pass, too. (Below one
-# it must lie: that picture itself solves the problem. For a network that stores the digits it comes
-# out the other way: Lecture 3 builds one.) The null is noise, lengthened until *it* fools, into any
-# class: in the mean it is longer than the way to a real picture. (More than a quarter of the digits
-# no noise of section 8 had fooled; they count with the longest tried, so the null is too small
-# rather than too large.) The interval speaks of networks; the real pictures' mean is taken as
-# fixed.
+# one: the broad strokes against FC10(1) in Figure 12, which nobody overlooks, would pass, too, and
+# so would a network that has learnt nothing (Lecture 3, section 1): that the way is short, not that
+# learning made it so, is all that is judged. (Below one it must lie: that picture itself solves the
+# problem. For a network that stores the digits it comes out the other way: Lecture 3 builds one.)
+# The null is noise, lengthened until *it* fools, into any class: in the mean it is longer than the
+# way to a real picture. (More than a quarter of the digits no noise in the box had fooled, up to
+# eight times as long; they count with that, so the null is too small rather than too large.) The
+# interval speaks of networks; the real pictures' mean is taken as fixed.
 
 # %% tags=["claim", "claim:imperceptible"]
 share = intervals.over_seeds(seeds["distortion", *own] / to_real.mean().item())
@@ -1319,8 +1320,9 @@ plt.show()
 # %% [markdown]
 # ## Summary
 #
-# - The **smoothness assumption** is literally true: every picture has a small ball of safe
-#   changes. It fails at the size that matters: for every picture that we tried there is a change to a
+# - The **smoothness assumption** is literally true: every picture that is classified
+#   correctly has a small ball of safe changes. It fails at the size that matters: for every picture
+#   that we tried there is a change to a
 #   class of our choice, nearly always less than a third of the way to a real picture of that class
 #   (who goes by the nearest of the digits that he has stored is not fooled on them before a half).
 # - Finding it is an **optimisation problem** over the pixels: the smallest $\|r\|_2$ with
@@ -1328,8 +1330,9 @@ plt.show()
 # - In practice: minimise $c\,\|r\|^2 + \text{loss}$ by **box-constrained L-BFGS**, and find the
 #   **largest** $c$ whose minimiser still reaches the target.
 # - **Noise** of the same size is harmless; to fool half of the digits it must be more than six times
-#   as long, and more than twice that if it may leave the box. The dangerous directions are not few (at three times the length we found eight at right angles
-#   to the shortest and to each other), but random draws miss them; a gradient finds them.
+#   as long, and more than twice that if it may leave the box. The dangerous directions are not few
+#   (at three times the length nearly all of eight that we found fool, at right angles to the
+#   shortest and to each other), but random draws miss them; a gradient finds them.
 # - For **linear** networks the answer can be checked against the exact optimum, and weight decay
 #   makes them harder to fool, by turning their borders and not by scaling them. For the others the
 #   truth can be **bracketed**.

@@ -187,16 +187,15 @@ claims.check("not-stable", intervals.over_seeds_and_images(parts),
 # %% [markdown]
 # A push a sixth as long as the way is enough to change these networks' answers. Against the network
 # of stored digits the same attack needs a half or more for each one, as it must (and more in the
-# mean, since the nearest of those stored is a little further than the nearest of all). So the verdict
-# could have been another; but *no other network of this course*, trained or not, would have made it
-# so: it speaks of networks like ours, and little of these five in particular. Nearest come FC10(1),
-# which misreads nearly every fourth digit (Lecture 2), and the network trained against attacks. And
-# the half is for digits that are *stored*: a network of as many others, asked about the same digits,
-# gives way earlier (the last but one), so by this bar a nearest neighbour is "not stable" on new
-# ones, either. *On* the straight way to the real
-# picture our five are stable enough; they give way in directions that lead to no real picture. Some
-# directions are amplified, most are not. How strongly can a direction be amplified *at most*? For
-# that there is an old notion.
+# mean, since the nearest of those stored is a little further than the nearest of all). So the
+# verdict could have been another; but *no other network of this course*, trained or not, would have
+# made it so: it speaks of networks like ours, and little of these five in particular. Nearest come
+# FC10(1), which misreads nearly every fourth digit (Lecture 2), and the network trained against
+# attacks. And the half is for digits that are *stored*: a network of as many others, asked about
+# the same digits, gives way earlier (the last but one), so by this bar a nearest neighbour is "not
+# stable" on new ones, either. *On* the straight way to the real picture our five are stable enough;
+# they give way in directions that lead to no real picture. Some directions are amplified, most are
+# not. How strongly can a direction be amplified *at most*? For that there is an old notion.
 #
 # ## 2. Lipschitz continuity in one dimension
 #
