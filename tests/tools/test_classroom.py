@@ -1135,6 +1135,43 @@ def test_what_is_above_a_submission_ends_with_what_is_below(small, monkeypatch):
 
 
 @pytest.mark.skipif(ABI < 6, reason="needs Linux 6.12")
+@pytest.mark.parametrize("sets_itself_apart", ["", "os.setsid(); "])
+def test_what_forks_for_ever_ends_before_it_takes_the_machine(small, sets_itself_apart):
+    bomb = f"import os\nwhile True:\n    if not os.fork(): {sets_itself_apart}pass"
+    with running.Submission(small) as submission:
+        before = psutil.virtual_memory().available
+        for code in (bomb, "1"):
+            assert "more than 256 processes" in submission.run(code)["error"]
+        assert before - psutil.virtual_memory().available < 6 << 30
+        assert gone(submission.overseer.pid)
+    with running.Submission(small) as submission:
+        assert submission.run("1")["error"] == ""
+
+
+def test_files_without_end_are_noticed(submission, monkeypatch):
+    monkeypatch.setattr(running, "DISK", 20 << 20)
+    code = "import time\nfor n in range(3): open(f'{n}', 'wb').write(bytes(10 << 20))\n"
+    assert "in files" in submission.run(code + "time.sleep(9)")["error"]
+
+
+def test_a_fork_waits_until_there_are_processes_again():
+    """As under RLIMIT_NPROC, beside a submission that has them all; there `student` is imported as
+    the zygote does it, and os.fork fails twice."""
+    code = "import os, sys; sys.path.insert(0, sys.argv[1]); import student\n"
+    code += "fork, tries = os.fork, [BlockingIOError, BlockingIOError, None]\n"
+    code += "def few():\n    if error := tries.pop(0): raise error\n    return fork()\n"
+    code += "os.fork, student.recv_handle = few, lambda pipe: os.open('/dev/null', 0)\n"
+    code += "session = student.Session.__new__(student.Session); session.pipe = open('/dev/null')\n"
+    code += "print(session.fork() > 0 if os.getpid() == int(os.environ['PID']) else '')"
+    code = code.replace("int(os.environ['PID'])", "us").replace(
+        "import student\n", "import student\nus = os.getpid()\n", 1
+    )
+    folder = Path(running.__file__).parent
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
+    assert "True" in done.stdout and not done.stderr
+
+
+@pytest.mark.skipif(ABI < 6, reason="needs Linux 6.12")
 def test_an_overseer_ends_all_below_it_at_one_stroke(submission):
     left = int(submission.run(ORPHAN)["output"])
     submission.overseer.terminate()
@@ -1173,6 +1210,24 @@ FORBIDDEN += [
     f"assert ctypes.CDLL(None, use_errno=True).syscall({call}, 0, 0, 0) < 0; print(os.strerror(ctypes.get_errno()))"
     for call in ((425, 141, 203, 29, 248) if platform.machine() == "x86_64" else ())
 ]
+
+
+@pytest.mark.skipif(ABI < 1, reason="needs Linux 5.13 with Landlock")
+def test_no_files_mode_or_times_are_changed(submission, tmp_path):
+    file = tmp_path / "theirs"
+    file.write_text("x")
+    before = file.stat()
+    for call in (
+        "chmod({0!r}, 0)",
+        "chmod({0!r}, 0, follow_symlinks=True)",
+        "utime({0!r}, (1, 1))",
+    ):
+        assert submission.run(f"import os; os.{call.format(str(file))}")["error"] == ""
+    assert (file.stat().st_mode, file.stat().st_mtime) == (before.st_mode, before.st_mtime)
+    copied = (
+        "import shutil; open('a', 'w').write('1'); shutil.copy2('a', 'b'); print(open('b').read())"
+    )
+    assert submission.run(copied)["output"] == "1\n"
 
 
 @pytest.mark.skipif(ABI < 1, reason="needs Linux 5.13 with Landlock")
@@ -1448,10 +1503,22 @@ def test_a_summary_begins_with_the_cause_and_ends_with_a_word(small):
     assert "Word for word" not in soup.text and "Tried to reach" not in soup.text
 
 
+def test_marks_that_the_teacher_set_stand_on_the_page(folder):
+    to = grading.grade(folder, source=SMALL, cell=1)
+    table = pd.read_csv(to / "grades.csv")
+    table.loc[table["student"] == "anna", "override"] = 7.5
+    table.to_csv(to / "grades.csv", index=False)
+    grading.grade(folder, source=SMALL, cell=1)
+    title = (to / "feedback" / "anna" / "problem_set_0.html").read_text("utf-8")
+    assert "anna: 7.5 of 9 points, as your teacher set them, in place of the 5 below" in title
+    assert "teacher set" not in (to / "feedback" / "dora" / "problem_set_0.html").read_text("utf-8")
+
+
 def test_what_the_grader_suspects_is_for_the_teacher_alone(small):
     notebook = answers.solved(SETS["problem_set_1"])
+    notebook.cells.insert(0, new_code_cell("print.__globals__"))
     notes = reading.answers(notebook, SETS["problem_set_1"]).notes + [grading.LOOKED.format("x")]
-    assert len(notes) == 2 and all(note.startswith(feedback.TEACHERS) for note in notes)
+    assert len(notes) == 3 and all(note.startswith(feedback.TEACHERS) for note in notes)
 
 
 def test_names_are_no_formulas():
@@ -1543,6 +1610,10 @@ def test_a_grade_is_exported_when_it_is_final(tmp_path):
     ]
     tables.write(results, tmp_path)
     assert [row["Full name"] for row in exported(tmp_path, "moodle")] == ["bob"]
+    tables.write([RESULT | {"id": "Canvas 3", "open": {}}], tmp_path)
+    assert (tmp_path / "canvas-problem_set_0.csv").exists()
+    tables.write([*results, RESULT | {"reason": grading.NOTHING}], tmp_path)  # in no platform
+    assert not (tmp_path / "canvas-problem_set_0.csv").exists()
     assert len(pd.read_csv(tmp_path / "grades.csv")) == 4
     for name, column, given in (("by-hand", "marks", 3.5), ("grades", "override", 1)):
         table = pd.read_csv(tmp_path / f"{name}.csv")

@@ -14,7 +14,8 @@ from tools.classroom.problem_sets import ProblemSet, kind, split_tests
 
 CAUSE = " Likely cause: "
 HIDDEN = "A hidden test did not pass. It asks what the visible ones ask, of other inputs."
-TEACHERS = ("Word for word", "Tried to reach")  # so begin notes that are for the teacher alone
+# So begin notes that are for the teacher alone.
+TEACHERS = ("Word for word", "Tried to reach", "Looks into")
 # What students write is shown to others: text, tables and pictures, and no scripts of theirs.
 TAGS = bleach.ALLOWED_TAGS | set(
     "h1 h2 h3 h4 h5 h6 p br hr pre span div del sub sup img table thead tbody tr th td dl dt dd "
@@ -29,8 +30,13 @@ ATTRIBUTES = {tag: ["align"] for tag in ("td", "th")} | {
 FORMULA = re.compile(r"<code.*?</code>|\$\$(.+?)\$\$|\$([^$]+?)\$", re.DOTALL)
 
 
-def page(result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: bool) -> str:
-    """The feedback as an HTML page, which asks no other host for anything."""
+def page(
+    result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: bool, override=None
+) -> str:
+    """The feedback as an HTML page, which asks no other host for anything.
+
+    override: the marks that the teacher set in place of ours, or None.
+    """
     tests, hand = result["tests"], tables.marks_by_hand(result, by_hand)
     said = {
         this: test["message"] if test["part"] == "visible" or show_hidden else HIDDEN
@@ -53,8 +59,11 @@ def page(result: dict, problem_set: ProblemSet, by_hand: dict, *, show_hidden: b
     rows += [(question, by_teacher(question), hand[question][1]) for question in hand]
     marks = sum(test["marks"] for test in tests.values()) + sum(m or 0 for m, _ in hand.values())
     out_of = sum(problem_set.points("test", "open").values())
-    title = f"{problem_set.name}, {result['student']}: {marks:g} of {out_of:g} points"
-    if waiting := [question for question, (given_marks, _) in hand.items() if given_marks is None]:
+    title = f"{problem_set.name}, {result['student']}: "
+    title += f"{marks if override is None else override:g} of {out_of:g} points"
+    if override is not None:
+        title += f", as your teacher set them, in place of the {marks:g} below"
+    elif waiting := [question for question, (given_now, _) in hand.items() if given_now is None]:
         title += f" so far: {' and '.join(waiting)} not marked yet"
     template = Path(__file__).with_name("feedback.html").read_text("utf-8")
     template = jinja2.Environment(autoescape=True).from_string(template)

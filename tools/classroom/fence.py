@@ -30,6 +30,9 @@ CALLS = {
     "x86_64": (0xC000003E, 41, 302, 425, 141, 142, 144, 203, 314, 251, 29, 64, 68, 240, 248),
     "aarch64": (0xC00000B7, 198, 261, 425, 140, 118, 119, 122, 274, 30, 194, 190, 186, 180, 217),
 }
+# What only seems to be done, since programs that copy a file insist on it: chmod, fchmod, fchmodat,
+# fchmodat2, utimensat, and then what x86 alone has, utime, utimes, futimesat.
+SEEMING = {"x86_64": (90, 91, 268, 452, 280, 132, 235, 261), "aarch64": (52, 53, 452, 88)}
 LIMITS = {"RLIMIT_DATA": 4 << 30, "RLIMIT_FSIZE": 64 << 20, "RLIMIT_CORE": 0}  # bytes
 
 
@@ -42,6 +45,9 @@ def limit_seconds(seconds: float) -> None:
 def confine(folder: str, seconds: float) -> None:
     """Keep honest mistakes from harming others."""
     os.setsid()
+    os.nice(10)  # so that whoever can stop it gets its turn
+    with contextlib.suppress(OSError):  # Linux: where memory ends, the grader is not what goes
+        Path("/proc/self/oom_score_adj").write_text("1000")
     os.chdir(folder)
     sys.path.insert(0, folder)
     sys.argv = ["submission"]
@@ -114,18 +120,19 @@ def enclose(folder: str, package: str) -> None:
 
 
 def refuse_calls() -> None:
-    """By seccomp: no socket but those within the machine, no limits set for other processes, and
-    nothing of what CALLS names at all."""
+    """By seccomp: no socket but those within the machine, no limits set for other processes,
+    nothing of what CALLS names at all, and the modes and times of files stay as they are."""
     architecture, socket, prlimit, *never = CALLS[os.uname().machine]
     load, equal, above, give = 0x20, 0x15, 0x35, 0x06  # of Berkeley's packet filters
-    yes, no = -2, -1  # the last two lines: allowed, and EPERM
+    seeming, yes, no = -3, -2, -1  # the last three lines: 0 without a call, allowed, and EPERM
     lines = [  # what is done, steps on if it is so, steps on if not, with what
         *[(load, 0, 0, 4), (equal, 0, no, architecture), (load, 0, 0, 0), (above, no, 0, 1 << 30)],
         *((equal, no, 0, call) for call in never),
+        *((equal, seeming, 0, call) for call in SEEMING[os.uname().machine]),
         *[(equal, 3, 0, socket), (equal, 0, yes, prlimit)],
         *[(load, 0, 0, 16), (equal, yes, no, 0)],  # limits of this process only
         *[(load, 0, 0, 16), (equal, yes, no, 1)],  # Unix sockets only
-        *[(give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x50001)],
+        *[(give, 0, 0, 0x50000), (give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x50001)],
     ]
     code = b""
     for at, (what, *steps, value) in enumerate(lines, start=1):

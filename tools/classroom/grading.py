@@ -146,7 +146,7 @@ def grade(
     handed, reasons, left = submissions.collect(folder, sets)
     to = folder.with_name(f"{folder.name}-graded")
     by_hand = tables.read_by_hand(to / "by-hand.csv")
-    tables.read_overrides(to / "grades.csv")
+    overrides = tables.read_overrides(to / "grades.csv")
     known = {*handed["files"], *reasons, *product(handed["people"], handed["sets"])}
     pairs = [(who, each) for who in sorted(handed["people"]) for each in sets]
     if not (pairs := [(who, each) for who, each in pairs if (who, each.name) in known]):
@@ -161,7 +161,8 @@ def grade(
         result |= {"student": person, "set": each.name, "id": number}
         try:
             marked = _marked(result, each, file, to, limits)
-            text = feedback.page(marked, each, by_hand, show_hidden=show_hidden)
+            said = {"show_hidden": show_hidden, "override": overrides.get(tables.key(marked))}
+            text = feedback.page(marked, each, by_hand, **said)
             put(to / tables.page(marked), text)
             return marked
         except Exception as error:

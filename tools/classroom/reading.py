@@ -16,6 +16,8 @@ from nbformat import NotebookNode
 from tools.classroom.problem_sets import ProblemSet, bound_names, grade_id, kind, without_solution
 
 NO_CODE = SyntaxError, ValueError, RecursionError, MemoryError
+# Where Python keeps what others defined: no answer needs it, and nothing can forbid it.
+INSIDE = re.compile(r"__globals__|__subclasses__|_getframe|f_back|f_globals|tb_frame|gc\.get_\w+")
 _parsing = threading.Lock()  # in Python 3.11 two threads that parse at once end in a SystemError
 
 
@@ -120,6 +122,8 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
         found.known = 0
     if named == {None}:
         found.notes.append("No cell has a grade_id left: they are known by what they define.")
+    if inside := sorted({used for _, source, _ in found.cells for used in INSIDE.findall(source)}):
+        found.notes.append(f"Looks into Python's insides: {', '.join(inside)}.")
     if copied:
         found.notes.append(f"Word for word the course's own solution: {', '.join(copied)}.")
     return found

@@ -27,6 +27,8 @@ from tools.classroom.problem_sets import ProblemSet
 # Seconds of processor time for a cell or a test, and for all cells. On the clock, three times as
 # long and a minute more, so that a busy machine fails nobody.
 CELL, WHOLE = 30.0, 360.0
+# What a submission may hold at once, and how often that is looked at, in seconds.
+PROCESSES, DISK, LOOK = 256, 4 << 30, 0.5
 TIME = "Your code was still running when the time limit was reached."
 ENDED = "Your code ended the process that ran it."
 # What a submission may know of the teacher's settings.
@@ -99,12 +101,13 @@ class Submission(contextlib.ExitStack):
         self.until, self.looked = time.monotonic() + patience(whole), set()
         self.changed: dict[str, str] = {}  # function -> an argument that it changes
         self.last: tuple | None = None  # the function that a test called last, and its result
-        folder = self.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        self.overseer, self.over = None, ""  # what ends all below it; why that had to be
+        self.folder = self.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         for name, content in (modules or {}).items():
-            Path(folder, name).write_bytes(content)
+            Path(self.folder, name).write_bytes(content)
         ours = (m for m in imports(problem_set) if (m[1] or "").startswith("course_utils"))
         allowed = {f"{m[1]}.{name}" for m in ours for name in re.findall(r"\w+", m[2])}
-        request = {"folder": folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
+        request = {"folder": self.folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
         self.backup = self.latest = None  # copies, the latter as things are now
         with _lock:
             if _zygote[1].poll() is not None:  # a submission may have killed it
@@ -174,14 +177,15 @@ class Submission(contextlib.ExitStack):
         """The reply to a request, what it calls back meanwhile being answered. Raises Lost where
         none comes."""
         try:
+            if self.over:
+                raise Lost(self.over)
             if self.left <= 0 or time.monotonic() > self.until:
                 raise TimeoutError
             wire.send(pipe, request)
             if handle is not None:
                 send_handle(pipe, handle, None)
             while True:
-                if not pipe.poll(patience(self.cell)):
-                    raise TimeoutError
+                self.wait(pipe)
                 reply = wire.receive(pipe)
                 if "callback" not in reply or not callbacks:
                     self.looked |= {str(name)[:200] for name in reply.get("looked", ())[:5]}
@@ -193,6 +197,27 @@ class Submission(contextlib.ExitStack):
             late = isinstance(error, TimeoutError) or time.monotonic() - self.began >= self.cell
             self.left -= self.cell if late else 0
             raise Lost(TIME if late else ENDED) from None
+
+    def wait(self, pipe: Connection) -> None:
+        """Until there is a reply. Raises TimeoutError, or Lost, all being ended, where the
+        submission holds more than it may: what forks for ever can be stopped in no other way."""
+        until = time.monotonic() + patience(self.cell)
+        while not pipe.poll(LOOK):
+            if time.monotonic() > until:
+                raise TimeoutError
+            self.over = self.overseer and self.excess()
+            if self.over:
+                wire.end(self.overseer)
+                raise Lost(self.over)
+
+    def excess(self) -> str:
+        """Of what the submission holds more than it may, or ""."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if len(self.overseer.children(recursive=True)) > PROCESSES:
+                return f"Your code ran more than {PROCESSES} processes at once."
+            if written(self.folder) > DISK:
+                return f"Your code kept more than {DISK >> 30} GB in files."
+        return ""
 
     def answer(self, function: Callable, value: bytes) -> dict:
         """What a function of the tests returns, or why it does not."""
@@ -217,7 +242,7 @@ class Submission(contextlib.ExitStack):
             while ended != (ended := sum(self.overseer.cpu_times()[2:4])):  # or one ended meanwhile
                 total = ended + sum(map(times, self.overseer.children(recursive=True)))
         except psutil.NoSuchProcess:
-            raise Lost(ENDED) from None
+            raise Lost(self.over or ENDED) from None
         return total
 
     def proxy(self, function: str, pipe: Connection) -> Callable:
@@ -255,6 +280,16 @@ class Submission(contextlib.ExitStack):
 
         call.processor_time = self.processor_time
         return call
+
+
+def written(folder: str) -> int:
+    """Bytes in a folder's files; holes take none."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(path, name)).st_blocks * 512
+    return total
 
 
 def pickled(value, given: dict, callbacks: list) -> bytes:

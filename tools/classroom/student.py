@@ -23,7 +23,7 @@ import types
 import warnings
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
-from time import process_time
+from time import process_time, sleep
 
 import fence
 import numpy as np
@@ -75,8 +75,13 @@ class Session:
 
     def fork(self) -> int:
         """As os.fork; the child is asked through a connection of its own."""
-        fd = recv_handle(self.pipe)
-        if pid := os.fork():
+        fd, pid = recv_handle(self.pipe), None
+        while pid is None:
+            try:
+                pid = os.fork()
+            except BlockingIOError:  # another submission has all the processes, but not for long
+                sleep(0.1)
+        if pid:
             os.close(fd)
         else:
             self.pipe.close()

@@ -162,6 +162,9 @@ def write(results: list[dict], to: Path) -> None:
         name, row = exported(result, marks if settled else None)
         written[name].append(row)
     tables = {name: pd.DataFrame(rows).dropna() for name, rows in written.items()}
+    for name in [name for name, table in tables.items() if table.empty]:
+        del tables[name]
+        (to / f"{name}.csv").unlink(missing_ok=True)
     tables["grades"] = pd.DataFrame(rows, columns=COLUMNS)
     tables["by-hand"] = pd.DataFrame([*hand.values()], columns=BY_HAND)
     for name, table in tables.items():
