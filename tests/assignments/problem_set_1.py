@@ -34,7 +34,7 @@ LAST = """
 
 HALVING = """
 def closest_in_box(x, w, d):
-    low, high = 0.0, 1e6
+    low, high = 0.0, 1e12
     if w @ x + d >= 0:
         return torch.zeros_like(x)
     for _ in range(100):
@@ -43,6 +43,7 @@ def closest_in_box(x, w, d):
         low, high = (low, middle) if w @ (x + r) + d >= 0 else (middle, high)
     return (x + high * w).clamp(0, 1) - x
 """
+ALL_AT_WALLS = "1 / w[w != 0].abs().min().item()"
 
 RIGHT = {
     "loops": {
@@ -142,7 +143,7 @@ def closest_in_box(x, w, d):
     if margin(0) >= 0:
         return torch.zeros(len(x))
     high = 1e-6
-    while margin(high) < 0 and high < 1e12:
+    while margin(high) < 0:
         high *= 2
     low = 0
     while high - low > 1e-7 * high:
@@ -246,7 +247,7 @@ def closest_in_box(x, w, d):
             break
         need -= (wall[i] * v[i] ** 2).item()
         free -= (v[i] ** 2).item()
-    t = min(t, 1e15)
+    t = min(t, 1e300)
     return torch.minimum(torch.maximum(t * v, -p), 1 - p)
 """,
     },
@@ -384,7 +385,7 @@ objective = lambda r, x, targets, weight, bias, c: (
 @torch.inference_mode()
 def numerical_gradient(function, r, h, *, sides=(1, -1)):
     steps = h * torch.eye(r.shape[1], dtype=r.dtype)
-    up, down = (function((r[:, None] + s * steps).flatten(0, 1)).view(r.shape) for s in sides)
+    up, down = (torch.stack([function(r + s * e) for e in steps], dim=1) for s in sides)
     return (up - down) / (2 * h)
 """,
         "gradient": """
@@ -1093,12 +1094,22 @@ def gradient(r, x, targets, weight, bias, c):
         },
         {"gradient-hidden": 0},
     ),
-    "active set: walls of 5e-6": (
+    "active set: walls of 2e-6": (
         {
             "active-set": """
 def active_set(x, r, slope):
     at = x + r
-    return ((at < 5e-6) & (slope > 0)) | ((at > 1 - 5e-6) & (slope < 0))
+    return ((at < 2e-6) & (slope > 0)) | ((at > 1 - 2e-6) & (slope < 0))
+"""
+        },
+        {"active-set-hidden": 0},
+    ),
+    "active set: walls of 2e-7": (
+        {
+            "active-set": """
+def active_set(x, r, slope):
+    at = x + r
+    return ((at < 2e-7) & (slope > 0)) | ((at > 1 - 2e-7) & (slope < 0))
 """
         },
         {"active-set-hidden": 0},
@@ -1130,7 +1141,7 @@ def descend(slope_at, onto_box, r, rate, steps):
 def descend(slope_at, onto_box, r, rate, steps):
     for _ in range(steps):
         new = onto_box(r - rate * slope_at(r))
-        if (new - r).abs().max() < 1e-3:
+        if (new - r).abs().max() < 1e-7:
             break
         r = new
     return r
@@ -1138,11 +1149,40 @@ def descend(slope_at, onto_box, r, rate, steps):
         },
         {"descend-hidden": 0},
     ),
-    "closed form in the box: t up to a million only": (
+    "closed form in the box: t up to 1e12 only": (
         {"closest-in-box": HALVING},
         {"closest-in-box-hidden": 0},
     ),
-    "search: stops half a step early": (
+    "closed form in the box: a hundred halvings from where all are at their walls": (
+        {"closest-in-box": HALVING.replace("1e12", ALL_AT_WALLS)},
+        {"closest-in-box-hidden": 0},
+    ),
+    "closed form in the box: a little short of the target": (
+        {
+            "closest-in-box": HALVING.replace("1e12", ALL_AT_WALLS).replace(
+                "(x + r) + d >= 0", "(x + r) + d >= -1.9e-4 * w.norm()"
+            )
+        },
+        {"closest-in-box-test": 0, "closest-in-box-hidden": 0},
+    ),
+    "closed form in the box: ten redistributions": (
+        {
+            "closest-in-box": """
+def closest_in_box(x, w, d):
+    r = torch.zeros_like(x)
+    for _ in range(10):
+        rest = -(w @ (x + r) + d)
+        if rest <= 0:
+            break
+        free = torch.where(w > 0, x + r < 1, x + r > 0) & (w != 0)
+        r = r + torch.where(free, rest * w / (w[free] @ w[free]), 0.0)
+        r = (x + r).clamp(0, 1) - x
+    return r
+"""
+        },
+        {"closest-in-box-hidden": 0},
+    ),
+    "search: stops a little early": (
         {
             "largest-c": """
 def largest_c(reaches, low, high, ratio):
@@ -1150,7 +1190,7 @@ def largest_c(reaches, low, high, ratio):
         return high
     if not reaches(low):
         return None
-    while high / low > ratio**1.5:
+    while high / low > ratio**1.02:
         middle = math.sqrt(low * high)
         if reaches(middle):
             low = middle
@@ -1204,10 +1244,179 @@ def attack(model, x, target, search):
     ),
     "closed form in the box: twenty halvings": (
         {
-            "closest-in-box": HALVING.replace("1e6", "1 / w[w != 0].abs().min().item()").replace(
+            "closest-in-box": HALVING.replace("1e12", ALL_AT_WALLS).replace(
                 "range(100)", "range(20)"
             )
         },
         {"closest-in-box-hidden": 0},
+    ),
+    "distortion: of two dimensions or four": (
+        {
+            "distortion": """
+def distortion(images, adversarial):
+    squares = (adversarial - images).square()
+    return squares.mean((1, 2, 3) if squares.ndim == 4 else 1).sqrt()
+"""
+        },
+        {"distortion-hidden": 0},
+    ),
+    "objective: shifted by 0 or more": (
+        {
+            "objective": """
+def objective(r, x, targets, weight, bias, c):
+    z = (x + r) @ weight.T + bias
+    top = z.amax(1, keepdim=True).clamp(min=0)
+    log_sum = top[:, 0] + (z - top).exp().sum(1).log()
+    return c * r.square().sum(1) + log_sum - z.gather(1, targets[:, None])[:, 0]
+"""
+        },
+        {"objective-hidden": 0},
+    ),
+    "objective: the largest logit alone where logits are large": (
+        {
+            "objective": """
+def objective(r, x, targets, weight, bias, c):
+    z = (x + r) @ weight.T + bias
+    log_sum = torch.where(z.abs().amax(1) > 80, z.amax(1), z.exp().sum(1).log())
+    return c * r.square().sum(1) + log_sum - z.gather(1, targets[:, None])[:, 0]
+"""
+        },
+        {"objective-hidden": 0},
+    ),
+    "numerical gradient: steps in float64 for any r": (
+        {
+            "numerical-gradient": """
+def numerical_gradient(function, r, h):
+    steps = h * torch.eye(r.shape[1], dtype=torch.float64)
+    columns = [(function(r + s) - function(r - s)) / (2 * h) for s in steps]
+    return torch.stack(columns, dim=1)
+"""
+        },
+        {"numerical-gradient-hidden": 0},
+    ),
+    "numerical gradient: asks for one row": (
+        {
+            "numerical-gradient": """
+def numerical_gradient(function, r, h):
+    steps = h * torch.eye(r.shape[1], dtype=r.dtype)
+    return torch.stack([
+        torch.stack([(function(row + s) - function(row - s))[0] / (2 * h) for s in steps])
+        for row in r[:, None]
+    ])
+"""
+        },
+        {"numerical-gradient-hidden": 0},
+    ),
+    "numerical gradient: asks for all steps at once": (
+        {
+            "numerical-gradient": """
+def numerical_gradient(function, r, h):
+    steps = h * torch.eye(r.shape[1], dtype=r.dtype)
+    up, down = (function((r[:, None] + s * steps).flatten(0, 1)).view(r.shape) for s in (1, -1))
+    return (up - down) / (2 * h)
+"""
+        },
+        {"numerical-gradient-test": 0, "numerical-gradient-hidden": 0},
+    ),
+    "gradient: softmax shifted by 0 or more": (
+        {
+            "gradient": """
+def gradient(r, x, targets, weight, bias, c):
+    z = (x + r) @ weight.T + bias
+    e = (z - z.amax(1, keepdim=True).clamp(min=0)).exp()
+    p = e / e.sum(dim=1, keepdim=True)
+    return 2 * c[:, None] * r + (p - torch.eye(len(weight), dtype=r.dtype)[targets]) @ weight
+"""
+        },
+        {"gradient-hidden": 0},
+    ),
+    "gradient: all for the likeliest class where softmax overflows": (
+        {
+            "gradient": """
+def gradient(r, x, targets, weight, bias, c):
+    z = (x + r) @ weight.T + bias
+    unit = torch.eye(len(weight), dtype=r.dtype)
+    p = z.exp() / z.exp().sum(dim=1, keepdim=True)
+    p = torch.where(p.isnan(), unit[z.argmax(1)], p)
+    return 2 * c[:, None] * r + (p - unit[targets]) @ weight
+"""
+        },
+        {"gradient-hidden": 0},
+    ),
+    "gradient: by differences of long doubles": (
+        {
+            "gradient": """
+def gradient(r, x, targets, weight, bias, c):
+    parts = (part.numpy().astype(np.longdouble) for part in (r, x, weight, bias, c))
+    r, x, weight, bias, c = parts
+    def value(r):
+        z = (x + r) @ weight.T + bias
+        top = z.max(1)
+        log_sum = top + np.log(np.exp(z - top[:, None]).sum(1))
+        return c * (r * r).sum(1) + log_sum - z[np.arange(len(z)), targets.numpy()]
+    steps = np.longdouble(1e-4) * np.eye(r.shape[1], dtype=np.longdouble)
+    columns = [(value(r + step) - value(r - step)) / 2e-4 for step in steps]
+    return torch.from_numpy(np.stack(columns, 1).astype(float))
+"""
+        },
+        {"gradient-hidden": 0},
+    ),
+    "projection: takes off what sticks out": (
+        {
+            "project": """
+def project(x, r):
+    return r - (x + r - 1).relu() + (-(x + r)).relu()
+"""
+        },
+        {"project-hidden": 0},
+    ),
+    "descent: a hundred steps at most": (
+        {
+            "descend": """
+def descend(slope_at, onto_box, r, rate, steps):
+    for _ in range(min(steps, 100)):
+        r = onto_box(r - rate * slope_at(r))
+    return r
+"""
+        },
+        {"descend-hidden": 0},
+    ),
+    "closed form: 1e-12 added to the squared length": (
+        {
+            "closest": """
+def closest(x, targets, weight, bias):
+    w = weight[targets] - weight[1 - targets]
+    margin = (w * x).sum(dim=1) + bias[targets] - bias[1 - targets]
+    return (-margin).clamp(min=0)[:, None] * w / (w.square().sum(dim=1, keepdim=True) + 1e-12)
+"""
+        },
+        {"closest-hidden": 0},
+    ),
+    "closed form: in a large box": (
+        {
+            "closest": """
+def closest(x, targets, weight, bias):
+    w = weight[targets] - weight[1 - targets]
+    margin = (w * x).sum(dim=1) + bias[targets] - bias[1 - targets]
+    r = (-margin).clamp(min=0)[:, None] * w / w.square().sum(dim=1, keepdim=True)
+    return (x + r).clamp(-10, 10) - x
+"""
+        },
+        {"closest-hidden": 0},
+    ),
+    "attack: c from 0.02 on": (
+        {"attack": BOX.replace("1e-3, 10.0", "0.02, 10.0")},
+        {"attack-hidden": 0},
+    ),
+    "attack: c up to 3": ({"attack": BOX.replace("1e-3, 10.0", "1e-3, 3.0")}, {"attack-hidden": 0}),
+    "attack: one small c, cut back along the line": (
+        {
+            "attack": BOX.replace(
+                "minimiser(search(reaches, 1e-3, 10.0, 1.1))",
+                "next(t * r for r in [minimiser(1e-3)] for t in torch.linspace(0, 1, 1001)\n"
+                "                if model(x + t * r).argmax() == target)",
+            )
+        },
+        {"attack-hidden": 0},
     ),
 }

@@ -977,6 +977,30 @@ def test_notes_tell_what_was_changed(small):
     ]
 
 
+@pytest.mark.parametrize(
+    "used",
+    [
+        "torch.set_grad_enabled(True)",
+        "value.grad_fn(ones)",
+        "getattr(value, 'back' + 'ward')()",
+        "r.requires_grad_()",
+        "np.longdouble(1e-9)",
+        "Decimal(1)",
+        "r + 1e-30j",
+    ],
+)
+def test_notes_tell_of_a_derivative_that_is_not_by_hand(used):
+    each = SETS["problem_set_1"]
+
+    def notes(source):
+        notebook = answers.solved(each, {"gradient": source}, rest=False)
+        return "".join(reading.answers(notebook, each).notes)
+
+    assert "not to be used" in notes(f"def gradient(r, *others):\n    return {used}")
+    for right in answers.written(each).RIGHT.values():
+        assert not notes(right.get("gradient", each.references["gradient"]))
+
+
 def test_cells_are_read_by_several_threads_at_once():
     """In Python 3.11 a collection of garbage within ast.parse lets another thread in."""
 

@@ -66,8 +66,8 @@ nudge = torch.Generator().manual_seed(0).initial_seed() * 0.618 % 1
 def distortion(images, adversarial):
     """The root mean square change per pixel, for each image.
 
-    images, adversarial: float tensors of the same shape (N, ...), any number of
-    dimensions after the first. Returns a float tensor (N,), 0 or above.
+    images, adversarial: float tensors of the same shape (N, ...), with one
+    dimension or more after the first. Returns a float tensor (N,), 0 or above.
     """
     ### BEGIN SOLUTION
     return (adversarial - images).flatten(1).square().mean(dim=1).sqrt()
@@ -102,7 +102,7 @@ same(got, wanted, what, cause=likely(got, {
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(1)
 for shape, dtype in [((5, 1, 6, 6), torch.float32), ((3, 7), torch.float64),
-                     ((1, 3, 4, 5), None)]:
+                     ((1, 3, 4, 5), None), ((12, 3, 4), torch.float64)]:
     before = torch.rand(shape, generator=generator, dtype=dtype)
     after = before + 0.2 * torch.randn(shape, generator=generator, dtype=dtype)
     if len(before) > 1:
@@ -178,14 +178,17 @@ same(got, torch.tensor([1.301943, 0.788232]), what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(2)
-for n, d, k, size, dtype in [(5, 20, 10, 1.0, torch.float64),
-                             (1, 3, 2, 1.0, torch.float32),
-                             (4, 6, 3, 3000.0, torch.float32)]:
+for n, d, k, size, level, dtype in [(5, 20, 12, 1.0, 0, torch.float64),
+                                    (1, 3, 2, 1.0, 0, torch.float32),
+                                    (4, 6, 3, 3000.0, 0, torch.float32),
+                                    (4, 5, 3, 1.0, 1000, torch.float64),
+                                    (4, 5, 3, 1.0, -1000, torch.float64)]:
     x = torch.rand(n, d, generator=generator, dtype=dtype)
     r = 0.3 * torch.randn(n, d, generator=generator, dtype=dtype)
     weight = size * torch.randn(k, d, generator=generator, dtype=dtype)
-    bias = torch.randn(k, generator=generator, dtype=dtype)
+    bias = level + torch.randn(k, generator=generator, dtype=dtype)
     c = 0.1 + 3 * torch.rand(n, generator=generator, dtype=dtype)
+    c[1:2] = 0
     targets = torch.randint(k, (n,), generator=generator)
     arguments = r, x, targets, weight, bias, c
     copies = [tensor.clone() for tensor in arguments]
@@ -199,7 +202,7 @@ for n, d, k, size, dtype in [(5, 20, 10, 1.0, torch.float64),
     )
     what = f"objective for {n} images, {d} pixels, {k} classes"
     same(got, wanted, what, cause="large logits, or the dimensions",
-         atol=1e-5 * size)
+         atol=1e-3 if level else 1e-5 * size)
     for copy, given in zip(copies, arguments):
         same(given, copy, "what objective was given", cause="changed in place")
 ### END HIDDEN TESTS
@@ -217,9 +220,10 @@ for n, d, k, size, dtype in [(5, 20, 10, 1.0, torch.float64),
 def numerical_gradient(function, r, h):
     """The gradient of `function` at each row of r, by central differences.
 
-    function: takes a float tensor (N, D) and returns one (N,); its i-th number
-    depends on the i-th row alone, so all rows can be moved at once. r: float
-    (N, D); h: a number above 0. Returns a float tensor (N, D).
+    r: float (N, D); h: a number above 0. function: takes a tensor of r's shape
+    and dtype, no other, and returns one (N,); its i-th number depends on the
+    i-th row alone, so all rows can be moved at once. Returns a float tensor
+    (N, D).
     """
     ### BEGIN SOLUTION
     steps = h * torch.eye(r.shape[1], dtype=r.dtype)
@@ -237,7 +241,8 @@ def numerical_gradient(function, r, h):
 
 # %% nbgrader={"grade": true, "grade_id": "numerical-gradient-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 r = torch.tensor([[1.0, 2.0, 3.0], [0.0, -1.0, 0.5]], dtype=torch.float64)
-function = lambda r: r[:, 0] ** 2 + 3 * r[:, 1] + r[:, 2] ** 3 + nudge
+each = torch.tensor([nudge, 2.0])  # a number of its own for each row
+function = lambda r: r[:, 0] ** 2 + 3 * r[:, 1] + r[:, 2] ** 3 + each
 got = numerical_gradient(function, r, 0.5)
 wanted = torch.tensor([[2.0, 3.0, 27.25], [0.0, 3.0, 1.0]])
 what = "central differences of r_1^2 + 3 r_2 + r_3^3 with h = 0.5"
@@ -257,20 +262,24 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(3)
-for n, d, h in [(4, 5, 1e-3), (1, 2, 0.3), (3, 1, 0.1)]:
-    r = torch.randn(n, d, generator=generator, dtype=torch.float64)
+for n, d, h, dtype in [(4, 5, 1e-3, torch.float64), (1, 2, 0.3, torch.float64),
+                       (3, 1, 0.1, torch.float64), (3, 4, 0.5, torch.float32)]:
+    r = torch.randn(n, d, generator=generator, dtype=dtype)
     copy = r.clone()
-    factors = torch.randn(d, generator=generator, dtype=torch.float64)
+    # For each row its own, as the objective has an image for each.
+    factors = torch.randn(n, d, generator=generator, dtype=dtype)
+    ones = torch.ones(d, dtype=dtype)
     got = numerical_gradient(
-        lambda r: (factors * r**3).sum(1) + r.prod(1), r, h
+        lambda r: (factors * r**3) @ ones + r.prod(1), r, h
     )
     same(r, copy, "the r that numerical_gradient was given",
          cause="changed in place")
     others = torch.stack([r[:, torch.arange(d) != j].prod(1) for j in range(d)],
                          dim=1)
     wanted = factors * (3 * r**2 + h**2) + others
-    same(got, wanted, f"central differences, shape {(n, d)}",
-         cause="h, or the dimensions")
+    same(got, wanted, f"central differences, shape {(n, d)}, {dtype}",
+         cause="h, or the dimensions",
+         atol=1e-6 if dtype is torch.float64 else 1e-4)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -280,15 +289,15 @@ for n, d, h in [(4, 5, 1e-3), (1, 2, 0.3), (3, 1, 0.1)]:
 # start with the derivative of $\log \sum_k e^{z_k} - z_l$ in each logit $z_k$, and go on by the
 # chain rule: a change of $r_j$ changes $z_k$ by $W_{kj}$ times as much.
 
-# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="autograd|functorch|backward|enable_grad|jacfwd|jacrev|(?<=[.'])func(?=')|'objective'|numerical_gradient"
+# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="autograd|functorch|backward|enable_grad|set_grad_enabled|grad_fn|requires_grad|Parameter|inference_mode|jacfwd|jacrev|(?<=[.'])(func|getattr|setattr|eval|exec)(?=')|'objective'|numerical_gradient|longdouble|float128|Decimal|Fraction|mpmath|sympy|complex|(?<=value=)[\\d.e+-]+j"
 def gradient(r, x, targets, weight, bias, c):
     """The gradient in r of c * ||r||^2 + loss(x + r, target), for each image.
 
     The arguments are those of Exercise 2: r, x float (N, D); targets int64
     (N,); weight float (K, D); bias float (K,); c float (N,). Returns a float
     tensor (N, D), right even where logits or c are very large; row i is the
-    gradient of image i's own objective. Neither autograd nor differences are to
-    be used.
+    gradient of image i's own objective. By hand: neither autograd nor numerical
+    derivatives of any kind are to be used.
     """
     ### BEGIN SOLUTION
     probabilities = ((x + r) @ weight.T + bias).softmax(dim=1)
@@ -340,14 +349,17 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(4)
-for n, d, k, size, dtype in [(6, 15, 12, 1.0, torch.float64),
-                             (1, 4, 2, 1.0, torch.float32),
-                             (3, 5, 4, 3000.0, torch.float32)]:
+for n, d, k, size, level, dtype in [(6, 15, 12, 1.0, 0, torch.float64),
+                                    (1, 4, 2, 1.0, 0, torch.float32),
+                                    (3, 5, 4, 3000.0, 0, torch.float32),
+                                    (4, 5, 3, 1.0, 1000, torch.float64),
+                                    (4, 5, 3, 1.0, -1000, torch.float64)]:
     x = torch.rand(n, d, generator=generator, dtype=dtype)
     r = 0.3 * torch.randn(n, d, generator=generator, dtype=dtype)
     weight = size * torch.randn(k, d, generator=generator, dtype=dtype)
-    bias = torch.randn(k, generator=generator, dtype=dtype)
+    bias = level + torch.randn(k, generator=generator, dtype=dtype)
     c = 0.1 + 3 * torch.rand(n, generator=generator, dtype=dtype)
+    c[1:2] = 0
     targets = torch.randint(k, (n,), generator=generator)
     arguments = r, x, targets, weight, bias, c
     copies = [tensor.clone() for tensor in arguments]
@@ -361,19 +373,19 @@ for n, d, k, size, dtype in [(6, 15, 12, 1.0, torch.float64),
     (wanted,) = torch.autograd.grad(value, moved)
     what = f"gradient for {n} images, {d} pixels, {k} classes"
     same(got, wanted, what, cause="large logits, or a term of another image",
-         atol=1e-5 * size)
+         atol=1e-3 if level else 1e-5 * size)
     for copy, given in zip(copies, arguments):
         same(given, copy, "what gradient was given", cause="changed in place")
 x, r = torch.tensor([[0.5, 0.2], [0.0, 1.0]], dtype=torch.float64).split(1)
 # logits 1.5 and 1.2
 weight = torch.tensor([[3.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
-for c, bias in torch.tensor([[1e12, 0.0], [0.0, 1e12]], dtype=torch.float64):
+for c, bias in torch.tensor([[1e30, 0.0], [0.0, 1e30]], dtype=torch.float64):
     other = (bias - 0.3).sigmoid()  # the other class's probability
     with torch.no_grad():
         got = gradient(r, x, torch.tensor([0]), weight,
                        torch.stack([0 * bias, bias]), c[None])
     wanted = torch.stack([-3 * other, 2 * c + other])[None]
-    same(got, wanted, "gradient where c or a bias is 1e12",
+    same(got, wanted, "gradient where c or a bias is 1e30",
          cause="differences, which see nothing of a small term "
                "beside a large one")
 ### END HIDDEN TESTS
@@ -428,10 +440,11 @@ same(got, torch.tensor([[0.0, 0.5, 0.0, -0.5]]), what, cause=likely(got, {
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(5)
 for shape, dtype in [((4, 1, 6, 6), torch.float32), ((3, 9), torch.float64),
-                     ((1, 2), None)]:
+                     ((2, 3, 4), torch.float64), ((1, 2), None)]:
     x = torch.rand(shape, generator=generator, dtype=dtype)
     x[..., 0] = 0
     r = 2 * torch.randn(shape, generator=generator, dtype=dtype)
+    r[..., -1] *= 1e12
     copies = x.clone(), r.clone()
     got = project(x, r)
     same(x, copies[0], "the x that project was given", cause="changed in place")
@@ -461,7 +474,8 @@ def active_set(x, r, slope):
     """
     ### BEGIN SOLUTION
     image = x + r
-    return ((image < 2e-6) & (slope > 0)) | ((image > 1 - 2e-6) & (slope < 0))
+    dark, bright = image <= 1e-6, image >= 1 - 1e-6
+    return (dark & (slope > 0)) | (bright & (slope < 0))
     ### END SOLUTION
 
 # %% [markdown] tags=["hint"]
@@ -494,8 +508,9 @@ same(got, wanted, what, cause=likely(got, {
 ### BEGIN HIDDEN TESTS
 x = torch.tensor([[0.0, 1.0, 0.3, 0.3, 0.3], [0.1, 0.2, 0.9, 0.7, 0.0]],
                  dtype=torch.float64)
-at = torch.tensor([[0.0, 1.0, 1e-7, 1 - 1e-7, 4e-6],
-                   [1e-7, 1.0, 0.0, 1 - 4e-6, 0.0]]).double()
+near, off = 7e-7, 1.4e-6  # a float32's rounding away from 1e-6, and more
+at = torch.tensor([[0.0, 1.0, near, 1 - near, off],
+                   [near, 1.0, 0.0, 1 - off, 0.0]], dtype=torch.float64)
 slope = torch.tensor([[0.0, 0.0, 1.0, -1.0, 1.0],
                       [-1.0, -1e-30, 1e-30, -1.0, 5.0]]).double()
 wanted = torch.tensor([[0, 0, 1, 1, 0], [0, 1, 1, 0, 1]]).bool()
@@ -569,8 +584,8 @@ same(got, torch.tensor([[1.0, 0.125]]), what, cause=likely(got, {
 valley = torch.tensor([[5.3, -9.2], [-9.2, 20.7]], dtype=torch.float64)
 bottom = torch.tensor([1.1, 0.85], dtype=torch.float64)
 for steps, rate in [(0, 0.1), (1, 0.07), (2, 0.07), (5, 0.07), (60, 0.04),
-                    (60, 1e-4)]:
-    start = torch.tensor([[0.1, 0.65], [0.9, 0.1], [0.0, 0.0]],
+                    (60, 1e-4), (400, 1e-9)]:
+    start = torch.tensor([[[0.1, 0.65]], [[0.9, 0.1]], [[0.0, 0.0]]],
                          dtype=torch.float64)
     copy = start.clone()
     got = descend(
@@ -584,7 +599,7 @@ for steps, rate in [(0, 0.1), (1, 0.07), (2, 0.07), (5, 0.07), (60, 0.04),
     for _ in range(steps):
         copy = (copy - rate * (copy - bottom) @ valley).clamp(-0.1, 0.9)
     same(got, copy, f"{steps} steps in a narrow valley",
-         cause="projected at the end only")
+         cause="projected at the end only, or too few steps")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -647,11 +662,13 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(7)
-for n, d, dtype in [(40, 30, torch.float32), (1, 5, torch.float64),
-                    (7, 1, torch.float64)]:
-    x = torch.randn(n, d, generator=generator, dtype=dtype)
-    weight = torch.randn(2, d, generator=generator, dtype=dtype)
-    bias = torch.randn(2, generator=generator, dtype=dtype)
+for n, d, far, size, dtype in [(40, 30, 1, 1, torch.float32),
+                               (1, 5, 1, 1, torch.float64),
+                               (7, 1, 100, 1, torch.float64),
+                               (12, 4, 1, 1e-9, torch.float64)]:
+    x = far * torch.randn(n, d, generator=generator, dtype=dtype)
+    weight = size * torch.randn(2, d, generator=generator, dtype=dtype)
+    bias = size * torch.randn(2, generator=generator, dtype=dtype)
     targets = torch.randint(2, (n,), generator=generator)
     arguments = x, targets, weight, bias
     copies = [tensor.clone() for tensor in arguments]
@@ -665,7 +682,7 @@ for n, d, dtype in [(40, 30, torch.float32), (1, 5, torch.float64),
             (bias[l] - bias[1 - l]).double(),
         )
         wanted.append(max(0, -(w @ point + offset).item()) / (w @ w) * w)
-    what = f"smallest perturbation, shape {(n, d)}"
+    what = f"smallest perturbation, shape {(n, d)}, weights of size {size}"
     same(got, torch.stack(wanted), what, cause="the closed form", rtol=1e-3,
          atol=1e-5)
 ### END HIDDEN TESTS
@@ -686,11 +703,12 @@ for n, d, dtype in [(40, 30, torch.float32), (1, 5, torch.float64),
 def closest_in_box(x, w, d):
     """The smallest r (2-norm) with w . (x + r) + d >= 0 and x + r in [0, 1].
 
-    x: float (D,), the pixels of ONE image, in [0, 1]; w: float (D,), of any
-    size, not all zero; d: a number. If x has a margin of 0 or more, r is zero.
-    You may take for granted that there is such an r. Returns a float tensor
-    (D,): x + r is in the box, up to 1e-6; the margin at least -1e-4 times the
-    length of w; the length of r at most 1.001 times the smallest.
+    x: float (D,), the pixels of ONE image, in [0, 1]; w: float (D,), each 0 or
+    of any size from 1e-30 to 1e6, not all 0; d: a number. If x has a margin of
+    0 or more, r is zero. You may take for granted that there is such an r.
+    Returns a float tensor (D,): x + r is in the box, up to 1e-6; the margin at
+    least -1e-4 times the length of w; the length of r at most 1.001 times the
+    smallest.
     """
     ### BEGIN SOLUTION
     def at(t):
@@ -701,8 +719,9 @@ def closest_in_box(x, w, d):
 
     if not short(0.0):
         return torch.zeros_like(x)
-    # At the upper end every pixel has met its wall.
-    low, high = 0.0, 1 / w[w != 0].abs().min().item()
+    low, high = 0.0, 1 / w.abs().max().item()
+    while short(high):
+        high *= 2
     for _ in range(100):
         middle = (low + high) / 2
         low, high = (middle, high) if short(middle) else (low, middle)
@@ -730,7 +749,7 @@ assert moved.min() > -1e-6 and moved.max() < 1 + 1e-6, (
     f"closest_in_box: expected x + r in the box, got {moved.tolist()}. "
     "Likely cause: a pixel does not stop at its wall."
 )
-assert margin > -5e-4, (
+assert margin > -1e-4 * w.norm(), (
     f"closest_in_box: expected a margin of 0, got {margin:.4f}, "
     "short of the target. Likely cause: one pixel has to stop "
     "at its wall, and the others do not go on for it."
@@ -751,20 +770,30 @@ def smallest_length(x, w, d):
     """By halving: the further t w is clipped to the box, the larger the
     margin."""
     x, w = x.double(), w.double()
-    # there every pixel is at its wall
-    low, high = 0.0, 1 / w[w != 0].abs().min().item()
+
+    def short(t):
+        return w @ (x + (t * w).clamp(-x, 1 - x)) + d < 0
+
+    low, high = 0.0, 1 / w.abs().max().item()
+    while short(high):
+        high *= 2
     for _ in range(100):
         middle = (low + high) / 2
-        r = (middle * w).clamp(-x, 1 - x)
-        low, high = (middle, high) if w @ (x + r) + d < 0 else (low, middle)
+        low, high = (middle, high) if short(middle) else (low, middle)
     return (high * w).clamp(-x, 1 - x).norm()
 
+# Each pixel meets its wall some time after the one before; and one that does
+# nothing beside the other.
+ladder = 0.6 ** torch.arange(30.0, dtype=torch.float64)
+cases = [(0 * ladder, ladder, 0.9999),
+         (0 * ladder[:2], torch.tensor([1, 1e-30]).to(ladder), 0.5)]
 generator = torch.Generator().manual_seed(8)
 for pixels, size, share, dtype in [
     (50, 1.0, 0.5, torch.float32),
     (784, 0.05, 0.3, torch.float64),
     (20, 1e-9, 0.9, torch.float64),
-    (10, 300.0, 0.97, torch.float32),
+    (20, 1e-20, 0.9, torch.float64),
+    (10, 2e5, 0.97, torch.float32),
     (1, 1.0, 0.5, torch.float64),
     (30, 1.0, -0.1, torch.float32),
 ]:
@@ -773,6 +802,9 @@ for pixels, size, share, dtype in [
     w = size * torch.randn(pixels, generator=generator, dtype=dtype)
     w[pixels // 2 + 1 :: 7] = 0
     w[1:2] = 1e-8 * size  # t may have to be looked for from 0 to very large
+    cases.append((x, w, share))
+
+for x, w, share in cases:
     corner = torch.where(w > 0, 1 - x, -x)  # as far as the box allows
     d = -(w @ (x + share * corner)).item()
     copies = x.clone(), w.clone()
@@ -792,11 +824,11 @@ for pixels, size, share, dtype in [
         )
         continue
     margin = w.double() @ (x.double() + r.double()) + d
-    assert margin > -2e-4 * w.norm(), (
+    assert margin > -1e-4 * w.double().norm(), (
         f"expected the target, got a margin of {margin}"
     )
     best = smallest_length(x, w, d)
-    assert r.norm() < 1.002 * best, (
+    assert r.double().norm() < 1.001 * best, (
         f"expected a length of {best}, got {r.norm()}"
     )
 ### END HIDDEN TESTS
@@ -815,8 +847,8 @@ def largest_c(reaches, low, high, ratio):
     reaches(c) is True.
 
     reaches: takes a float c and says whether the minimiser for that c reaches
-    the target: True up to some c, False above it. low, high: numbers,
-    0 < low < high; ratio: a number above 1. Returns a float c with reaches(c)
+    the target: True up to some c, False above it. low, high, ratio: numbers,
+    0 < low < high, 1 < ratio < high / low. Returns a float c with reaches(c)
     True, while reaches(c * ratio) is False or c * ratio is above high; or None,
     if reaches(low) is False.
     Calls reaches at most 6 + log2(log(high / low) / log(ratio)) times.
@@ -903,6 +935,10 @@ for border, low, high, ratio in [
     (1.0, 1.0, 2.0, 1.05),
     (1e-8, 1e-9, 1e-3, 1.02),
     (2.49, 1.0, 2.5, 1.1),
+    # Halved three times, this is an interval of a factor just above 1.1.
+    (1.1**8.08 * 0.9999, 1.0, 1.1**8.08, 1.1),
+    (3.30055, 0.5, 64.0, 1.00002),
+    (5.0, 1, 1000, 10),
 ]:
     try_search(largest_c, border, low, high, ratio)
 ### END HIDDEN TESTS
@@ -922,8 +958,8 @@ for border, low, high, ratio in [
 #
 # The search comes as an argument, so that a mistake in Exercise 10 does not count twice: the tests
 # hand over `walk_down`, which does what `largest_c` does, slowly. Let it search from 0.001 to 10,
-# as $c$ is quite another for other networks and targets, with a ratio of 1.1 or less. The course's
-# own attack is no answer.
+# as $c$ is quite another for other networks and targets, with a ratio of 1.1 or a little less, as
+# every $c$ costs a minimisation. The course's own attack is no answer.
 #
 # The network is FC10(1e-2) of the lectures, a linear softmax model, in double precision. The digits
 # are the first of the test set that it has right.
@@ -948,13 +984,15 @@ def attack(model, x, target, search):
     """The smallest r that the search finds such that the model takes x + r for
     the target.
 
-    model: gives logits (N, K) for images (N, ...), in float64; x: float64
-    (1, 1, 28, 28), one image, pixels in [0, 1], which the model does not take
-    for the target; target: an int; search: a function such as `largest_c` or
-    `walk_down`, called in the same way.
+    model: gives logits (N, 10) for images (N, 1, 28, 28), in float64; x:
+    float64 (1, 1, 28, 28), one image, pixels in [0, 1], which the model does
+    not take for the target; target: an int; search: a function such as
+    `largest_c` or `walk_down`, called in the same way.
     Returns a tensor of x's shape: x + r is in [0, 1], up to 1e-6; its logit of
-    the target is the largest, up to 1e-3; and the length of r is at most 1.2
-    times the smallest there is.
+    the target is the largest, up to 1e-3; and on the networks and digits of the
+    tests the length of r is less than 1.2 times that of the course's own
+    attack. On others it may be more, as no c need have the smallest r for its
+    minimiser.
     """
     ### BEGIN SOLUTION
     pixels = x.numpy().ravel()
@@ -1025,6 +1063,8 @@ def in_doubt(reaches, low, high, ratio):
 
 for name, index, target, search in [("FC10(1e-2)", 5, 8, walk_down),
                                     ("FC10(1e-4)", 16, 1, walk_down),
+                                    ("FC10(1e-4)", 36, 5, walk_down),  # c > 6
+                                    ("FC10(1)", 24, 8, walk_down),  # c < 0.02
                                     ("FC10(1)", 2, 0, in_doubt)]:
     model = load_model(name).double().requires_grad_(False)
     x, aim = digits[index : index + 1].clone(), torch.tensor([target])
