@@ -13,6 +13,7 @@ from tools.classroom import tables
 from tools.classroom.problem_sets import ProblemSet, kind, split_tests
 
 CAUSE = " Likely cause: "
+UNANSWERED = "Not answered: the cell is as it was handed out."
 HIDDEN = "A hidden test did not pass. It asks what the visible ones ask, of other inputs."
 # So begin notes that are for the teacher alone.
 TEACHERS = ("Word for word", "Tried to reach", "Looks into")
@@ -38,8 +39,9 @@ def page(
     override: the marks that the teacher set in place of ours, or None.
     """
     tests, hand = result["tests"], tables.marks_by_hand(result, by_hand)
+    told = {"visible", "hidden" if show_hidden else "", UNANSWERED}
     said = {
-        this: test["message"] if test["part"] == "visible" or show_hidden else HIDDEN
+        this: test["message"] if {test["part"], test["message"]} & told else HIDDEN
         for this, test in tests.items()
         if test["marks"] < test["points"]
     }

@@ -73,6 +73,7 @@ def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
                     result["cells"].append({"after": position, "source": source} | reply)
                     if reply["error"]:
                         errors.setdefault(exercise, reply["error"])
+        submission.refill()
         names, later = dict(problem_set.namespace), {}
         tests = [(this, its) for its, these in problem_set.exercises.items() for this in these]
         for part in ("visible", "hidden"):  # What students are told is said before what is hidden.
@@ -91,7 +92,9 @@ def mark(problem_set: ProblemSet, notebook: NotebookNode, **settings) -> dict:
                     if exercise in errors:
                         message = f"{message[:-1]}: its cell stopped with {errors[exercise]}"
                     elif exercise not in answered:
-                        message = "Not answered: the cell is as it was handed out."
+                        message = feedback.UNANSWERED
+                if "(your line: " in message and None in errors:
+                    message = f"{message} A cell of your own stopped before: {errors[None]}"
                 marks = 0 if message else test["points"]
                 test |= {"marks": marks, "message": message[:LONGEST], "part": part}
             if part == "visible":

@@ -6,6 +6,7 @@ import re
 import threading
 import warnings
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -18,6 +19,7 @@ from tools.classroom.problem_sets import ProblemSet, bound_names, grade_id, kind
 NO_CODE = SyntaxError, ValueError, RecursionError, MemoryError
 # Where Python keeps what others defined: no answer needs it, and nothing can forbid it.
 INSIDE = re.compile(r"__globals__|__subclasses__|_getframe|f_back|f_globals|tb_frame|gc\.get_\w+")
+MEASURES = re.compile(r"\A(?:%%(?:time|capture|prun)\b.*\n)+")
 _parsing = threading.Lock()  # in Python 3.11 two threads that parse at once end in a SystemError
 
 
@@ -92,11 +94,12 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
         this, part, stub = grade_id(original), kind(original), without_solution(original)
         met.append(this)
         if part == "open":
-            text = _with_pictures(cell).replace(stub.strip(), "").strip()
-            found.open[this] += [text] if text else []
+            cell.source = source.replace(stub.strip(), "").strip()
+            found.open[this] += [_with_pictures(cell)] if cell.source else []
         elif part == "solution" and form(source) != form(stub):
             _add(found.cells, (position, source, this))
-            made = "\n".join(_made_of(source, found.cells[:-1]))
+            names = {name for name, its in problem_set.functions.items() if its == this}
+            made = _made_of(source, names, found.cells[:-1])
             if used := re.search(original.metadata.get("without", "$^"), made):
                 found.notes.append(f"The cell {this} has {used[0]}, which was not to be used.")
             reference = problem_set.references[this]
@@ -106,6 +109,8 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
             if added := _added(source, original.source):
                 found.cells.append((position - 1, added, this))
     found.open = {this: "\n\n".join(texts) or None for this, texts in found.open.items()}
+    solved = {name for _, source, _ in found.cells for name in defined(source)} & set(functions)
+    elsewhere = {problem_set.functions[name] for name in solved}
     for this, place in places.items():
         part = kind(cells[place])
         own = [after for after, _, exercise in found.cells if not exercise and after >= place]
@@ -113,11 +118,10 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
             found.notes.append(f"No answer to {this}, but cells of one's own below it.")
         if met.count(this) > 1 and part == "solution":
             found.notes.append(f"The cell {this} is there more than once: all were run, in turn.")
-        if this not in met and named != {None}:
+        if this not in met and named != {None} and this not in elsewhere:
             again = "; it was run all the same" if part == "test" else ""
             found.notes.append(f"The cell {this} is missing{again}.")
         found.known += this in met and part != "open"
-    solved = {name for _, source, _ in found.cells for name in defined(source)} & set(functions)
     if not named & set(problem_set.of("solution", "test")) and 2 * len(solved) < len(functions):
         found.known = 0
     if named == {None}:
@@ -131,17 +135,36 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
 
 def _add(cells: list[tuple], new: tuple[int, str, str | None]) -> None:
     """Append a cell, or join it to the one before where only both together are code."""
-    if cells and (new[1][:1] in " \t" or tree(new[1]) is None):
+    if cells and not _stands_alone(new[1]):
         joined = f"{cells[-1][1]}\n{new[1]}"
         if tree(joined) is not None:
             new = (cells[-1][0], joined, cells.pop()[2])
     cells.append(new)
 
 
+def _stands_alone(source: str) -> bool:
+    """Whether it is code, and no second half: what is indented may be a whole answer, which IPython
+    runs, or the rest of the function above."""
+    if (found := tree(source)) is None:
+        return False
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    if source[:1] in " \t" and not any(isinstance(node, kinds) for node in found.body):
+        return False
+    with _parsing, suppress(*NO_CODE), warnings.catch_warnings(action="ignore"):
+        compile(found, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        return True
+    return False
+
+
+def code(source: str) -> str:
+    """A cell as Python, without the magics that only time its code or hide its output."""
+    return TransformerManager().transform_cell(MEASURES.sub("", source))
+
+
 def tree(source: str) -> ast.Module | None:
     """The code's tree, None where it is no code; IPython's magics are code."""
     with _parsing, suppress(*NO_CODE), warnings.catch_warnings(action="ignore"):
-        return ast.parse(TransformerManager().transform_cell(source))
+        return ast.parse(code(source))
 
 
 @cache
@@ -158,43 +181,73 @@ def form(source: str) -> str:
 @cache
 def defined(source: str) -> list[str]:
     with suppress(*NO_CODE):
-        return bound_names(TransformerManager().transform_cell(source))
+        return bound_names(code(source))
     return []
 
 
-def _made_of(source: str, cells: list[tuple]) -> list[str]:
-    """The form of a cell, and of the functions and imports above it that it uses, or these do."""
-    made = [form(source)]
-    for node in (node for _, above, _ in reversed(cells) for node in reversed(_parts(above))):
-        names = [one.asname or one.name for one in getattr(node, "names", [])] or [node.name]
-        if any(repr(name) in one for name in names for one in made):
-            made.append(form(ast.unparse(node)))
-    return made
+def _made_of(source: str, names: set[str], cells: list[tuple]) -> str:
+    """What a cell defines under these names, and the functions, imports and constants in it and in
+    the cells above it that it uses, or these do; without docstrings."""
+    parts = [part for one in [*(above for _, above, _ in cells), source] for part in _parts(one)]
+    if not (used := [part for part in _parts(source) if names & _bound(part)]):
+        return source
+    text = ""
+    while used:
+        text += "\n".join(map(_without_strings, used))
+        parts = [part for part in parts if part not in used]
+        used = [p for p in parts if any(re.search(rf"\b{name}\b", text) for name in _bound(p))]
+    return text
+
+
+def _without_strings(node: ast.AST) -> str:
+    """The code of a node without docstrings, and what else is said and not done."""
+    for inner in ast.walk(node := deepcopy(node)):
+        if isinstance(body := getattr(inner, "body", None), list):
+            inner.body = [part for part in body if not _is_text(part)]
+    return ast.unparse(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return constant and isinstance(node.value.value, str)
 
 
 def _prose(source: str) -> bool:
     """Whether a cell is no code, or has nothing in it but comments and text."""
     if (found := tree(source)) is None:
         return True
-    texts = [n.value for n in found.body if isinstance(n, ast.Expr)]
-    texts = [one for one in texts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-    return len(texts) == len(found.body)
+    return all(map(_is_text, found.body))
 
 
 def _added(source: str, original: str) -> str:
-    """The functions and imports that a changed test cell has beyond the original."""
-    old = {ast.dump(node) for node in tree(original).body}
-    return "\n\n".join(ast.unparse(n) for n in _parts(source) if ast.dump(n) not in old)
+    """What a changed test cell defines and imports beyond the original."""
+    old = {name for node in _parts(original) for name in _bound(node)}
+    return "\n\n".join(ast.unparse(part) for part in _parts(source) if not _bound(part) & old)
 
 
-def _parts(source: str) -> list:
-    """The functions, classes and imports of a cell."""
-    kinds = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
-    return [node for node in getattr(tree(source), "body", []) if isinstance(node, kinds)]
+@cache
+def _parts(source: str) -> list[ast.stmt]:
+    """The functions, classes, imports and assignments of a cell."""
+    return [node for node in getattr(tree(source), "body", []) if _bound(node)]
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    """The names that a statement defines."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {each.asname or each.name.partition(".")[0] for each in node.names}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = getattr(node, "targets", []) if isinstance(node, ast.Assign) else []
+    targets += [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {
+        name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
+    }
 
 
 def _with_pictures(cell: NotebookNode) -> str:
-    """The cell's text, with pictures that were pasted into it."""
+    """The cell's text, with pictures that were pasted into it; code as such."""
+    if cell.cell_type == "code":
+        return f"```python\n{cell.source}\n```"
     text = cell.source
     for name, kinds in dict(cell.get("attachments") or {}).items():
         for mime, data in dict(kinds).items():

@@ -24,8 +24,8 @@ from course_utils.sources import cache_folder
 from tools.classroom import wire
 from tools.classroom.problem_sets import ProblemSet
 
-# Seconds of processor time for a cell or a test, and for all cells. On the clock, three times as
-# long and a minute more, so that a busy machine fails nobody.
+# Seconds of processor time for a cell or a test, and for all of either. On the clock, three times
+# as long and a minute more, so that a busy machine fails nobody.
 CELL, WHOLE = 30.0, 360.0
 # What a submission may hold at once, and how often that is looked at, in seconds.
 PROCESSES, DISK, LOOK = 256, 4 << 30, 0.5
@@ -91,14 +91,14 @@ def stop() -> None:
 class Submission(contextlib.ExitStack):
     """The processes of one submission, with a folder of their own.
 
-    cell, whole: time limits in seconds, for a cell or a test, and for all of them. modules: a dict
-    of what lies in the folder from the beginning, bytes by name.
+    cell, whole: time limits in seconds, for a cell or a test, and for all of either. modules: what
+    lies in the folder from the beginning, bytes by name.
     """
 
     def __init__(self, problem_set: ProblemSet, *, cell=CELL, whole=WHOLE, modules=None):
         super().__init__()
-        self.set, self.cell, self.left = problem_set, cell, whole
-        self.until, self.looked = time.monotonic() + patience(whole), set()
+        self.set, self.cell, self.whole, self.looked = problem_set, cell, whole, set()
+        self.refill()
         self.changed: dict[str, str] = {}  # function -> an argument that it changes
         self.last: tuple | None = None  # the function that a test called last, and its result
         self.overseer, self.over = None, ""  # what ends all below it; why that had to be
@@ -116,10 +116,14 @@ class Submission(contextlib.ExitStack):
         self.overseer = psutil.Process(reply["overseer"])
         self.callback(wire.end, self.overseer)
         # Whatever a process does, or leaves half said, nobody waits for it longer than this.
-        timer = threading.Timer(patience(whole) + cell, wire.end, [self.overseer])
+        timer = threading.Timer(2 * patience(whole) + cell, wire.end, [self.overseer])
         timer.daemon = True
         timer.start()
         self.callback(timer.cancel)
+
+    def refill(self) -> None:
+        """Time for all cells, or all tests: what cells waste, tests have all the same."""
+        self.left, self.until = self.whole, time.monotonic() + patience(self.whole)
 
     def run(self, source: str, given: bool = False) -> dict:
         """Run a cell: {"error", "output", "figures"}, the error "" where there is none. After a

@@ -18,6 +18,7 @@ import random
 import resource
 import signal
 import sys
+import threading
 import traceback
 import types
 import warnings
@@ -63,7 +64,8 @@ class Session:
 
     def __init__(self, shell: Shell, pipe: Connection):
         self.shell, self.names, self.pipe = shell, shell.user_module.__dict__, pipe
-        self.given, self.looked = {}, []
+        self.given, self.looked, self.settings = {}, [], ()
+        self.one_at_a_time = threading.Lock()  # students have threads
 
     def serve(self) -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -93,13 +95,14 @@ class Session:
         if pid := self.fork():
             return {"overseer": pid}
         fence.oversee(self.pipe)
-        self.seconds, self.ours = cell, withhold(allowed, self.looked)
+        self.seconds, self.ours = cell, withhold(allowed, self.looked, folder)
         fence.confine(folder, whole)
         fence.enclose(folder, self.ours[COURSE[0]].__path__[0])
         return {}
 
     def copy(self) -> dict:
         if not self.fork():
+            self.settings = torch.get_default_dtype(), np.geterr()
             fence.limit_seconds(self.seconds)
         return {}
 
@@ -120,8 +123,9 @@ class Session:
 
     def ask(self, number: int, positional: tuple, named: dict):
         """Call the grader's function of this number."""
-        send(self.pipe, {"callback": number, "value": pack([positional, named])})
-        reply = receive(self.pipe)
+        with self.one_at_a_time:
+            send(self.pipe, {"callback": number, "value": pack([positional, named])})
+            reply = receive(self.pipe)
         if "failed" in reply:
             raise RuntimeError(reply["failed"])
         return self.load(reply["value"])
@@ -140,7 +144,7 @@ class Session:
             if isinstance(picture := data.get("image/png"), str) and len(picture) < 1 << 20:
                 figures.append(picture)
             else:
-                output.write(f"{data.get('text/plain', '')}\n")
+                output.write(f"{data.get('text/markdown', data.get('text/plain', ''))}\n")
         error = result.error_before_exec or result.error_in_exec
         text = words(error) if error else ""
         return {"error": text, "output": output.getvalue(), "figures": figures[:5]}
@@ -155,15 +159,17 @@ class Session:
         resource.setrlimit(resource.RLIMIT_CPU, (soft, min(soft + 1, hard)))
         if name not in self.names:
             return {"error": f"There is no {name}."}
-        fresh()
+        fresh(*self.settings)
         try:
-            with torch.inference_mode(False), warnings.catch_warnings(action="ignore"):
+            with torch.inference_mode(False):
                 torch.set_grad_enabled(grad)  # within: leaving inference mode switches it on
                 try:
-                    result = self.names[name](*arguments, **named)
+                    with warnings.catch_warnings():
+                        result = self.names[name](*arguments, **named)
                 finally:
                     fresh()
-                value = pack([result, slopes(result, tensors)])
+                with warnings.catch_warnings(action="ignore"):
+                    value = pack([result, slopes(result, tensors)])
             if len(value) > MESSAGE // 2:
                 return {"error": f"{name} returns more than {MESSAGE >> 21} MB."}
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, are a student's
@@ -181,14 +187,15 @@ def slopes(result, tensors: list) -> list | None:
             return [*torch.autograd.grad(result, tracked, **settings)]
 
 
-def fresh() -> None:
-    """What one call may have set does not reach the next, nor what reads its result."""
-    torch.set_default_dtype(torch.float32)
+def fresh(dtype=torch.float32, errors=None) -> None:
+    """What one call may have set does not reach the next, nor what reads its result; what cells set
+    does reach the calls."""
+    torch.set_default_dtype(dtype)
     torch.set_grad_enabled(True)
     torch.set_num_threads(1)
     for seed in (torch.manual_seed, random.seed, np.random.seed):
         seed(0)
-    np.seterr(all="warn", under="ignore")
+    np.seterr(**(errors or {"all": "warn", "under": "ignore"}))
 
 
 def words(error: BaseException) -> str:
@@ -207,8 +214,9 @@ def words(error: BaseException) -> str:
         return "An exception that could not even be shown."
 
 
-def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleType]:
-    """Leave of course_utils only what is `allowed`, such as "course_utils.attacks.fgsm".
+def withhold(allowed: list[str], looked: list[str], folder: str) -> dict[str, types.ModuleType]:
+    """Leave of course_utils only what is `allowed`, such as "course_utils.attacks.fgsm", and of
+    files that are called like the sources and the tests those in the submission's `folder`.
 
     Who pastes the course's code gets past this, as everybody has it. Every attempt to reach what is
     withheld is added to `looked`. Returns the course's modules by name.
@@ -234,9 +242,11 @@ def withhold(allowed: list[str], looked: list[str]) -> dict[str, types.ModuleTyp
         touched = str(arguments) if event in STARTS else ""
         if event == "open" and isinstance(arguments[0], str | bytes):
             touched = os.path.realpath(os.fsdecode(arguments[0]))
+            touched = "" if touched.startswith(f"{folder}/") else touched
         if any(path in touched for path in PRIVATE):
             refuse(touched[-100:], PermissionError)
 
+    folder = os.path.realpath(folder)
     names = [name for name in sys.modules if name.partition(".")[0] == COURSE[0]]
     ours = {name: sys.modules.pop(name) for name in names}
     root = sys.modules[COURSE[0]] = Rest(COURSE[0])

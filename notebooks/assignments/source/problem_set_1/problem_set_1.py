@@ -289,7 +289,7 @@ for n, d, h, dtype in [(4, 5, 1e-3, torch.float64), (1, 2, 0.3, torch.float64),
 # start with the derivative of $\log \sum_k e^{z_k} - z_l$ in each logit $z_k$, and go on by the
 # chain rule: a change of $r_j$ changes $z_k$ by $W_{kj}$ times as much.
 
-# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="autograd|functorch|backward|enable_grad|set_grad_enabled|grad_fn|requires_grad|Parameter|inference_mode|jacfwd|jacrev|(?<=[.'])(func|getattr|setattr|eval|exec)(?=')|'objective'|numerical_gradient|longdouble|float128|Decimal|Fraction|mpmath|sympy|complex|(?<=value=)[\\d.e+-]+j"
+# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="\\bautograd\\b|functorch|(?<=\\.)backward\\b|enable_grad|set_grad_enabled|grad_fn|requires_grad|\\bParameter\\b|inference_mode|jac(?:fwd|rev)|(?<=torch\\.)func\\b|\\bfunc(?=\\.(?:grad|jac|vjp|jvp))|(?<!\\.)\\b(?:getattr|setattr|eval|exec)(?=\\()|\\bobjective\\b|numerical_gradient|longdouble|float128|Decimal|Fraction|mpmath|sympy|\\bcomplex|\\b[\\d.]+(?:e[+-]?\\d+)?j\\b"
 def gradient(r, x, targets, weight, bias, c):
     """The gradient in r of c * ||r||^2 + loss(x + r, target), for each image.
 

@@ -603,7 +603,7 @@ same(pictures, before, "the pictures after the call", cause="changed in place")
 #
 # $$\Pi(z)_i = \text{clip of } z_i \text{ to } [x_i - \epsilon, x_i + \epsilon] \cap [0, 1].$$
 
-# %% nbgrader={"grade": false, "grade_id": "projected-steps", "locked": false, "schema_version": 3, "solution": true, "task": false} without="'fgsm'"
+# %% nbgrader={"grade": false, "grade_id": "projected-steps", "locked": false, "schema_version": 3, "solution": true, "task": false} without="\\bfgsm\\b"
 def projected_steps(model, images, labels, eps, step, steps):
     """The last point x_k, k = steps, of projected gradient from each picture,
     by the formula.
