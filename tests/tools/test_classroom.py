@@ -1001,6 +1001,37 @@ def test_notes_tell_of_a_derivative_that_is_not_by_hand(used):
         assert not notes(right.get("gradient", each.references["gradient"]))
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "x = 1" + "+1" * 3000,
+        "x = a" + ".b" * 3000,
+        "if 0: pass\n" + "elif 0: pass\n" * 700,
+        "!true\n" * 501,
+        "%x\n" * 400 + "a = 1\n" * 3000,
+        "%time\n" * 490,
+    ],
+    ids=range(6),
+)
+def test_no_cell_stops_the_grading_of_others_or_takes_for_ever(small, tmp_path, cell):
+    notebook = answers.solved(small)
+    for where, edit in enumerate([notebook.cells[4], notebook.cells[-2]]):
+        edit.source = f"{cell}\n{edit.source}"
+    notebook.cells.insert(2, new_code_cell(cell))
+    began = time.process_time()
+    file = files.File(Path("x.ipynb"), 1, lambda: nbformat.writes(notebook).encode())
+    file.look([small, *SETS.values()])
+    assert time.process_time() - began < 10
+    assert file.set == small.name or file.error
+
+
+def test_a_folder_as_deep_as_may_be_is_removed(small):
+    deep = "import os\nfor n in range(3000): os.mkdir('d'); os.chdir('d')"
+    with running.Submission(small) as submission:
+        submission.run(deep)
+    assert not os.path.exists(submission.folder)
+
+
 def test_cells_are_read_by_several_threads_at_once():
     """In Python 3.11 a collection of garbage within ast.parse lets another thread in."""
 
@@ -1227,11 +1258,12 @@ FORBIDDEN += [
     "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
     "import resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (9, 9))",
     "os.listdir('/dev/pts')",
+    "import fcntl; open('x', 'w'); fcntl.fcntl(os.open('x', 0), fcntl.F_SETLEASE, fcntl.F_WRLCK)",
 ]
-# io_uring_setup, shmget, add_key, by their numbers.
+# io_uring_setup, shmget, add_key, keyctl, memfd_create, by their numbers.
 FORBIDDEN += [
     f"assert ctypes.CDLL(None, use_errno=True).syscall({call}, 0, 0, 0) < 0; print(os.strerror(ctypes.get_errno()))"
-    for call in ((425, 29, 248) if platform.machine() == "x86_64" else ())
+    for call in ((425, 29, 248, 250, 319) if platform.machine() == "x86_64" else ())
 ]
 
 
@@ -1551,6 +1583,14 @@ def test_feedback_is_a_page_without_scripts_of_the_students(small):
     assert "&lt;h" not in text and "&lt;p" not in text
     rows = [[cell.text for cell in row.find_all("td")] for row in soup.find("table").find_all("tr")]
     assert rows[1:3] == [["projection", "3 of 3", "Right."], ["norm", "0 of 2", feedback.HIDDEN]]
+
+
+def test_a_very_long_answer_is_shown_as_it_is():
+    picture = f"![a](data:image/png;base64,{'A' * 90_000})"
+    assert "<img" in feedback.rendered(picture)
+    began = time.process_time()
+    assert feedback.rendered("<b>" + "\\\\[" * 30_000).startswith("<pre>&lt;b&gt;\\")
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("name", NAMES)

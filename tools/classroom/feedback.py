@@ -1,7 +1,7 @@
 """The page that a student gets back: a summary, then what was handed in, with marks and reasons."""
 
 import re
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 
 import bleach
@@ -11,6 +11,7 @@ from nbconvert.filters import markdown2html
 
 from tools.classroom import tables
 from tools.classroom.problem_sets import ProblemSet, kind, split_tests
+from tools.classroom.wire import LONGEST
 
 CAUSE = " Likely cause: "
 UNANSWERED = "Not answered: the cell is as it was handed out."
@@ -28,6 +29,7 @@ ATTRIBUTES = {tag: ["align"] for tag in ("td", "th")} | {
     "ol": ["start"],
     "a": lambda tag, name, value: name == "href" and value[:5] != "data:",
 }
+PICTURE = re.compile(r"data:image/[\w+.-]+;base64,[\w+/=]*", re.ASCII)
 FORMULA = re.compile(r"<code.*?</code>|\$\$(.+?)\$\$|\$([^$]+?)\$", re.DOTALL)
 
 
@@ -83,9 +85,11 @@ def rendered(markdown: str, *, ours: bool = False) -> str:
     """Markdown as HTML in which nothing runs.
 
     ours: whether the course wrote it, and not a student, whose formulas stay as they were typed:
-    the library that draws them lets HTML through.
+    the library that draws them lets HTML through. Very long texts are shown as they are.
     """
     text = markdown.encode("utf-8", "backslashreplace").decode()
+    if not ours and len(PICTURE.sub("", text)) > LONGEST:  # Markdown may take for ever
+        return f"<pre>{escape(text)}</pre>"
     page = re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html(text))
     protocols = ["http", "https", "mailto", "data"]
     page = bleach.clean(page, tags=TAGS, attributes=ATTRIBUTES, protocols=protocols)

@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "/bin /dev/fd /dev/full /dev/random /dev/urandom /dev/zero /etc /lib /lib64 /nix /opt"
 SYSTEM = [*SYSTEM.split(), *"/proc /sbin /sys /usr".split()]
 DEVICES = "/dev/null /dev/shm".split()
-# The architecture, socket, prlimit64; and what would reach others or outlive a submission:
-# io_uring_setup, shmget, semget, msgget, mq_open, add_key.
+# The architecture, socket, prlimit64, fcntl; and what would reach others or outlive a submission:
+# io_uring_setup, shmget, semget, msgget, mq_open, add_key, request_key, keyctl, memfd_create.
 CALLS = {
-    "x86_64": (0xC000003E, 41, 302, 425, 29, 64, 68, 240, 248),
-    "aarch64": (0xC00000B7, 198, 261, 425, 194, 190, 186, 180, 217),
+    "x86_64": (0xC000003E, 41, 302, 72, 425, 29, 64, 68, 240, 248, 249, 250, 319),
+    "aarch64": (0xC00000B7, 198, 261, 25, 425, 194, 190, 186, 180, 217, 218, 219, 279),
 }
 # What only seems to be done, as honest code insists on it: setpriority, sched_setparam,
 # sched_setscheduler, sched_setaffinity, sched_setattr, ioprio_set, fchmod, fchmodat, fchmodat2,
@@ -125,16 +125,18 @@ def enclose(folder: str, package: str) -> None:
 def refuse_calls() -> None:
     """By seccomp: no socket but those within the machine, no limits set for other processes,
     nothing of what CALLS names at all; and no file's mode or time and nobody's turn changes."""
-    architecture, socket, prlimit, *never = CALLS[os.uname().machine]
+    architecture, socket, prlimit, fcntl, *never = CALLS[os.uname().machine]
     load, equal, above, give = 0x20, 0x15, 0x35, 0x06  # of Berkeley's packet filters
     seeming, yes, no = -3, -2, -1  # the last three lines: 0 without a call, allowed, and EPERM
     lines = [  # what is done, steps on if it is so, steps on if not, with what
         *[(load, 0, 0, 4), (equal, 0, no, architecture), (load, 0, 0, 0), (above, no, 0, 1 << 30)],
         *((equal, no, 0, call) for call in never),
         *((equal, seeming, 0, call) for call in SEEMING[os.uname().machine]),
-        *[(equal, 3, 0, socket), (equal, 0, yes, prlimit)],
-        *[(load, 0, 0, 16), (equal, yes, no, 0)],  # limits of this process only
-        *[(load, 0, 0, 16), (equal, yes, no, 1)],  # Unix sockets only
+        # An argument is looked at: limits of this process only, Unix sockets only, and no leases on
+        # files (F_SETLEASE, F_NOTIFY), which make others wait.
+        *[(equal, 0, 2, prlimit), (load, 0, 0, 16), (equal, yes, no, 0)],
+        *[(equal, 0, 2, socket), (load, 0, 0, 16), (equal, yes, no, 1)],
+        *[(equal, 0, yes, fcntl), (load, 0, 0, 24), (equal, no, 0, 1024), (equal, no, yes, 1026)],
         *[(give, 0, 0, 0x50000), (give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x50001)],
     ]
     code = b""

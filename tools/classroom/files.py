@@ -58,8 +58,9 @@ class File:
             every = ((answers(self.notebook, each), each.name) for each in sets)
             self.answers, best = max(every, key=lambda pair: pair[0].known)
             self.set = best if self.answers.known else ""
-        except NotASubmission as error:
-            self.error = str(error)
+        except Exception as error:  # of what students write, something will be new
+            known = isinstance(error, NotASubmission)
+            self.error = str(error) if known else f"it cannot be read: {type(error).__name__}"
 
     def version(self) -> list[int]:
         """Of Teams's folders "Version 2", and the date in Blackboard's names."""

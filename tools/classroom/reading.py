@@ -16,9 +16,10 @@ from nbformat import NotebookNode
 
 from tools.classroom.problem_sets import ProblemSet, bound_names, grade_id, kind, without_solution
 
-NO_CODE = SyntaxError, ValueError, RecursionError, MemoryError
+NO_CODE = SyntaxError, ValueError, RuntimeError, MemoryError  # IPython's own is a RuntimeError
 # Where Python keeps what others defined: no answer needs it, and nothing can forbid it.
 INSIDE = re.compile(r"__globals__|__subclasses__|_getframe|f_back|f_globals|tb_frame|gc\.get_\w+")
+MAGIC = re.compile(r"(?m)^\s*[%!?]|\?\s*$")
 MEASURES = re.compile(r"\A(?:%%(?:time|capture|prun)\b.*\n)+")
 _parsing = threading.Lock()  # in Python 3.11 two threads that parse at once end in a SystemError
 
@@ -157,7 +158,14 @@ def _stands_alone(source: str) -> bool:
 
 
 def code(source: str) -> str:
-    """A cell as Python, without the magics that only time its code or hide its output."""
+    """A cell as Python, without the magics that only time its code or hide its output.
+
+    Raises one of NO_CODE for what is none, and for what IPython would take too long to read: it
+    reads a cell anew for each of its magics.
+    """
+    magics, lines = len(MAGIC.findall(source)) + 1, source.count("\n") + 1
+    if magics * lines > 10_000 or len(source) > 200_000:
+        raise ValueError("source: too long")
     return TransformerManager().transform_cell(MEASURES.sub("", source))
 
 
@@ -170,12 +178,14 @@ def tree(source: str) -> ast.Module | None:
 @cache
 def form(source: str) -> str:
     """The same for a cell that was formatted anew, or lost its comments and docstrings."""
-    if (found := tree(source)) is None or not found.body:
-        return " ".join(source.split())
-    for node in ast.walk(found):
-        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
-            del node.body[0]
-    return ast.dump(found)
+    with suppress(*NO_CODE):
+        if (found := tree(source)) is not None and found.body:
+            for node in ast.walk(found):
+                function = isinstance(node, ast.FunctionDef)
+                if function and ast.get_docstring(node) and len(node.body) > 1:
+                    del node.body[0]
+            return ast.dump(found)
+    return " ".join(source.split())
 
 
 @cache
@@ -201,10 +211,12 @@ def _made_of(source: str, names: set[str], cells: list[tuple]) -> str:
 
 def _without_strings(node: ast.AST) -> str:
     """The code of a node without docstrings, and what else is said and not done."""
-    for inner in ast.walk(node := deepcopy(node)):
-        if isinstance(body := getattr(inner, "body", None), list):
-            inner.body = [part for part in body if not _is_text(part)]
-    return ast.unparse(node)
+    with suppress(*NO_CODE):
+        for inner in ast.walk(node := deepcopy(node)):
+            if isinstance(body := getattr(inner, "body", None), list):
+                inner.body = [part for part in body if not _is_text(part)]
+        return ast.unparse(node)
+    return ""
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -222,7 +234,10 @@ def _prose(source: str) -> bool:
 def _added(source: str, original: str) -> str:
     """What a changed test cell defines and imports beyond the original."""
     old = {name for node in _parts(original) for name in _bound(node)}
-    return "\n\n".join(ast.unparse(part) for part in _parts(source) if not _bound(part) & old)
+    added = [part for part in _parts(source) if not _bound(part) & old]
+    with suppress(*NO_CODE):
+        return "\n\n".join(map(ast.unparse, added))
+    return ""
 
 
 @cache

@@ -102,7 +102,9 @@ class Submission(contextlib.ExitStack):
         self.changed: dict[str, str] = {}  # function -> an argument that it changes
         self.last: tuple | None = None  # the function that a test called last, and its result
         self.overseer, self.over = None, ""  # what ends all below it; why that had to be
-        self.folder = self.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        self.folder = tempfile.mkdtemp()
+        remove = ["rm", "-rf", self.folder]  # it gets to the bottom of any folder
+        self.callback(subprocess.run, remove, stderr=subprocess.DEVNULL)
         for name, content in (modules or {}).items():
             Path(self.folder, name).write_bytes(content)
         ours = (m for m in imports(problem_set) if (m[1] or "").startswith("course_utils"))
@@ -269,7 +271,8 @@ class Submission(contextlib.ExitStack):
                 result, slopes = wire.unpack(reply["value"])
                 tracked = [tensor for tensor in tensors if tensor.requires_grad and slopes]
                 for leaf, slope in zip(tracked, slopes or [], strict=True):
-                    nothing = (leaf - leaf.detach()) * slope.nan_to_num()  # but for its gradient
+                    # Nothing, but for its gradient.
+                    nothing = (leaf - leaf.detach()) * slope.reshape(leaf.shape).nan_to_num()
                     result = result + nothing.sum().to(result.dtype)
             except wire.Strange as strange:
                 came = f"{function} returns {strange}"
