@@ -1753,6 +1753,7 @@ def test_a_grade_is_exported_when_it_is_final(tmp_path):
     assert (tmp_path / "canvas-problem_set_0.csv").exists()
     tables.write([*results, RESULT | {"reason": grading.NOTHING}], tmp_path)  # in no platform
     assert not (tmp_path / "canvas-problem_set_0.csv").exists()
+    tables.write(results, tmp_path)
     assert len(pd.read_csv(tmp_path / "grades.csv")) == 4
     for name, column, given in (("by-hand", "marks", 3.5), ("grades", "override", 1)):
         table = pd.read_csv(tmp_path / f"{name}.csv")

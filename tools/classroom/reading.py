@@ -205,7 +205,8 @@ def _made_of(source: str, names: set[str], cells: list[tuple]) -> str:
     while used:
         text += "\n".join(map(_without_strings, used))
         parts = [part for part in parts if part not in used]
-        used = [p for p in parts if any(re.search(rf"\b{name}\b", text) for name in _bound(p))]
+        words = {"*", *re.findall(r"\w+", text)}  # of a module all may be used
+        used = [part for part in parts if words & _bound(part)]
     return text
 
 
@@ -261,7 +262,7 @@ def _bound(node: ast.stmt) -> set[str]:
 
 def _with_pictures(cell: NotebookNode) -> str:
     """The cell's text, with pictures that were pasted into it; code as such."""
-    if cell.cell_type == "code":
+    if cell.cell_type == "code" and not _prose(cell.source):
         return f"```python\n{cell.source}\n```"
     text = cell.source
     for name, kinds in dict(cell.get("attachments") or {}).items():
