@@ -1,6 +1,6 @@
 """Where to compute: a GPU where there is one; its memory and its random state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -27,12 +27,21 @@ def get_device(device: str | torch.device | None = None) -> torch.device:
     return place
 
 
+def on_cpu(value: object) -> object:
+    """Return `value` with every tensor in it detached and on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, Mapping):
+        return {name: on_cpu(part) for name, part in value.items()}
+    return [*map(on_cpu, value)] if isinstance(value, list | tuple) else value
+
+
 def free_memory(device: torch.device) -> int:
     """Return how many bytes a computation may take on the device: a laptop's share, or a GPU's."""
     if device.type != "cuda":
         return 2**30
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return (torch.cuda.mem_get_info(device)[0] + unused) // 2
+    return (torch.cuda.mem_get_info(device)[0] + unused) * 3 // 4
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -119,7 +119,7 @@ def nearest_in_pixels(model: nn.Module, images: Tensor, labels: Tensor) -> Tenso
             least = [(bend * at + slope) * at for at in (*ends, turn.clamp(*ends))]
             return (torch.stack(least).amin(0).sum(2) + start < 0).any(1)
 
-        low, high = torch.zeros(len(x)), torch.ones(len(x))
+        low, high = x.new_zeros(len(x)), x.new_ones(len(x))
         for _ in range(16):
             middle = (low + high) / 2
             fallen = falls(middle[:, None, None])

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from course_utils.device import on_cpu
+
 CONFIDENCE = 0.95
 
 
@@ -57,9 +59,7 @@ def over_seeds_and_images(matrix) -> Interval:
     freedom. matrix: at least 2 x 2; differences where conditions are paired.
     Source: Owen 2007, "The pigeonhole bootstrap" (arXiv:0712.1111).
     """
-    matrix = np.asarray(matrix, dtype=float)
-    if matrix.ndim != 2 or min(matrix.shape) < 2 or not np.isfinite(matrix).all():
-        raise ValueError(f"matrix: expected finite numbers, 2 x 2 or more, got {matrix.shape}")
+    matrix = _numbers(matrix, "matrix", 2, axes=2)
     freedom = np.array(matrix.shape) - 1
     parts = np.array([matrix.mean(axis).var(ddof=1) for axis in (1, 0)]) / matrix.shape
     shared = parts.sum() ** 2 / max((parts**2 / freedom).sum(), 1e-300)
@@ -133,9 +133,10 @@ def _around(value: float, deviation: float, freedom: float) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def _numbers(values, name: str, least: int) -> np.ndarray:
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or len(values) < least or not np.isfinite(values).all():
-        wanted = f"at least {least} finite numbers (N,)"
+def _numbers(values, name: str, least: int, axes: int = 1) -> np.ndarray:
+    """Return finite numbers, a tensor's from any device, at least so many along each axis."""
+    values = np.asarray(on_cpu(values), dtype=float)
+    if values.ndim != axes or min(values.shape) < least or not np.isfinite(values).all():
+        wanted = f"at least {' x '.join(axes * [str(least)])} finite numbers"
         raise ValueError(f"{name}: expected {wanted}, got shape {values.shape}")
     return values

@@ -1,5 +1,6 @@
 """The networks of the course: modules that take images in [0, 1] and give logits."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,11 @@ from course_utils.checks import check_choice, check_counts, check_model
 # reaches the calling thread and the threads started after it, so it has to come before the first
 # parallel computation: here and in course_utils.data, with one of which every use starts.
 torch.set_flush_denormal(True)
+# A GPU's convolutions keep float32's digits, too. By PyTorch's default they round what they
+# multiply to 11 bits (TF32): of the images that `lbfgs_attack` finds so, a CPU reads one in ten
+# otherwise. PyTorch 2.9.0 warns of this name, but to set the newer one breaks what reads this one.
+with warnings.catch_warnings(action="ignore"):
+    torch.backends.cudnn.allow_tf32 = False
 
 
 class Normalize(nn.Module):

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
+from course_utils.device import on_cpu
+
 SMALL = 64  # pixels a side, up to which a picture's pixels are to be seen one by one
 SIX = cycler(
     linestyle=["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))], marker=list("os^Dvx")
@@ -37,15 +39,6 @@ def from_any_device(draw: Callable) -> Callable:
         return draw(*on_cpu(arguments), **on_cpu(options))
 
     return figure
-
-
-def on_cpu(value: object) -> object:
-    """`value` with every tensor in it detached and on the CPU."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if isinstance(value, Mapping):
-        return {name: on_cpu(part) for name, part in value.items()}
-    return [*map(on_cpu, value)] if isinstance(value, list | tuple) else value
 
 
 def side_by_side(count: int, width: float, height: float, **options) -> tuple[Figure, list[Axes]]:

@@ -132,7 +132,7 @@ def _stored_layer(name: str, layer: nn.Conv2d, shape: tuple[int, int, int]) -> d
     plan = {"name": name, "input": shape[1:], "periods": tuple(norms.shape)}
     plan |= {"channels": layer.in_channels, "outputs": layer.out_channels}
     plan |= {"kernel": layer.kernel_size, "stride": layer.stride}
-    flat = torch.cat([layer.weight.detach().flatten(), norms.flatten()]).float()
+    flat = torch.cat([layer.weight.detach().cpu().flatten(), norms.flatten()]).float()
     return {"plan": plan, "weights": encoded(flat)}
 
 

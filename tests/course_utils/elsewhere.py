@@ -14,7 +14,11 @@ class Elsewhere(torch.Tensor):
             return args[0].as_subclass(torch.Tensor)
         if name in ("numpy", "__array__"):
             raise TypeError("can't convert a tensor of another device to numpy")
-        tensors = [a for a in (*args, *(kwargs or {}).values()) if isinstance(a, torch.Tensor)]
+        given = [*args, *(kwargs or {}).values()]
+        if name == "__getitem__":
+            given = [args[0]]  # an index may come from the CPU
+        given += [part for a in given if isinstance(a, list | tuple) for part in a]
+        tensors = [a for a in given if isinstance(a, torch.Tensor)]
         if any(not isinstance(a, cls) and a.ndim for a in tensors):
             raise RuntimeError("expected all tensors to be on the same device")
         return super().__torch_function__(function, types, args, kwargs or {})
@@ -25,3 +29,11 @@ class Elsewhere(torch.Tensor):
 
 def elsewhere(*shape):
     return torch.rand(*shape).as_subclass(Elsewhere)
+
+
+def moved(model):
+    """Take a network there, and return it."""
+    for part in model.modules():
+        for held in (part._parameters, part._buffers):
+            held |= {name: t.detach().as_subclass(Elsewhere) for name, t in held.items()}
+    return model

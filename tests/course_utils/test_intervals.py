@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from elsewhere import elsewhere
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -150,3 +151,19 @@ def test_shuffles_of_a_long_table_agree_with_the_formula():
 def test_what_is_refused(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (intervals.over_seeds, [(5,)]),
+        (intervals.next_seed, [(5,)]),
+        (intervals.over_seeds_and_images, [(3, 4)]),
+        (intervals.ratio, [(5,), (5,)]),
+        (intervals.rank_correlation, [(5,), (5,)]),
+    ],
+)
+def test_numbers_may_be_on_any_device(function, shapes):
+    numbers = [elsewhere(*shape) for shape in shapes]
+    expected = function(*(tensor.cpu() for tensor in numbers))
+    assert function(*numbers) == function(*map(list, numbers)) == expected

@@ -8,6 +8,7 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
+from elsewhere import moved
 from IPython.core.formatters import DisplayFormatter
 from torch import nn
 
@@ -129,6 +130,14 @@ def test_a_convolution_comes_with_its_norms():
     assert numbers[4 * 27 :] == pytest.approx(norms.flatten().numpy(), rel=1e-6)
     with pytest.raises(ValueError, match="has groups, padding or dilation"):
         laboratory.stored("mine", (nn.Conv2d(3, 4, 3, padding=1), (3, 9, 13)))
+
+
+def test_a_convolution_may_be_on_any_device(monkeypatch):
+    layer = nn.Conv2d(3, 4, 3)
+    told, norms = laboratory.stored("mine", (layer, (3, 9, 13))), frequency_norms(layer, (3, 9, 13))
+    # They are on the CPU wherever the layer is, but take no tensors of a kind of their own.
+    monkeypatch.setattr(laboratory, "frequency_norms", lambda *_: norms)
+    assert laboratory.stored("mine", (moved(layer), (3, 9, 13))) == told
 
 
 def test_a_layer_that_the_laboratory_lacks_is_refused(monkeypatch):

@@ -146,3 +146,19 @@ def test_importing_the_networks_flushes_denormals(imported, flushed):
     code = f"import torch, {imported}; print((torch.tensor([1e-30]) * 1e-10).item() == 0)"
     run = [sys.executable, "-c", code]
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == f"{flushed}\n"
+
+
+SET = "vars(type(torch.backends.cudnn))['allow_tf32']"
+AS_IN_2_9_0 = f"""set = {SET}.setter
+{SET}.setter = lambda value: [warnings.warn("Please use the new API settings"), set(value)]"""
+
+
+@pytest.mark.parametrize("release", ["", AS_IN_2_9_0], ids=["as it is here", "as in PyTorch 2.9.0"])
+def test_importing_the_networks_keeps_a_gpus_float32_without_a_warning(release):
+    code = f"""import torch, warnings
+{release}
+import course_utils.models
+warnings.simplefilter("ignore")  # of the reading
+print(torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False False\n", "")
