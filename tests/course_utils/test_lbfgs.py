@@ -196,8 +196,12 @@ def test_more_starts_keep_the_smallest_where_one_way_ends_too_early(digits):
         assert found.distortion.mean() < 0.94 * one.distortion.mean()
         assert (found.evaluations >= one.evaluations).all()
         assert found.evaluations.double().mean() < 3 * one.evaluations.double().mean()
+    # An image has its own noise in any batch. Rounding, the machine's too, leads a few elsewhere,
+    # which moves the mean by a percent; but nine in ten stay, of another seed's six.
     parts = lbfgs_attack(model, images, targets, starts=2, batch_size=25)
-    assert parts.distortion.mean().item() == pytest.approx(two.distortion.mean().item(), rel=0.01)
+    for found, least, most in ((parts, 0.8, 1), (other, 0, 0.75)):
+        alike = found.distortion.isclose(two.distortion, rtol=0.01).double().mean()
+        assert least < alike <= most, alike
 
 
 def test_no_image_is_left_while_its_steps_still_land_outside(digits):
