@@ -1,4 +1,4 @@
-"""Where to compute: a GPU where there is one; its memory and its random state."""
+"""Which device there is to compute on; its memory, its random state, and numbers from it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
