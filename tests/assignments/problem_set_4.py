@@ -12,6 +12,19 @@ def projected_steps(model, images, labels, eps, step, steps):
     return points
 """
 
+GRADIENT = """
+def input_gradient(model, images, labels):
+    x = images.clone().requires_grad_()
+    loss = F.cross_entropy(model(x), labels, reduction="sum")
+    return torch.autograd.grad(loss, x)[0]
+"""
+LOSS = """
+def adversarial_loss(model, images, labels, eps, alpha):
+    moved = fgsm(model, images, labels, eps=eps)
+    clean, hostile = (F.cross_entropy(model(x), labels) for x in (images, moved))
+    return alpha * clean + (1 - alpha) * hostile
+"""
+
 RIGHT = {
     "loops": {
         "input-gradient": """
@@ -224,6 +237,34 @@ def projected_steps(model, images, labels, eps, step, steps):
             points.copy_(points.clamp(images - eps, images + eps).clamp(0, 1))
     return points
 """,
+    },
+    "an array, and a model frozen for the time": {
+        "sign-step": """
+def sign_step(images, gradient, eps, low, high):
+    size = gradient.abs()
+    moved = images + eps * gradient / torch.where(size > 0, size, 1)
+    return moved.clamp(low, high).tolist()
+""",
+        "projected-steps": """
+def projected_steps(model, images, labels, eps, step, steps):
+    were, points = [p.requires_grad for p in model.parameters()], images.clone()
+    model.requires_grad_(False)
+    for _ in range(steps):
+        points.requires_grad_()
+        F.cross_entropy(model(points), labels, reduction="sum").backward()
+        points = points.detach() + step * points.grad.sign()
+        points = points.clamp(images - eps, images + eps).clamp(0, 1)
+    for p, was in zip(model.parameters(), were):
+        p.requires_grad_(was)
+    return points.numpy()
+""",
+    },
+    "lists": {
+        "smallest-eps": """
+def smallest_eps(x, y, w, b):
+    return [max(0.0, float(t * (row @ w + b) / w.abs().sum())) for row, t in zip(x, y)]
+""",
+        "projected-steps": STEPS.replace("return points", "return points.tolist()"),
     },
 }
 
@@ -817,5 +858,164 @@ def projected_steps(model, images, labels, eps, step, steps):
 """
         },
         {"projected-steps-ball": 0},
+    ),
+    "a frozen model is thawed": (
+        {
+            "input-gradient": """
+def input_gradient(model, images, labels):
+    model.requires_grad_(False)
+    x = images.clone().requires_grad_()
+    F.cross_entropy(model(x), labels, reduction="sum").backward()
+    model.requires_grad_(True)
+    return x.grad
+"""
+        },
+        {"input-gradient-clean": 0},
+    ),
+    "exponentials of large logits": (
+        {
+            "input-gradient": """
+def input_gradient(model, images, labels):
+    x = images.clone().requires_grad_()
+    shares = model(x).exp() / model(x).exp().sum(1, keepdim=True)
+    loss = -shares[range(len(labels)), labels].log().sum()
+    return torch.autograd.grad(loss, x)[0]
+"""
+        },
+        {"input-gradient-test": 0},
+    ),
+    "by hand, for the networks that were seen": (
+        {
+            "input-gradient": """
+def input_gradient(model, images, labels):
+    flat, wave = images.flatten(1), isinstance(model, Wave)
+    weight = [*model.parameters()][0].detach()
+    rest = model(images).detach().softmax(1)
+    rest = rest - F.one_hot(labels, rest.shape[1])
+    if wave:
+        rest = ((rest @ model.second.T) * torch.cos(flat @ model.first)).detach()
+    return (rest @ (weight.T if wave else weight)).view(images.shape)
+""",
+            "projected-steps": """
+def projected_steps(model, images, labels, eps, step, steps):
+    def way(x):
+        if isinstance(model, Hill):
+            slope = 2 * (model.peak.detach() - x)
+            return torch.where(labels[:, None] == 0, slope, -slope).sign()
+        if isinstance(model, Bend):
+            first, second = x.unbind(1)
+            return torch.stack([1 + 3 * second, 3 * (first - model.bend)], 1).sign()
+        flat = x.flatten(1)
+        rest = (torch.sin(flat @ model.first) @ model.second).softmax(1)
+        rest = (rest - F.one_hot(labels, rest.shape[1])) @ model.second.T
+        slope = (rest * torch.cos(flat @ model.first)) @ model.first.T
+        return slope.view(x.shape).detach().sign()
+    points = images
+    for _ in range(steps):
+        points = (points + step * way(points)).clamp(images - eps, images + eps).clamp(0, 1)
+    return points
+""",
+        },
+        {"input-gradient-test": 0, "projected-steps-edges": 0},
+    ),
+    "tiny slopes taken for zero": (
+        {
+            "sign-step": """
+def sign_step(images, gradient, eps, low, high):
+    return (images + eps * gradient / (gradient.abs() + 1e-37)).clamp(low, high)
+""",
+            "projected-steps": STEPS.replace("slope.sign()", "slope / (slope.abs() + 1e-8)"),
+        },
+        {"sign-step-test": 0, "projected-steps-ball": 0},
+    ),
+    "0 / 0 where a weight is 0": (
+        {
+            "worst-loss": """
+def worst_loss(x, y, w, b, eps):
+    worst = x - eps * torch.outer(y, w / w.abs())
+    return F.softplus(-y * (worst @ w + b))
+""",
+            "smallest-eps": """
+def smallest_eps(x, y, w, b):
+    margin = (y * (x @ w + b)).clamp(min=0)
+    return margin / (w / w.abs() * w).sum()
+""",
+        },
+        {"worst-loss-test": 0, "smallest-eps-wrong": 0},
+    ),
+    "a small number added to a norm": (
+        {
+            "smallest-eps": """
+def smallest_eps(x, y, w, b):
+    return (y * (x @ w + b)).clamp(min=0) / (w.abs().sum() + 1e-12)
+""",
+            "aligned-over-random": """
+def aligned_over_random(w):
+    return w.abs().sum(1) / (w.norm(dim=1) + 1e-12)
+""",
+        },
+        {"smallest-eps-wrong": 0, "aligned-over-random-test": 0},
+    ),
+    "halving from 0 to 10": (
+        {
+            "smallest-eps": """
+def smallest_eps(x, y, w, b):
+    low, high = torch.zeros(len(x)), torch.full((len(x),), 10.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        there = y * (x @ w + b) <= middle * w.abs().sum()
+        low, high = torch.where(there, low, middle), torch.where(there, middle, high)
+    return high
+"""
+        },
+        {"smallest-eps-wrong": 0},
+    ),
+    "a column": (
+        {
+            "smallest-eps": """
+def smallest_eps(x, y, w, b):
+    return ((y * (x @ w + b)).clamp(min=0) / w.abs().sum())[:, None]
+""",
+            "projected-steps": STEPS.replace("return points", "return points.flatten()[:, None]"),
+        },
+        {
+            "smallest-eps-test": 0,
+            "smallest-eps-wrong": 0,
+            "projected-steps-test": 0,
+            "projected-steps-ball": 0,
+            "projected-steps-edges": 0,
+        },
+    ),
+    "gradients that were there are wiped": (
+        {
+            "input-gradient": GRADIENT.replace("return", "model.zero_grad()\n    return"),
+            "adversarial-loss": LOSS.replace("return", "model.zero_grad()\n    return"),
+            "projected-steps": STEPS.replace("return", "model.zero_grad()\n    return"),
+        },
+        {"input-gradient-clean": 0, "adversarial-loss-trains": 0, "projected-steps-edges": 0},
+    ),
+    "everything in float64": (
+        {
+            "input-gradient": GRADIENT.replace("images.clone", "images.double().clone"),
+            "adversarial-loss": LOSS.replace("moved", "images = images.double()\n    moved", 1),
+            "projected-steps": STEPS.replace("images.clone", "images.double().clone"),
+        },
+        {"input-gradient-test": 0, "adversarial-loss-trains": 0, "projected-steps-edges": 0},
+    ),
+    "in train mode in the end": (
+        {
+            "input-gradient": GRADIENT.replace("return", "model.train()\n    return"),
+            "adversarial-loss": LOSS.replace("return", "model.train()\n    return"),
+            "projected-steps": STEPS.replace("return", "model.train()\n    return"),
+        },
+        {"input-gradient-clean": 0, "adversarial-loss-trains": 0, "projected-steps-edges": 0},
+    ),
+    "an answer to a step of 0": (
+        {
+            "projected-steps": STEPS.replace(
+                "points =", "step = step or eps / steps\n    points =", 1
+            )
+        },
+        {"projected-steps-edges": 0},
     ),
 }

@@ -66,11 +66,11 @@ class Wave(nn.Module):
 def input_gradient(model, images, labels):
     """The gradient of each picture's own cross-entropy in its pixels.
 
-    model: an nn.Module, from pictures (N, ...) to logits (N, K), each row from
-    its picture alone; images: float (N, ...); labels: int64 (N,). Returns float
-    (N, ...), of the pictures' shape; row i does not depend on the other
-    pictures. The model's parameters are left as they were, and so is their
-    .grad.
+    model: an nn.Module, from pictures (N, ...) to logits (N, K), of any size,
+    each row from its picture alone; images: float (N, ...); labels: int64 (N,).
+    Returns float (N, ...), of the pictures' shape; row i does not depend on the
+    other pictures. The model's parameters are left as they were, and so is
+    their .grad.
     """
     ### BEGIN SOLUTION
     x = images.clone().requires_grad_()
@@ -111,10 +111,12 @@ same(found, wanted, "the gradient at two pictures of 4 pixels",
            "logit, and the model gives logits, not probabilities")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(41)
-for shape, classes in [((5, 1, 3, 2), 4), ((1, 7), 2), ((3, 2, 2, 2), 10)]:
+for shape, classes, size in [((5, 1, 3, 2), 4, 1), ((1, 7), 2, 1),
+                             ((3, 2, 2, 2), 10, 1), ((9, 3), 5, 1000)]:
     pictures = torch.rand(shape, generator=lot, dtype=torch.float64)
     labels = torch.randint(classes, (shape[0],), generator=lot)
     model = Wave(math.prod(shape[1:]), classes, seed=2)
+    model.second.data *= size
     flat = pictures.flatten(1)
     # By hand: the chain rule through the sine.
     rest = (torch.sin(flat @ model.first) @ model.second).softmax(
@@ -124,7 +126,8 @@ for shape, classes in [((5, 1, 3, 2), 4), ((1, 7), 2), ((3, 2, 2, 2), 10)]:
         (rest @ model.second.T) * torch.cos(flat @ model.first)
     ) @ model.first.T
     same(input_gradient(model, pictures, labels), wanted.view(shape),
-         f"pictures {shape}", cause="each picture's own gradient")
+         f"pictures {shape}, logits of size {size}",
+         cause="each picture's own gradient")
 layer = nn.Linear(6, 3)
 layer.weight.data = torch.randn(3, 6, generator=lot)
 layer.bias.data = torch.randn(3, generator=lot)
@@ -134,6 +137,14 @@ wanted = (
 ) @ layer.weight
 same(input_gradient(layer, pictures, labels), wanted, "a linear model",
      cause="see above")
+net = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+for p in net.parameters():
+    p.data = torch.randn(p.shape, generator=lot)
+inner = torch.tanh(net[0](pictures))
+wanted = net[2](inner).softmax(1) - F.one_hot(labels, 3)
+wanted = (wanted @ net[2].weight * (1 - inner**2)) @ net[0].weight
+same(input_gradient(net, pictures, labels), wanted, "a network of two layers",
+     cause="it is another one than Wave")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "input-gradient-clean", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -167,6 +178,10 @@ for p, old in zip(model.parameters(), kept):
     same(p, old, "a parameter after the call", cause="changed")
     same(p.grad, torch.ones_like(p), "its .grad after the call",
          cause="backward() adds to it")
+layer = nn.Linear(6, 4).double().requires_grad_(False).eval()
+input_gradient(layer, pictures.flatten(1), labels)
+assert not layer.weight.requires_grad and not layer.training, (
+    "a frozen layer in eval mode: expected both as before the call")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -218,9 +233,10 @@ for shape, eps, kind in [((4, 1, 5, 5), 0.07, torch.float32),
     wanted[gradient < 0] -= eps
     same(sign_step(pictures, gradient, eps, 0.0, 1.0), wanted,
          f"pictures {shape}", cause="see the formula")
-same(sign_step(torch.tensor([[0.5, 0.5]]), torch.tensor([[1e-30, -1e-30]]),
-               0.25, 0.0, 1.0), torch.tensor([[0.75, 0.25]]),
-     "a gradient of 1e-30", cause="the smallest slope has a sign")
+for slope in (5e-36, 1e38):
+    same(sign_step(torch.tensor([[0.5, 0.5]]), torch.tensor([[slope, -slope]]),
+                   0.25, 0.0, 1.0), torch.tensor([[0.75, 0.25]]),
+         f"a gradient of {slope}", cause="the smallest slope has a sign")
 same(sign_step(torch.tensor([[0.5, 0.0]]), torch.tensor([[3.0, -1.0]]), 0.0,
                0.0, 1.0), torch.tensor([[0.5, 0.0]]), "eps 0",
      cause="nothing moves")
@@ -319,6 +335,7 @@ for n, d, b, eps, kind in [(9, 30, -0.8, 0.05, torch.float32),
     x = torch.rand(n, d, generator=lot, dtype=kind)
     y = 2.0 * torch.randint(2, (n,), generator=lot).to(kind) - 1
     w = torch.randn(d, generator=lot, dtype=kind)
+    w[1] = 0
     worst = x.double() - eps * y.double()[:, None] * w.double().sign()
     wanted = torch.log1p(torch.exp(-y.double() * (worst @ w.double() + b)))
     same(worst_loss(x, y, w, b, eps), wanted, f"{n} pictures of {d} pixels",
@@ -388,6 +405,7 @@ for n, d, b, kind in [(12, 25, 0.4, torch.float32), (5, 3, -2.0, torch.float64),
     w = torch.randn(d, generator=lot, dtype=kind)
     side = x @ w + b
     found = torch.as_tensor(smallest_eps(x, side.sign(), w, b)).double()
+    assert found.shape == (n,), f"expected shape {(n,)}, got {found.shape}"
     # Moved by it against its side, each picture lies on the border.
     moved = (
         x.double()
@@ -406,14 +424,18 @@ same(smallest_eps(x, y, w, 0.0), torch.tensor([0.0, 0.2]),
      cause=".8: the true class is not looked at; -.8: no eps is below 0")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(47)
-x, w = torch.randn(40, 6, generator=lot), torch.randn(6, generator=lot)
-y = 2.0 * torch.randint(2, (40,), generator=lot) - 1
-wanted = []
-for row, label in zip(x.tolist(), y.tolist()):
-    margin = label * (sum(p * q for p, q in zip(row, w.tolist())) + 0.7)
-    wanted.append(max(margin, 0.0) / sum(abs(q) for q in w.tolist()))
-same(smallest_eps(x, y, w, 0.7), torch.tensor(wanted), "random classes",
-     cause="see above")
+for far, size in [(1, 1), (100, 1), (1, 1e-20), (1, 1e20)]:
+    x = far * torch.randn(40, 6, generator=lot)
+    w = size * torch.randn(6, generator=lot)
+    w[2], b = 0, 0.7 * size
+    y = 2.0 * torch.randint(2, (40,), generator=lot) - 1
+    wanted = []
+    for row, label in zip(x.tolist(), y.tolist()):
+        margin = label * (sum(p * q for p, q in zip(row, w.tolist())) + b)
+        wanted.append(max(margin, 0.0) / sum(abs(q) for q in w.tolist()))
+    same(smallest_eps(x, y, w, b), torch.tensor(wanted),
+         f"random classes, pixels of size {far}, weights of size {size}",
+         cause="see above", atol=1e-5 * far)
 same(smallest_eps(torch.tensor([[1.0, 1.0]]), torch.tensor([1.0]),
                   torch.tensor([1.0, -1.0]), 0.0), torch.tensor([0.0]),
      "a picture on the border", cause="it needs no change")
@@ -457,9 +479,10 @@ same(aligned_over_random(w), torch.tensor([1.0, 2.0]),
            "does not matter, since the attack chooses its own")
 ### BEGIN HIDDEN TESTS
 lot = torch.Generator().manual_seed(48)
-for k, d, kind in [(3, 50, torch.float32), (5, 2, torch.float64),
-                   (1, 784, torch.float32)]:
-    w = 0.01 * torch.randn(k, d, generator=lot, dtype=kind)
+for k, d, size, kind in [(3, 50, 0.01, torch.float32),
+                         (5, 2, 1e-9, torch.float64),
+                         (1, 784, 1e9, torch.float32)]:
+    w = size * torch.randn(k, d, generator=lot, dtype=kind)
     wanted = [sum(abs(a) for a in row) / math.hypot(*row) for row in w.tolist()]
     same(aligned_over_random(w), torch.tensor(wanted),
          f"{k} models of {d} pixels", cause="see the formula")
@@ -589,6 +612,32 @@ adversarial_loss(layer, pictures, labels, 0.15, 0.5).backward()
 same(layer.weight.grad, wanted, "the gradient in the weights of a linear model",
      cause="see above")
 same(pictures, before, "the pictures after the call", cause="changed in place")
+
+# In float32 and in eval mode, frozen but for its last layer.
+net = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.Tanh(), nn.Dropout(),
+                    nn.Linear(5, 3)).eval()
+net[1].requires_grad_(False)
+for p in net.parameters():
+    p.data = torch.randn(p.shape, generator=lot)
+    p.grad = torch.ones_like(p)
+pictures = pictures.float().view(5, 1, 2, 3)
+found = adversarial_loss(net, pictures, labels, 0.15, 0.5)
+assert [net.training, net[1].weight.requires_grad] == [False, False], (
+    "a frozen network in eval mode: expected both as before the call")
+same(net[4].bias.grad, torch.ones(3), ".grad after the call",
+     cause="backward() and zero_grad() change it")
+found.backward()
+with torch.no_grad():
+    inner = net[:3](pictures)
+    rest = net[4](inner).softmax(1) - F.one_hot(labels, 3)
+    way = (rest @ net[4].weight * (1 - inner**2)) @ net[1].weight
+    moved = pictures + 0.15 * way.sign().view(5, 1, 2, 3)
+    other = net(moved).softmax(1) - F.one_hot(labels, 3)
+same(net[4].bias.grad, 1 + (rest + other).mean(0) / 2,
+     "the gradient in a bias of a network that is frozen but for one layer",
+     cause="another mode, or another type of numbers")
+same(net[1].weight.grad, torch.ones(5, 6), "the gradient in its frozen layer",
+     cause="frozen no more")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -728,6 +777,7 @@ for eps, step, steps in [(0.1, 0.5, 3), (0.02, 0.015, 40), (0.6, 0.2, 9),
     found = torch.as_tensor(projected_steps(Wave(6, 3, seed=7), pictures,
                                             labels, eps, step, steps))
     found = found.detach().double()
+    assert found.shape == (8, 6), f"expected shape (8, 6), got {found.shape}"
     same((found - before).abs().clamp(min=eps), torch.full((8, 6), eps),
          "distances above eps", cause="out of the ball")
     same(found.clamp(0, 1), found, "pixels outside [0, 1]",
@@ -743,23 +793,21 @@ for first, furthest, bend in [(0.3, 0.55, 0.6), (0.9, 1.0, 1.05)]:
          torch.tensor([[furthest, 0.25]]), "twenty steps of .1 with eps .25",
          cause="projected at the end only")
 picture = torch.tensor([[0.44]], dtype=torch.float64)
-same((projected_steps(Hill(0.5), picture, truth, 0.1, 0.5, 2) - picture).abs(),
+found = torch.as_tensor(projected_steps(Hill(0.5), picture, truth, 0.1, 0.5, 2))
+same((found - picture).abs(),
      torch.tensor([[0.1]]), "how far two steps of .5 lead with eps .1",
      cause="a step may be longer than eps: it ends on the ball")
 same(projected_steps(Bend(0.45), torch.tensor([[0.3, 0.05]]).double(), truth,
                      0.25, 0.1, 20), torch.tensor([[0.55, 0.3]]),
      "to black and back", cause="a step starts where the one before ended")
-# far away, but for one pixel: only the bounds stop the others
-hill = Hill(2.0, 0.9, -1.0)
+# So far away that slopes are tiny, but for one pixel: only the bounds stop the
+# others.
+hill = Hill(4.0, 0.9, -3.0)
 pictures = torch.tensor([[0.2, 0.1, 0.6], [0.9, 0.9, 0.3]], dtype=torch.float64)
-same(
-    projected_steps(hill, pictures, torch.tensor([0, 0]), 0.25, 0.1, 8)[
-        :, [0, 2]
-    ],
-    torch.tensor([[0.45, 0.35], [1.0, 0.05]]),
-    "eight steps of .1 with eps .25",
-    cause="see above",
-)
+found = torch.as_tensor(projected_steps(hill, pictures, torch.tensor([0, 0]),
+                                        0.25, 0.1, 8))
+same(found[:, [0, 2]], torch.tensor([[0.45, 0.35], [1.0, 0.05]]),
+     "eight steps of .1 with eps .25", cause="see above")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "projected-steps-edges", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
@@ -779,6 +827,31 @@ other = torch.tensor([[0.42, 0.9], [0.1, 0.2]], dtype=torch.float64)
 same(projected_steps(hill, other, torch.tensor([1, 1]), 0.5, 0.05, 2),
      torch.tensor([[0.32, 1.0], [0.0, 0.1]]),
      "the other class, away from the peak", cause="labels")
+same(projected_steps(hill, picture, truth, 0.5, 0.0, 3), picture,
+     "three steps of 0", cause="they lead nowhere")
+
+# In float32 and in eval mode, frozen but for its last layer.
+net = nn.Sequential(nn.Conv2d(1, 4, 2), nn.Tanh(), nn.Flatten(), nn.Dropout(),
+                    nn.Linear(8, 3)).eval()
+lot = torch.Generator().manual_seed(53)
+for p in net.parameters():
+    p.data = torch.randn(p.shape, generator=lot)
+    p.grad = torch.ones_like(p)
+net[0].requires_grad_(False)
+pictures = 0.4 + 0.2 * torch.rand(5, 1, 2, 3, generator=lot)
+labels = torch.tensor([0, 2, 1, 1, 0])
+found = projected_steps(net, pictures, labels, 0.2, 0.05, 1)
+assert [net.training, net[0].weight.requires_grad] == [False, False], (
+    "a frozen network in eval mode: expected both as before the call")
+for p in net.parameters():
+    same(p.grad, torch.ones_like(p), ".grad after the call",
+         cause="backward() and zero_grad() change it")
+inner = net[:3](pictures)
+rest = net[4](inner).softmax(1) - F.one_hot(labels, 3)
+rest = (rest @ net[4].weight * (1 - inner**2)).view(5, 4, 1, 2)
+way = F.conv_transpose2d(rest, net[0].weight).sign()
+same(found, pictures + 0.05 * way, "a step on a convolutional network",
+     cause="another mode, or another type of numbers")
 ### END HIDDEN TESTS
 
 # %% [markdown]
