@@ -262,6 +262,33 @@ def transfer_matrix(models, adversarial, labels):
     return 100 * torch.stack(rates).view(len(adversarial), -1)
 """,
 }
+RIGHT["in float32 throughout"] = {
+    "wilson": """
+def wilson(errors, n, z=1.96):
+    q, t = torch.tensor(errors / n), torch.tensor(z * z / n)
+    a, b, c = 1 + t, -(2 * q + t), q * q
+    root = (b * b - 4 * a * c).clamp(min=0).sqrt()
+    return 100 * (-b - root) / (2 * a), 100 * (-b + root) / (2 * a)
+""",
+    "rescale": """
+def rescale(images, adversarial, stddev):
+    images, adversarial = images.float(), adversarial.float()
+    d = (adversarial - images).flatten(1)
+    s = d.square().mean(1, keepdim=True).sqrt()
+    return images + (torch.where(s > 0, stddev / s, 0) * d).view_as(images)
+""",
+    "mean-of-others": """
+def mean_of_others(matrix):
+    others = matrix.float().clone().fill_diagonal_(0)
+    return others.sum(1) / (len(others) - 1)
+""",
+    "paired-difference": """
+def paired_difference(wrong_a, wrong_b, z=1.96):
+    d = wrong_a.float() - wrong_b.float()
+    half = z * ((d * d).mean() - d.mean() ** 2).clamp(min=0).sqrt() / len(d) ** 0.5
+    return 100 * d.mean(), 100 * (d.mean() - half), 100 * (d.mean() + half)
+""",
+}
 
 WRONG = {
     "error: accuracy": (
@@ -770,6 +797,230 @@ def coverage(interval, p, n, z=1.96):
 """
         },
         {"coverage-test": 0, "coverage-hidden": 0},
+    ),
+    "images flattened before the model gets them": (
+        {
+            "error": """
+def error(model, images, labels):
+    return 100 * (model(images.flatten(1)).argmax(1) != labels).double().mean().item()
+""",
+            "transfer-rate": """
+def transfer_rate(model, images, adversarial, labels):
+    right = model(images.flatten(1)).argmax(1) == labels
+    fooled = model(adversarial.flatten(1)).argmax(1) != labels
+    return 100 * fooled[right].double().mean().item()
+""",
+            "transfer-matrix": """
+def transfer_matrix(models, adversarial, labels):
+    return torch.tensor([
+        [100 * (model(x.flatten(1)).argmax(1) != labels).double().mean() for model in models]
+        for x in adversarial
+    ])
+""",
+        },
+        {"error-hidden": 0, "transfer-rate-hidden": 0, "transfer-matrix-hidden": 0},
+    ),
+    "the mean over batches of 1000, the last as much as the others": (
+        {
+            "error": """
+def error(model, images, labels):
+    parts = [(model(x).argmax(1) != y).double().mean()
+             for x, y in zip(images.split(1000), labels.split(1000))]
+    return 100 * sum(parts) / len(parts)
+""",
+            "transfer-rate": """
+def transfer_rate(model, images, adversarial, labels):
+    rates = []
+    for x, a, y in zip(images.split(1000), adversarial.split(1000), labels.split(1000)):
+        right = model(x).argmax(1) == y
+        rates.append((model(a).argmax(1) != y)[right].double().mean())
+    return 100 * sum(rates) / len(rates)
+""",
+            "transfer-matrix": """
+def transfer_matrix(models, adversarial, labels):
+    def cell(model, images):
+        parts = [(model(x).argmax(1) != y).double().mean()
+                 for x, y in zip(images.split(1000), labels.split(1000))]
+        return 100 * sum(parts) / len(parts)
+
+    return torch.tensor([[cell(model, x) for model in models] for x in adversarial])
+""",
+        },
+        {"error-hidden": 0, "transfer-rate-hidden": 0, "transfer-matrix-hidden": 0},
+    ),
+    "error: takes no logit below 0 for the largest": (
+        {
+            "error": """
+def error(model, images, labels):
+    return 100 * (model(images).clamp(min=0).argmax(1) != labels).double().mean().item()
+"""
+        },
+        {"error-hidden": 0},
+    ),
+    "error: the largest exponential": (
+        {
+            "error": """
+def error(model, images, labels):
+    return 100 * (model(images).exp().argmax(1) != labels).double().mean().item()
+"""
+        },
+        {"error-hidden": 0},
+    ),
+    "z is 1 at least": (
+        {
+            "wilson": """
+def wilson(errors, n, z=1.96):
+    p, z = errors / n, max(z, 1)
+    middle = p + z**2 / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 100 / (1 + z**2 / n)
+    return scale * (middle - spread), scale * (middle + spread)
+""",
+            "paired-difference": """
+def paired_difference(wrong_a, wrong_b, z=1.96):
+    d = wrong_a.double() - wrong_b.double()
+    mean, half = d.mean(), max(z, 1) * d.std(correction=0) / math.sqrt(len(d))
+    return 100 * mean, 100 * (mean - half), 100 * (mean + half)
+""",
+        },
+        {"wilson-hidden": 0, "paired-difference-hidden": 0},
+    ),
+    "z is 3 at most": (
+        {
+            "wilson": """
+def wilson(errors, n, z=1.96):
+    p, z = errors / n, min(z, 3)
+    middle = p + z**2 / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 100 / (1 + z**2 / n)
+    return scale * (middle - spread), scale * (middle + spread)
+"""
+        },
+        {"wilson-hidden": 0},
+    ),
+    "interval: another default for z": (
+        {
+            "wilson": """
+def wilson(errors, n, z=1.959964):
+    p = errors / n
+    middle = p + z**2 / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 100 / (1 + z**2 / n)
+    return scale * (middle - spread), scale * (middle + spread)
+"""
+        },
+        {"wilson-hidden": 0},
+    ),
+    "coverage: ends that reach .0005 too far": (
+        {
+            "coverage": """
+def coverage(interval, p, n):
+    ends = [interval(errors, n) for errors in range(n + 1)]
+    held = np.array([low - 5e-4 <= p <= high + 5e-4 for low, high in ends])
+    return 100 * (binom.pmf(np.arange(n + 1), n, p / 100) * held).sum()
+"""
+        },
+        {"coverage-hidden": 0},
+    ),
+    "coverage: only within four standard deviations": (
+        {
+            "coverage": """
+def coverage(interval, p, n):
+    share, total = p / 100, 0.0
+    far = 4 * math.sqrt(n * share * (1 - share))
+    for k in range(max(0, int(n * share - far)), min(n, math.ceil(n * share + far)) + 1):
+        low, high = interval(k, n)
+        total += binom.pmf(k, n, share) if low <= p <= high else 0
+    return 100 * total
+"""
+        },
+        {"coverage-hidden": 0},
+    ),
+    "rescaling: below 1e-6 counts as zero": (
+        {
+            "rescale": """
+def rescale(images, adversarial, stddev):
+    change = (adversarial - images).flatten(1)
+    size = change.square().mean(dim=1, keepdim=True).sqrt()
+    return images + torch.where(size > 1e-6, stddev * change / size, 0).view_as(images)
+"""
+        },
+        {"rescale-hidden": 0},
+    ),
+    "rescaling: as if from 1e-6": (
+        {
+            "rescale": """
+def rescale(images, adversarial, stddev):
+    change = (adversarial - images).flatten(1)
+    size = change.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+    return images + (stddev * change / size).view_as(images)
+"""
+        },
+        {"rescale-hidden": 0},
+    ),
+    "rescaling: of four dimensions or two": (
+        {
+            "rescale": """
+def rescale(images, adversarial, stddev):
+    change = adversarial - images
+    pixels = (1, 2, 3) if change.ndim == 4 else 1
+    size = change.square().mean(dim=pixels, keepdim=True).sqrt()
+    return images + torch.where(size > 0, stddev * change / size, 0)
+"""
+        },
+        {"rescale-hidden": 0},
+    ),
+    "mean of the others: without what equals the diagonal": (
+        {
+            "mean-of-others": """
+def mean_of_others(matrix):
+    matrix = matrix.nan_to_num(nan=-1.0)
+    keep = matrix != matrix.diagonal()[:, None]
+    return torch.where(keep, matrix, 0).sum(dim=1) / keep.sum(dim=1).clamp(min=1)
+"""
+        },
+        {"mean-of-others-test": 0, "mean-of-others-hidden": 0},
+    ),
+    "mean of the others: NaN to 0, then the sum less the diagonal": (
+        {
+            "mean-of-others": """
+def mean_of_others(matrix):
+    matrix = torch.where(matrix.isnan(), 0, matrix)
+    return (matrix.sum(dim=1) - matrix.diagonal()) / (len(matrix) - 1)
+"""
+        },
+        {"mean-of-others-hidden": 0},
+    ),
+    "mean of the others: the finite ones' sum less the diagonal": (
+        {
+            "mean-of-others": """
+def mean_of_others(matrix):
+    matrix = torch.where(matrix.isfinite(), matrix, 0)
+    return (matrix.sum(dim=1) - matrix.diagonal()) / (len(matrix) - 1)
+"""
+        },
+        {"mean-of-others-hidden": 0},
+    ),
+    "mean of the others: without zeros": (
+        {
+            "mean-of-others": """
+def mean_of_others(matrix):
+    others = matrix.masked_fill(torch.eye(len(matrix)).bool(), 0)
+    return others.sum(dim=1) / (others != 0).sum(dim=1).clamp(min=1)
+"""
+        },
+        {"mean-of-others-test": 0, "mean-of-others-hidden": 0},
+    ),
+    "paired difference: ends from -100 to 100": (
+        {
+            "paired-difference": """
+def paired_difference(wrong_a, wrong_b, z=1.96):
+    d = wrong_a.double() - wrong_b.double()
+    mean, half = d.mean().item(), z * d.std(correction=0).item() / math.sqrt(len(d))
+    return 100 * mean, max(-100, 100 * (mean - half)), min(100, 100 * (mean + half))
+"""
+        },
+        {"paired-difference-hidden": 0},
     ),
     "error: the model is left in training": (
         {

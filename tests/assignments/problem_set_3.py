@@ -287,6 +287,58 @@ def network_bound(model):
     return bound
 """
 }
+RIGHT["waves as matrices, in float32"] = {
+    "power-iteration": """
+def power_iteration(matrix, start, steps):
+    matrix, v = matrix.float(), start.float() / start.float().norm()
+    for _ in range(steps):
+        v = matrix.T @ (matrix @ v)
+        if not v.any():
+            return 0
+        v = v / v.norm()
+    return (matrix @ v).norm()
+""",
+    "circular-norm": """
+def circular_norm(kernel, size):
+    padded = torch.zeros(size, dtype=torch.cfloat)
+    padded[: kernel.shape[0], : kernel.shape[1]] = kernel
+    def waves(pixels):
+        turns = torch.outer(torch.arange(pixels), torch.arange(pixels)) % pixels / pixels
+        return torch.exp(-2j * math.pi * turns)
+    return (waves(size[0]) @ padded @ waves(size[1])).abs().max()
+""",
+    "channel-norm": """
+def channel_norm(weight, size):
+    transform = torch.fft.fft2(weight.float(), s=size).permute(2, 3, 0, 1)
+    return torch.linalg.svdvals(transform).max()
+""",
+    "strided-norm": """
+def strided_norm(weight, size, stride):
+    rows, columns = size[0] // stride, size[1] // stride
+    transform = torch.fft.fft2(weight.float(), s=size)
+    tiles = transform.unflatten(3, (stride, columns)).unflatten(2, (stride, rows))
+    return torch.linalg.svdvals(tiles.permute(3, 5, 0, 1, 2, 4).flatten(3)).max() / stride
+""",
+    "network-bound": """
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            bound = bound * torch.linalg.svdvals(layer.weight.float()).max()
+        elif isinstance(layer, nn.Sigmoid):
+            bound = bound / 4
+        elif not isinstance(layer, (nn.Flatten, nn.ReLU)):
+            return torch.tensor(math.inf)
+    return bound
+""",
+    "certified-radius": """
+def certified_radius(logits, labels, bound):
+    z = logits.float()
+    own = z.gather(1, labels[:, None])[:, 0]
+    rivals = z.scatter(1, labels[:, None], -math.inf).amax(1)
+    return torch.where(own > rivals, own - rivals, 0) / 2**0.5 / bound
+""",
+}
 
 WRONG = {
     "one step too many": (
@@ -779,6 +831,192 @@ def power_iteration(matrix, start, steps):
 """
         },
         {"power-iteration-test": 0},
+    ),
+    "stops where v moves by less than 1e-5": (
+        {
+            "power-iteration": """
+def power_iteration(matrix, start, steps):
+    v = start / start.norm()
+    for _ in range(steps):
+        new = matrix.T @ (matrix @ v)
+        if new.norm() == 0:
+            return 0.0
+        last, v = v, new / new.norm()
+        if (v - last).norm() < 1e-5:
+            break
+    return (matrix @ v).norm()
+"""
+        },
+        {"power-iteration-test": 0},
+    ),
+    "the exact norm from 200 steps on": (
+        {
+            "power-iteration": """
+def power_iteration(matrix, start, steps):
+    if steps >= 200:
+        return torch.linalg.svdvals(matrix)[0]
+    v = start / start.norm()
+    for _ in range(steps):
+        v = matrix.T @ (matrix @ v)
+        if v.norm() == 0:
+            return 0.0
+        v = v / v.norm()
+    return (matrix @ v).norm()
+"""
+        },
+        {"power-iteration-test": 0},
+    ),
+    "five hundred steps at most": (
+        {
+            "power-iteration": """
+def power_iteration(matrix, start, steps):
+    v = start / start.norm()
+    for _ in range(min(steps, 500)):
+        v = matrix.T @ (matrix @ v)
+        if v.norm() == 0:
+            return 0.0
+        v = v / v.norm()
+    return (matrix @ v).norm()
+"""
+        },
+        {"power-iteration-test": 0},
+    ),
+    "a small number added to the start's length": (
+        {
+            "power-iteration": """
+def power_iteration(matrix, start, steps):
+    v = start / (start.norm() + 1e-8)
+    for _ in range(steps):
+        v = matrix.T @ (matrix @ v)
+        if v.norm() == 0:
+            return 0.0
+        v = v / v.norm()
+    return (matrix @ v).norm()
+"""
+        },
+        {"power-iteration-edges": 0},
+    ),
+    "the matrix, but for kernels of one sign or one row": (
+        {
+            "circular-norm": """
+def circular_norm(kernel, size):
+    if (kernel >= 0).all() or (kernel <= 0).all():
+        return kernel.sum().abs()
+    if kernel.shape[0] == 1:
+        return circular_norm_of_matrix(kernel, (1, size[1]))
+    return circular_norm_of_matrix(kernel, size)
+
+def circular_norm_of_matrix(kernel, size):
+    units = torch.eye(size[0] * size[1], dtype=torch.float64)
+    columns = [circular_convolution(unit.view(size), kernel).flatten() for unit in units]
+    return torch.linalg.matrix_norm(torch.stack(columns, 1), 2)
+"""
+        },
+        {"circular-norm-time": 0},
+    ),
+    "a power of two above 100 pixels": (
+        {
+            "circular-norm": """
+def circular_norm(kernel, size):
+    high = size[0] if size[0] * size[1] <= 100 else 2 ** math.ceil(math.log2(size[0]))
+    return torch.fft.fft2(kernel, s=(high, size[1])).abs().max()
+"""
+        },
+        {"circular-norm-time": 0},
+    ),
+    "a hundred steps of power iteration, from ones": (
+        {
+            "channel-norm": """
+def channel_norm(weight, size):
+    transform = torch.fft.fft2(weight.double(), s=size).permute(2, 3, 0, 1)
+    v = torch.ones(*transform.shape[:2], weight.shape[1], 1, dtype=transform.dtype)
+    for _ in range(100):
+        v = transform.mH @ (transform @ v)
+        v = v / v.norm(dim=2, keepdim=True).clamp(min=1e-30)
+    return (transform @ v).norm(dim=2).max()
+""",
+            "strided-norm": """
+def strided_norm(weight, size, stride):
+    rows, columns = size[0] // stride, size[1] // stride
+    tiles = torch.fft.fft2(weight.double(), s=size)
+    tiles = tiles.unflatten(3, (stride, columns)).unflatten(2, (stride, rows))
+    beside = tiles.permute(3, 5, 0, 1, 2, 4).flatten(3)
+    v = torch.ones(rows, columns, beside.shape[3], 1, dtype=beside.dtype)
+    for _ in range(100):
+        v = beside.mH @ (beside @ v)
+        v = v / v.norm(dim=2, keepdim=True).clamp(min=1e-30)
+    return (beside @ v).norm(dim=2).max() / stride
+""",
+            "network-bound": """
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.double()
+            v = torch.ones(weight.shape[1], dtype=weight.dtype)
+            for _ in range(100):
+                v = weight.T @ (weight @ v)
+                v = v / v.norm().clamp(min=1e-30)
+            bound *= (weight @ v).norm().item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif not isinstance(layer, nn.Flatten | nn.ReLU):
+            return math.inf
+    return bound
+""",
+        },
+        {"channel-norm-test": 0, "strided-norm-channels": 0, "network-bound-test": 0},
+    ),
+    "what moves or drops numbers has 1, too": (
+        {
+            "network-bound": BOUND.replace(
+                "| nn.ReLU",
+                "| nn.ReLU | nn.Unflatten | nn.Dropout2d | nn.ZeroPad2d | nn.MaxPool1d"
+                " | nn.PixelShuffle",
+            )
+        },
+        {"network-bound-unknown": 0},
+    ),
+    "whatever has in_features is a matrix": (
+        {
+            "network-bound": BOUND.replace(
+                "isinstance(layer, nn.Linear)", 'hasattr(layer, "in_features")'
+            )
+        },
+        {"network-bound-unknown": 0},
+    ),
+    "no layer, no product": (
+        {
+            "network-bound": """
+from functools import reduce
+from operator import mul
+
+def network_bound(model):
+    constants = []
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            constants.append(torch.linalg.matrix_norm(layer.weight, 2).item())
+        elif isinstance(layer, nn.Sigmoid):
+            constants.append(0.25)
+        elif isinstance(layer, nn.Flatten | nn.ReLU):
+            constants.append(1.0)
+        else:
+            return math.inf
+    return reduce(mul, constants)
+"""
+        },
+        {"network-bound-test": 0},
+    ),
+    "-1e9 for the true class": (
+        {
+            "certified-radius": """
+def certified_radius(logits, labels, bound):
+    own = logits.gather(1, labels[:, None])[:, 0]
+    rivals = logits.scatter(1, labels[:, None], -1e9).amax(1)
+    return (own - rivals).clamp(min=0) / (2**0.5 * bound)
+"""
+        },
+        {"certified-radius-wrong": 0},
     ),
     "vectors in place of pictures": (
         {

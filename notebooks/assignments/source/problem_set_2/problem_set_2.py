@@ -51,7 +51,8 @@ nudge = torch.Generator().manual_seed(0).initial_seed() * 0.618 % 1
 # %% [markdown]
 # The tests use `same`, which compares, `likely`, which looks for the mistake, and `numbers`, which
 # makes one tensor of several numbers. Their models are small: `linear([[1, 0], [0, 2]])` gives two
-# logits, $x_1$ and $2 x_2$, for images of two pixels.
+# logits, $x_1$ and $2 x_2$, for images of two pixels. With a shape, such as (1, 5, 5), it takes
+# images of that shape only, as convolutional networks do.
 
 # %%
 def numbers(result, count, what):
@@ -63,12 +64,18 @@ def numbers(result, count, what):
         "Likely cause: the `return`.")
     return torch.tensor([float(one) for one in result], dtype=torch.float64)
 
-def linear(weight):
-    """A model without hidden layers: logits x @ weight.T of images (N, ...)."""
+def linear(weight, shape=()):
+    """A model without hidden layers: logits x @ weight.T of images (N, ...). If
+    one image has the shape (C, H, W), a convolution computes them."""
     weight = torch.as_tensor(weight, dtype=torch.float32)
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-    layer.weight.data = weight
-    return nn.Sequential(nn.Flatten(), layer).requires_grad_(False).eval()
+    if len(shape) == 3:
+        layer = nn.Conv2d(shape[0], len(weight), shape[1:], bias=False)
+        model = nn.Sequential(layer, nn.Flatten())
+    else:
+        layer = nn.Linear(weight.shape[1], len(weight), bias=False)
+        model = nn.Sequential(nn.Flatten(), layer)
+    layer.weight.data = weight.view_as(layer.weight)
+    return model.requires_grad_(False).eval()
 
 # %% [markdown]
 # ## Exercise 1: the error of a model (3 points)
@@ -109,12 +116,13 @@ same(got, 25.0, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(1)
-for n, shape, classes in [(211, (1, 5, 5), 10), (1, (4,), 2),
-                          (30, (3, 2, 2), 30)]:
+for n, shape, classes in [(1301, (1, 5, 5), 10), (1, (4,), 2),
+                          (30, (3, 2, 2), 30), (50, (6,), 2)]:
     images = torch.rand(n, *shape, generator=generator) - 0.5
-    model = linear(torch.randn(classes, math.prod(shape), generator=generator))
+    weight = 300 * torch.randn(classes, math.prod(shape), generator=generator)
+    model = linear(weight, shape)
     labels = torch.randint(classes, (n,), generator=generator)
-    logits = (images.flatten(1) @ model[1].weight.T).tolist()
+    logits = (images.flatten(1) @ weight.T).tolist()
     labels[: n // 2] = torch.tensor(
         [row.index(max(row)) for row in logits]
     ).long()[: n // 2]
@@ -125,7 +133,7 @@ for n, shape, classes in [(211, (1, 5, 5), 10), (1, (4,), 2),
         for row, label in zip(logits, copies[1].tolist())
     )
     same(got, 100 * wrong / n, f"error on {n} images of {classes} classes",
-         cause="dimensions")
+         cause="dimensions, or a mean over batches that differ in size")
     same(images, copies[0], "the images that error was given",
          cause="changed in place")
     same(labels, copies[1], "the labels that error was given",
@@ -185,10 +193,11 @@ same(got, 40.0, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(2)
-for n, shape, classes in [(300, (1, 4, 4), 5), (40, (6,), 3)]:
+for n, shape, classes in [(1301, (1, 4, 4), 5), (40, (6,), 3)]:
     images = torch.rand(n, *shape, generator=generator) - 0.5
     moved = images + 0.4 * torch.randn(n, *shape, generator=generator)
-    model = linear(torch.randn(classes, math.prod(shape), generator=generator))
+    weight = torch.randn(classes, math.prod(shape), generator=generator)
+    model = linear(weight, shape)
     labels = model(images).argmax(1)
     labels[::3] = (labels[::3] + 1) % classes
     copies = images.clone(), moved.clone(), labels.clone()
@@ -268,7 +277,7 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 for errors, n, z in [(0, 10, 1.96), (10, 10, 1.96), (1, 1, 1.96),
-                     (37, 100, 2.576), (5, 60_000, 1.0), (499, 999, 3.0)]:
+                     (37, 100, 0.4), (5, 60_000, 1.0), (499, 999, 4.5)]:
     low, high = numbers(wilson(errors, n, z), 2, "wilson").tolist()
     roots = np.roots([1 + z**2 / n, -(2 * errors / n + z**2 / n),
                       (errors / n) ** 2]).real
@@ -279,7 +288,7 @@ for errors, n, z in [(0, 10, 1.96), (10, 10, 1.96), (1, 1, 1.96),
          atol=1e-5)
 low, high = numbers(wilson(12, 80), 2, "wilson(12, 80)").tolist()
 same(low, numbers(wilson(12, 80, 1.96), 2, "wilson")[0], "wilson without z",
-     cause="its default")
+     cause="its default", rtol=1e-6)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -359,12 +368,16 @@ same(coverage(lambda errors, n: (95, 100), 100.0, 10), 100.0, "at p = 100",
      cause="0 to n errors")
 same(coverage(lambda errors, n: (5, 6), 50.0, 10), 0.0,
      "of too low an interval", cause="the sum")
-same(coverage(lambda errors, n: (30.001, 60), 30.0, 10), 0.0,
-     "of one that is just too high",
-     cause="an end is its end: .001 beyond it is outside")
+for ends in ((30.0001, 60), (0, 29.9999)):
+    same(coverage(lambda errors, n, ends=ends: ends, 30.0, 10), 0.0,
+         f"of {ends}, p = 30 %",
+         cause="an end is its end: .0001 beyond it is outside")
 same(coverage(lambda errors, n: (0, errors % 2 * 50), 30.0, 5), 49.488,
-     "of intervals that contain p " "where the number of errors is odd",
+     "of intervals that contain p where the number of errors is odd",
      cause="they need not contain it for numbers in a row")
+same(coverage(lambda errors, n: (0, 2 * errors - 30), 50.0, 50), 1.19306e-3,
+     "of intervals that contain p from 40 errors in 50 on",
+     cause="what is unlikely counts, too", rtol=1e-3, atol=1e-5)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -427,15 +440,18 @@ same(got, wanted, what, cause=likely(got, {
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(5)
 for shape, dtype, stddev in [((5, 1, 6, 6), torch.float32, 0.1),
-                             ((3, 7), torch.float64, 0.25),
-                             ((1, 3, 4, 4), None, 2.0),
-                             ((4, 9), torch.float32, 0.0)]:
+                             ((4, 7), torch.float64, 0.25),
+                             ((1, 3, 4, 4), None, 2),
+                             ((4, 9), torch.float32, 0.0),
+                             ((5, 3, 3), torch.float32, 0.7)]:
     images = torch.rand(shape, generator=generator, dtype=dtype)
     moved = images + 0.2 * torch.randn(shape, generator=generator, dtype=dtype)
-    if len(images) > 2:
-        moved[0] = images[0] + 1e-5 * (moved[0] - images[0])
+    if len(images) > 3:
+        short = 0.1 if dtype is torch.float64 else 1e-5  # float32 is enough
+        moved[0] = images[0] + short * (moved[0] - images[0])
         moved[1] = images[1]
         moved[2] = images[2] + 0.1  # the same in all pixels
+        moved[3], images[3] = 1e-8 * moved[3], 0
     copies = images.clone(), moved.clone()
     got = rescale(images, moved, stddev)
     same(images, copies[0], "the images that rescale was given",
@@ -499,11 +515,11 @@ same(got, wanted, what, cause=likely(got, {
 # When your work is marked, further tests run here.
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(6)
-for m, s, n, shape, classes in [(3, 3, 60, (1, 4, 4), 4), (4, 2, 7, (5,), 10),
-                                (1, 5, 11, (6,), 2)]:
+for m, s, n, shape, classes in [(3, 3, 60, (1, 4, 4), 4), (2, 1, 7, (5,), 10),
+                                (1, 5, 11, (6,), 2), (3, 2, 1301, (8,), 4)]:
     weights = [torch.randn(classes, math.prod(shape),
                            generator=generator) for _ in range(m)]
-    models = [linear(weight) for weight in weights]
+    models = [linear(weight, shape) for weight in weights]
     sets = [torch.rand(n, *shape, generator=generator) - 0.5 for _ in range(s)]
     labels = (sets[0].flatten(1) @ weights[0].T).argmax(1)
     labels[::3] = (labels[::3] + 1) % classes
@@ -531,7 +547,7 @@ def mean_of_others(matrix):
     """The mean of each row of a transfer matrix without its diagonal.
 
     matrix: float (M, M), M at least 2; what stands on the diagonal does not
-    matter, even if it is NaN. Returns a float tensor (M,).
+    matter, even if it is NaN or infinite. Returns a float tensor (M,).
     """
     ### BEGIN SOLUTION
     off_diagonal = ~torch.eye(len(matrix), dtype=torch.bool)
@@ -543,16 +559,18 @@ def mean_of_others(matrix):
 
 # %% nbgrader={"grade": true, "grade_id": "mean-of-others-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 matrix = torch.tensor([[100.0, 10.0, 20.0], [40.0, 100.0, 90.0],
-                       [0.0, 60.0, 100.0]])
+                       [0.0, 100.0, 100.0]])
 got = mean_of_others(matrix + nudge)
 what = "mean of each row without the diagonal"
-sums = torch.tensor([30.0, 130.0, 60.0]) + 2 * nudge
+sums = torch.tensor([30.0, 130.0, 100.0]) + 2 * nudge
 same(got, sums / 2, what, cause=likely(got, {
     "the diagonal is in it": (sums + 100 + nudge) / 3,
     "the sum is right, but it is divided by too many": sums / 3,
     "these are the means of the columns":
-        torch.tensor([20.0, 35.0, 55.0]) + nudge,
+        torch.tensor([20.0, 55.0, 55.0]) + nudge,
     "these are sums": sums,
+    "what equals the number on the diagonal counts nevertheless":
+        torch.tensor([15.0, 65.0, 0.0]) + nudge,
 }))
 
 # %% nbgrader={"grade": true, "grade_id": "mean-of-others-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -560,7 +578,8 @@ same(got, sums / 2, what, cause=likely(got, {
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(7)
 for m, dtype, diagonal in [(6, torch.float32, None), (2, torch.float64, 7.0),
-                           (5, None, math.nan)]:
+                           (5, None, math.nan), (4, None, -math.inf),
+                           (3, torch.float64, math.inf), (4, None, 1e30)]:
     matrix = 100 * torch.rand(m, m, generator=generator, dtype=dtype)
     if diagonal is not None:
         matrix.fill_diagonal_(diagonal)
@@ -574,7 +593,11 @@ for m, dtype, diagonal in [(6, torch.float32, None), (2, torch.float64, 7.0),
     ]
     wanted = torch.tensor([sum(row) / len(row) for row in rows])
     same(got, wanted, f"mean of the others, {m} models",
-         cause="NaN on the diagonal, or the count")
+         cause="NaN, infinity or much on the diagonal, or the count")
+matrix = torch.tensor([[100.0, 100.0, 0.0], [0.0, 0.0, 50.0], [0.0, 0.0, 9.0]])
+same(mean_of_others(matrix), torch.tensor([50.0, 25.0, 0.0]),
+     "mean of the others, with zeros and numbers as on the diagonal",
+     cause="what stands beside the diagonal counts, whatever it is")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -599,7 +622,7 @@ def paired_difference(wrong_a, wrong_b, z=1.96):
     misclassified in the first and in the second cell; z: how many standard
     deviations, above 0.
     Returns three numbers: the difference (first minus second), and the low and
-    the high end.
+    the high end, even if they lie beyond -100 or 100.
     """
     ### BEGIN SOLUTION
     difference = wrong_a.double() - wrong_b.double()
@@ -634,7 +657,7 @@ same(got, wanted, "paired difference of ten digits", cause=likely(got, {
 ### BEGIN HIDDEN TESTS
 generator = torch.Generator().manual_seed(8)
 for n, share, agreed, z in [(300, 0.3, 0.8, 1.96), (40, 0.6, 0.5, 2.576),
-                            (7, 0.5, 0.2, 1.0)]:
+                            (7, 0.5, 0.2, 0.4)]:
     wrong_a = torch.rand(n, generator=generator) < share
     other = torch.rand(n, generator=generator) < share / 2
     wrong_b = torch.where(torch.rand(n, generator=generator) < agreed, wrong_a,
@@ -662,6 +685,12 @@ same(got, torch.zeros(3), "paired difference of a cell with itself",
 got = numbers(paired_difference(alike[:1], ~alike[:1]), 3, "paired_difference")
 same(got, torch.full((3,), 100.0), "paired difference of one digit",
      cause="N - 1", atol=1e-4)
+most, none = torch.tensor([1, 1, 1, 0]).bool(), torch.zeros(4).bool()
+for pair, wanted in [((most, none), [75.0, 10.048095, 139.951905]),
+                     ((none, most), [-75.0, -139.951905, -10.048095])]:
+    got = numbers(paired_difference(*pair, 3.0), 3, "paired_difference")
+    same(got, torch.tensor(wanted), "paired difference of four digits, z = 3",
+         cause="an end may lie beyond 100")
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -57,10 +57,11 @@ def power_iteration(matrix, start, steps):
     """The length of matrix @ v_k after k = steps steps of power iteration, by
     the formula above.
 
-    matrix: float (M, N); start: float (N,), the s above, not zero; steps: int,
-    0 or more. Returns a number (a float, or a tensor without dimensions). Where
-    matrix @ v_k is zero, as for a matrix of zeros, it is 0, and not NaN; and no
-    number on the way overflows, however many the steps.
+    matrix: float (M, N), of a norm from 1e-8 to 1e8, or 0; start: float (N,),
+    the s above, of a length from 1e-8 to 1e8; steps: int, 0 or more. Returns a
+    number (a float, or a tensor without dimensions). Where matrix @ v_k is
+    zero, as for a matrix of zeros, it is 0, and not NaN; and no number on the
+    way overflows, however many the steps.
     """
     ### BEGIN SOLUTION
     v = start / start.norm()
@@ -109,10 +110,16 @@ for rows, columns, kind in [(4, 9, torch.float32), (9, 4, torch.float64),
              (sigma * grown).norm() / grown.norm(),
              f"{steps} steps on a random matrix {rows, columns}",
              cause="see the formula")
-same(power_iteration(torch.diag(torch.tensor([1.0, 0.99])), ones, 100),
-     ((1 + 0.99**402) / (1 + 0.99**400)) ** 0.5,
-     "100 steps where each does little",
-     cause="all steps that are asked for count")
+for slow, first, steps in [(0.99, 1.0, 100), (0.999, 1e-3, 5000),
+                           (2 / 3, 1e-12, 60), (2 / 3, 0.0, 300)]:
+    grown = first / slow ** (2 * steps)
+    same(power_iteration(torch.diag(torch.tensor([1.0, slow])),
+                         torch.tensor([first, 1.0]), steps),
+         ((grown**2 + slow**2) / (grown**2 + 1)) ** 0.5,
+         f"{steps} steps on a matrix that stretches one axis 1 time and the "
+         f"other {slow:.3f} times, from ({first}, 1)",
+         cause="all steps that are asked for count, even where each does "
+               "little, and nothing else")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "power-iteration-edges", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -136,9 +143,11 @@ same(power_iteration(matrix, start, 0),
      "no step on a random matrix", cause="see the formula")
 for size in (1e8, 1e-8):
     matrix = size * torch.diag(torch.tensor([1.0, 0.5]))
-    same(power_iteration(matrix, torch.ones(2), 40) / size, 1.0,
-         f"a matrix of size {size}, divided by it",
-         cause="overflow, or a fixed small number added")
+    start = size * torch.tensor([0.6, 0.8])
+    for steps, wanted in ((0, 0.52**0.5), (40, 1.0)):
+        same(power_iteration(matrix, start, steps), size * wanted,
+             f"{steps} steps on a matrix of size {size}", atol=0,
+             cause="overflow, or a fixed small number added")
 same(power_iteration(torch.zeros(2, 3), torch.ones(3), 5), 0.0, "zeros",
      cause="0 divided by 0")
 same(power_iteration(torch.tensor([[1.0, 0.0]]), torch.tensor([0.0, 2.0]), 5),
@@ -221,6 +230,7 @@ for name, operation in {
     "transposed, a row less": lambda image: image.T[1:],
     "sum of the rows": lambda image: image.sum(0, keepdim=True),
     "twice as high": lambda image: torch.cat([image, -image]),
+    "one pixel, their sum": lambda image: image.sum().view(1, 1),
 }.items():
     found = torch.as_tensor(as_matrix(operation, (2, 5))).double()
     same(found @ picture.flatten(), operation(picture).flatten(), name,
@@ -305,9 +315,17 @@ assert took < 1, (
     f"processor time, got {took:.1f} seconds. Likely cause: the "
     "matrix is built after all. The waves make it unnecessary.")
 ### BEGIN HIDDEN TESTS
-same(circular_norm(torch.tensor([[1.0, -1.0]]), (40_000, 5)), 1.9021130,
-     "the difference of neighbours on 40,000 x 5 pixels",
-     cause="the matrix would need 160 gigabytes")
+lot = torch.Generator().manual_seed(41)
+for high, wide in ((7, 1397), (769, 13)):
+    kernel = torch.randn(3, 4, generator=lot, dtype=torch.float64)
+    down = torch.outer(torch.arange(high), torch.arange(3)) / high
+    across = torch.outer(torch.arange(wide), torch.arange(4)) / wide
+    turns = down[:, None, :, None] + across[:, None]
+    waves = torch.exp(-2j * math.pi * turns.double())
+    same(circular_norm(kernel.float(), (high, wide)),
+         (kernel * waves).sum((2, 3)).abs().max(),
+         f"a random kernel on {high} x {wide} pixels",
+         cause="another size than the picture's; a matrix would take minutes")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -355,6 +373,10 @@ same(channel_norm(merge, (2, 3)), 5.0,
      cause="4 is the best single pair of channels, "
            "but an input may use both at once")
 ### BEGIN HIDDEN TESTS
+apart = torch.tensor([[3.0, -3.0], [1.0, 1.0]])
+same(channel_norm(apart[:, :, None, None], (2, 3)), 18**0.5,
+     "3 times the difference of two channels, and their sum",
+     cause="power iteration does not leave a start that it keeps")
 lot = torch.Generator().manual_seed(34)
 for out, into, size in [(3, 5, (4, 6)), (6, 2, (3, 3)), (4, 4, (2, 5))]:
     matrix = torch.randn(out, into, generator=lot)
@@ -471,6 +493,10 @@ same(strided_norm(merge, (4, 4), 2), 5.0,
 same(strided_norm(merge, (2, 3), 1), 5.0, "the same without a stride",
      cause="it is exercise 4")
 ### BEGIN HIDDEN TESTS
+apart = torch.tensor([[3.0, -3.0], [1.0, 1.0]])
+same(strided_norm(apart[:, :, None, None], (2, 3), 1), 18**0.5,
+     "3 times the difference of two channels, and their sum",
+     cause="power iteration does not leave a start that it keeps")
 lot = torch.Generator().manual_seed(37)
 for shape, size, stride in [((2, 3, 3, 3), (4, 6), 2),
                             ((3, 2, 2, 3), (6, 3), 3),
@@ -552,7 +578,7 @@ same(pool_constant(6, 6, 1), 1.0, "6 x 6 pixels and windows of 6 x 6",
 for (size, kernel, stride), wanted in {(3, 3, 1): 1, (4, 3, 2): 1, (4, 3, 1): 2,
                                        (5, 1, 2): 1, (8, 5, 2): 2, (6, 2, 5): 1,
                                        (7, 4, 3): 2, (1, 1, 1): 1,
-                                       (9, 5, 2): 3}.items():
+                                       (9, 5, 2): 3, (3, 2, 7): 1}.items():
     same(pool_constant(size, kernel, stride), float(wanted),
          f"{size}, {kernel}, {stride}",
          cause="count the windows that there are")
@@ -574,10 +600,10 @@ def network_bound(model):
     """The product of the smallest Lipschitz constants of the layers.
 
     model: nn.Sequential; its layers are nn.Flatten, nn.Linear, nn.ReLU and
-    nn.Sigmoid, in any order and number, with weights in float32 or float64.
-    Returns a number (a float, or a tensor without dimensions); infinity where a
-    layer is of any other kind, even one whose constant you happen to know.
-    torch.linalg may be used.
+    nn.Sigmoid, in any order and number, with weights in float32 or float64 that
+    are not all 0. Returns a number (a float, or a tensor without dimensions), 1
+    if there is no layer; infinity where a layer is of any other kind, even one
+    whose constant you happen to know. torch.linalg may be used.
     """
     ### BEGIN SOLUTION
     bound = 1.0
@@ -621,6 +647,8 @@ same(network_bound(nn.Sequential(nn.Sigmoid(), last)), 0.5,
 lot = torch.Generator().manual_seed(38)
 one, two, three, square = (linear(torch.randn(*shape, generator=lot).tolist())
                            for shape in [(7, 5), (4, 7), (2, 4), (3, 3)])
+apart = nn.Linear(2, 2, bias=False).requires_grad_(False)
+apart.weight.data = torch.tensor([[3.0, -3.0], [1.0, 1.0]])
 a, b, c, s = (torch.linalg.svdvals(layer.weight.double())[0].item()
               for layer in (one, two, three, square))
 for name, model, wanted in [
@@ -636,7 +664,13 @@ for name, model, wanted in [
         nn.Sequential(nn.Flatten(), nn.Sigmoid(), nn.ReLU()),
         0.25,
     ),
-    ("the same layer twice", nn.Sequential(square, nn.ReLU(), square), s * s),
+    (
+        "the same layer twice",
+        nn.Sequential(square, nn.ReLU(inplace=True), square),
+        s * s,
+    ),
+    ("no layer", nn.Sequential(), 1.0),
+    ("a layer that amplifies (1, -1) most", nn.Sequential(apart), 18**0.5),
     ("float64", nn.Sequential(one, nn.ReLU(), two).double(), a * b),
 ]:
     same(network_bound(model), wanted, name,
@@ -653,17 +687,29 @@ same(network_bound(nn.Sequential(linear([[3.0, 4.0]]), nn.ReLU())), 5.0,
      cause="infinity is for kinds of layers that are not known")
 ### BEGIN HIDDEN TESTS
 class Double(nn.Module):
+    """Has what a linear layer has."""
+    def __init__(self):
+        super().__init__()
+        self.in_features = self.out_features = 2
+        self.weight, self.bias = nn.Parameter(torch.eye(2)), None
     def forward(self, x):
-        return 2 * x
-names = """AlphaDropout CELU Dropout ELU GELU GLU Hardshrink Hardsigmoid
-    Hardswish Hardtanh Identity LeakyReLU LogSigmoid LogSoftmax Mish PReLU
-    ReLU6 RReLU SELU SiLU Softmax Softmax2d Softmin Softplus Softshrink
-    Softsign Tanh Tanhshrink Upsample"""
-strangers = [Double(), nn.AvgPool2d(2), nn.BatchNorm1d(1), nn.Bilinear(2, 2, 2),
+        return 2 * x @ self.weight.T
+names = """AlphaDropout CELU Dropout Dropout1d Dropout2d Dropout3d ELU
+    FeatureAlphaDropout GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh
+    Identity LeakyReLU LogSigmoid LogSoftmax Mish PReLU ReLU6 RReLU SELU SiLU
+    Softmax Softmax2d Softmin Softplus Softshrink Softsign Tanh Tanhshrink
+    Upsample"""
+of_two = """AdaptiveAvgPool2d AdaptiveMaxPool1d AvgPool1d AvgPool2d BatchNorm1d
+    ChannelShuffle CircularPad2d InstanceNorm1d LayerNorm LocalResponseNorm
+    MaxPool1d MaxPool2d MaxPool3d PixelShuffle PixelUnshuffle ReflectionPad2d
+    ReplicationPad2d RMSNorm Unfold ZeroPad1d ZeroPad2d ZeroPad3d"""
+strangers = [Double(), nn.Bilinear(2, 2, 2), nn.ConstantPad2d(2, 0.0),
              nn.Conv1d(1, 1, 1), nn.Conv2d(1, 1, 1), nn.Embedding(2, 2),
-             nn.LayerNorm(2), nn.LPPool1d(2, 2), nn.MaxPool2d(3, 2),
-             nn.RNN(2, 2), nn.Sequential(nn.GELU()), nn.Threshold(0, 0)]
+             nn.GroupNorm(1, 2), nn.LPPool1d(2, 2), nn.RNN(2, 2),
+             nn.Sequential(nn.GELU()), nn.Threshold(0, 0),
+             nn.Unflatten(1, (1, 2))]
 strangers += [getattr(nn, name)() for name in names.split()]
+strangers += [getattr(nn, name)(2) for name in of_two.split()]
 for place, stranger in enumerate(strangers):
     layers = [linear([[1.0, 0.0]]), nn.ReLU()]
     layers.insert(place % 3, stranger)
@@ -754,9 +800,11 @@ same(logits, kept, "logits after the call", cause="changed in place")
 same(certified_radius(torch.tensor([[2.0, 2.0, 1.0]]), torch.tensor([0]), 1.0),
      torch.tensor([0.0]), "two equal logits",
      cause="the other of the two is a rival")
-same(certified_radius(torch.tensor([[-1e6, -2e6]]), torch.tensor([0]), 1.0),
-     torch.tensor([1e6 / 2**0.5]), "logits far below 0",
+same(certified_radius(torch.tensor([[-1e12, -2e12]]), torch.tensor([0]), 1.0),
+     torch.tensor([1e12 / 2**0.5]), "logits far below 0",
      cause="a placeholder, not low enough")
+same(certified_radius(logits, labels, math.inf), torch.zeros(60),
+     "of a network without a bound", cause="a bound that proves nothing")
 ### END HIDDEN TESTS
 
 # %% [markdown]
