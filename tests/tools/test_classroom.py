@@ -1467,6 +1467,16 @@ def test_an_error_of_ones_own_cell_is_named_where_an_answer_fails_by_it(small):
     assert "NameError" in message and "your own stopped before: FileNotFoundError" in message
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_the_grader_limits_its_own_memory():
+    code = "import torch; from tools.classroom import grading; grading.limit_memory(1 << 30)\n"
+    code += "torch.ones(200 << 20, dtype=torch.uint8)\n"
+    code += "try: torch.ones(8, 1, 1, 300 << 20, dtype=torch.uint8)\n"
+    code += "except RuntimeError as error: print('refused')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "refused\n"
+
+
 # Feedback and tables.
 
 
