@@ -61,7 +61,7 @@ def diagnose(points, answers):
     if answers[-1].item() < 0.2:
         return "D has won"
     near = torch.cdist(points[-1], plane.centres()).min(0).values < 0.2
-    return "healthy" if near.sum() >= 5 else "collapsed"
+    return "healthy" if near.sum() >= 4 else "collapsed"
 """,
     },
     "convolutions and torch.func": {
@@ -111,6 +111,16 @@ def diagnose(points, answers):
         int((plane.blob_shares(points[-1]).numpy() >= 0.02).sum() > 3)]
 """,
     },
+}
+RIGHT["all differences at once"] = {
+    "copies": """
+def copies(samples, digits):
+    moved = [digits.roll((i, j), (2, 3)) for i in range(-2, 3) for j in range(-2, 3)]
+    moved = torch.cat(moved).double().flatten(1)
+    far = ((samples.double().flatten(1)[:, None] - moved) ** 2).mean(-1) ** 0.5
+    least, index = far.min(1)
+    return torch.where(least < 0.06, index % len(digits), -1)
+"""
 }
 RIGHT["LBFGS, windows and other blurs"] = {
     "fool-parzen": """
@@ -382,4 +392,98 @@ def fool_parzen(digits):
         },
         {"fool-parzen-test": 0},
     ),
+    "a quarter of other digits, blurred": (
+        {
+            "fool-parzen": """
+def fool_parzen(digits):
+    mine, others = (F.avg_pool2d(x, 3, 1, 1) for x in (digits, training[-len(digits) :]))
+    mine[::4] = others[::4]
+    return mine
+"""
+        },
+        {"fool-parzen-test": 0},
+    ),
+    "mixed with the mean of other digits": (
+        {
+            "fool-parzen": """
+def fool_parzen(digits):
+    return 0.75 * F.avg_pool2d(digits, 3, 1, 1) + 0.25 * training.mean(0)
+"""
+        },
+        {"fool-parzen-test": 0},
+    ),
+    "mean and spread of the features": (
+        {
+            "fool-frechet": """
+def fool_frechet(features, start, digits, eps):
+    wanted, pictures = features(digits).detach(), start.clone().requires_grad_()
+    low, high = (start - eps).clamp_min(0), (start + eps).clamp_max(1)
+    adam = torch.optim.Adam([pictures], lr=eps / 5)
+    for _ in range(150):
+        found = features(pictures)
+        loss = (found.mean(0) - wanted.mean(0)).square().sum()
+        loss = loss + (found.T.cov() - wanted.T.cov()).square().sum()
+        (pictures.grad,) = torch.autograd.grad(loss, pictures)
+        adam.step()
+        with torch.no_grad():
+            pictures.copy_(pictures.clamp(low, high))
+    return pictures.detach()
+"""
+        },
+        {"fool-frechet-test": 0},
+    ),
+    "up to three pixels": ({"copies": COPIES.replace("-2, 3", "-3, 4")}, {"copies-new": 0}),
+    "a threshold above other digits": (
+        {"copies": COPIES.replace("0.05", "0.1")},
+        {"copies-new": 0},
+    ),
+    "by the angle between them": (
+        {
+            "copies": """
+def copies(samples, digits):
+    best, which = torch.zeros(len(samples)), torch.full((len(samples),), -1)
+    units = F.normalize(samples.flatten(1), dim=1)
+    for shift in [(i, j) for i in range(-2, 3) for j in range(-2, 3)]:
+        moved = F.normalize(digits.roll(shift, (2, 3)).flatten(1), dim=1)
+        cosine, index = (units @ moved.T).max(1)
+        which = torch.where(cosine > best, index, which)
+        best = torch.maximum(best, cosine)
+    return torch.where(best > 0.93, which, -1)
+"""
+        },
+        {"copies-new": 0},
+    ),
+    "the dimension of a single sample dropped": (
+        {"copies": COPIES.replace("which, -1)", "which, -1).squeeze()")},
+        {"copies-shifted": 0},
+    ),
+    "fewer than five blobs": (
+        {"diagnose": DIAGNOSE % "(plane.blob_shares(points[-1]) >= 0.02).sum() < 5"},
+        {"diagnose-test": 0},
+    ),
+    "fewer than three blobs": (
+        {"diagnose": DIAGNOSE % "(plane.blob_shares(points[-1]) >= 0.02).sum() < 3"},
+        {"diagnose-test": 0},
+    ),
+    "each point counted for the nearest blob, however far": (
+        {
+            "diagnose": DIAGNOSE
+            % "torch.cdist(points[-1], plane.centres()).argmin(1).bincount().gt(3).sum() < 4"
+        },
+        {"diagnose-test": 0},
+    ),
 }
+MOMENTS = {
+    "mean": "the mean of D's answers",
+    "min": "the least of D's answers",
+    "max": "the largest of D's answers",
+}
+REACHED = DIAGNOSE % "(plane.blob_shares(points[-1]) >= 0.02).sum() < 4"
+for method, name in MOMENTS.items():
+    cells = {"diagnose": REACHED.replace("answers[-1]", f"answers.{method}()")}
+    WRONG[name] = cells, {"diagnose-test": 0}
+WRONG["always four moments"] = ({"diagnose": REACHED.replace("[-1]", "[3]")}, {"diagnose-test": 0})
+WRONG["always 200 points"] = (
+    {"diagnose": DIAGNOSE % "(plane.blob_shares(points[-1].view(200, 2)) >= 0.02).sum() < 4"},
+    {"diagnose-test": 0},
+)
