@@ -1002,6 +1002,25 @@ def test_notes_tell_of_a_derivative_that_is_not_by_hand(used):
 
 
 @pytest.mark.parametrize(
+    "found",
+    [
+        "fgsm",
+        "a.pgd\n\nimport course_utils.attacks as a",
+        "getattr(attacks, 'fg' + 'sm')",
+        "globals()['fg' + 'sm']",
+        "attacks.__dict__['fg' + 'sm']",
+    ],
+)
+def test_notes_tell_of_an_attack_that_is_not_ones_own(found):
+    each = SETS["problem_set_4"]
+    source = "def projected_steps(*all):\n    return one(*all)\n\none = " + found
+    cases = [(cells, False) for cells in answers.written(each).RIGHT.values()]
+    for cells, noted in [*cases, ({"projected-steps": source}, True)]:
+        notes = reading.answers(answers.solved(each, cells, rest=False), each).notes
+        assert noted == any("not to be used" in note for note in notes)
+
+
+@pytest.mark.parametrize(
     "cell",
     [
         "x = 1" + "+1" * 3000,

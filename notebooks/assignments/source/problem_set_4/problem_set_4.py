@@ -652,7 +652,7 @@ same(net[1].weight.grad, torch.ones(5, 6), "the gradient in its frozen layer",
 #
 # $$\Pi(z)_i = \text{clip of } z_i \text{ to } [x_i - \epsilon, x_i + \epsilon] \cap [0, 1].$$
 
-# %% nbgrader={"grade": false, "grade_id": "projected-steps", "locked": false, "schema_version": 3, "solution": true, "task": false} without="\\bfgsm\\b"
+# %% nbgrader={"grade": false, "grade_id": "projected-steps", "locked": false, "schema_version": 3, "solution": true, "task": false} without="\\bfgsm\\b|\\bcourse_utils\\b|__dict__|(?<!\\.)\\b(?:getattr|vars|globals|eval|exec)(?=\\()"
 def projected_steps(model, images, labels, eps, step, steps):
     """The last point x_k, k = steps, of projected gradient from each picture,
     by the formula.
