@@ -311,7 +311,7 @@ def fool_parzen(digits):
         {"fool-frechet-test": 0},
     ),
     "a threshold below the spoilt": (
-        {"copies": COPIES.replace("0.05", "0.03")},
+        {"copies": COPIES.replace("0.05", "0.045")},
         {"copies-shifted": 0},
     ),
     "all shifts but one": (

@@ -231,10 +231,10 @@ def copies(samples, digits):
     pixels, or -1 for none.
 
     samples: float32 (N, 1, 28, 28), digits: float32 (M, 1, 28, 28), both in
-    [0, 1]; the outer two rows and columns of every digit are empty. A copy is a
-    digit moved by -2 to 2 pixels in each direction, whose pixels may each be
-    off by some hundredths; any other digit differs by .08 or more (root mean
-    square per pixel). Returns int64 (N,): indices into digits, or -1.
+    [0, 1]; the outer two rows and columns of every digit are empty. A copy
+    differs by less than .05 (root mean square per pixel) from a digit moved by
+    -2 to 2 pixels in each direction; what is none differs from all of these by
+    .08 or more. Returns int64 (N,): indices into digits, or -1.
     """
     ### BEGIN SOLUTION
     best = torch.full((len(samples),), float("inf"))
@@ -287,6 +287,9 @@ shifted = [digit.roll((k // 5 - 2, k % 5 - 2), dims=(1, 2))
 same(copies(torch.stack(shifted), digits), torch.arange(25),
      "each digit shifted in another way",
      cause="one of the 25 shifts is never tried")
+paler = 0.049 / digits.square().mean((1, 2, 3), keepdim=True).sqrt()
+same(copies(digits - paler * digits, digits), torch.arange(25),
+     "each digit paler by .049", cause="a threshold that is too low")
 same(copies(shifted[3][None], digits[3:4]), torch.tensor([0]),
      "one sample of one digit", cause="dimensions of size 1 dropped")
 ### END HIDDEN TESTS
