@@ -599,8 +599,13 @@ CLASSES = {
         {"Anna B": "Moodle 7", "Bob": "Moodle 8"},
     ),
     "Canvas": (
-        {f"annab_7_99_{PS}": 1, "bob_LATE_8_98_ps0-1.ipynb": 1, "bob_8_97_text.html": b"x"},
-        {"annab": "Canvas 7", "bob": "Canvas 8"},
+        {
+            f"annab_7_99_{PS}": 1,
+            "bob_LATE_8_98_ps0-1.ipynb": 1,
+            "bob_8_97_text.html": b"x",
+            "carl_9_link.html": b"x",
+        },
+        {"annab": "Canvas 7", "bob": "Canvas 8", "carl": "Canvas 9"},
     ),
     "Blackboard": (
         {BLACKBOARD.format(who, day, f"_{PS}"): 1 for who, day in (("a_b", 20), ("c_b", 21))},
@@ -666,8 +671,46 @@ def test_a_class_is_understood_with_whatever_is_around_it(small, tmp_path, layou
     assert handed["people"] == set(people)
     assert {who: handed["ids"].get((who, small.name), "") for who in people} == people
     assert {who for who, _ in [*handed["files"], *reasons]} == set(people)
-    assert all("onlinetext.html" in words for words in reasons.values())
+    assert all("text.html" in words or "link.html" in words for words in reasons.values())
     assert len({file.path for file in handed["files"].values()}) == list(paths.values()).count(1)
+
+
+@pytest.mark.parametrize("around", ["", "all.zip/", "Classroom/"])
+@pytest.mark.parametrize("each", ["{who} - {set}.ipynb", "{who}_{set}.ipynb", "{who}/{set}.ipynb"])
+def test_a_folder_for_each_set_or_group_is_no_student(small, tmp_path, each, around):
+    both = [small, SETS["problem_set_5"]]
+    for one in both:
+        text = nbformat.writes(answers.solved(one)).encode()
+        for who in ("Anna B", "Bob", "Carl"):
+            lay(tmp_path, f"{around}{one.name[-1]}. set/{each.format(who=who, set=one.name)}", text)
+    handed, reasons, _ = submissions.collect(tmp_path, both)
+    assert handed["people"] == {"Anna B", "Bob", "Carl"} and not reasons
+    assert len(handed["files"]) == 6
+    groups, late = tmp_path / "groups", each.format(who="Dora", set=small.name)
+    text = nbformat.writes(answers.solved(small)).encode()
+    for path in ["A/" + each.format(who=w, set=small.name) for w in ("Anna", "Bob")] + [
+        f"B/{late}"
+    ]:
+        lay(groups, path, text)
+    assert submissions.collect(groups, both)[0]["people"] == {"Anna", "Bob", "Dora"}
+
+
+def test_a_students_drafts_and_partners_are_no_class(small, tmp_path):
+    text = nbformat.writes(answers.solved(small)).encode()
+    for path in ("anna/old/x.ipynb", f"anna/new/{PS}", f"bob/{PS}", f"carl/carl - {PS}", f"d/{PS}"):
+        lay(tmp_path, path, text)
+    handed, _, _ = submissions.collect(tmp_path, [small])
+    assert handed["people"] == {"anna", "bob", "carl", "d"} and len(handed["files"]) == 4
+
+
+def test_teams_drafts_are_left_out(small, tmp_path):
+    text = nbformat.writes(answers.solved(small)).encode()
+    for kind_of in ("Submitted files", "Working files"):
+        for who in ("Anna B", "Bob"):
+            version = "Version 1/" if kind_of[0] == "S" else ""
+            lay(tmp_path, f"Student Work/{kind_of}/{who}/Set 0/{version}{PS}", text)
+    handed, reasons, _ = submissions.collect(tmp_path, [small])
+    assert handed["people"] == {"Anna B", "Bob"} and len(handed["files"]) == 2 and not reasons
 
 
 def test_a_download_in_parts_is_one_class(small, tmp_path):
@@ -1717,6 +1760,41 @@ def test_tables_are_read_as_spreadsheets_save_them(tmp_path, encoding, delimiter
     table.to_csv(tmp_path / "by-hand.csv", index=False, sep=delimiter, encoding=encoding)
     found = tables.read_by_hand(tmp_path / "by-hand.csv")
     assert found["a1"]["student"] == "Zoë" and found["a1"]["marks"] == 3
+
+
+def test_rows_of_two_tables_that_were_joined(tmp_path):
+    rows = [dict.fromkeys(tables.BY_HAND, "x") | {"row": "a1"} for _ in range(3)]
+    for row, marks in zip(rows, ("", "3", ""), strict=True):
+        row["marks"], row["comment"] = marks, ""
+    path = tmp_path / "by-hand.csv"
+    for first in ("", "sep=,\n"):
+        path.write_text(first + pd.DataFrame(rows).to_csv(index=False))
+        assert tables.read_by_hand(path)["a1"]["marks"] == 3
+    with pytest.raises(
+        ValueError, match="x, x, x: marks: got 3, expected a number from 0 to 2, or"
+    ):
+        tables.read_by_hand(path, {"x": {"x": 2}})
+    rows[2]["marks"] = "2"
+    path.write_text(pd.DataFrame(rows).to_csv(index=False))
+    with pytest.raises(ValueError, match="marks: got 3 and 2, expected one of them"):
+        tables.read_by_hand(path)
+    path.write_text("")
+    with pytest.raises(ValueError, match="by-hand.csv: it is empty"):
+        tables.read_by_hand(path)
+
+
+def test_marks_by_hand_in_the_wrong_table_are_refused(tmp_path):
+    tables.write([RESULT], tmp_path)
+    path = tmp_path / "grades.csv"
+    table = pd.read_csv(path)
+    for column, given in (("marks", 19), ("override", 12)):
+        pd.concat([table.assign(**{column: given})]).to_csv(path, index=False)
+        assert tables.read_overrides(path) == {tables.key(RESULT): given}
+    tables.write([RESULT], tmp_path)
+    assert "12 is more than 9." in path.read_text("utf-8")
+    table.assign(by_hand=2).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="Anna B, problem_set_0: by_hand: got 2; fill in marks in"):
+        tables.read_overrides(path)
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path):

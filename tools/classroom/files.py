@@ -22,7 +22,8 @@ SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 class File:
     """A file that was handed in: `path` in the folder, its size, None for what is no plain file,
     what opens it; of a notebook what is in it, its set, and why it cannot be read; then its own
-    name, whether it lies in no folder of its student's, whose it is, and the modules beside it."""
+    name, whether it lies in no folder of its student's, whose it is, the modules beside it, and the
+    other notebooks with answers to the same set, of which it counts."""
 
     path: Path
     size: int | None
@@ -36,6 +37,7 @@ class File:
     flat: bool = False
     student: str = ""
     modules: dict[str, bytes] = field(default_factory=dict)
+    instead_of: list[str] = field(default_factory=list)
 
     def read(self) -> bytes:
         """Raises NotASubmission for anything but a plain file of sensible size."""

@@ -149,13 +149,14 @@ def grade(
     sets = [problem_sets.read(name, source, seed=seed) for name in problem_sets.names(source)]
     handed, reasons, left = submissions.collect(folder, sets)
     to = folder.with_name(f"{folder.name}-graded")
-    by_hand = tables.read_by_hand(to / "by-hand.csv")
+    by_hand = tables.read_by_hand(to / "by-hand.csv", {s.name: s.points("open") for s in sets})
     overrides = tables.read_overrides(to / "grades.csv")
     known = {*handed["files"], *reasons, *product(handed["people"], handed["sets"])}
     pairs = [(who, each) for who in sorted(handed["people"]) for each in sets]
     if not (pairs := [(who, each) for who, each in pairs if (who, each.name) in known]):
         raise ValueError(f"folder: no notebook in {folder} has cells of a problem set")
     prepare([each for each in sets if any(each is wanted for _, wanted in pairs)])
+    put(to / "not-graded.txt", "".join(f"{line}\n" for line in left))
 
     def job(pair: tuple[str, ProblemSet]) -> dict:
         person, each = pair
@@ -180,7 +181,6 @@ def grade(
             pool.shutdown(cancel_futures=True)
             raise
     tables.write(results, to)
-    put(to / "not-graded.txt", "".join(f"{line}\n" for line in left))
     if failures := [result for result in results if "failed" in result]:
         raise RuntimeError("\n".join("{student}, {set}: {failed}".format(**f) for f in failures))
     return to
@@ -201,12 +201,14 @@ def main(*arguments: str) -> int:
     limit_memory()
     parser = argparse.ArgumentParser(prog="python3 -m tools grade")
     add = parser.add_argument
-    add("folder", type=Path, help="the folder with a folder for each student")
+    add("folder", help="the folder with what was handed in")
     add("--show-hidden-tests", action="store_true", help="tell students of hidden tests as well")
     add("--seed", type=int, default=0, help="the one that `make assignments` was given")
     chosen = parser.parse_args(arguments)
+    if not chosen.folder:  # which would be this one
+        parser.error("no folder was named: make grade SUBMISSIONS=FOLDER")
     try:
-        to = grade(chosen.folder, show_hidden=chosen.show_hidden_tests, seed=chosen.seed)
+        to = grade(Path(chosen.folder), show_hidden=chosen.show_hidden_tests, seed=chosen.seed)
     except (ValueError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
@@ -221,7 +223,7 @@ def _marked(result: dict, problem_set: ProblemSet, file, to: Path, limits: dict)
     """`result` with the marks of a file, if there is one: the stored ones, or new ones where those
     are of something else."""
     path = to / "results" / result["student"] / f"{problem_set.name}.json"
-    this = file and [file.digest, file.modules]
+    this = file and [file.digest, file.modules, file.instead_of]
     key = fingerprint([this, result, problem_set.cells, limits, _code()])
     with suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -231,6 +233,8 @@ def _marked(result: dict, problem_set: ProblemSet, file, to: Path, limits: dict)
         result = result | mark(problem_set, file.notebook, modules=file.modules, **limits)
         if file.name != f"{problem_set.name}.ipynb":
             result["notes"].append(f"Handed in as {file.path}.")
+        if file.instead_of:
+            result["notes"].append(f"{file.path.name} counts, not {', '.join(file.instead_of)}.")
         if file.modules:
             result["notes"].append(f"Handed in with {', '.join(file.modules)}.")
     put(path, json.dumps(result | {"key": key}))

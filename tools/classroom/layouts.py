@@ -6,7 +6,7 @@ layouts.toml has their patterns. Names are students' own, and nothing in them is
 import re
 import tomllib
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -34,7 +34,7 @@ def owner(parts: Sequence[str]) -> tuple[str, str, str, dict]:
         if flat or layout.get("folders"):
             path = "/".join([name, *parts[1:]]) if layout.get("path") else name
             if match := re.fullmatch(layout["pattern"], path):
-                found = {"id": "", "rest": ""} | match.groupdict()
+                found = {"id": "", "rest": ""} | match.groupdict(default="")
                 return found["who"].strip(" ."), found["id"], found["rest"], layout
     return name, "", name, {}
 
@@ -84,18 +84,25 @@ def _around(entries: list[tuple]) -> int:
     found = depth = 0
     while True:
         tops = {parts[depth] for parts, _ in entries if len(parts) > depth + 1}
-        below = [(p[depth + 1 :], file.set) for p, file in entries if file and file.is_notebook()]
-        if not tops or not all(parts for parts, _ in below):
+        books = [(p, file.set) for p, file in entries if file and file.is_notebook()]
+        if not tops or not all(len(parts) > depth + 1 for parts, _ in books):
             return found
-        named = [(parts, name) for parts, name in below if len(parts) > 1 or owner(parts)[3]]
-        each = {(parts[0], name) for parts, name in named if name}
-        several = len(each) > len({name for _, name in each})  # the same set, twice
+        below = [(p[depth], p[depth + 1 :], name) for p, name in books]
+        named = [
+            (top, parts, name) for top, parts, name in below if len(parts) > 1 or owner(parts)[3]
+        ]
+        each = {(top, owner(parts)[0], name) for top, parts, name in named if name}
+        several = len({one[1:] for one in each}) > len({name for *_, name in each})
+        # The same set twice in one folder: it is a set's or a group's, and no student's.
+        of = Counter((top, name) for top, _, name in each)
+        shared = {top for (top, _), people in of.items() if people > 1}
+        of_all = 2 * sum(top in shared for top, *_ in below) > len(below)
         only_zip = depth == 0 and min(tops).lower().endswith(".zip") and len(named) == len(below)
         named_so = all(re.fullmatch(DOWNLOADS, top) for top in tops)
-        if not named_so and len(tops) > 1:
+        if not named_so and len(tops) > 1 and not of_all:
             return found
         depth += 1
-        found = depth if named_so or several or only_zip else found
+        found = depth if named_so or several or only_zip or of_all else found
 
 
 def of_one_name(claims: list[tuple]) -> set[str]:

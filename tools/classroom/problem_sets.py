@@ -193,6 +193,8 @@ def make(
 def main(seed: str = "0") -> int:
     """`make assignments`."""
     try:
+        if not seed.isdecimal():
+            raise ValueError(f"SEED: got {seed!r}, expected a whole number")
         make(seed=int(seed))
     except (ValueError, lectures.LectureError) as error:
         print(error, file=sys.stderr)

@@ -30,6 +30,8 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
     left, found, reasons, misnamed, unsaid = [], defaultdict(list), {}, {}, {}
     people, ids, expected, modules, others = set(), {}, set(), defaultdict(dict), defaultdict(dict)
     files = [*files_in(folder, left)]
+    if any("Submitted files" in file.path.parts for file in files):  # Teams has drafts beside them
+        files = [file for file in files if "Working files" not in file.path.parts]
     for file in filter(File.is_notebook, files):
         file.look(sets)
     inside = [entry.relative_to(folder) for entry in folder.rglob("*") if entry.is_dir()]
@@ -86,6 +88,7 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
         exact = [file for file in finished if file.name == f"{key[1]}.ipynb"]
         *before, last = sorted(exact or finished, key=File.version)
         found[key], last.modules = last, modules[last.student, last.path.parent]
+        last.instead_of = [file.path.name for file in finished if file is not last]
         if before and last.version() == before[-1].version():
             del found[key]
             names = " and ".join(str(file.path) for file in [*before, last][:3])

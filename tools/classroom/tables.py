@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,6 +81,9 @@ def read(path: Path, columns: list[str], numbers: list[str]) -> list[dict]:
         text = content.decode(json.detect_encoding(content))
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")
+    text = re.sub(r"\A\s*sep=.*\n", "", text)  # Excel's
+    if not text.strip():
+        raise ValueError(f"{path}: it is empty, expected a table; to begin anew, delete it")
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
     if missing := [column for column in columns if column not in table]:
@@ -95,20 +99,43 @@ def read(path: Path, columns: list[str], numbers: list[str]) -> list[dict]:
     return rows
 
 
-def read_by_hand(path: Path) -> dict[str, dict]:
-    """The rows of by-hand.csv by `key`, their marks as numbers or None."""
-    return {row["row"]: row for row in read(path, BY_HAND, ["marks"])}
+def read_by_hand(path: Path, points: dict | None = None) -> dict[str, dict]:
+    """The rows of by-hand.csv by `key`, their marks as numbers or None. Of two rows for one answer,
+    as where two people's tables were joined, the one that is filled in counts.
+
+    points: by set and question. Raises ValueError for more marks than these, and for two rows with
+    different marks.
+    """
+    found = {}
+    for row in read(path, BY_HAND, ["marks"]):
+        old, most = found.get(row["row"]), (points or {}).get(row["problem_set"], {})
+        which = f"{path}: {row['student']}, {row['problem_set']}, {row['question']}: marks:"
+        if (row["marks"] or 0) > (most := most.get(row["question"], float("inf"))):
+            expected = f"expected a number from 0 to {most}, or nothing"
+            raise ValueError(f"{which} got {row['marks']:g}, {expected}")
+        if old and None not in (marks := [old["marks"], row["marks"]]) and marks[0] != marks[1]:
+            raise ValueError(f"{which} got {marks[0]:g} and {marks[1]:g}, expected one of them")
+        if not old or row["marks"] is not None or (row["comment"] and old["marks"] is None):
+            found[row["row"]] = row
+    return found
 
 
 def read_overrides(path: Path) -> dict[str, float]:
-    """The marks that a teacher set in grades.csv: in the column for it, or in place of ours."""
+    """The marks that a teacher set in grades.csv: in the column for it, or in place of ours, which
+    stand in the column `row`, too.
+
+    Raises ValueError for marks in `by_hand`, which would not say for which answer they are.
+    """
     found = {}
-    for row in read(path, COLUMNS, ["marks", "tests", "by_hand", "override"]):
-        override, ours = row["override"], (row["tests"] or 0) + (row["by_hand"] or 0)
-        if override is None and row["tests"] is not None and row["marks"] != ours:
-            override = row["marks"]
-        if override is not None:
-            found[row["row"]] = override
+    for row in read(path, COLUMNS, ["marks", "by_hand", "override"]):
+        this, *ours = row["row"].split("_")
+        marks, by_hand = (float(said) if said else None for said in ours)
+        if row["by_hand"] not in (by_hand, None):
+            got = f"{row['student']}, {row['problem_set']}: by_hand: got {row['by_hand']:g}"
+            raise ValueError(f"{path}: {got}; fill in marks in by-hand.csv, or here an override")
+        override = row["marks"] if row["override"] is None else row["override"]
+        if override is not None and (row["override"] is not None or override != marks):
+            found[this] = override
     return found
 
 
@@ -155,9 +182,13 @@ def write(results: list[dict], to: Path) -> None:
         out_of = sum(o["points"] for kind in ("tests", "open") for o in result[kind].values())
         override = overrides.get(this := key(result))
         marks = ours[0] if override is None else override
-        remark = plain(" ".join(filter(None, [failed, result["reason"], *result["notes"], waits])))
+        above = f"{override:g} is more than {out_of:g}." if (override or 0) > out_of else ""
+        remarks = [failed, result["reason"], *result["notes"], waits, above]
         numbers = [marks, out_of, *ours[1:], override]
-        rows.append([*who, *numbers, remark, this])
+        written_so = "_".join(["" if n is None else f"{n:g}" for n in (marks, ours[2])])
+        rows.append(
+            [*who, *numbers, plain(" ".join(filter(None, remarks))), f"{this}_{written_so}"]
+        )
         settled = override is not None or not (waits or result["reason"])
         name, row = exported(result, marks if settled else None)
         written[name].append(row)
