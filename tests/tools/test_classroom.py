@@ -422,9 +422,9 @@ def test_of_lists_and_tuples_there_may_be_only_so_many(data, says):
 
 
 def test_an_answer_that_is_too_large_is_called_so(small):
-    source = "def norm(x):\n    return torch.zeros(70 << 20, dtype=torch.bool)"
+    source = "def norm(x):\n    return torch.zeros(9 << 20, dtype=torch.bool)"
     assert (
-        "norm returns more than 64 MB"
+        "norm returns more than 8 MB"
         in mark(small, {"norm": source})["tests"]["norm-test"]["message"]
     )
 
@@ -1537,6 +1537,17 @@ def test_the_grader_limits_its_own_memory():
     code += "except RuntimeError as error: print('refused')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "refused\n"
+
+
+def test_a_network_left_thawed_ends_no_process(small):
+    """The student's reply has more gradients then than the grader has tensors for."""
+    each = SETS["problem_set_4"]
+    exercise = each.functions["adversarial_loss"]
+    thaws = each.references[exercise].replace("def adversarial_loss(", "def kept(", 1)
+    thaws += "\n\ndef adversarial_loss(model, *others):\n    model.requires_grad_(True)\n"
+    tests = mark(each, {exercise: f"{thaws}    return kept(model, *others)"})["tests"]
+    message = tests[each.exercises[exercise][-1]]["message"]
+    assert message and running.ENDED not in message
 
 
 # Feedback and tables.

@@ -268,9 +268,13 @@ class Submission(contextlib.ExitStack):
                 for name, old, new in zip(names, before, reply["arguments"], strict=True):
                     if new != old:
                         self.changed[function] = name
+                if len(reply["value"]) > wire.RESULT:
+                    raise ValueError
                 result, slopes = wire.unpack(reply["value"])
-                tracked = [tensor for tensor in tensors if tensor.requires_grad and slopes]
-                for leaf, slope in zip(tracked, slopes or [], strict=True):
+                tracked = [tensor for tensor in tensors if tensor.requires_grad]
+                if len(slopes := slopes or []) != len(tracked):  # as where a frozen model thawed
+                    tracked = slopes = []
+                for leaf, slope in zip(tracked, slopes, strict=True):
                     # Nothing, but for its gradient.
                     nothing = (leaf - leaf.detach()) * slope.reshape(leaf.shape).nan_to_num()
                     result = result + nothing.sum().to(result.dtype)

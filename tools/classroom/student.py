@@ -33,7 +33,7 @@ import torch
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from wire import LONGEST, MESSAGE, end, fingerprint, leaves, pack, receive, send
+from wire import LONGEST, RESULT, end, fingerprint, leaves, pack, receive, send
 
 COURSE = ("course_utils", "tools", "tests")
 PRIVATE = ("notebooks/assignments/", "tests/assignments/")
@@ -170,8 +170,8 @@ class Session:
                     fresh()
                 with warnings.catch_warnings(action="ignore"):
                     value = pack([result, slopes(result, tensors)])
-            if len(value) > MESSAGE // 2:
-                return {"error": f"{name} returns more than {MESSAGE >> 21} MB."}
+            if len(value) > RESULT:
+                return {"error": f"{name} returns more than {RESULT >> 20} MB."}
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too, are a student's
             return {"error": words(error)}
         after = [fingerprint(argument) for argument in [*arguments, *named.values()]]

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-MESSAGE = 128 << 20  # bytes
+MESSAGE, RESULT = 128 << 20, 8 << 20  # bytes; three times the largest right answer
 DEEP, MOST = 32, 1_000_000  # tuples in tuples; what all lists in a value hold together
 LONGEST = 20_000  # characters of output kept from a cell
 libc = ctypes.CDLL(None)

@@ -841,15 +841,18 @@ same(certified_radius(logits, labels, math.inf), torch.zeros(60),
 # together with the margins: with a margin of .1 it is $.1 / (\sqrt2 \cdot 5)$, next to nothing. And
 # the class within the radius may be the wrong one. So margins and accuracy must be known. B's
 # 5,000 proves very small radii; that there is an adversarial example beyond them it does not prove.
+# One point for A with margins or accuracy, one for what B's number leaves open.
 #
 # **2 points.** Take one hidden unit with ReLU, multiply its weights and its bias by 1,000, and
 # divide the weights by which the next layer reads it by 1,000. Since $\max(0, 1000 t) = 1000
 # \max(0, t)$, all answers stay. The first norm is now at least as large as the unit's enlarged
 # weights, the second hardly smaller as long as other units matter. The product belongs to the
-# weights, not to the function, so no adversarial example can follow from it.
+# weights, not to the function, so no adversarial example can follow from it. One point for the
+# change, with the reason why all answers stay, one for what follows.
 #
 # **2 points.** An attack on B, such as Lecture 1's: where it succeeds, it *proves* an adversarial
 # example at that distance; where it fails, it proves nothing, since another might succeed. (Also
 # good: the norm of the Jacobian at the pictures, or along paths, if it is said that it holds
-# there only.)
+# there only.) One point for an experiment that could come out either way, one for what each of its
+# results proves and what not.
 # ### END SOLUTION

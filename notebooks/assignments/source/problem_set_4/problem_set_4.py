@@ -897,13 +897,14 @@ same(found, pictures + 0.05 * way, "a step on a convolutional network",
 # **2 points.** 9.6 % at .1 and 2.8 % at .3. Whoever may move each pixel by .3 may also move it by
 # .1, so the share of digits that *can* be made to fail can only grow with $\epsilon$: at .3 it is
 # at least 9.6 %. An error that falls says that the attack got worse, not the network better. (With
-# the last line: at least 97 %.)
+# the last line: at least 97 %.) One point for why the share cannot fall, one for what the fall says.
 #
 # **2 points.** Gradient masking: the network bends its loss near the pictures, so that the sign of
 # the gradient there leads nowhere useful, while its borders stay where they were. The loss sees one
 # adversarial picture only, that of one step of size .3 along the gradient at the start. It falls as
 # soon as *that* step fails; nothing rewards holding against the other points within .3. The network
-# may also learn to recognise the step's pattern.
+# may also learn to recognise the step's pattern. One point for what the gradient no longer tells,
+# one for why this training rewards it.
 #
 # **2 points.** Any two of: one step from a random start (suspicious: it fools more than the step
 # from the picture); leaving pixels out of the attack (suspicious: more errors with less freedom);
@@ -911,5 +912,6 @@ same(found, pictures + 0.05 * way, "a step on a convolutional network",
 # loss along the sign direction (suspicious: it bends at once); pictures made for another network
 # (suspicious: they fool more than the network's own). Train on projected gradient, at the price of
 # one more gradient for each of its steps, so forty times as much for forty steps; test with an
-# attack that was not trained on.
+# attack that was not trained on. Half a point for each test with its suspicious result, half for
+# what to train on, half for its price.
 # ### END SOLUTION

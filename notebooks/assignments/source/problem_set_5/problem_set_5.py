@@ -444,12 +444,13 @@ for truth, blobs in [  # the last points; the ninth blob is none
 # ### BEGIN SOLUTION
 # **1 point.** Uniform noise: a classifier has to choose, and is sure of noise about as often; and two
 # pictures of noise are .41 apart, more than two digits. So the first two numbers are what *nothing*
-# gives.
+# gives. (Half a point where only one of the two has a control.)
 #
 # **1 point.** Real digits, blurred: by Parzen windows they beat sharp ones. A score above that of
 # real digits is a sign that the measure rewards the middle, not that the samples are good.
 #
 # **1 point.** Look at them. Then a measure that all these controls fail, such as the Fréchet distance
 # beside those of noise, of a blur and of real digits; and a search for copies that allows for shifts,
-# with new digits as its control. (Any two controls that fit and one that finds copies.)
+# with new digits as its control. (Half a point for two controls that fit, half for one that finds
+# copies.)
 # ### END SOLUTION
