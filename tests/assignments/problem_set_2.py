@@ -300,6 +300,22 @@ def error(model, images, labels):
         },
         {"error-test": 0, "error-hidden": 0},
     ),
+    "error: rounded to one decimal": (
+        {
+            "error": """
+def error(model, images, labels):
+    return round(100 * (model(images).argmax(1) != labels).double().mean().item(), 1)
+""",
+            "transfer-rate": """
+def transfer_rate(model, images, adversarial, labels):
+    right = model(images).argmax(1) == labels
+    fooled = model(adversarial).argmax(1) != labels
+    rate = 100 * (fooled & right).sum().item() / right.sum().item() if right.any() else math.nan
+    return rate if math.isnan(rate) else round(rate, 1)
+""",
+        },
+        {"error-hidden": 0, "transfer-rate-hidden": 0},
+    ),
     "error: a share": (
         {
             "error": """
