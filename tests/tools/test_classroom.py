@@ -795,6 +795,28 @@ def test_whatever_is_not_graded_is_named(small, tmp_path):
     assert handed["people"] == {"anna", "dora"}
 
 
+def test_odd_zips_and_tables_stop_nobody(small, tmp_path, monkeypatch):
+    text = nbformat.writes(answers.solved(small)).encode()
+    lay(tmp_path, f"anna/{PS}|odd.zip/xy", text)
+    for old, new in ((b"xy", b"\xff\xfe"), (b"PK\x01\x02\x14", b"PK\x01\x02\xff")):
+        content = (tmp_path / "odd.zip").read_bytes().replace(old, new)
+        flagged = bytearray(content)
+        flagged[content.index(b"PK\x01\x02") + 9] |= 8  # the names are UTF-8
+        lay(tmp_path, f"{old[:1].hex()}.zip", bytes(flagged))
+    for who, table in (("bob", b'"\\UFFFFFFFF": 1'), ("carl", b"[" * 20_000)):
+        lay(tmp_path, f"{who}/submission_metadata.yml", table)
+    lay(tmp_path, f"mallory/{PS}", text)
+    lay(tmp_path, "mallory/submission_metadata.yml", b'".": {":submitters": [{":name": anna}]}')
+    lay(tmp_path, "many.zip/a|many.zip/b|many.zip/c", b"x")
+    lay(tmp_path, "mallory/helpers.py|mallory/more.py", b"#" * (files.MODULES - 99))
+    monkeypatch.setattr(files, "MOST", 2)
+    handed, reasons, left = submissions.collect(tmp_path, [small])
+    assert {who for who, _ in handed["files"]} >= {"anna", "mallory"}
+    assert {"anna", "mallory"} <= handed["people"] and len(left) >= 6
+    assert list(handed["files"]["mallory", small.name].modules) == ["helpers.py"]
+    assert "many.zip: more than 2 files are in it" in left
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_spoilt_zip_is_a_reason_and_stops_nobody(small, tmp_path, method):
     content = nbformat.writes(answers.solved(small)).encode()
@@ -1072,8 +1094,11 @@ def test_notes_tell_of_an_attack_that_is_not_ones_own(found):
         "!true\n" * 501,
         "%x\n" * 400 + "a = 1\n" * 3000,
         "%time\n" * 490,
+        "\n" * 50_000,
+        "x = !ls\n" * 400,
+        "/f\n" * 499,
     ],
-    ids=range(6),
+    ids=range(9),
 )
 def test_no_cell_stops_the_grading_of_others_or_takes_for_ever(small, tmp_path, cell):
     notebook = answers.solved(small)
@@ -1264,10 +1289,27 @@ def test_too_many_processes_are_ended_before_they_take_the_machine(small, apart)
         assert submission.run("1")["error"] == ""
 
 
-def test_files_without_end_are_noticed(submission, monkeypatch):
-    monkeypatch.setattr(running, "DISK", 20 << 20)
-    code = "import time\nfor n in range(3): open(f'{n}', 'wb').write(bytes(10 << 20))\n"
+@pytest.mark.parametrize("deep", [0, 2000])
+def test_files_without_end_are_noticed(submission, monkeypatch, deep):
+    monkeypatch.setattr(running, "DISK", 40 << 20)
+    code = f"import os, time\nfor _ in range({deep}): os.mkdir('d'); os.chdir('d')\n"
+    code += "for n in range(5): open(f'{n}', 'wb').write(bytes(10 << 20))\n"
     assert "in files" in submission.run(code + "time.sleep(9)")["error"]
+
+
+def test_threads_without_end_are_noticed(submission):
+    code = "import threading, time\nthreading.stack_size(1 << 16)\n"
+    code += "for _ in range(1100): threading.Thread(target=time.sleep, args=(9,)).start()"
+    assert "threads" in submission.run(code + "\ntime.sleep(9)")["error"]
+
+
+def test_pictures_without_end_are_not_kept(submission, monkeypatch):
+    monkeypatch.setattr(running, "PICTURES", 50_000)
+    submission.pictures = 50_000
+    show = "from IPython.display import Image, display\nimport base64, os\n"
+    show += "for _ in range(5): display(Image(b'\\x89PNG' + os.urandom(6000)))"
+    kept = [figure for _ in range(6) for figure in submission.run(show)["figures"]]
+    assert 5 <= len(kept) < 8 and sum(map(len, kept)) <= 50_000
 
 
 def test_a_fork_waits_until_there_are_processes_again():
@@ -1320,6 +1362,8 @@ FORBIDDEN += [
     "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
     "import resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (9, 9))",
     "os.listdir('/dev/pts')",
+    "open('/etc/shadow')",
+    "assert ctypes.CDLL(None, use_errno=True).unshare(0x10000000) == 0, os.strerror(ctypes.get_errno())",
     "import fcntl; open('x', 'w'); fcntl.fcntl(os.open('x', 0), fcntl.F_SETLEASE, fcntl.F_WRLCK)",
 ]
 # io_uring_setup, shmget, add_key, keyctl, memfd_create, by their numbers.
@@ -1333,6 +1377,7 @@ FORBIDDEN += [
 def test_no_files_mode_or_times_are_changed(submission, tmp_path):
     file = tmp_path / "theirs"
     file.write_text("x")
+    file.chmod(0o4755)
     before = file.stat()
     for call in (
         "chmod({0!r}, 0)",
@@ -1341,6 +1386,14 @@ def test_no_files_mode_or_times_are_changed(submission, tmp_path):
     ):
         assert submission.run(f"import os; os.{call.format(str(file))}")["error"] == ""
     assert (file.stat().st_mode, file.stat().st_mtime) == (before.st_mode, before.st_mtime)
+    for call in (
+        "chown({0!r}, -1, -1)",
+        "lchown({0!r}, 0, 0)",
+        "setxattr({0!r}, 'user.left', b'x')",
+        "setxattr({0!r}, 'system.posix_acl_access', bytes(44))",
+    ):
+        assert submission.run(f"import os; os.{call.format(str(file))}")["error"] == ""
+    assert (file.stat().st_mode, os.listxattr(file)) == (before.st_mode, [])
     turns = "print(os.nice(5) < 0, os.sched_setaffinity(0, {0}), len(os.sched_getaffinity(0)))"
     told = submission.run(f"import os; {turns}")
     assert told["output"] == f"False None {len(os.sched_getaffinity(0))}\n"
@@ -1638,6 +1691,9 @@ def test_words_that_an_exercise_rules_out_are_noted(small):
     call = "def gradient(r, *rest):\n    return slope(r)"
     above = "from torch import func\n\ndef slope(r):\n    return func.grad(torch.norm)(r)"
     tried = [(by_torch, "", True), (imported, "", True), (ours, "", False), (call, above, True)]
+    kept = f"%%writefile h.py\n{above}"
+    for hidden in (f"if True:\n    {above.replace(chr(10), chr(10) + '    ')}", kept):
+        tried.append((call, hidden, True))
     tried += [(timed, "", False), (below, "", False), (used, named, False)]
     for source, helper, noted in [*tried, (ours, above, False)]:  # an aid, to compare with
         notebook = answers.solved(SETS["problem_set_1"], {"gradient": source})

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -15,6 +16,8 @@ from tools.classroom.reading import Answers, NotASubmission, answers, parse
 from tools.classroom.wire import fingerprint
 
 LARGEST = 100 << 20  # bytes; outputs are not looked at
+MOST = 10_000  # files in a zip
+MODULES = 1 << 20  # bytes of a student's own modules
 SKIPPED = ("__MACOSX", ".")  # what begins so is no student's
 
 
@@ -79,7 +82,8 @@ def files_in(folder: Path, left: list[str]) -> Iterator[File]:
         elif not entry.is_dir():
             size = entry.stat().st_size if entry.is_file() else None
             inside = _unzipped(File(path, size, entry.read_bytes), left)
-            yield from (file for file in inside if not skipped(file.path))
+            yield from (file for file in islice(inside, MOST) if not skipped(file.path))
+            left += [f"{path}: more than {MOST:,} files are in it"] * (next(inside, 0) != 0)
 
 
 def skipped(path: Path) -> bool:
@@ -93,7 +97,7 @@ def _unzipped(file: File, left: list[str], deep: int = 0) -> Iterator[File]:
         return
     try:
         archive = zipfile.ZipFile(io.BytesIO(file.read()))
-    except (zipfile.BadZipFile, NotASubmission) as error:
+    except Exception as error:  # each way of packing has its own
         left.append(f"{file.path}: {error}")
         return
     for info in archive.infolist():

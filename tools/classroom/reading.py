@@ -19,8 +19,8 @@ from tools.classroom.problem_sets import ProblemSet, bound_names, grade_id, kind
 NO_CODE = SyntaxError, ValueError, RuntimeError, MemoryError  # IPython's own is a RuntimeError
 # Where Python keeps what others defined: no answer needs it, and nothing can forbid it.
 INSIDE = re.compile(r"__globals__|__subclasses__|_getframe|f_back|f_globals|tb_frame|gc\.get_\w+")
-MAGIC = re.compile(r"(?m)^\s*[%!?]|\?\s*$")
-MEASURES = re.compile(r"\A(?:%%(?:time|capture|prun)\b.*\n)+")
+MAGIC = re.compile(r"(?m)^[ \t]*[%!?/,;]|=[ \t]*[%!]|\?[ \t]*$")
+MEASURES = re.compile(r"\A(?:%%(?:time|capture|prun|writefile)\b.*\n)+")
 _parsing = threading.Lock()  # in Python 3.11 two threads that parse at once end in a SystemError
 
 
@@ -158,13 +158,13 @@ def _stands_alone(source: str) -> bool:
 
 
 def code(source: str) -> str:
-    """A cell as Python, without the magics that only time its code or hide its output.
+    """A cell as Python, without the magics that only time its code, hide its output or keep it.
 
     Raises one of NO_CODE for what is none, and for what IPython would take too long to read: it
     reads a cell anew for each of its magics.
     """
-    magics, lines = len(MAGIC.findall(source)) + 1, source.count("\n") + 1
-    if magics * lines > 10_000 or len(source) > 200_000:
+    size = source.count("\n") + len(source) // 80
+    if len(source) > 200_000 or len(MAGIC.findall(source)) * size > 10_000:
         raise ValueError("source: too long")
     return TransformerManager().transform_cell(MEASURES.sub("", source))
 
@@ -235,7 +235,10 @@ def _prose(source: str) -> bool:
 def _added(source: str, original: str) -> str:
     """What a changed test cell defines and imports beyond the original."""
     old = {name for node in _parts(original) for name in _bound(node)}
-    added = [part for part in _parts(source) if not _bound(part) & old]
+    kinds = (
+        ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
+    )
+    added = [part for part in _parts(source) if isinstance(part, kinds) and not _bound(part) & old]
     with suppress(*NO_CODE):
         return "\n\n".join(map(ast.unparse, added))
     return ""
@@ -243,7 +246,7 @@ def _added(source: str, original: str) -> str:
 
 @cache
 def _parts(source: str) -> list[ast.stmt]:
-    """The functions, classes, imports and assignments of a cell."""
+    """The functions, classes, imports and whatever else defines names in a cell."""
     return [node for node in getattr(tree(source), "body", []) if _bound(node)]
 
 
@@ -253,11 +256,10 @@ def _bound(node: ast.stmt) -> set[str]:
         return {each.asname or each.name.partition(".")[0] for each in node.names}
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
-    targets = getattr(node, "targets", []) if isinstance(node, ast.Assign) else []
-    targets += [node.target] if isinstance(node, ast.AnnAssign) else []
-    return {
-        name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
+    stored = {
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
+    return stored.union(*map(_bound, getattr(node, "body", [])))  # of `if` and `try`, too
 
 
 def _with_pictures(cell: NotebookNode) -> str:
@@ -268,5 +270,6 @@ def _with_pictures(cell: NotebookNode) -> str:
     for name, kinds in dict(cell.get("attachments") or {}).items():
         for mime, data in dict(kinds).items():
             if mime.startswith("image/"):
-                text = text.replace(f"attachment:{name}", f"data:{mime};base64,{data}")
+                most = max((4 << 20) // max(len(data), 1), 1)  # one may be shown many times
+                text = text.replace(f"attachment:{name}", f"data:{mime};base64,{data}", most)
     return text

@@ -29,6 +29,7 @@ from tools.classroom.problem_sets import ProblemSet
 CELL, WHOLE = 30.0, 360.0
 # What a submission may hold at once, and how often that is looked at, in seconds.
 PROCESSES, DISK, LOOK = 256, 4 << 30, 0.5
+PICTURES = 20 << 20  # characters of all that its cells show
 TIME = "Your code was still running when the time limit was reached."
 ENDED = "Your code ended the process that ran it."
 # What a submission may know of the teacher's settings.
@@ -99,12 +100,17 @@ class Submission(contextlib.ExitStack):
         super().__init__()
         self.set, self.cell, self.whole, self.looked = problem_set, cell, whole, set()
         self.refill()
+        self.pictures = PICTURES  # that may still be shown
         self.changed: dict[str, str] = {}  # function -> an argument that it changes
         self.last: tuple | None = None  # the function that a test called last, and its result
         self.overseer, self.over = None, ""  # what ends all below it; why that had to be
         self.folder = tempfile.mkdtemp()
-        remove = ["rm", "-rf", self.folder]  # it gets to the bottom of any folder
-        self.callback(subprocess.run, remove, stderr=subprocess.DEVNULL)
+        for command in (
+            ["rm", "-rf"],
+            ["chmod", "-R", "u+rwx"],
+        ):  # called from the last to the first
+            run = [*command, self.folder]  # and to the bottom of any folder
+            self.callback(subprocess.run, run, stderr=subprocess.DEVNULL)
         for name, content in (modules or {}).items():
             Path(self.folder, name).write_bytes(content)
         ours = (m for m in imports(problem_set) if (m[1] or "").startswith("course_utils"))
@@ -138,8 +144,10 @@ class Submission(contextlib.ExitStack):
             if time.monotonic() - self.began > most and self.processor_time() - before > most:
                 self.left -= self.cell
                 raise Lost(TIME)
-            texts = {name: str(reply[name])[: wire.LONGEST] for name in ("error", "output")}
-            figures = [f for f in map(str, reply["figures"][:5]) if len(f) < 1 << 20]
+            texts = {name: text(reply[name])[: wire.LONGEST] for name in ("error", "output")}
+            most = min(self.pictures // 5, 1 << 20)
+            figures = [f for f in map(text, reply["figures"][:5]) if len(f) < most]
+            self.pictures -= sum(map(len, figures))
             return texts | {"figures": figures}
         except Exception as lost:  # or it replied with something else
             why = str(lost) if isinstance(lost, Lost) else ENDED
@@ -194,7 +202,7 @@ class Submission(contextlib.ExitStack):
                 self.wait(pipe)
                 reply = wire.receive(pipe)
                 if "callback" not in reply or not callbacks:
-                    self.looked |= {str(name)[:200] for name in reply.get("looked", ())[:5]}
+                    self.looked |= {text(name)[:200] for name in reply.get("looked", ())[:5]}
                     return reply
                 wire.send(pipe, self.answer(callbacks[reply["callback"]], reply["value"]))
         except AssertionError:  # a test's, from what was called back
@@ -219,8 +227,10 @@ class Submission(contextlib.ExitStack):
     def excess(self) -> str:
         """Of what the submission holds more than it may, or ""."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            if len(self.overseer.children(recursive=True)) > PROCESSES:
+            if len(below := self.overseer.children(recursive=True)) > PROCESSES:
                 return f"Your code ran more than {PROCESSES} processes at once."
+            if sum(map(threads, below)) > 4 * PROCESSES:
+                return f"Your code ran more than {4 * PROCESSES} threads at once."
             if written(self.folder) > DISK:
                 return f"Your code kept more than {DISK >> 30} GB in files."
         return ""
@@ -263,7 +273,7 @@ class Submission(contextlib.ExitStack):
             reply = self.ask(pipe, request, callbacks=callbacks)
             try:
                 if "error" in reply:
-                    raise AssertionError(str(reply["error"]))
+                    raise AssertionError(text(reply["error"]))
                 names = [*self.set.parameters[function][: len(positional)], *named]
                 for name, old, new in zip(names, before, reply["arguments"], strict=True):
                     if new != old:
@@ -293,14 +303,23 @@ class Submission(contextlib.ExitStack):
         return call
 
 
+def text(value) -> str:
+    """What should be text, from a process that may send anything."""
+    if not isinstance(value, str):
+        raise TypeError(f"got {type(value).__name__}, expected text")
+    return value
+
+
+def threads(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.Error):
+        return process.num_threads()
+    return 0
+
+
 def written(folder: str) -> int:
-    """Bytes in a folder's files; holes take none."""
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(path, name)).st_blocks * 512
-    return total
+    """Bytes in a folder's files, however deep; holes take none."""
+    told = subprocess.run(["du", "-sk", folder], capture_output=True, text=True)
+    return int(told.stdout.partition("\t")[0] or 0) << 10
 
 
 def pickled(value, given: dict, callbacks: list) -> bytes:

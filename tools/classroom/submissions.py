@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
-from tools.classroom.files import File, files_in, skipped
+from tools.classroom.files import MODULES, File, files_in, skipped
 from tools.classroom.layouts import claims_of, of_one_name
 from tools.classroom.problem_sets import ProblemSet
 from tools.classroom.reading import NotASubmission
@@ -54,7 +54,14 @@ def collect(folder: Path, sets: list[ProblemSet]) -> tuple[dict, dict, list[str]
             unsaid[student] = f"{layout['platform']} {number}"
         if not file.is_notebook():
             others[student][file.path] = meant
-            beside = ", but what one beside it may import" if file.path.suffix == ".py" else ""
+            its = sum(
+                len(one)
+                for (who, _), ones in modules.items()
+                if who == student
+                for one in ones.values()
+            )
+            small = file.path.suffix == ".py" and its + (file.size or 0) <= MODULES
+            beside = ", but what one beside it may import" if small else ""
             left.append(f"{file.path}: no notebook{beside}")
             with suppress(NotASubmission):
                 if beside:
