@@ -1112,6 +1112,26 @@ def test_no_cell_stops_the_grading_of_others_or_takes_for_ever(small, tmp_path, 
     assert file.set == small.name or file.error
 
 
+def test_reading_leaves_the_notebook_as_it_was(small):
+    notebook = answers.solved(small)
+    notebook.cells[-1].source += "\n\nBecause."
+    before = copy.deepcopy(notebook)
+    assert reading.answers(notebook, small).open == {"open-question": "Because."}
+    assert notebook == before
+
+
+def test_a_submission_that_cannot_begin_leaves_no_folder(small, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        tempfile, "mkdtemp", lambda make=tempfile.mkdtemp: made.append(make()) or made[0]
+    )
+    monkeypatch.setattr(running, "_zygote", [None, subprocess.Popen(["sleep", "9"]), set()])
+    with pytest.raises(running.Lost):
+        running.Submission(small)
+    running._zygote[1].kill()
+    assert made and not os.path.exists(made[0])
+
+
 def test_a_folder_as_deep_as_may_be_is_removed(small):
     deep = "import os\nfor n in range(3000): os.mkdir('d'); os.chdir('d')"
     with running.Submission(small) as submission:

@@ -87,7 +87,7 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
         if place is None:
             text = cell.cell_type != "code" or (position >= last and _prose(source))
             if text and opened and position >= last:
-                found.open[opened[-1]].append(_with_pictures(cell))
+                found.open[opened[-1]].append(_with_pictures(cell, source))
             elif not text and source.strip():
                 _add(found.cells, (position, source, None))
             continue
@@ -95,8 +95,8 @@ def answers(notebook: NotebookNode, problem_set: ProblemSet) -> Answers:
         this, part, stub = grade_id(original), kind(original), without_solution(original)
         met.append(this)
         if part == "open":
-            cell.source = source.replace(stub.strip(), "").strip()
-            found.open[this] += [_with_pictures(cell)] if cell.source else []
+            text = source.replace(stub.strip(), "").strip()
+            found.open[this] += [_with_pictures(cell, text)] if text else []
         elif part == "solution" and form(source) != form(stub):
             _add(found.cells, (position, source, this))
             names = {name for name, its in problem_set.functions.items() if its == this}
@@ -262,11 +262,10 @@ def _bound(node: ast.stmt) -> set[str]:
     return stored.union(*map(_bound, getattr(node, "body", [])))  # of `if` and `try`, too
 
 
-def _with_pictures(cell: NotebookNode) -> str:
-    """The cell's text, with pictures that were pasted into it; code as such."""
-    if cell.cell_type == "code" and not _prose(cell.source):
-        return f"```python\n{cell.source}\n```"
-    text = cell.source
+def _with_pictures(cell: NotebookNode, text: str) -> str:
+    """The text of a cell, with pictures that were pasted into it; code as such."""
+    if cell.cell_type == "code" and not _prose(text):
+        return f"```python\n{text}\n```"
     for name, kinds in dict(cell.get("attachments") or {}).items():
         for mime, data in dict(kinds).items():
             if mime.startswith("image/"):

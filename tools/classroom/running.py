@@ -105,22 +105,22 @@ class Submission(contextlib.ExitStack):
         self.last: tuple | None = None  # the function that a test called last, and its result
         self.overseer, self.over = None, ""  # what ends all below it; why that had to be
         self.folder = tempfile.mkdtemp()
-        for command in (
-            ["rm", "-rf"],
-            ["chmod", "-R", "u+rwx"],
-        ):  # called from the last to the first
-            run = [*command, self.folder]  # and to the bottom of any folder
-            self.callback(subprocess.run, run, stderr=subprocess.DEVNULL)
+        remove = 'chmod -R u+rwx "$0"; rm -rf "$0"'  # to the bottom of any folder
+        self.callback(subprocess.run, ["sh", "-c", remove, self.folder], stderr=subprocess.DEVNULL)
         for name, content in (modules or {}).items():
             Path(self.folder, name).write_bytes(content)
         ours = (m for m in imports(problem_set) if (m[1] or "").startswith("course_utils"))
         allowed = {f"{m[1]}.{name}" for m in ours for name in re.findall(r"\w+", m[2])}
         request = {"folder": self.folder, "allowed": sorted(allowed), "cell": cell, "whole": whole}
         self.backup = self.latest = None  # copies, the latter as things are now
-        with _lock:
-            if _zygote[1].poll() is not None:  # a submission may have killed it
-                _start(_zygote[2])
-            self.pipe, reply = self.fork(_zygote[0], {"do": "begin"} | request)
+        try:
+            with _lock:
+                if _zygote[1].poll() is not None:  # a submission may have killed it
+                    _start(_zygote[2])
+                self.pipe, reply = self.fork(_zygote[0], {"do": "begin"} | request)
+        except BaseException:
+            self.close()
+            raise
         self.overseer = psutil.Process(reply["overseer"])
         self.callback(wire.end, self.overseer)
         # Whatever a process does, or leaves half said, nobody waits for it longer than this.
