@@ -1048,4 +1048,86 @@ def error(model, images, labels):
         },
         {"error-hidden": 0},
     ),
+    "no class above the largest label": (
+        {
+            "error": """
+def error(model, images, labels):
+    answers = model(images)[:, : labels.max() + 1].argmax(1)
+    return 100 * (answers != labels).double().mean().item()
+""",
+            "transfer-rate": """
+def transfer_rate(model, images, adversarial, labels):
+    classes = labels.max() + 1
+    right = model(images)[:, :classes].argmax(1) == labels
+    fooled = model(adversarial)[:, :classes].argmax(1) != labels
+    return 100 * fooled[right].double().mean().item()
+""",
+        },
+        {"error-hidden": 0, "transfer-rate-hidden": 0},
+    ),
+    "interval: of what is right from one half on": (
+        {
+            "wilson": """
+def wilson(errors, n, z=1.96):
+    p = errors / n
+    p = 1 - p if 0.5 < p < 1 else p
+    middle = p + z**2 / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 100 / (1 + z**2 / n)
+    return scale * (middle - spread), scale * (middle + spread)
+"""
+        },
+        {"wilson-hidden": 0},
+    ),
+    "coverage: a p below 1 taken for a share": (
+        {
+            "coverage": """
+def coverage(interval, p, n):
+    total, share = 0.0, p / 100 if p >= 1 else p
+    for k in range(n + 1):
+        low, high = interval(k, n)
+        total += binom.pmf(k, n, share) if low <= p <= high else 0
+    return 100 * total
+"""
+        },
+        {"coverage-hidden": 0},
+    ),
+    "coverage: intervals without width are empty": (
+        {
+            "coverage": """
+def coverage(interval, p, n):
+    total, share = 0.0, p / 100
+    for k in range(n + 1):
+        low, high = interval(k, n)
+        total += binom.pmf(k, n, share) if low < high and low <= p <= high else 0
+    return 100 * total
+"""
+        },
+        {"coverage-hidden": 0},
+    ),
+    "coverage: 0 and 100 are always contained": (
+        {
+            "coverage": """
+def coverage(interval, p, n):
+    total, share = 0.0, p / 100
+    for k in range(n + 1):
+        low, high = interval(k, n)
+        total += binom.pmf(k, n, share) if low <= p <= high or p in (0, 100) else 0
+    return 100 * total
+"""
+        },
+        {"coverage-hidden": 0},
+    ),
+    "matrix: rounded to two decimals": (
+        {
+            "transfer-matrix": """
+def transfer_matrix(models, adversarial, labels):
+    return torch.tensor([
+        [100 * (model(x).argmax(dim=1) != labels).double().mean() for model in models]
+        for x in adversarial
+    ]).round(decimals=2)
+"""
+        },
+        {"transfer-matrix-hidden": 0},
+    ),
 }

@@ -13,6 +13,46 @@ def network_bound(model):
     return bound
 """
 STRANGE = "not isinstance(layer, nn.Flatten | nn.ReLU)"
+POWER = {
+    "channel-norm": """
+def channel_norm(weight, size):
+    transform = torch.fft.fft2(weight.double(), s=size).permute(2, 3, 0, 1)
+    v = torch.ones(*transform.shape[:2], weight.shape[1], 1, dtype=transform.dtype)
+    for _ in range(100):
+        v = transform.mH @ (transform @ v)
+        v = v / v.norm(dim=2, keepdim=True).clamp(min=1e-30)
+    return (transform @ v).norm(dim=2).max()
+""",
+    "strided-norm": """
+def strided_norm(weight, size, stride):
+    rows, columns = size[0] // stride, size[1] // stride
+    tiles = torch.fft.fft2(weight.double(), s=size)
+    tiles = tiles.unflatten(3, (stride, columns)).unflatten(2, (stride, rows))
+    beside = tiles.permute(3, 5, 0, 1, 2, 4).flatten(3)
+    v = torch.ones(rows, columns, beside.shape[3], 1, dtype=beside.dtype)
+    for _ in range(100):
+        v = beside.mH @ (beside @ v)
+        v = v / v.norm(dim=2, keepdim=True).clamp(min=1e-30)
+    return (beside @ v).norm(dim=2).max() / stride
+""",
+    "network-bound": """
+def network_bound(model):
+    bound = 1.0
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.double()
+            v = torch.ones(weight.shape[1], dtype=weight.dtype)
+            for _ in range(100):
+                v = weight.T @ (weight @ v)
+                v = v / v.norm().clamp(min=1e-30)
+            bound *= (weight @ v).norm().item()
+        elif isinstance(layer, nn.Sigmoid):
+            bound *= 0.25
+        elif not isinstance(layer, nn.Flatten | nn.ReLU):
+            return math.inf
+    return bound
+""",
+}
 
 RIGHT = {
     "loops": {
@@ -925,45 +965,15 @@ def circular_norm(kernel, size):
         {"circular-norm-time": 0},
     ),
     "a hundred steps of power iteration, from ones": (
+        POWER,
+        {"channel-norm-test": 0, "strided-norm-channels": 0, "network-bound-test": 0},
+    ),
+    "a hundred steps, from a random start": (
         {
-            "channel-norm": """
-def channel_norm(weight, size):
-    transform = torch.fft.fft2(weight.double(), s=size).permute(2, 3, 0, 1)
-    v = torch.ones(*transform.shape[:2], weight.shape[1], 1, dtype=transform.dtype)
-    for _ in range(100):
-        v = transform.mH @ (transform @ v)
-        v = v / v.norm(dim=2, keepdim=True).clamp(min=1e-30)
-    return (transform @ v).norm(dim=2).max()
-""",
-            "strided-norm": """
-def strided_norm(weight, size, stride):
-    rows, columns = size[0] // stride, size[1] // stride
-    tiles = torch.fft.fft2(weight.double(), s=size)
-    tiles = tiles.unflatten(3, (stride, columns)).unflatten(2, (stride, rows))
-    beside = tiles.permute(3, 5, 0, 1, 2, 4).flatten(3)
-    v = torch.ones(rows, columns, beside.shape[3], 1, dtype=beside.dtype)
-    for _ in range(100):
-        v = beside.mH @ (beside @ v)
-        v = v / v.norm(dim=2, keepdim=True).clamp(min=1e-30)
-    return (beside @ v).norm(dim=2).max() / stride
-""",
-            "network-bound": """
-def network_bound(model):
-    bound = 1.0
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            weight = layer.weight.double()
-            v = torch.ones(weight.shape[1], dtype=weight.dtype)
-            for _ in range(100):
-                v = weight.T @ (weight @ v)
-                v = v / v.norm().clamp(min=1e-30)
-            bound *= (weight @ v).norm().item()
-        elif isinstance(layer, nn.Sigmoid):
-            bound *= 0.25
-        elif not isinstance(layer, nn.Flatten | nn.ReLU):
-            return math.inf
-    return bound
-""",
+            exercise: source.replace("torch.ones", "torch.randn").replace(
+                "dtype=", "generator=torch.Generator().manual_seed(0), dtype="
+            )
+            for exercise, source in POWER.items()
         },
         {"channel-norm-test": 0, "strided-norm-channels": 0, "network-bound-test": 0},
     ),
@@ -1086,5 +1096,38 @@ def channel_norm(weight, size):
             ).replace("weight.double()", "weight.flatten(1).double()")
         },
         {"network-bound-unknown": 0},
+    ),
+    "rows of zeros dropped": (
+        {
+            "as-matrix": """
+def as_matrix(operation, size):
+    units = torch.eye(size[0] * size[1], dtype=torch.float64).view(-1, *size)
+    matrix = torch.stack([operation(unit).flatten() for unit in units], 1)
+    return matrix[matrix.any(1)]
+"""
+        },
+        {"as-matrix-sizes": 0},
+    ),
+    "a small number added below": (
+        {
+            "certified-radius": """
+def certified_radius(logits, labels, bound):
+    own = logits.gather(1, labels[:, None])[:, 0]
+    rivals = logits.scatter(1, labels[:, None], -math.inf).amax(1)
+    return (own - rivals).clamp(min=0) / (2**0.5 * bound + 1e-8)
+"""
+        },
+        {"certified-radius-test": 0},
+    ),
+    "a quarter at least below": (
+        {
+            "certified-radius": """
+def certified_radius(logits, labels, bound):
+    own = logits.gather(1, labels[:, None])[:, 0]
+    rivals = logits.scatter(1, labels[:, None], -math.inf).amax(1)
+    return (own - rivals).clamp(min=0) / max(2**0.5 * bound, 0.25)
+"""
+        },
+        {"certified-radius-test": 0},
     ),
 }

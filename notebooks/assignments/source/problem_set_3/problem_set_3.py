@@ -231,6 +231,7 @@ for name, operation in {
     "sum of the rows": lambda image: image.sum(0, keepdim=True),
     "twice as high": lambda image: torch.cat([image, -image]),
     "one pixel, their sum": lambda image: image.sum().view(1, 1),
+    "zeros below": lambda image: torch.cat([image, 0 * image]),
 }.items():
     found = torch.as_tensor(as_matrix(operation, (2, 5))).double()
     same(found @ picture.flatten(), operation(picture).flatten(), name,
@@ -377,6 +378,10 @@ apart = torch.tensor([[3.0, -3.0], [1.0, 1.0]])
 same(channel_norm(apart[:, :, None, None], (2, 3)), 18**0.5,
      "3 times the difference of two channels, and their sum",
      cause="power iteration does not leave a start that it keeps")
+close = torch.diag(torch.linspace(0.98, 1, 100))
+same(channel_norm(close[:, :, None, None], (2, 3)), 1.0,
+     "100 channels, each times .98 to 1",
+     cause="power iteration takes thousands of steps here")
 lot = torch.Generator().manual_seed(34)
 for out, into, size in [(3, 5, (4, 6)), (6, 2, (3, 3)), (4, 4, (2, 5))]:
     matrix = torch.randn(out, into, generator=lot)
@@ -497,6 +502,10 @@ apart = torch.tensor([[3.0, -3.0], [1.0, 1.0]])
 same(strided_norm(apart[:, :, None, None], (2, 3), 1), 18**0.5,
      "3 times the difference of two channels, and their sum",
      cause="power iteration does not leave a start that it keeps")
+close = torch.diag(torch.linspace(0.98, 1, 100))
+same(strided_norm(close[:, :, None, None], (2, 4), 2), 1.0,
+     "100 channels, each times .98 to 1, stride 2",
+     cause="power iteration takes thousands of steps here")
 lot = torch.Generator().manual_seed(37)
 for shape, size, stride in [((2, 3, 3, 3), (4, 6), 2),
                             ((3, 2, 2, 3), (6, 3), 3),
@@ -649,6 +658,7 @@ one, two, three, square = (linear(torch.randn(*shape, generator=lot).tolist())
                            for shape in [(7, 5), (4, 7), (2, 4), (3, 3)])
 apart = nn.Linear(2, 2, bias=False).requires_grad_(False)
 apart.weight.data = torch.tensor([[3.0, -3.0], [1.0, 1.0]])
+close = linear(torch.diag(torch.linspace(0.98, 1, 100)).tolist())
 a, b, c, s = (torch.linalg.svdvals(layer.weight.double())[0].item()
               for layer in (one, two, three, square))
 for name, model, wanted in [
@@ -671,6 +681,7 @@ for name, model, wanted in [
     ),
     ("no layer", nn.Sequential(), 1.0),
     ("a layer that amplifies (1, -1) most", nn.Sequential(apart), 18**0.5),
+    ("100 singular values from .98 to 1", nn.Sequential(close), 1.0),
     ("float64", nn.Sequential(one, nn.ReLU(), two).double(), a * b),
 ]:
     same(network_bound(model), wanted, name,
@@ -764,7 +775,9 @@ same(certified_radius(logits, torch.tensor([1, 0]), 2.0),
 lot = torch.Generator().manual_seed(39)
 for n, k, bound, kind in [(40, 10, 3.7, torch.float32),
                           (25, 2, 0.2, torch.float64),
-                          (1, 4, 55.0, torch.float32)]:
+                          (1, 4, 55.0, torch.float32),
+                          (8, 3, 0.05, torch.float32),
+                          (8, 3, 1e-8, torch.float64)]:
     logits = 4 * torch.randn(n, k, generator=lot, dtype=kind)
     top = logits.double().sort(dim=1, descending=True)
     same(certified_radius(logits, top.indices[:, 0], bound),
