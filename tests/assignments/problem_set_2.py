@@ -1062,8 +1062,16 @@ def transfer_rate(model, images, adversarial, labels):
     fooled = model(adversarial)[:, :classes].argmax(1) != labels
     return 100 * fooled[right].double().mean().item()
 """,
+            "transfer-matrix": """
+def transfer_matrix(models, adversarial, labels):
+    classes = labels.max() + 1
+    return torch.tensor([
+        [100 * (model(x)[:, :classes].argmax(1) != labels).double().mean() for model in models]
+        for x in adversarial
+    ])
+""",
         },
-        {"error-hidden": 0, "transfer-rate-hidden": 0},
+        {"error-hidden": 0, "transfer-rate-hidden": 0, "transfer-matrix-hidden": 0},
     ),
     "interval: of what is right from one half on": (
         {

@@ -548,6 +548,11 @@ for m, s, n, shape, classes in [(3, 3, 60, (1, 4, 4), 4), (2, 1, 7, (5,), 10),
     wanted = 100 - 100 * (answers.argmax(3) == labels).double().mean(2)
     same(got, wanted, f"transfer matrix of {s} sets and {m} models",
          cause="rows and columns")
+images = torch.tensor([[0.1, 0.2, 0.9], [0.8, 0.3, 0.1]])
+got = transfer_matrix([nn.Identity().eval()], [images], torch.tensor([1, 0]))
+same(got, torch.tensor([[50.0]]),
+     "transfer matrix of two images, one given a class that is no label",
+     cause="all logits count, those above the largest label, too")
 ### END HIDDEN TESTS
 
 # %% [markdown]
