@@ -1419,4 +1419,74 @@ def closest(x, targets, weight, bias):
         },
         {"attack-hidden": 0},
     ),
+    "closed form in the box: t up to 1e25 only": (
+        {"closest-in-box": HALVING.replace("1e12", "1e25").replace("100", "300")},
+        {"closest-in-box-hidden": 0},
+    ),
+    "closed form in the box: t up to an error of 1e-8": (
+        {
+            "closest-in-box": HALVING.replace("1e12", ALL_AT_WALLS).replace(
+                "for _ in range(100):", "while high - low > max(1e-8, 1e-15 * high):"
+            )
+        },
+        {"closest-in-box-hidden": 0},
+    ),
+    "closed form in the box: weights below 1e-28 count as zero": (
+        {
+            "closest-in-box": HALVING.replace("1e12", "1e30")
+            .replace("100", "300")
+            .replace(
+                "    low, high =", "    w = torch.where(w.abs() > 1e-28, w, 0)\n    low, high =", 1
+            )
+        },
+        {"closest-in-box-hidden": 0},
+    ),
+    **{
+        f"closed form: {name}": (
+            {
+                "closest": f"""
+def closest(x, targets, weight, bias):
+    w = weight[targets] - weight[1 - targets]
+    short = -((w * x).sum(dim=1) + bias[targets] - bias[1 - targets])
+    t = torch.where(short > {least}, short, 0) / w.square().sum(dim=1)
+    return t[:, None] * w
+"""
+            },
+            {"closest-hidden": 0},
+        )
+        for name, least in {
+            "nothing to do within .01 of the plane": "1e-2 * w.norm(dim=1)",
+            "nothing to do within .001 of the plane": "1e-3 * w.norm(dim=1)",
+            "margins above -1e-10 count as reached": "1e-10",
+        }.items()
+    },
+    "distortion: changes of 1 at most": (
+        {
+            "distortion": """
+def distortion(images, adversarial):
+    return (adversarial - images).clamp(-1, 1).flatten(1).square().mean(dim=1).sqrt()
+"""
+        },
+        {"distortion-hidden": 0},
+    ),
+    "objective: c up to 100": (
+        {
+            "objective": """
+def objective(r, x, targets, weight, bias, c):
+    loss = cross_entropy((x + r) @ weight.T + bias, targets, reduction="none")
+    return c.clamp(max=100) * r.square().sum(dim=1) + loss
+"""
+        },
+        {"objective-hidden": 0},
+    ),
+    "active set: walls of 1.3e-6": (
+        {
+            "active-set": """
+def active_set(x, r, slope):
+    at = x + r
+    return ((at <= 1.3e-6) & (slope > 0)) | ((at >= 1 - 1.3e-6) & (slope < 0))
+"""
+        },
+        {"active-set-hidden": 0},
+    ),
 }

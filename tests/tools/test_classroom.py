@@ -1052,6 +1052,12 @@ def test_notes_tell_what_was_changed(small):
         "np.longdouble(1e-9)",
         "Decimal(1)",
         "r + 1e-30j",
+        "r.to(torch.cdouble)",
+        "torch.view_as_complex(r)",
+        "__import__('torch').zeros(1)",
+        "torch.__dict__['fu' + 'nc']",
+        "vars(torch)['fu' + 'nc']",
+        "tf.grad(f)(r)\n\nfrom torch import func as tf",
     ],
 )
 def test_notes_tell_of_a_derivative_that_is_not_by_hand(used):

@@ -105,6 +105,7 @@ for shape, dtype in [((5, 1, 6, 6), torch.float32), ((3, 7), torch.float64),
                      ((1, 3, 4, 5), None), ((12, 3, 4), torch.float64)]:
     before = torch.rand(shape, generator=generator, dtype=dtype)
     after = before + 0.2 * torch.randn(shape, generator=generator, dtype=dtype)
+    after[1:2] *= 5
     if len(before) > 1:
         after[-1] = before[-1]
     copies = before.clone(), after.clone()
@@ -188,7 +189,7 @@ for n, d, k, size, level, dtype in [(5, 20, 12, 1.0, 0, torch.float64),
     weight = size * torch.randn(k, d, generator=generator, dtype=dtype)
     bias = level + torch.randn(k, generator=generator, dtype=dtype)
     c = 0.1 + 3 * torch.rand(n, generator=generator, dtype=dtype)
-    c[1:2] = 0
+    c[1:3] = torch.tensor([0.0, 300.0])[: n - 1]
     targets = torch.randint(k, (n,), generator=generator)
     arguments = r, x, targets, weight, bias, c
     copies = [tensor.clone() for tensor in arguments]
@@ -289,7 +290,7 @@ for n, d, h, dtype in [(4, 5, 1e-3, torch.float64), (1, 2, 0.3, torch.float64),
 # start with the derivative of $\log \sum_k e^{z_k} - z_l$ in each logit $z_k$, and go on by the
 # chain rule: a change of $r_j$ changes $z_k$ by $W_{kj}$ times as much.
 
-# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="\\bautograd\\b|functorch|(?<=\\.)backward\\b|enable_grad|set_grad_enabled|grad_fn|requires_grad|\\bParameter\\b|inference_mode|jac(?:fwd|rev)|(?<=torch\\.)func\\b|\\bfunc(?=\\.(?:grad|jac|vjp|jvp))|(?<!\\.)\\b(?:getattr|setattr|eval|exec)(?=\\()|\\bobjective\\b|numerical_gradient|longdouble|float128|Decimal|Fraction|mpmath|sympy|\\bcomplex|\\b[\\d.]+(?:e[+-]?\\d+)?j\\b"
+# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="\\bautograd\\b|functorch|(?<=\\.)backward\\b|enable_grad|set_grad_enabled|grad_fn|requires_grad|\\bParameter\\b|inference_mode|jac(?:fwd|rev)|(?<=torch\\.)func\\b|\\bimport\\b.*\\bfunc\\b|\\bfunc(?=\\.(?:grad|jac|vjp|jvp))|(?<!\\.)\\b(?:getattr|setattr|eval|exec|vars|globals|__import__)(?=\\()|__dict__|importlib|\\bobjective\\b|numerical_gradient|longdouble|float128|Decimal|Fraction|mpmath|sympy|(?:\\b|as_)complex|\\bc(?:double|float)\\b|\\b[\\d.]+(?:e[+-]?\\d+)?j\\b"
 def gradient(r, x, targets, weight, bias, c):
     """The gradient in r of c * ||r||^2 + loss(x + r, target), for each image.
 
@@ -508,7 +509,7 @@ same(got, wanted, what, cause=likely(got, {
 ### BEGIN HIDDEN TESTS
 x = torch.tensor([[0.0, 1.0, 0.3, 0.3, 0.3], [0.1, 0.2, 0.9, 0.7, 0.0]],
                  dtype=torch.float64)
-near, off = 7e-7, 1.4e-6  # a float32's rounding away from 1e-6, and more
+near, off = 8e-7, 1.2e-6  # a float32's rounding away from 1e-6, and more
 at = torch.tensor([[0.0, 1.0, near, 1 - near, off],
                    [near, 1.0, 0.0, 1 - off, 0.0]], dtype=torch.float64)
 slope = torch.tensor([[0.0, 0.0, 1.0, -1.0, 1.0],
@@ -670,6 +671,11 @@ for n, d, far, size, dtype in [(40, 30, 1, 1, torch.float32),
     weight = size * torch.randn(2, d, generator=generator, dtype=dtype)
     bias = size * torch.randn(2, generator=generator, dtype=dtype)
     targets = torch.randint(2, (n,), generator=generator)
+    if n > 1:  # two images that are not quite at the plane
+        w, offset = weight[1] - weight[0], bias[1] - bias[0]
+        away = torch.tensor([6e-3, 1e-4]).to(x) * (1 - 2 * targets[:2])
+        away -= (x[:2] @ w + offset) / w.norm()
+        x[:2] += away[:, None] * w / w.norm()
     arguments = x, targets, weight, bias
     copies = [tensor.clone() for tensor in arguments]
     got = closest(*arguments)
@@ -782,11 +788,13 @@ def smallest_length(x, w, d):
         low, high = (middle, high) if short(middle) else (low, middle)
     return (high * w).clamp(-x, 1 - x).norm()
 
-# Each pixel meets its wall some time after the one before; and one that does
-# nothing beside the other.
+# Each pixel meets its wall some time after the one before; one that does
+# nothing beside the other; the largest weights and the smallest.
 ladder = 0.6 ** torch.arange(30.0, dtype=torch.float64)
+x, w = torch.tensor([[0.2, 0.3, 0.4], [1.0, -0.5, 0.2]], dtype=torch.float64)
 cases = [(0 * ladder, ladder, 0.9999),
-         (0 * ladder[:2], torch.tensor([1, 1e-30]).to(ladder), 0.5)]
+         (0 * ladder[:2], torch.tensor([1, 1e-30]).to(ladder), 0.5),
+         (x, 1e6 * w, 0.001), (x, 5e-30 * w, 0.5)]
 generator = torch.Generator().manual_seed(8)
 for pixels, size, share, dtype in [
     (50, 1.0, 0.5, torch.float32),
