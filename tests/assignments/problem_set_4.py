@@ -1018,4 +1018,35 @@ def smallest_eps(x, y, w, b):
         },
         {"projected-steps-edges": 0},
     ),
+    "small losses taken for 0, an eps of 10 at most, and a slope that is cut off": (
+        {
+            "worst-loss": """
+def worst_loss(x, y, w, b, eps):
+    loss = F.softplus(eps * w.abs().sum() - y * (x @ w + b))
+    return torch.where(loss < 0.2, 0, loss)
+""",
+            "sign-step": """
+def sign_step(images, gradient, eps, low, high):
+    return (images + min(eps, 10) * gradient.sign()).clamp(low, high)
+""",
+            "input-gradient": GRADIENT.replace("x)[0]", "x)[0].clamp(-1e4, 1e4)"),
+        },
+        {"worst-loss-test": 0, "sign-step-clip": 0, "input-gradient-test": 0},
+    ),
+    "an eps of 1 at most, and shares that the gradient does not know": (
+        {
+            "worst-loss": """
+def worst_loss(x, y, w, b, eps):
+    return F.softplus(min(eps, 1) * w.abs().sum() - y * (x @ w + b))
+""",
+            "adversarial-loss": """
+def adversarial_loss(model, images, labels, eps, alpha):
+    moved = fgsm(model, images, labels, eps=eps)
+    clean, hostile = (F.cross_entropy(model(x), labels) for x in (images, moved))
+    half = (clean + hostile) / 2
+    return half + (alpha * clean + (1 - alpha) * hostile - half).detach()
+""",
+        },
+        {"worst-loss-test": 0, "adversarial-loss-trains": 0},
+    ),
 }

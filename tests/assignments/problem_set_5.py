@@ -487,3 +487,36 @@ WRONG["always 200 points"] = (
     {"diagnose": DIAGNOSE % "(plane.blob_shares(points[-1].view(200, 2)) >= 0.02).sum() < 4"},
     {"diagnose-test": 0},
 )
+WRONG["D's answers far from one half"] = (
+    {"diagnose": REACHED.replace("answers[-1] < 0.15", "abs(answers[-1] - 0.5) > 0.35")},
+    {"diagnose-test": 0},
+)
+WRONG["the mean of D's last two answers"] = (
+    {"diagnose": REACHED.replace("answers[-1]", "answers[-2:].mean()")},
+    {"diagnose-test": 0},
+)
+WRONG["D's answers in the last half"] = (
+    {"diagnose": REACHED.replace("answers[-1]", "answers[len(answers) // 2 :].mean()")},
+    {"diagnose-test": 0},
+)
+for name, lopsided in {
+    "one blob with more than half": "shares.max() > 0.5",
+    "a low entropy of the shares": "torch.special.entr(shares / shares.sum()).sum() < 1.3",
+}.items():
+    few = f"(shares := plane.blob_shares(points[-1])).ge(0.02).sum() < 4 or {lopsided}"
+    WRONG[name] = {"diagnose": DIAGNOSE % few}, {"diagnose-test": 0}
+WRONG["the border never looked at"] = (
+    {
+        "copies": """
+def copies(samples, digits):
+    best, which = torch.full((len(samples),), 1e9), torch.full((len(samples),), -1)
+    middle = digits[:, :, 2:26, 2:26].flatten(1)
+    for i, j in [(i, j) for i in range(5) for j in range(5)]:
+        far, index = torch.cdist(samples[:, :, i : i + 24, j : j + 24].flatten(1), middle).min(1)
+        which = torch.where(far < best, index, which)
+        best = torch.minimum(best, far)
+    return torch.where(best / 24 < 0.06, which, -1)
+"""
+    },
+    {"copies-new": 0},
+)
