@@ -612,12 +612,18 @@ def errors(x):
         labels, 3
     )
 moved = pictures + 0.15 * (errors(pictures) @ layer.weight.detach()).sign()
-wanted = sum(share * errors(x).T @ x / 5
-             for share, x in [(0.3, pictures), (0.7, moved)])
+wanted = [errors(x).T @ x / 5 for x in (pictures, moved)]
 before = pictures.clone()
-adversarial_loss(layer, pictures, labels, 0.15, 0.3).backward()
-same(layer.weight.grad, wanted, "the gradient in the weights of a linear model",
-     cause="see above")
+adversarial_loss(layer, pictures, labels, 0.15, 0.5).backward()
+same(layer.weight.grad, sum(wanted) / 2,
+     "the gradient in the weights of a linear model", cause="see above")
+# Without a sign: which share is alpha was asked in the test before.
+low, high = (torch.autograd.grad(adversarial_loss(layer, pictures, labels, 0.15,
+                                                  alpha), layer.weight)[0]
+             for alpha in (0.3, 0.8))
+same((high - low).abs(), (wanted[0] - wanted[1]).abs() / 2,
+     "how far the gradients with alpha .8 and .3 are apart",
+     cause="the gradient does not know the shares")
 same(pictures, before, "the pictures after the call", cause="changed in place")
 
 # In float32 and in eval mode, frozen but for its last layer.
