@@ -17,7 +17,7 @@ CAUSE = " Likely cause: "
 UNANSWERED = "Not answered: the cell is as it was handed out."
 HIDDEN = "A hidden test did not pass. It asks what the visible ones ask, of other inputs."
 # So begin notes that are for the teacher alone.
-TEACHERS = ("Word for word", "Tried to reach", "Looks into")
+TEACHERS = ("Word for word", "Asked for", "Looks into")
 # What students write is shown to others: text, tables and pictures, and no scripts of theirs.
 TAGS = bleach.ALLOWED_TAGS | set(
     "h1 h2 h3 h4 h5 h6 p br hr pre span div del sub sup img table thead tbody tr th td dl dt dd "

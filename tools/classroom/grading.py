@@ -28,7 +28,7 @@ from tools.environment import ROOT, put
 
 NOTHING = "nothing was handed in"
 ABSENT = "There is no ", "NameError"
-LOOKED = "Tried to reach {}, which is not in this problem set."
+LOOKED = "Asked for {}, which is not in this problem set."
 CHANGED = (
     "{} changes its argument `{}`. Likely cause: something like `+=`, a method whose name ends in "
     "`_`, or requires_grad, eval() or backward() on what was given, and not on a copy."

@@ -122,16 +122,14 @@ def of_one_name(claims: list[tuple]) -> set[str]:
 def _gradescope(files: list[File]) -> dict[Path, list[tuple[str, str]]]:
     """Who handed in what is in each of Gradescope's folders: names and numbers."""
     found = {}
-    told = [file for file in files if file.path.name == "submission_metadata.yml"]
-    top = min((len(file.path.parts) for file in told), default=0)  # deeper ones are students'
-    for file in told:
+    for file in (file for file in files if file.path.name == "submission_metadata.yml"):
         with suppress(Exception):  # what is odd in it is odd in new ways
-            if len(file.path.parts) == top and file.size < 1 << 20:
-                for folder, one in yaml.load(file.read(), yaml.BaseLoader).items():  # all is text
-                    people = [(each[":name"], each.get(":sid", "")) for each in one[":submitters"]]
-                    if re.fullmatch(r"submission_\d+", folder):
-                        place = file.path.parent / folder
-                        found[place] = [(_plain(who), sid) for who, sid in people]
+            told = yaml.load(file.read(), yaml.BaseLoader) if file.size < 1 << 20 else {}
+            for folder, one in told.items():  # all is text
+                people = [(each[":name"], each.get(":sid", "")) for each in one[":submitters"]]
+                if re.fullmatch(r"submission_\d+", folder):
+                    place = file.path.parent / folder
+                    found[place] = [(_plain(who), sid) for who, sid in people]
     return found
 
 

@@ -290,7 +290,7 @@ for n, d, h, dtype in [(4, 5, 1e-3, torch.float64), (1, 2, 0.3, torch.float64),
 # start with the derivative of $\log \sum_k e^{z_k} - z_l$ in each logit $z_k$, and go on by the
 # chain rule: a change of $r_j$ changes $z_k$ by $W_{kj}$ times as much.
 
-# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="\\bautograd\\b|functorch|(?<=\\.)backward\\b|enable_grad|set_grad_enabled|grad_fn|requires_grad|\\bParameter\\b|inference_mode|jac(?:fwd|rev)|(?<=torch\\.)func\\b|\\bimport\\b.*\\bfunc\\b|\\bfunc(?=\\.(?:grad|jac|vjp|jvp))|(?<!\\.)\\b(?:getattr|setattr|eval|exec|vars|globals|__import__)(?=\\()|__dict__|importlib|\\bobjective\\b|numerical_gradient|longdouble|float128|Decimal|Fraction|mpmath|sympy|(?:\\b|as_)complex|\\bc(?:double|float)\\b|\\b[\\d.]+(?:e[+-]?\\d+)?j\\b"
+# %% nbgrader={"grade": false, "grade_id": "gradient", "locked": false, "schema_version": 3, "solution": true, "task": false} without="\\bautograd\\b|functorch|(?<=\\.)backward\\b|enable_grad|set_grad_enabled(?!\\(False)|grad_fn|requires_grad(?!=False|_\\(False)|\\bParameter\\b|inference_mode(?=\\((?:mode=)?False)|jac(?:fwd|rev)|(?<=torch\\.)func\\b|\\bimport\\b.*\\bfunc\\b|\\bfunc(?=\\.(?:grad|jac|vjp|jvp))|(?<!\\.)\\b(?:getattr|setattr|eval|exec|vars|globals|__import__)(?=\\()|__dict__|importlib|\\bobjective\\b|numerical_gradient|longdouble|float128|Decimal|Fraction|mpmath|sympy|(?:\\b|as_)complex|\\bc(?:double|float)\\b|\\b[\\d.]+(?:e[+-]?\\d+)?j\\b"
 def gradient(r, x, targets, weight, bias, c):
     """The gradient in r of c * ||r||^2 + loss(x + r, target), for each image.
 
@@ -374,7 +374,8 @@ for n, d, k, size, level, dtype in [(6, 15, 12, 1.0, 0, torch.float64),
     (wanted,) = torch.autograd.grad(value, moved)
     what = f"gradient for {n} images, {d} pixels, {k} classes"
     same(got, wanted, what, cause="large logits, or a term of another image",
-         atol=1e-3 if level else 1e-5 * size)
+         rtol=1e-3 if size > 1 else 1e-4,  # float32 has few digits for these
+         atol=1e-3 if level else 3e-4 * size if size > 1 else 1e-5)
     for copy, given in zip(copies, arguments):
         same(given, copy, "what gradient was given", cause="changed in place")
 x, r = torch.tensor([[0.5, 0.2], [0.0, 1.0]], dtype=torch.float64).split(1)
@@ -406,9 +407,9 @@ def project(x, r):
     """The perturbation nearest to r, in the 2-norm, that keeps x + perturbation
     in [0, 1].
 
-    x: float (N, ...), pixels in [0, 1]; r: float of the same shape, any values.
-    Returns the perturbation, not the image: a float tensor of the same shape. x
-    and r stay as they are.
+    x: float (N, ...), pixels in [0, 1]; r: float of the same shape, any values,
+    also as large as 1e12. Returns the perturbation, not the image: a float
+    tensor of the same shape. x and r stay as they are.
     """
     ### BEGIN SOLUTION
     return (x + r).clamp(0, 1) - x
@@ -620,9 +621,9 @@ def closest(x, targets, weight, bias):
     there is no box.
 
     x: float (N, D); targets: int64 (N,), 0 or 1; weight: float (2, D), its rows
-    differ; bias: float (2,). Where x already has a margin of 0 or more, r is
-    zero. Elsewhere x + r has a margin of exactly 0, up to rounding. Returns a
-    float tensor (N, D).
+    differ, if only by 1e-9; bias: float (2,). Where x already has a margin of 0
+    or more, r is zero. Elsewhere x + r has a margin of exactly 0, up to
+    rounding. Returns a float tensor (N, D).
     """
     ### BEGIN SOLUTION
     w = weight[targets] - weight[1 - targets]
@@ -989,13 +990,13 @@ def walk_down(reaches, low, high, ratio):
 
 # %% nbgrader={"grade": false, "grade_id": "attack", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def attack(model, x, target, search):
-    """The smallest r that the search finds such that the model takes x + r for
-    the target.
+    """A small r with which the model takes x + r for the target, by the recipe
+    above or by a better one.
 
     model: gives logits (N, 10) for images (N, 1, 28, 28), in float64; x:
     float64 (1, 1, 28, 28), one image, pixels in [0, 1], which the model does
     not take for the target; target: an int; search: a function such as
-    `largest_c` or `walk_down`, called in the same way.
+    `largest_c` or `walk_down`, called in the same way, for the c of the recipe.
     Returns a tensor of x's shape: x + r is in [0, 1], up to 1e-6; its logit of
     the target is the largest, up to 1e-3; and on the networks and digits of the
     tests the length of r is less than 1.2 times that of the course's own

@@ -685,7 +685,8 @@ for name, model, wanted in [
     ("float64", nn.Sequential(one, nn.ReLU(), two).double(), a * b),
 ]:
     same(network_bound(model), wanted, name,
-         cause="the product of the constants")
+         cause="the product of the constants, each as often as its layer is "
+               "there: children() gives a layer once")
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "network-bound-unknown", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}

@@ -151,9 +151,8 @@ same(input_gradient(net, pictures, labels), wanted, "a network of two layers",
 model, labels = Wave(4, 3, seed=1), torch.tensor([0, 2])
 pictures = torch.tensor([[0.1, 0.5, 0.9, 0.3], [0.7, 0.2, 0.4, 0.8]],
                         dtype=torch.float64)
-found = input_gradient(model, pictures, labels)
-there = torch.is_tensor(found) and found.shape == pictures.shape
-assert there and found.any(), (
+found = torch.as_tensor(input_gradient(model, pictures, labels))
+assert found.shape == pictures.shape and found.any(), (
     "the gradient: expected a tensor of shape "
     f"{tuple(pictures.shape)}, got {found!r}.")
 assert not pictures.requires_grad and pictures.grad is None, (
@@ -380,8 +379,8 @@ def smallest_eps(x, y, w, b):
     the border.
 
     x: float (N, D); y: float (N,), the true classes, each +1 or -1; w: float
-    (D,), not all zero; b: a number. Returns float (N,): 0 where x is
-    misclassified already. Nothing is clipped.
+    (D,), not all zero, of any size from 1e-20 to 1e20; b: a number. Returns
+    float (N,): 0 where x is misclassified already. Nothing is clipped.
     """
     ### BEGIN SOLUTION
     margin = y * (x @ w + b)
@@ -460,9 +459,10 @@ def aligned_over_random(w):
     """How far the sign step moves w . x, over the standard deviation of w . r
     for random signs.
 
-    w: float (K, D): the weights of K models, none of them all zero. In w . r
-    each r_i is +eps or -eps, with equal chances and independent of the others.
-    Returns float (K,), exact: in closed form, not by drawing numbers.
+    w: float (K, D): the weights of K models, none of them all zero, of any size
+    from 1e-9 to 1e9. In w . r each r_i is +eps or -eps, with equal chances and
+    independent of the others. Returns float (K,), exact: in closed form, not by
+    drawing numbers.
     """
     ### BEGIN SOLUTION
     return w.abs().sum(dim=1) / w.square().sum(dim=1).sqrt()

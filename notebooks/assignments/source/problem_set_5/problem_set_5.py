@@ -369,7 +369,8 @@ def diagnose(points, answers):
     points: float64 (T, N, 2), generated points at T moments, the last of them
     at the end; T at least 2, N at least 100. answers: float64 (T,), the
     discriminator's mean answer to them, 0 to 1. What counts is the end, whoever
-    was ahead before. Where D has not won, the last points decide: "collapsed"
+    was ahead before: where D has won, its last answer is below .1, and in all
+    other games above .3. Where it has not, the last points decide: "collapsed"
     if they reach fewer than four of the eight blobs, however far apart these
     are. Returns one of the three words, a str.
     """
